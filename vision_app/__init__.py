@@ -1,0 +1,55 @@
+"""Vision App finds objects in pictures, on your own machine.
+
+>>> from vision_app import Detector
+>>> detections = Detector.load("yolo")("photo.jpg")
+
+The names below load on first use, so that importing the package stays quick and never imports torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# Not lazy: the function shares its name with its file. Loading the file first and binding the name to the function
+# afterwards makes `from vision_app import draw` the function, whatever was imported before. The file itself is light.
+from vision_app.draw import crop, draw
+
+if TYPE_CHECKING:
+    from vision_app.detection.detector import DetectOptions, Detector
+    from vision_app.errors import VisionAppError
+    from vision_app.images import RGBImage, read_image
+    from vision_app.results import Detections
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DetectOptions",
+    "Detections",
+    "Detector",
+    "RGBImage",
+    "VisionAppError",
+    "crop",
+    "draw",
+    "read_image",
+]
+
+_HOMES = {
+    "DetectOptions": "vision_app.detection.detector",
+    "Detections": "vision_app.results",
+    "Detector": "vision_app.detection.detector",
+    "RGBImage": "vision_app.images",
+    "VisionAppError": "vision_app.errors",
+    "read_image": "vision_app.images",
+}
+
+
+def __getattr__(name: str):
+    """Import the module that defines `name` when the name is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,121 @@
+"""What the models answer: frozen values that know nothing of files, networks or drawing."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One object.
+
+    Attributes:
+        label: Class name.
+        score: Probability, 0 to 1.
+        box: (4,) float32 x1, y1, x2, y2 in pixels of the image.
+        landmarks: (K, 2) float32 x, y in pixels of the image, or None.
+    """
+
+    label: str
+    score: float
+    box: np.ndarray
+    landmarks: np.ndarray | None = None
+
+    def to_dict(self) -> dict:
+        """Return plain JSON values: the score rounded to 4 digits, coordinates to 2."""
+        row = {"label": self.label, "score": _rounded(self.score, 4), "box": _rounded(self.box, 2)}
+        if self.landmarks is not None:
+            row["landmarks"] = _rounded(self.landmarks, 2)
+        return row
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """All objects found in one image, in the order that the model gave (best first).
+
+    Arrays are copied and made read-only.
+
+    Attributes:
+        boxes: (N, 4) float32 x1, y1, x2, y2 in pixels of the image, x1 <= x2 and y1 <= y2.
+        scores: (N,) float32 probabilities, 0 to 1.
+        labels: N class names.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        model: Name of the model that found them.
+        landmarks: (N, K, 2) float32 x, y in pixels of the image, or None.
+
+    Raises:
+        ValueError: A field has the wrong shape or values; the message names the field.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: tuple[str, ...]
+    width: int
+    height: int
+    model: str
+    landmarks: np.ndarray | None = None
+
+    def __post_init__(self):
+        set_field = object.__setattr__  # the dataclass is frozen
+        set_field(self, "labels", tuple(self.labels))
+        set_field(self, "width", int(self.width))
+        set_field(self, "height", int(self.height))
+        count = len(self.labels)
+        set_field(self, "boxes", _array("boxes", self.boxes, (count, 4)))
+        set_field(self, "scores", _array("scores", self.scores, (count,)))
+        if self.landmarks is not None:
+            set_field(self, "landmarks", _array("landmarks", self.landmarks, (count, None, 2)))
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"width and height: expected at least 1, got {self.width} x {self.height}")
+        if not all(isinstance(label, str) for label in self.labels):
+            raise ValueError("labels: expected strings")
+        if (self.boxes[:, :2] > self.boxes[:, 2:]).any():
+            raise ValueError("boxes: expected x1 <= x2 and y1 <= y2")
+        if ((self.scores < 0) | (self.scores > 1)).any():
+            raise ValueError("scores: expected values from 0 to 1")
+
+    @classmethod
+    def empty(cls, width: int, height: int, model: str) -> "Detections":
+        """Return the answer "nothing found" for an image of this size."""
+        return cls(np.zeros((0, 4)), np.zeros(0), (), width, height, model)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[Detection]:
+        for index, label in enumerate(self.labels):
+            landmarks = None if self.landmarks is None else self.landmarks[index]
+            yield Detection(label, float(self.scores[index]), self.boxes[index], landmarks)
+
+    def count(self) -> dict[str, int]:
+        """Return how many objects each label has, the most frequent first, equal counts by name."""
+        return dict(sorted(Counter(self.labels).items(), key=lambda item: (-item[1], item[0])))
+
+    def to_dict(self) -> dict:
+        """Return plain JSON values, rounded so that two runs print the same text."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "model": self.model,
+            "detections": [detection.to_dict() for detection in self],
+        }
+
+
+def _array(name: str, values, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Return a read-only float32 copy of `values` after checking its shape (None: any size) and that it is finite."""
+    array = np.array(values, dtype=np.float32)
+    wanted = " x ".join("K" if size is None else str(size) for size in shape)
+    if array.ndim != len(shape) or any(size not in (None, got) for size, got in zip(shape, array.shape, strict=True)):
+        raise ValueError(f"{name}: expected {wanted} values (one row a label), got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers")
+    array.flags.writeable = False
+    return array
+
+
+def _rounded(values, digits: int):
+    """Round a number or an array to `digits` decimals as Python floats, which print in their shortest form."""
+    return (np.round(np.asarray(values, dtype=np.float64), digits) + 0.0).tolist()  # + 0.0 turns -0.0 into 0.0
