@@ -1,0 +1,1 @@
+"""The web page, one file a page. Nothing else in the package imports streamlit."""

@@ -1,0 +1,29 @@
+"""The page's frame: its title, its pages and what happens when something goes wrong."""
+
+from pathlib import Path
+
+import streamlit as st
+from starlette.formparsers import MultiPartParser
+
+from vision_app.errors import VisionAppError
+from vision_app.ui import detect
+from vision_app.ui.text import plain
+
+ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched from a font server by the browser
+
+# The web server keeps an upload above 1 MB in a temporary file while it arrives. Photos stay in memory here: allow as
+# much as an upload may be, and a little for the form around it.
+MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
+
+
+def main() -> None:
+    """Draw the page that the visitor chose."""
+    st.set_page_config(page_title="Vision App", page_icon=ICON, layout="wide")
+    page = st.navigation(
+        [st.Page(detect.page, title="Detect", icon=":material/center_focus_strong:", url_path="detect", default=True)],
+        position="top",
+    )
+    try:
+        page.run()
+    except VisionAppError as error:
+        st.error(plain(str(error)), icon=":material/error:")

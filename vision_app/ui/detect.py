@@ -1,0 +1,176 @@
+"""The Detect page: pictures in, boxes out, and sliders that answer at once."""
+
+import json
+from collections import Counter, OrderedDict
+from functools import partial
+
+import streamlit as st
+
+from vision_app import Detections, DetectOptions, Detector, draw
+from vision_app.errors import ImageError
+from vision_app.images import SUFFIXES
+from vision_app.ui import downloads, models
+from vision_app.ui.look import Look, find, look
+from vision_app.ui.pictures import SAMPLES, Picture, sample, uploaded
+from vision_app.ui.text import amount, plain
+
+MOST_PICTURES = 20
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Find objects in pictures", anchor=False)
+    detector, options = settings()
+    pictures = chosen()
+    overview = st.container(horizontal=True, vertical_alignment="center")
+    cards = [(picture, card(picture, detector, options)) for picture in pictures]
+    found = [(picture, detections) for picture, detections in cards if detections is not None]
+    if len(pictures) > 1 and found:
+        with overview:
+            summary(found, unread=len(pictures) - len(found))
+
+
+def settings() -> tuple[Detector, DetectOptions]:
+    """Draw the sidebar and return what the visitor set there. Every model keeps its own settings."""
+    with st.sidebar:
+        names = models.names("detection")
+        if not names:
+            st.error("There is no model to find objects with: the folder `models` holds none.")
+            st.stop()
+        name = st.selectbox("Model", names)
+        detector = models.detector(name)
+        defaults = detector.defaults
+        confidence = st.slider(
+            "Confidence",
+            0.01,
+            0.99,
+            float(defaults["confidence"]),
+            step=0.01,
+            format="percent",
+            key=f"confidence {name}",
+            help="Shows the objects that the model is at least this sure of.",
+        )
+        overlap = st.slider(
+            "Overlap",
+            0.01,
+            0.99,
+            float(defaults["iou"]),
+            step=0.01,
+            format="percent",
+            key=f"overlap {name}",
+            help="Two boxes of one class that share this much of their area (IoU) count as one object.",
+        )
+        classes = st.multiselect("Classes", sorted(detector.classes), placeholder="All", key=f"classes {name}")
+        most = st.number_input("Most objects a picture", 1, 1000, defaults["max_detections"], key=f"most {name}")
+        models.about(detector.model)
+    return detector, DetectOptions(confidence, overlap, tuple(classes) or None, most)
+
+
+def chosen() -> list[Picture]:
+    """Draw the uploader and the samples; return the visitor's own pictures or else the samples chosen."""
+    uploads = st.file_uploader(
+        "Upload pictures",
+        type=sorted(suffix[1:] for suffix in SUFFIXES),
+        accept_multiple_files=True,
+        help="Pictures stay in the memory of the machine that runs this page, while the page is open. None is saved.",
+    )
+    if uploads:
+        if len(uploads) > MOST_PICTURES:
+            st.warning(
+                f"Here are the first {MOST_PICTURES} of {amount(len(uploads), 'picture')}. "
+                "For whole folders there is the command `vision-app detect`."
+            )
+        return uploaded(uploads[:MOST_PICTURES])
+    if not st.session_state.get("samples"):
+        gallery()
+        return []
+    return [sample(name) for name in st.pills("Samples", list(SAMPLES), selection_mode="multi", key="samples")]
+
+
+def gallery() -> None:
+    """Draw what a visitor without pictures sees."""
+    st.markdown("Upload photos to see which objects are in them, and where — or start with a sample:")
+    for column, name in zip(st.columns(len(SAMPLES)), SAMPLES, strict=True):
+        with column.container(border=True):
+            st.image(sample(name).data, width="stretch", alt=f"Sample: {name}")
+            st.button(name, width="stretch", on_click=st.session_state.update, kwargs={"samples": [name]})
+
+
+def card(picture: Picture, detector: Detector, options: DetectOptions) -> Detections | None:
+    """Draw a picture with what was found in it, or a sentence where it cannot be read; then return None."""
+    try:
+        with st.spinner(f"Looking at {plain(picture.name)} …"):
+            seen = look(picture, detector, st.session_state.setdefault("looks", OrderedDict()))
+    except ImageError as error:
+        st.error(plain(str(error)), icon=":material/broken_image:")
+        return None
+    detections, nms_ms = find(seen, detector, options)
+    with st.container(border=True):
+        left, right = st.columns([3, 2], gap="medium")
+    with left:
+        alt = f"{picture.name}: {counted(detections.count())}"
+        st.image(draw(seen.view, detections), width="stretch", output_format="JPEG", alt=alt)
+    with right:
+        st.subheader(plain(picture.name), anchor=False)
+        objects(detections, options)
+        times(seen, nms_ms)
+        buttons(picture, detections)
+    return detections
+
+
+def objects(detections: Detections, options: DetectOptions) -> None:
+    """Draw how many objects of each class there are and a table of all."""
+    if not len(detections):
+        things = "objects of the chosen classes" if options.classes else "objects"
+        st.info(f"No {things} above {options.confidence:.0%} — lower the confidence.")
+        return
+    st.markdown(" ".join(f":primary-badge[{plain(label)} · {n}]" for label, n in detections.count().items()))
+    items = detections.to_dict()["detections"]
+    st.dataframe(
+        {
+            "Object": [item["label"] for item in items],
+            "Score": [round(100 * item["score"], 2) for item in items],
+            "Box": [", ".join(f"{value:.0f}" for value in item["box"]) for item in items],
+        },
+        hide_index=True,
+        column_config={
+            "Score": st.column_config.ProgressColumn(format="%.0f%%", min_value=0, max_value=100),
+            "Box": st.column_config.TextColumn(help="Left, top, right and bottom in pixels of the picture."),
+        },
+    )
+
+
+def times(seen: Look, nms_ms: float) -> None:
+    """Draw how long the three steps took."""
+    st.caption(f"Reading {seen.reading_ms:.0f} ms · network {seen.network_ms:.0f} ms · NMS {nms_ms:.1f} ms")
+
+
+def buttons(picture: Picture, detections: Detections) -> None:
+    """Draw the downloads of one picture."""
+    row = json.dumps(downloads.row(picture, detections), indent=2, ensure_ascii=False)
+    with st.container(horizontal=True):
+        save("PNG", partial(downloads.png, picture, detections), f"{picture.name}.png", "image/png")
+        save("JSON", row, f"{picture.name}.json", "application/json")
+        save("CSV", downloads.table([(picture, detections)]), f"{picture.name}.csv", "text/csv")
+
+
+def summary(found: list[downloads.Found], unread: int) -> None:
+    """Draw the sum over several pictures and their common download."""
+    counts = Counter()
+    for _, detections in found:
+        counts.update(detections.count())
+    text = f"**{amount(len(found), 'picture')}:** {plain(counted(dict(counts.most_common())))}"
+    if unread:
+        text += f" — {amount(unread, 'file')} not read"
+    st.markdown(text, width="stretch")
+    save("All (ZIP)", partial(downloads.archive, found), "detections.zip", "application/zip")
+
+
+def save(label: str, data, name: str, mime: str) -> None:
+    """Draw a download button. `data` may be a function, which is called when the button is pressed."""
+    st.download_button(label, data, name, mime, key=f"save {name}", on_click="ignore", icon=":material/download:")
+
+
+def counted(counts: dict[str, int]) -> str:
+    """Return "2 person, 1 cat"."""
+    return ", ".join(f"{n} {label}" for label, n in counts.items()) or "no objects"

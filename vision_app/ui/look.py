@@ -1,0 +1,77 @@
+"""One look of a model at a picture: the costly part, done once and kept for the visitor's session.
+
+What the sliders change is `Detector.postprocess` alone, and that runs on a kept look.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vision_app import Detections, DetectOptions, Detector, RGBImage, read_image
+from vision_app.ui.pictures import Picture
+
+VIEW_SIZE = 1280
+KEPT_LOOKS = 40
+
+Looks = OrderedDict[tuple[str, str], "Look"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one model saw in one picture, before thresholds.
+
+    Attributes:
+        view: The picture for the screen, at most VIEW_SIZE pixels on the long side.
+        raw: The network's output.
+        reading_ms: Milliseconds to decode the picture for the network.
+        network_ms: Milliseconds of preprocessing and network.
+    """
+
+    view: RGBImage
+    raw: Any
+    reading_ms: float
+    network_ms: float
+
+
+def look(picture: Picture, detector: Detector, kept: Looks) -> Look:
+    """Return the detector's look at the picture, from `kept` where it is there.
+
+    `kept` holds the most recently used KEPT_LOOKS looks by picture digest and model name.
+
+    Raises:
+        ImageError: The picture cannot be read.
+    """
+    key = (picture.digest, detector.name)
+    if key not in kept:
+        kept[key] = _look(picture, detector)
+    kept.move_to_end(key)
+    while len(kept) > KEPT_LOOKS:
+        kept.popitem(last=False)
+    return kept[key]
+
+
+def find(seen: Look, detector: Detector, options: DetectOptions) -> tuple[Detections, float]:
+    """Return the objects under these options and the milliseconds of thresholds and non-max suppression."""
+    start = perf_counter()
+    (detections,) = detector.postprocess(seen.raw, options)
+    return detections, 1000 * (perf_counter() - start)
+
+
+def _look(picture: Picture, detector: Detector) -> Look:
+    start = perf_counter()
+    image = detector.read(picture.data, name=picture.name)
+    read = perf_counter()
+    raw = detector.forward(detector.preprocess([image]))
+    done = perf_counter()
+    return Look(_view(picture), raw, 1000 * (read - start), 1000 * (done - read))
+
+
+def _view(picture: Picture) -> RGBImage:
+    image = read_image(picture.data, target=VIEW_SIZE, name=picture.name)
+    small = Image.fromarray(image.pixels)
+    small.thumbnail((VIEW_SIZE, VIEW_SIZE))
+    return RGBImage(np.asarray(small), image.width, image.height)

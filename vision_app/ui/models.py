@@ -1,0 +1,40 @@
+"""The models that the page offers. Each is loaded once and serves all visitors."""
+
+import streamlit as st
+
+from vision_app import Detector, released
+from vision_app.ui.text import plain
+
+
+def names(task: str) -> list[str]:
+    """Return the names of the released models for `task`."""
+    return [name for name in released.available() if released.find(name).task == task]
+
+
+@st.cache_resource(show_spinner="Loading the model …")
+def detector(name: str) -> Detector:
+    """Return the detector called `name`."""
+    return Detector.load(name)
+
+
+def about(model: released.Model) -> None:
+    """Draw what `model.json` says: its measured quality, its defaults, what it learned from and on what terms."""
+    info = model.info
+    facts = {
+        "Finds": f"{len(model.classes)} classes",
+        "Confidence by default": f"{model.defaults['confidence']:.0%}",
+        **{f"Measured on {name}": _figures(figures) for name, figures in info.get("measured", {}).items()},
+        "Size": f"{info['parameters'] / 1e6:.2f} million parameters",
+        "Learned from": "; ".join(info.get("learned_from", [])),
+        "License": info.get("licence", ""),
+    }
+    with st.expander(f"About {plain(model.name)}", icon=":material/info:"):
+        for name, text in facts.items():
+            if text:
+                st.caption(f"**{plain(name)}**  \n{plain(text)}")
+
+
+def _figures(figures: dict) -> str:
+    return ", ".join(
+        f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
+    )
