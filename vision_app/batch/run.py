@@ -1,0 +1,123 @@
+"""A model over many inputs: batches in worker threads, rows in input order."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from vision_app.batch.sinks import Journal, OutputError
+from vision_app.batch.sources import Input
+from vision_app.errors import ImageError
+
+
+class Task(Protocol):
+    """What a command does with its inputs. The methods are called from several threads at once.
+
+    Whatever `read`, `predict` or `save` raises fails the one input that it was called for, except an OutputError,
+    which stops the run: the disk is full or the folder is gone, and every other input would fail as well.
+    """
+
+    def read(self, file: str) -> Any:
+        """Load one input."""
+
+    def predict(self, images: list) -> list:
+        """Return one result an image, each independent of the others."""
+
+    def save(self, item: Input, image: Any, result: Any) -> None:
+        """Write what belongs to one input beside its row; it is in place before the row is."""
+
+    def row(self, result: Any | None) -> dict:
+        """Return the task's part of a row, with the same keys when there is no result."""
+
+
+def run(
+    task: Task,
+    inputs: Sequence[Input],
+    journal: Journal,
+    *,
+    batch_size: int,
+    workers: int,
+    report: Callable[[list[dict]], None] = lambda rows: None,
+) -> None:
+    """Handle the inputs that have no row yet and write their rows in input order.
+
+    Batch k holds the inputs k·B … (k + 1)·B - 1, whatever fails among them. A worker takes a whole batch from reading
+    to saving, so that reading one batch overlaps with predicting another; at most `workers` batches of images are in
+    memory. The journal is flushed after every batch.
+
+    Args:
+        task: What to do with an input.
+        inputs: All inputs, those with a row included.
+        journal: Where rows go; the run goes on after `journal.rows` of them.
+        batch_size: B.
+        workers: Number of threads.
+        report: Called with the rows of every batch after they are written.
+
+    Raises:
+        OutputError: Something could not be written. The rows written so far are safe.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="batch")
+    pending = deque()
+
+    def finish_oldest():
+        rows = pending.popleft().result()
+        journal.write(rows)
+        report(rows)
+
+    try:
+        for start in range(journal.rows, len(inputs), batch_size):
+            pending.append(pool.submit(_handle, task, inputs[start : start + batch_size]))
+            if len(pending) > 2 * workers:
+                finish_oldest()
+        while pending:
+            finish_oldest()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _handle(task: Task, batch: Sequence[Input]) -> list[dict]:
+    """Read, predict and save one batch and return its rows. The dicts below go by the place in the batch."""
+    images, results, errors = {}, {}, {}
+
+    def attempt(place: int, answers: dict, step: Callable, *arguments) -> None:
+        try:
+            answers[place] = step(*arguments)
+        except OutputError:
+            raise
+        except Exception as error:
+            errors[place] = _reason(error)
+
+    for place, item in enumerate(batch):
+        attempt(place, images, _read, task, item)
+    try:
+        results = dict(zip(images, task.predict(list(images.values())) if images else [], strict=True))
+    except Exception:  # find out which image it was
+        for place, image in images.items():
+            attempt(place, results, _predict_one, task, image)
+    for place, result in results.items():
+        attempt(place, {}, task.save, batch[place], images[place], result)
+    return [_row(task, item.file, results.get(place), errors.get(place)) for place, item in enumerate(batch)]
+
+
+def _read(task: Task, item: Input) -> Any:
+    if item.problem:
+        raise ImageError(item.file, item.problem)
+    return task.read(item.file)
+
+
+def _predict_one(task: Task, image: Any) -> Any:
+    (result,) = task.predict([image])
+    return result
+
+
+def _row(task: Task, file: str, result: Any | None, error: str | None) -> dict:
+    if error is None:
+        return {"file": file, "status": "ok", "error": None, **task.row(result)}
+    return {"file": file, "status": "failed", "error": error, **task.row(None)}
+
+
+def _reason(error: Exception) -> str:
+    """Return what a row says of an error; the row names the file already."""
+    if isinstance(error, ImageError):
+        return error.reason
+    return f"{type(error).__name__}: {error}".rstrip(": ")

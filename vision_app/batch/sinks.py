@@ -1,0 +1,206 @@
+"""What a command writes: the journal of rows, a table made from it, and pictures."""
+
+import csv
+import errno
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vision_app.errors import ImageError, UsageError, VisionAppError
+from vision_app.images import write_image
+
+
+class OutputError(VisionAppError):
+    """Something could not be written. A run stops here, and the rows written so far stay."""
+
+    def __init__(self, path: str | os.PathLike, error: OSError):
+        super().__init__(f"cannot write {os.fspath(path)}: {error.strerror or error}")
+
+
+class Journal:
+    """The JSONL file of a run: one row an input, in input order, flushed at every `write`.
+
+    A kill can tear the last line only; opening the journal with `resume` cuts it off. The settings on which the rows
+    depend lie beside it in `<stem>.settings.json`, so that a run cannot go on with other ones.
+
+    Attributes:
+        path: The file.
+        rows: Number of rows in it.
+        failed: Number of those with the status "failed".
+    """
+
+    def __init__(self, path: Path, *, settings: dict, files: Sequence[str], batch_size: int, resume: bool):
+        """Start the journal or, with `resume`, continue the one that is there.
+
+        Args:
+            path: The file; its folder is made when missing.
+            settings: JSON values on which the rows depend, by the name of their flag.
+            files: The `file` of every input of this run. A continued journal must hold the first of them; new ones
+                may follow.
+            batch_size: Rows are kept in whole batches, so that every batch holds what it would hold without a break.
+            resume: Continue a journal that exists instead of refusing to touch it.
+
+        Raises:
+            UsageError: The folder cannot be written; the journal exists; or it belongs to other settings or inputs.
+        """
+        self.path = path
+        self.rows = self.failed = 0
+        if path.exists() and not resume:
+            raise UsageError(f"{path} exists already; continue it with --resume or choose another --output")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                end = self._keep_whole_batches(files, batch_size)
+                self._check_settings(settings)
+                os.truncate(path, end)
+            else:
+                _write_text(self._settings_path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+            self._stream = path.open("ab", buffering=0)
+        except OSError as error:
+            raise UsageError(f"--output {path.parent}: {error.strerror or error}") from error
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_):
+        self._stream.close()
+
+    def write(self, rows: Sequence[dict]) -> None:
+        """Append rows.
+
+        Raises:
+            OutputError: They could not be written, or not whole.
+        """
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        # A file name that is not UTF-8 holds lone surrogates, and backslashreplace writes those as JSON escapes.
+        left = memoryview(lines.encode(errors="backslashreplace"))
+        try:
+            while left:
+                left = left[self._stream.write(left) :]
+        except OSError as error:
+            raise OutputError(self.path, error) from error
+        self._count(rows)
+
+    def _count(self, rows: Iterable[dict]) -> None:
+        for row in rows:
+            self.rows += 1
+            self.failed += row["status"] != "ok"
+
+    def _keep_whole_batches(self, files: Sequence[str], batch_size: int) -> int:
+        """Count the rows to keep and return where in the file they end, in bytes."""
+        position = end = 0
+        batch = []
+        for line, row in _whole_lines(self.path):
+            place = self.rows + len(batch)
+            wanted = files[place] if place < len(files) else None
+            if row["file"] != wanted:
+                there = "no more inputs" if wanted is None else repr(wanted)
+                raise UsageError(
+                    f"cannot resume {self.path}: its row {place + 1} is for {row['file']!r}, but the sources now have "
+                    f"{there} there; give the same sources or another --output"
+                )
+            batch.append(row)
+            position += len(line)
+            if len(batch) == batch_size or place + 1 == len(files):
+                self._count(batch)
+                batch, end = [], position
+        return end
+
+    @property
+    def _settings_path(self) -> Path:
+        return self.path.with_suffix(".settings.json")
+
+    def _check_settings(self, settings: dict) -> None:
+        """Refuse settings unlike those that the rows were made with."""
+        try:
+            before = json.loads(self._settings_path.read_bytes())
+        except (OSError, ValueError):
+            raise UsageError(
+                f"cannot resume {self.path}: {self._settings_path.name} is missing beside it or damaged; "
+                "choose another --output"
+            ) from None
+        now = json.loads(json.dumps(settings))
+        for name in [*now, *before]:
+            if now.get(name) != before.get(name):
+                raise UsageError(
+                    f"cannot resume {self.path}: {name} was {json.dumps(before.get(name))} and is now "
+                    f"{json.dumps(now.get(name))}; give the same settings or another --output"
+                )
+
+
+def read_rows(path: Path) -> Iterator[dict]:
+    """Yield the rows of a journal, one at a time."""
+    return (row for _, row in _whole_lines(path))
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict], lines: Callable[[dict], Iterable[Sequence]]):
+    """Write a table to a temporary file and move it into place.
+
+    Args:
+        path: The file.
+        columns: Names for the first line.
+        rows: Rows of a journal.
+        lines: Returns the table's lines for one row.
+
+    Raises:
+        OutputError: It could not be written.
+    """
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            table = csv.writer(stream, lineterminator="\n")
+            table.writerow(columns)
+            for row in rows:
+                table.writerows(lines(row))
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OutputError(path, error) from error
+
+
+class Pictures:
+    """A folder of pictures named after the inputs that they show, in the same sub-folders."""
+
+    def __init__(self, folder: Path, suffix: str = ".jpg"):
+        self.folder = folder
+        self.suffix = suffix
+
+    def write(self, name: str, pixels: np.ndarray) -> None:
+        """Write `pixels`, (H, W, 3) uint8 RGB, to `<folder>/<name><suffix>`; the whole file appears at once.
+
+        Raises:
+            OutputError: The folder or the disk does not take it.
+            ImageError: This picture alone cannot be written, for example one too wide for the format.
+        """
+        path = self.folder / (name + self.suffix)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_image(path, pixels)
+        except (ImageError, OSError) as error:
+            cause = error.__cause__ if isinstance(error, ImageError) else error
+            if isinstance(cause, OSError) and cause.errno not in (None, errno.ENAMETOOLONG):
+                raise OutputError(path, cause) from error
+            raise ImageError(os.fspath(path), f"the copy cannot be written: {cause}") from error
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict]]:
+    """Yield each line of a journal and its row, up to the first line that is torn."""
+    with path.open("rb") as stream:
+        for line in stream:
+            try:
+                row = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                return
+            if not isinstance(row, dict) or not {"file", "status"} <= row.keys():
+                return
+            yield line, row
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a small file so that it is there whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+    unfinished.replace(path)

@@ -1,0 +1,141 @@
+"""Which files a command reads: files, folders and glob patterns become one list in a fixed order."""
+# Paths stay as the user wrote them, and pathlib would tidy them up:
+# ruff: noqa: PTH112, PTH114, PTH118, PTH119, PTH120, PTH206, PTH207, PTH208
+
+import glob
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from vision_app.errors import UsageError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing to read; it gets exactly one row.
+
+    Attributes:
+        file: The path as given, joined with the path inside it.
+        name: Relative path, without `..`, for what is made from it; no other input of the list has the same.
+        problem: Why it cannot even be opened (a folder that cannot be listed), or None.
+    """
+
+    file: str
+    name: str
+    problem: str | None = None
+
+
+def list_inputs(
+    sources: Iterable[str | os.PathLike], *, suffixes: Collection[str], output: str | os.PathLike
+) -> tuple[list[Input], int]:
+    """List what the sources stand for, source after source.
+
+    - A **file** is listed whatever its suffix. A missing file with a known suffix is listed too: reading it says why.
+    - A **folder** stands for the files with a known suffix anywhere below it, in the byte order of their paths. Hidden
+      files and folders, links to folders and everything under `output` are left out.
+    - A **glob pattern** (`*`, `?`, `[...]`, and `**` for any depth) stands for the files with a known suffix among its
+      matches and in the folders among its matches, in byte order, each once.
+
+    A file that two sources name is listed twice.
+
+    Args:
+        sources: Paths and patterns.
+        suffixes: Known suffixes in lower case, with the dot; a file's own may be in any case.
+        output: The folder that the command writes to.
+
+    Returns:
+        The inputs, and the number of other files (of no known suffix) that folders and patterns brought up.
+
+    Raises:
+        UsageError: A source is neither a file, a folder nor a pattern.
+    """
+    known = tuple(suffixes)
+    output = os.path.realpath(output)
+    names = _Names()
+    inputs, others = [], 0
+    for source in map(os.fspath, sources):
+        is_pattern = glob.has_magic(source)
+        if os.path.isdir(source):
+            base, found = source, dict(_walk(source, output))
+        elif os.path.lexists(source) or (source.lower().endswith(known) and not is_pattern):
+            inputs.append(Input(source, names.claim(os.path.basename(source))))
+            continue
+        elif is_pattern:
+            base, found = _fixed_part(source), dict(_matches(source, output))
+        else:
+            raise UsageError(_no_such_source(source))
+        for file in sorted(found, key=os.fsencode):
+            if found[file] or file.lower().endswith(known):
+                inside = os.path.relpath(file, base or os.curdir)
+                inputs.append(Input(file, names.claim(inside), found[file]))
+            else:
+                others += 1
+    return inputs, others
+
+
+def _walk(folder: str, output: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the path of every file below `folder`, with None, and of every folder that cannot be listed, with why."""
+    if _is_under(folder, output):
+        return
+    try:
+        with os.scandir(folder) as entries:
+            entries = list(entries)
+    except OSError as error:
+        yield folder, f"the folder cannot be listed: {error.strerror}"
+        return
+    for entry in entries:
+        path = os.path.join(folder, entry.name)
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(path, output)
+        elif not entry.is_dir():
+            yield path, None
+
+
+def _matches(pattern: str, output: str) -> Iterator[tuple[str, str | None]]:
+    """Yield what `_walk` yields for the files and folders that match `pattern`."""
+    for path in glob.iglob(pattern, recursive=True):
+        if not os.path.isdir(path):
+            if not _is_under(path, output):
+                yield path, None
+        elif not os.path.islink(path):
+            yield from _walk(path, output)
+
+
+def _fixed_part(pattern: str) -> str:
+    """Return the folder in front of the first wildcard; "" is the working directory."""
+    while glob.has_magic(pattern):
+        pattern = os.path.dirname(pattern)
+    return pattern
+
+
+def _is_under(path: str, folder: str) -> bool:
+    real = os.path.realpath(path)
+    return real == folder or real.startswith(os.path.join(folder, ""))
+
+
+def _no_such_source(source: str) -> str:
+    """Say that there is nothing by this name, with the nearest name that is there."""
+    parent, name = os.path.split(source.rstrip(os.sep))
+    siblings = os.listdir(parent or os.curdir) if os.path.isdir(parent or os.curdir) else []
+    guess = nearest(name, siblings)
+    hint = f"; did you mean {os.path.join(parent, guess)!r}?" if guess else ""
+    return f"source {source!r}: no such file or folder{hint}"
+
+
+class _Names:
+    """Gives out relative paths, each only once: the second `a.png` becomes `a.png-2`."""
+
+    def __init__(self):
+        self._taken: set[str] = set()
+        self._uses: dict[str, int] = {}
+
+    def claim(self, wanted: str) -> str:
+        wanted = os.path.join(*[part for part in wanted.split(os.sep) if part != os.pardir])
+        name = wanted
+        while name in self._taken:
+            self._uses[wanted] = self._uses.get(wanted, 1) + 1
+            name = f"{wanted}-{self._uses[wanted]}"
+        self._taken.add(name)
+        return name

@@ -1,0 +1,31 @@
+"""All verbs. A new verb is a function in a file of its own and one line here."""
+
+from typing import Annotated
+
+import typer
+
+from vision_app.cli import detect, models
+from vision_app.cli.options import Help, show_help
+
+app = typer.Typer(
+    help="Find objects in pictures, on your own machine.",
+    rich_markup_mode=None,  # help in plain text takes a third of the time
+    add_completion=False,
+    add_help_option=False,
+)
+app.command("detect")(detect.detect)
+app.add_typer(models.app, name="models")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    help: Help = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from vision_app import __version__
+
+        typer.echo(f"vision-app {__version__}")
+        raise typer.Exit
+    show_help(context, help)

@@ -1,0 +1,88 @@
+"""What every verb over many files does around its task: list the inputs, show progress, sum up, stop cleanly."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision_app.cli.progress import format_rate, show_progress
+
+if TYPE_CHECKING:
+    from vision_app.batch.run import Task
+    from vision_app.batch.sinks import Journal
+    from vision_app.batch.sources import Input
+
+INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
+
+
+def gather(sources: list[str], output: Path) -> "list[Input]":
+    """List the images that the sources stand for, and say how many other files were passed over.
+
+    Raises:
+        UsageError: A source does not exist, or there are no images at all.
+    """
+    from vision_app.batch.sources import list_inputs
+    from vision_app.errors import UsageError
+    from vision_app.images import SUFFIXES
+
+    inputs, others = list_inputs(sources, suffixes=SUFFIXES, output=output)
+    passed_over = f"{others:,} other file{'s' * (others != 1)} skipped" if others else ""
+    if not inputs:
+        note = f" ({passed_over})" if others else ""
+        raise UsageError(f"no images in {', '.join(sources)}{note}; hidden files and --output are not searched")
+    if others:
+        print(passed_over, file=sys.stderr)
+    return inputs
+
+
+def run_all(
+    task: "Task", inputs: "Sequence[Input]", journal: "Journal", *, batch_size: int, workers: int | None
+) -> int:
+    """Run a task over the inputs that have no row yet, with progress on stderr and a last line on stdout.
+
+    Args:
+        task: What to do with an input.
+        inputs: All inputs.
+        journal: Where the rows go.
+        batch_size: Inputs a batch.
+        workers: Threads; one for each core by default.
+
+    Returns:
+        The exit code: 0, 1 when a row says "failed", 130 after Ctrl-C.
+
+    Raises:
+        OutputError: Something could not be written.
+    """
+    from vision_app.batch.run import run
+    from vision_app.batch.sinks import OutputError
+
+    def say_stopped():
+        rows = f"{journal.rows:,} of {len(inputs):,} rows are in {journal.path}"
+        print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
+
+    done_before, start = journal.rows, time.monotonic()
+    try:
+        with show_progress(len(inputs), done_before) as report:
+            run(task, inputs, journal, batch_size=batch_size, workers=workers or _cores(), report=report)
+    except KeyboardInterrupt:
+        say_stopped()
+        return INTERRUPTED
+    except OutputError:
+        say_stopped()
+        raise
+    print(_summary(journal, journal.rows - done_before, time.monotonic() - start))
+    return 1 if journal.failed else 0
+
+
+def _summary(journal: "Journal", done: int, seconds: float) -> str:
+    ok = journal.rows - journal.failed
+    rate = f", {format_rate(done, seconds)}" if done else ""
+    where = f" (see {journal.path.name})" if journal.failed else ""
+    return f"{journal.rows:,} image{'s' * (journal.rows != 1)}: {ok:,} ok, {journal.failed:,} failed{where}{rate}"
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

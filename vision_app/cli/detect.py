@@ -1,0 +1,95 @@
+"""`vision-app detect`: find the objects in images and folders of images."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from vision_app.cli.options import number, positive_int
+
+
+def detect(
+    sources: Annotated[
+        list[str],
+        Argument(metavar="SOURCE...", help="Images, folders (with all their sub-folders) and quoted glob patterns."),
+    ],
+    output: Annotated[Path, Option(metavar="DIR", help="Folder for detections.jsonl and all other results.")],
+    model: Annotated[str, Option(metavar="NAME", help="A released model, or the path of a model folder.")] = "yolo",
+    confidence: Annotated[
+        float | None,
+        Option(metavar="0..1", parser=number, help="Lowest score of an object.", show_default="the model's own"),
+    ] = None,
+    iou: Annotated[
+        float | None,
+        Option(
+            metavar="0..1",
+            parser=number,
+            help="Overlap from which two boxes are one object.",
+            show_default="the model's own",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None, Option(metavar="A,B,...", help="Keep these classes only, e.g. person,dog.", show_default="all")
+    ] = None,
+    max_detections: Annotated[
+        int | None,
+        Option(metavar="N", parser=positive_int, help="Most objects an image.", show_default="the model's own"),
+    ] = None,
+    agnostic_nms: Annotated[
+        bool, Option("--agnostic-nms", help="Let boxes of different classes suppress each other.")
+    ] = False,
+    csv: Annotated[bool, Option("--csv", help="Write detections.csv too, one line an object.")] = False,
+    images: Annotated[bool, Option("--images", help="Write annotated copies to DIR/images.")] = False,
+    batch_size: Annotated[
+        int | None, Option(metavar="N", parser=positive_int, help="Images a batch.", show_default="8, or 32 on a GPU")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        Option(metavar="N", parser=positive_int, help="Threads, each on one core.", show_default="one a core"),
+    ] = None,
+    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where the network runs.")] = "auto",
+    runtime: Annotated[str, Option(metavar="auto|onnx|torch", help="What runs the network.")] = "auto",
+    max_megapixels: Annotated[float, Option(metavar="N", parser=number, help="Refuse images larger than this.")] = 100,
+    resume: Annotated[bool, Option("--resume", help="Continue a run that was broken off.")] = False,
+) -> int:
+    """Find objects in images.
+
+    DIR/detections.jsonl gets one row an image, in the order of the sources (folders by path). An image that cannot be
+    read gets a row that says why, and the run goes on.
+
+    Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
+    """
+    from vision_app.batch.sinks import Journal, Pictures, read_rows, write_csv
+    from vision_app.cli.batch import gather, run_all
+    from vision_app.detection.detector import DetectOptions, Detector
+    from vision_app.detection.task import CSV_COLUMNS, DetectTask, csv_lines
+    from vision_app.errors import UsageError
+
+    if not max_megapixels > 0:
+        raise UsageError(f"--max-megapixels {max_megapixels:g}: must be more than 0")
+    names = None if classes is None else tuple(name.strip() for name in classes.split(","))
+    detector = Detector.load(model, device=device, runtime=runtime, threads=1)
+    options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector.model)
+    inputs = gather(sources, output)
+    settings = {
+        "--model": model,
+        "its files": detector.model.info["files"],
+        "--runtime": detector.runtime,
+        "--confidence": options.confidence,
+        "--iou": options.iou,
+        "--classes": options.classes,
+        "--max-detections": options.max_detections,
+        "--agnostic-nms": options.agnostic,
+        "--max-megapixels": max_megapixels,
+        "--images": images,
+    }
+    batch_size = batch_size or (8 if detector.device == "cpu" else 32)
+    files = [item.file for item in inputs]
+    path = output / "detections.jsonl"
+    with Journal(path, settings=settings, files=files, batch_size=batch_size, resume=resume) as journal:
+        pictures = Pictures(output / "images") if images else None
+        task = DetectTask(detector, options, max_pixels=int(max_megapixels * 1e6), pictures=pictures)
+        code = run_all(task, inputs, journal, batch_size=batch_size, workers=workers)
+        if csv and journal.rows == len(inputs):
+            write_csv(output / "detections.csv", CSV_COLUMNS, read_rows(path), csv_lines)
+    return code
