@@ -1,0 +1,159 @@
+"""Files that cannot be read: broken, hostile, missing or too large. Each is named with a reason."""
+
+import contextlib
+import os
+import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from image_files import encode, png, quadrants, tiff
+from PIL import Image
+from skimage import data
+
+from vision_app.errors import ImageError
+from vision_app.images import read_image
+
+KINDS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_file_cut_short_is_named(kind, part, tmp_path):
+    path = tmp_path / "cut.img"
+    content = encode(Image.fromarray(data.chelsea()), kind)
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ImageError, match=r"cut\.img: damaged or cut short"):
+        read_image(path)
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        read_image(path, target=100)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_damage_gives_pixels_or_a_clear_error(kind):
+    generator = np.random.default_rng(0)
+    photo = Image.fromarray(data.chelsea()).resize((90, 60))
+    content = np.frombuffer(encode(photo, kind), dtype=np.uint8)
+    for _ in range(40):
+        damaged = content.copy()
+        damaged[generator.integers(0, len(content), 8)] = generator.integers(0, 256, 8)
+        with contextlib.suppress(ImageError):
+            image = read_image(damaged.tobytes(), max_pixels=1_000_000)
+            assert image.pixels.shape == (image.height, image.width, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"\xff\xd8\xff", "damaged or cut short"),
+        (b"just some text", "not an image of a known kind"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known kind"),
+        (b"%PDF-1.7\n", "not an image of a known kind"),
+        (b"P6 1 1 255\n\0\0\0", "not an image of a known kind"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image of a known kind"),
+    ],
+)
+def test_what_is_no_image_says_so(content, reason, tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    assert caught.value.source == str(path)
+    assert caught.value.reason.startswith(reason)
+
+
+def test_paths_that_cannot_be_read(tmp_path):
+    with pytest.raises(ImageError, match=r"gone\.jpg: no such file"):
+        read_image(tmp_path / "gone.jpg")
+    with pytest.raises(ImageError, match="is a folder, not an image"):
+        read_image(tmp_path)
+    with pytest.raises(ImageError, match="cannot be opened"):
+        read_image("a\0b.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="is not a regular file"):
+        read_image(tmp_path / "pipe.jpg")
+
+
+def test_a_file_without_permission(tmp_path):
+    path = tmp_path / "secret.png"
+    path.write_bytes(encode(Image.new("RGB", (2, 2)), "PNG"))
+    path.chmod(0)
+    as_root = os.geteuid() == 0
+    try:
+        if as_root:
+            os.seteuid(65534)  # root may read everything
+        with pytest.raises(ImageError, match=r"secret\.png: cannot be opened: Permission denied"):
+            read_image(path)
+    finally:
+        if as_root:
+            os.seteuid(0)
+
+
+def bombs():
+    """Small files whose headers claim 60,000 x 60,000 pixels (WebP: its largest, 16,383 x 16,383)."""
+    small = Image.new("RGB", (8, 8))
+    bmp, gif, jpeg = (bytearray(encode(small, kind)) for kind in ("BMP", "GIF", "JPEG"))
+    bmp[18:26] = struct.pack("<ii", 60000, 60000)
+    gif[6:10] = struct.pack("<HH", 60000, 60000)
+    frame = jpeg.index(b"\xff\xc0")
+    jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 60000, 60000)
+    webp = bytearray(encode(small, "WEBP", lossless=True))
+    webp[21:25] = struct.pack("<I", 16382 | 16382 << 14)
+    return {
+        "BMP": bytes(bmp),
+        "GIF": bytes(gif),
+        "JPEG": bytes(jpeg),
+        "PNG": png(60000, 60000, 8, 2, [b""]),
+        "TIFF": tiff(np.zeros((8, 8, 3), np.uint8), bits=8, size=(60000, 60000)),
+        "WEBP": bytes(webp),
+    }
+
+
+BOMBS = bombs()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_bomb_is_refused_by_its_header(kind, monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a decoder was asked for")
+
+    monkeypatch.setattr(Image, "_getdecoder", refuse)
+    monkeypatch.setattr(Image.Image, "load", refuse)
+    monkeypatch.setattr(Image.core, "new", refuse)
+    with pytest.raises(ImageError, match=r"bomb: too large: .* the limit of 100,000,000 pixels"):
+        read_image(BOMBS[kind], name="bomb")
+
+
+def test_the_limit_counts_pixels_and_can_be_moved():
+    content = encode(Image.new("RGB", (100, 50)), "PNG")
+    assert read_image(content, max_pixels=5000).width == 100
+    with pytest.raises(ImageError, match=r"photo\.png: too large: 100 x 50 is over the limit of 4,999 pixels"):
+        read_image(content, max_pixels=4999, name="photo.png")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "WEBP"])
+def test_pillows_own_limit_neither_blocks_nor_changes(kind, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    content = encode(Image.fromarray(quadrants()), kind)
+    assert read_image(content).pixels.shape == (48, 64, 3)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
+@pytest.mark.filterwarnings("error")
+def test_several_threads_read_at_once_over_pillows_limit(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    contents = [encode(Image.fromarray(quadrants()), kind) for kind in ("PNG", "BMP", "TIFF", "GIF")]
+    start = threading.Barrier(8)
+
+    def read(worker):
+        start.wait()
+        return all((read_image(content).pixels == quadrants()).all() for content in contents[worker % 4 :] * 5)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(8)))
+    assert Image.MAX_IMAGE_PIXELS == 1000
