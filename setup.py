@@ -1,0 +1,12 @@
+"""Build the package with the released models inside: models/ of the checkout is vision_app/_models of the wheel."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[*find_packages(include=["vision_app", "vision_app.*"]), "vision_app._models"],
+    package_dir={"vision_app._models": "models"},
+    package_data={
+        "vision_app._models": ["*/model.json", "*/weights.safetensors", "*/model.onnx", "*/CARD.md"],
+        "vision_app.ui": ["*.png", "samples/*"],
+    },
+)

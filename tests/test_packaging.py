@@ -1,0 +1,85 @@
+"""The wheel that a user installs: complete, with the released models inside, and nothing else."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import vision_app
+
+CHECKOUT = Path(__file__).parent.parent
+MODEL_FILES = ("model.json", "weights.safetensors", "model.onnx", "CARD.md")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel built from a copy of the checkout whose models/ holds one made-up model and a stray file."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "setup.py", "LICENSE"):
+        shutil.copy(CHECKOUT / name, source)
+    (source / "README.md").write_text("# Vision App\n")
+    shutil.copytree(CHECKOUT / "vision_app", source / "vision_app", ignore=shutil.ignore_patterns("__pycache__"))
+    model = source / "models" / "tiny"
+    model.mkdir(parents=True)
+    for name in (*MODEL_FILES, "notes.txt"):
+        (model / name).write_text('{"name": "tiny"}')
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", source / "dist", source], check=True)
+    (path,) = (source / "dist").glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_package_and_the_models(wheel):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "vision_app").rglob("*.py")}
+    models = {f"vision_app/_models/tiny/{name}" for name in MODEL_FILES}
+    assert names >= modules | models
+    assert all(name.startswith("vision_app/ui/") for name in names - modules - models)  # icons and samples
+
+
+def test_the_wheel_describes_itself(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (folder,) = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name}
+    metadata = Parser().parsestr(archive.read(f"{folder}/METADATA").decode())
+    assert (metadata["Name"], metadata["Version"]) == ("vision-app", vision_app.__version__)
+    assert metadata["License-Expression"] == "MIT"
+    assert f"{folder}/licenses/LICENSE" in archive.namelist()
+    assert "vision-app = vision_app.cli:main" in archive.read(f"{folder}/entry_points.txt").decode()
+
+
+def test_an_installed_package_finds_its_models_from_anywhere(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    (tmp_path / "models" / "decoy").mkdir(parents=True)  # never look into the working directory
+    (tmp_path / "models" / "decoy" / "model.json").write_text('{"name": "decoy"}')
+    environment = {key: value for key, value in os.environ.items() if key != "VISION_APP_MODELS"}
+    command = "import vision_app; from vision_app.released import available; print(vision_app.__file__, available())"
+    result = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == [str(tmp_path / "installed" / "vision_app" / "__init__.py"), "['tiny']"]
+
+
+def test_requirements_are_pinned_and_cover_the_package():
+    pins = {}
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        for line in (CHECKOUT / name).read_text().splitlines():
+            if line and not line.startswith(("#", "-r")):
+                package, version = line.split("==")
+                pins[package] = version
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    ranges = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    from packaging.requirements import Requirement
+
+    for requirement in map(Requirement, ranges):
+        assert requirement.specifier.contains(pins[requirement.name]), requirement
