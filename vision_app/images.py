@@ -64,6 +64,7 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright (EXIF 2
 }
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
+_PILLOW_LIMIT = Image.MAX_IMAGE_PIXELS or float("inf")  # up to here Pillow neither warns nor refuses
 _pillow_limit_lock = threading.Lock()
 
 
@@ -180,7 +181,7 @@ def _decode(stream: BinaryIO, name: str, target: int | None, max_pixels: int) ->
         if image.mode in ("I", "F"):
             raise ImageError(name, "32-bit pixels have no known range; save it with 8 or 16 bits a channel")
         reduced = target is not None and _reduce(image, target)
-        with _pillow_limit(max_pixels) if width * height > _pillow_allows() else nullcontext():
+        with _raised_pillow_limit(max_pixels) if width * height > _PILLOW_LIMIT else nullcontext():
             image.load()
         orientation = _orientation(image)  # after loading: Pillow has turned TIFF and HEIC upright by now
         if orientation in _UPRIGHT:
@@ -193,7 +194,7 @@ def _decode(stream: BinaryIO, name: str, target: int | None, max_pixels: int) ->
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it") from error
     except Exception as error:  # a damaged file can make a decoder raise anything
-        raise ImageError(name, f"damaged or cut short ({_reason(error)})") from error
+        raise ImageError(name, f"damaged, cut short or unsupported ({_reason(error)})") from error
     if not reduced:
         height, width = pixels.shape[:2]
     elif orientation in _SIDEWAYS:
@@ -223,7 +224,7 @@ def _open(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
                 return factory(stream)
             except Image.DecompressionBombError:  # WebP and GIF ask Pillow's limit while they read the header
                 stream.seek(0)
-                with _pillow_limit(max_pixels):
+                with _raised_pillow_limit(max_pixels):
                     return factory(stream)
     raise ImageError(name, f"not an image of a known kind ({', '.join(FORMATS)}, HEIC)")
 
@@ -262,21 +263,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _pillow_allows() -> float:
-    """Return how many pixels Pillow decodes without a warning or an error of its own."""
-    return float("inf") if Image.MAX_IMAGE_PIXELS is None else Image.MAX_IMAGE_PIXELS
-
-
 @contextmanager
-def _pillow_limit(max_pixels: int) -> Iterator[None]:
-    """Replace Pillow's limit of pixels, which is global, for one image.
+def _raised_pillow_limit(max_pixels: int) -> Iterator[None]:
+    """Raise Pillow's limit of pixels, which is global, while one image over it is opened or decoded.
 
-    Only images over Pillow's own limit come here, one at a time. Images that other threads read meanwhile do not
-    depend on the limit, because `_decode` compares their size with their own.
+    Such images come here one at a time. Smaller ones, which other threads read meanwhile, are under the limit before,
+    during and after.
     """
     with _pillow_limit_lock:
         before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = max_pixels
+        Image.MAX_IMAGE_PIXELS = None if before is None else max(before, max_pixels)
         try:
             yield
         finally:
