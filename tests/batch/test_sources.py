@@ -1,0 +1,142 @@
+"""Which files are read, in which order, and what they are called."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision_app.batch.sources import list_inputs
+from vision_app.errors import UsageError
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files_of(*sources, output="out"):
+    inputs, others = list_inputs(sources, suffixes={".jpg", ".png"}, output=output)
+    return [item.file for item in inputs], others
+
+
+def test_a_folder_is_walked_in_the_byte_order_of_paths(here):
+    make(here, "photos/b.jpg", "photos/a/z.PNG", "photos/a.jpg", "photos/B.JpG", "photos/ä.png", "photos/a-/x.jpg")
+    make(here, "photos/notes.txt", "photos/a/z.png.bak", "photos/jpg")
+    expected = ["B.JpG", "a-/x.jpg", "a.jpg", "a/z.PNG", "b.jpg", "ä.png"]  # "-" < "." < "/" in bytes
+    assert files_of("photos") == ([f"photos/{name}" for name in expected], 3)
+
+
+@given(st.sets(st.text("abB.-_äé", min_size=1, max_size=4).filter(lambda name: not name.startswith(".")), max_size=12))
+def test_walk_order_is_the_byte_order_for_any_names(tmp_path_factory, names):
+    folder = tmp_path_factory.mktemp("walk")
+    paths = [folder / name / f"{name}.png" for name in names] + [folder / f"{name}.jpg" for name in names]
+    for path in paths:
+        if not path.parent.is_file() and not path.is_dir():
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    there = [os.fspath(path) for path in folder.rglob("*") if path.is_file()]
+    assert files_of(folder)[0] == sorted(there, key=os.fsencode)
+
+
+def test_paths_stay_as_given(here):
+    make(here, "photos/a.jpg")
+    for source, file in {
+        "photos": "photos/a.jpg",
+        "photos/": "photos/a.jpg",
+        "./photos": "./photos/a.jpg",
+        "photos/../photos": "photos/../photos/a.jpg",
+        str(here / "photos"): str(here / "photos/a.jpg"),
+        "./photos/*.jpg": "./photos/a.jpg",
+    }.items():
+        assert files_of(source) == ([file], 0), source
+
+
+def test_hidden_files_linked_folders_and_the_output_are_left_out(here):
+    make(here, "photos/a.jpg", "photos/.b.jpg", "photos/.git/c.jpg", "photos/out/images/a.jpg.jpg", "elsewhere/d.jpg")
+    (here / "photos/link").symlink_to(here / "elsewhere")
+    (here / "photos/loop").symlink_to(here / "photos")
+    (here / "photos/file-link.jpg").symlink_to(here / "elsewhere/d.jpg")
+    (here / "photos/broken.jpg").symlink_to("nowhere")
+    expected = ["photos/a.jpg", "photos/broken.jpg", "photos/file-link.jpg"]
+    assert files_of("photos", output="photos/out") == (expected, 0)
+    assert files_of("photos/*", output="photos/out") == (expected, 0)
+    assert files_of("photos", output="photos") == ([], 0)
+    assert files_of("photos/.git") == (["photos/.git/c.jpg"], 0)  # named, so not hidden
+
+
+def test_a_file_named_explicitly_is_always_listed(here):
+    make(here, "notes.txt", ".hidden.jpg", "out/copy.jpg", "photo[1].jpg")
+    sources = ["notes.txt", ".hidden.jpg", "out/copy.jpg", "photo[1].jpg", "missing.JPG", "notes.txt"]
+    assert files_of(*sources) == (sources, 0)
+
+
+def test_a_pattern_stands_for_files_and_folders_once_each(here):
+    make(here, "p/2023/a.jpg", "p/2024/b.jpg", "p/2024/sub/c.png", "p/2024/note.txt", "p/z.jpg")
+    everything = ["p/2023/a.jpg", "p/2024/b.jpg", "p/2024/sub/c.png", "p/z.jpg"]
+    assert files_of("p/2024*") == (everything[1:3], 1)
+    assert files_of("p/**") == (everything, 1)
+    assert files_of("p/**/*.jpg") == ([everything[0], everything[1], everything[3]], 0)
+    assert files_of("p/*.gif") == ([], 0)
+    assert files_of("p/*.gif", "p/z.jpg", "p/2023") == (["p/z.jpg", "p/2023/a.jpg"], 0)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("phtos", "source 'phtos': no such file or folder; did you mean 'photos'?"),
+        ("photos/summr/", "source 'photos/summr/': no such file or folder; did you mean 'photos/summer'?"),
+        ("nowhere/at/all", "source 'nowhere/at/all': no such file or folder"),
+        ("", "source '': no such file or folder"),
+    ],
+)
+def test_a_source_that_is_nothing_is_refused_with_the_nearest_name(here, source, message):
+    make(here, "photos/summer/a.jpg")
+    with pytest.raises(UsageError) as caught:
+        files_of(source)
+    assert str(caught.value) == message
+
+
+def test_names_mirror_sub_folders_and_never_meet(here):
+    make(here, "one/a.png", "one/sub/a.png", "two/a.png", "two/a.png-2", "deep/er/x/a.png")
+    sources = ["one", "two", "one/a.png", "deep/*/x", "one/../two/a.png", "deep/*/../../one/sub"]
+    inputs, _ = list_inputs(sources, suffixes={".png", "-2"}, output="out")
+    assert [item.name for item in inputs] == [
+        "a.png", "sub/a.png", "a.png-2", "a.png-2-2", "a.png-3", "er/x/a.png", "a.png-4", "one/sub/a.png",
+    ]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(["a", "a-2", "a-2-2", "b"]), max_size=20))
+def test_names_are_unlike_for_any_sources(tmp_path_factory, names):
+    folder = tmp_path_factory.mktemp("names")
+    make(folder, "a", "a-2", "a-2-2", "b")
+    inputs, _ = list_inputs([folder / name for name in names], suffixes=(), output=folder / "out")
+    assert [item.file for item in inputs] == [os.fspath(folder / name) for name in names]
+    assert len({item.name for item in inputs}) == len(names)
+
+
+def test_a_folder_that_cannot_be_listed_gets_a_row(here, monkeypatch):
+    make(here, "photos/a.jpg", "photos/secret/b.jpg", "photos/z.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if path == "photos/secret":  # chmod does not stop a test that runs as root
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    inputs, _ = list_inputs(["photos"], suffixes={".jpg"}, output="out")
+    assert [(item.file, item.problem) for item in inputs] == [
+        ("photos/a.jpg", None),
+        ("photos/secret", "the folder cannot be listed: Permission denied"),
+        ("photos/z.jpg", None),
+    ]

@@ -1,0 +1,80 @@
+"""Help is quick and complete, and a slip gets one line that helps."""
+
+import subprocess
+import sys
+
+import pytest
+
+from vision_app import __version__
+from vision_app.cli import main
+
+HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pandas", "streamlit"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--help", ["detect", "models", "--version"]),
+        ("detect --help", ["SOURCE...", "--output", "--confidence", "--max-megapixels", "--resume", "auto|onnx|torch"]),
+        ("models --help", ["list", "info", "verify"]),
+        ("models list --help", ["Usage: vision-app models list"]),
+        ("models info --help", ["NAME"]),
+        ("models verify --help", ["NAME"]),
+        ("--version", [f"vision-app {__version__}"]),
+    ],
+)
+def test_help_loads_nothing_heavy(words, expected, environment):
+    program = (
+        "import sys; from vision_app.cli import main; code = main(sys.argv[1:]);"
+        "print('LOADED', *sys.modules); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", program, *words.split()]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    text, loaded = result.stdout.split("LOADED")
+    assert all(word in text for word in expected)
+    assert not HEAVY & set(loaded.split())
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("words", [[], ["models"]])
+def test_a_group_without_a_verb_shows_its_help_and_fails(words, capsys):
+    assert main(words) == 2
+    assert "Commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("detct", "No such command 'detct'. Did you mean 'detect'?"),
+        ("detect a.jpg", "Missing option '--output'"),
+        ("detect --output o", "Missing argument 'SOURCE...'"),
+        ("detect a.jpg --outptu o", "No such option: --outptu (Possible options: --iou, --output)"),
+        ("detect a.jpg --output o --batch-size 2.5", "'--batch-size': '2.5' is not a whole number"),
+        ("detect a.jpg --output o --workers 0", "'--workers': '0' is too small; the nearest valid value is 1"),
+        ("detect a.jpg --output o --max-detections -1", "'--max-detections': '-1' is too small; the nearest valid"),
+        ("detect a.jpg --output o --confidence high", "'--confidence': 'high' is not a number"),
+        ("detect a.jpg --output o --confidence nan", "'--confidence': 'nan' is not a number"),
+        ("detect a.jpg --output o --confidence 1.5", "--confidence 1.5: must lie between 0 and 1; the nearest valid"),
+        ("detect a.jpg --output o --iou -0.1", "--iou -0.1: must lie between 0 and 1; the nearest valid value is 0"),
+        ("detect a.jpg --output o --max-megapixels 0", "--max-megapixels 0: must be more than 0"),
+        ("detect a.jpg --output o --classes person,dgo", "--classes: unknown class 'dgo'; did you mean 'dog'?"),
+        ("detect a.jpg --output o --classes ,", "--classes"),
+        ("detect a.jpg --output o --model yolq", "unknown model 'yolq'; did you mean 'yolo'?"),
+        ("detect a.jpg --output o --device gpu", "--device gpu: must be auto, cpu, cuda or cuda:N"),
+        (
+            "detect a.jpg --output o --runtime onx",
+            "--runtime onx: must be one of auto, onnx, torch; did you mean onnx?",
+        ),
+        ("detect nothing-here --output o", "source 'nothing-here': no such file or folder"),
+        ("detect *.jpg --output o", "no images in *.jpg"),
+        ("models info yolq", "unknown model 'yolq'; did you mean 'yolo'?"),
+    ],
+)
+def test_wrong_usage_gets_one_line_and_writes_nothing(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("vision-app: ") and printed.err.count("\n") == 1
+    assert message in printed.err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,55 @@
+"""`vision-app models` on the released models and on damaged ones."""
+
+import json
+import shutil
+
+import pytest
+
+from vision_app.cli import main
+from vision_app.released import available, find
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the released detector in a models folder that comes first."""
+    shutil.copytree(find("yolo").folder, tmp_path / "yolo")
+    monkeypatch.setenv("VISION_APP_MODELS", str(tmp_path))
+    return tmp_path / "yolo"
+
+
+def test_list_has_a_line_a_model(capsys):
+    assert main(["models", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == available()
+    assert all("detection" in line for line in lines if line.startswith("yolo "))
+
+
+def test_info_tells_what_the_model_file_says(copy, capsys):
+    model = json.loads((copy / "model.json").read_text(encoding="utf-8"))
+    model |= {"licence": "A licence", "measured": {"Some set": {"AP50": 0.654}}}
+    (copy / "model.json").write_text(json.dumps(model), encoding="utf-8")
+    assert main(["models", "info", "yolo"]) == 0
+    text = capsys.readouterr().out
+    expected = [str(copy), "A licence", "AP50 0.654", f"confidence {model['defaults']['confidence']}", "80: person, "]
+    assert all(words in text for words in expected)
+
+
+def test_verify_names_a_changed_and_a_missing_file(copy, capsys):
+    assert main(["models", "verify"]) == 0
+    assert "yolo: 2 files ok" in capsys.readouterr().out
+    with (copy / "model.onnx").open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"damage")
+    assert main(["models", "verify", "yolo"]) == 1
+    assert "model.onnx: damaged or changed" in capsys.readouterr().out
+    (copy / "model.onnx").unlink()
+    assert main(["models", "verify"]) == 1
+    assert "model.onnx: No such file" in capsys.readouterr().out
+
+
+def test_a_damaged_model_is_never_used(copy, capsys, tmp_path):
+    (copy / "model.onnx").write_bytes(b"damage")
+    (tmp_path / "a.jpg").touch()
+    assert main(["detect", str(tmp_path / "a.jpg"), "--output", str(tmp_path / "out")]) == 2
+    assert "model.onnx: damaged or changed" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
