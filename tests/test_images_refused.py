@@ -1,6 +1,7 @@
 """Files that cannot be read: broken, hostile, missing or too large. Each is named with a reason."""
 
 import contextlib
+import io
 import os
 import struct
 import threading
