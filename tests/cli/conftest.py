@@ -1,6 +1,5 @@
 """The command as a process of its own, and a folder of photos for it."""
 
-import json
 import os
 import subprocess
 import sys
@@ -26,8 +25,8 @@ def vision_app(environment):
     """Run `vision-app WORD...` and return its exit code and output."""
 
     def run(*words, cwd=None):
-        words = [os.fspath(word) for word in words]
-        return subprocess.run([*COMMAND, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+        command = [*COMMAND, *map(str, words)]
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
     return run
 
@@ -38,7 +37,7 @@ def start(environment):
 
     def run(*words, **options):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen([*COMMAND, *map(os.fspath, words)], env=environment, text=True, **pipes)
+        return subprocess.Popen([*COMMAND, *map(str, words)], env=environment, text=True, **pipes)
 
     return run
 
@@ -46,16 +45,12 @@ def start(environment):
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """A folder of 24 small photos in two sub-folders."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("pictures") / "photos"
     scenes = [Image.fromarray(picture()) for picture in (data.astronaut, data.chelsea, data.coffee, data.rocket)]
     for number in range(24):
         scene = scenes[number % 4]
         place = folder / f"day {number % 2}" / f"{number:02}.{'png' if number % 6 == 5 else 'JPG'}"
-        place.parent.mkdir(exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         scene = scene.resize((200 + 10 * number, 180)) if number > 3 else scene
         place.write_bytes(encode(scene, "PNG" if place.suffix == ".png" else "JPEG"))
     return folder
-
-
-def rows_of(output):
-    return [json.loads(line) for line in (output / "detections.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,94 @@
+"""`vision-app detect` killed and interrupted at any moment goes on with --resume as if nothing had happened."""
+
+import os
+import pty
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+FLAGS = ["--batch-size", "2", "--workers", "2", "--confidence", "0.05", "--csv", "--images"]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(photos, vision_app, tmp_path_factory):
+    """What a run that nothing stopped leaves, by file."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert vision_app("detect", photos, "--output", out, *FLAGS).returncode == 0
+    return content(out)
+
+
+def wait_for_rows(process, journal: Path, rows: int):
+    """Wait until the journal holds that many rows or the process has ended."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if journal.exists() and journal.read_bytes().count(b"\n") >= rows:
+            return
+        time.sleep(0.002)
+
+
+def test_kill_at_several_moments_and_resume(photos, start, vision_app, whole, tmp_path):
+    """One run killed again and again, each time a little later, and torn by hand where no kill tears it."""
+    dice = random.Random(1)
+    journal = tmp_path / "detections.jsonl"
+    for rows in (0, 1, 5, 12, 18):
+        process = start("detect", photos, "--output", tmp_path, *FLAGS, "--resume")
+        wait_for_rows(process, journal, rows)
+        time.sleep(dice.uniform(0, 0.05))
+        process.kill()
+        process.communicate()
+        if rows:
+            written = journal.read_bytes()
+            assert whole["detections.jsonl"].startswith(written)
+            journal.write_bytes(written[: len(written) - dice.randrange(80)])
+    last = vision_app("detect", photos, "--output", tmp_path, *FLAGS, "--resume")
+    assert last.returncode == 0, last.stderr
+    assert last.stdout.startswith("24 images: 24 ok, 0 failed")
+    assert content(tmp_path) == whole
+
+
+def test_interrupt_says_how_to_go_on(photos, start, vision_app, whole, tmp_path):
+    process = start("detect", photos, "--output", tmp_path, *FLAGS)
+    wait_for_rows(process, tmp_path / "detections.jsonl", 4)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    rows = (tmp_path / "detections.jsonl").read_bytes().count(b"\n")
+    assert 4 <= rows < 24 and rows % 2 == 0
+    assert f"stopped: {rows} of 24 rows are in {tmp_path / 'detections.jsonl'}; the same command with --resume" in err
+    assert "Traceback" not in err and out == ""
+    assert vision_app("detect", photos, "--output", tmp_path, *FLAGS, "--resume").returncode == 0
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.parametrize("change", [["--confidence", "0.06"], ["--classes", "cat"], ["--iou", "0.6"]])
+def test_resume_with_other_settings_is_refused(photos, vision_app, tmp_path, whole, change):
+    for name in ("detections.jsonl", "detections.settings.json"):
+        (tmp_path / name).write_bytes(whole[name])
+    result = vision_app("detect", photos, "--output", tmp_path, *FLAGS, "--resume", *change)
+    assert result.returncode == 2
+    assert f"{change[0]} was " in result.stderr and "give the same settings" in result.stderr
+    assert (tmp_path / "detections.jsonl").read_bytes() == whole["detections.jsonl"]
+
+
+def test_a_terminal_gets_a_bar_with_rate_and_time_left(photos, start, tmp_path):
+    controller, terminal = pty.openpty()
+    process = start("detect", photos, "--output", tmp_path, "--batch-size", "1", stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    try:
+        while chunk := os.read(controller, 4096):
+            shown += chunk
+    except OSError:  # Linux reports the closed end of a terminal as an input/output error
+        pass
+    out, _ = process.communicate()
+    os.close(controller)
+    text = shown.decode()
+    assert "24/24" in text and "images/s" in text and "0:00:00" in text
+    assert out.startswith("24 images: 24 ok, 0 failed")

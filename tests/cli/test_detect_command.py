@@ -1,0 +1,236 @@
+"""`vision-app detect` as users run it, with the released model."""
+
+import csv
+import json
+import os
+import re
+import shutil
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from image_files import encode, png, png_from_samples, quadrants
+from PIL import Image
+from skimage import data
+
+from vision_app import DetectOptions, Detector, read_image
+
+KEYS = ["file", "status", "error", "width", "height", "model", "detections"]
+
+
+def rows_of(output):
+    return [json.loads(line) for line in (output / "detections.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def photos_out(photos, vision_app, tmp_path_factory):
+    """What `--csv --images` makes of the photos, with many objects: their confidence is low."""
+    out = tmp_path_factory.mktemp("detected") / "out"
+    result = vision_app(
+        "detect", "photos", "--output", out, "--confidence", 0.05, "--csv", "--images", cwd=photos.parent
+    )
+    assert result.returncode == 0, result.stderr
+    return out, result
+
+
+def test_rows_equal_the_answers_of_the_python_door(photos, photos_out):
+    out, result = photos_out
+    detector = Detector.load("yolo")
+    files = sorted(os.fspath(path.relative_to(photos.parent)) for path in photos.rglob("*.*"))
+    rows = rows_of(out)
+    assert [row["file"] for row in rows] == files
+    for row in rows:
+        assert list(row) == KEYS
+        answer = detector(photos.parent / row["file"], DetectOptions(confidence=0.05)).to_dict()
+        assert row == {"file": row["file"], "status": "ok", "error": None, **answer}
+        image = Image.open(photos.parent / row["file"])
+        assert (row["width"], row["height"]) == image.size
+        for found in row["detections"]:
+            assert 0.05 <= found["score"] <= 1 and len(found["box"]) == 4
+    assert sum(len(row["detections"]) for row in rows) > 24
+    assert re.fullmatch(r"24 images: 24 ok, 0 failed, [\d.,]+ images/s\n", result.stdout)
+
+
+def test_csv_has_a_line_an_object(photos_out):
+    out, _ = photos_out
+    with (out / "detections.csv").open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    rows = rows_of(out)
+    expected = [
+        (row["file"], found["label"], found["score"], *found["box"]) for row in rows for found in row["detections"]
+    ]
+    numbers = ("score", "x1", "y1", "x2", "y2")
+    assert [(line["file"], line["label"], *(float(line[key]) for key in numbers)) for line in lines] == expected
+
+
+def test_copies_mirror_the_folders_and_show_the_boxes(photos, photos_out):
+    out, _ = photos_out
+    copies = sorted(path.relative_to(out / "images").as_posix() for path in (out / "images").rglob("*.*"))
+    assert copies == sorted(f"{path.relative_to(photos).as_posix()}.jpg" for path in photos.rglob("*.*"))
+    for row in rows_of(out):
+        photo = read_image(photos.parent / row["file"])
+        copy = read_image(out / "images" / f"{row['file'].removeprefix('photos/')}.jpg")
+        assert copy.pixels.shape == photo.pixels.shape
+        change = np.abs(copy.pixels.astype(int) - photo.pixels).max()
+        assert (change > 60) == bool(row["detections"])
+
+
+@pytest.mark.parametrize("flags", ["--batch-size 1 --workers 1", "--batch-size 5 --workers 4", "--csv"])
+def test_batches_and_workers_do_not_change_a_byte(photos, photos_out, vision_app, tmp_path, flags):
+    result = vision_app(
+        "detect", "photos", "--output", tmp_path, "--confidence", 0.05, *flags.split(), cwd=photos.parent
+    )
+    assert result.returncode == 0
+    assert (tmp_path / "detections.jsonl").read_bytes() == (photos_out[0] / "detections.jsonl").read_bytes()
+
+
+def test_options_reach_the_detector(photos, photos_out, vision_app, tmp_path):
+    flags = ["--confidence", 0.05, "--classes", "person, cat", "--max-detections", 2, "--iou", 0.3, "--agnostic-nms"]
+    assert vision_app("detect", photos, "--output", tmp_path, *flags).returncode == 0
+    options = DetectOptions(confidence=0.05, classes=("person", "cat"), max_detections=2, iou=0.3, agnostic=True)
+    detector = Detector.load("yolo")
+    rows = rows_of(tmp_path)
+    assert [row["detections"] for row in rows] == [
+        detector(row["file"], options).to_dict()["detections"] for row in rows
+    ]
+    assert {found["label"] for row in rows for found in row["detections"]} <= {"person", "cat"}
+
+
+def test_both_runtimes_agree(photos, photos_out, vision_app, tmp_path):
+    flags = ["--confidence", 0.05, "--runtime", "torch", "--device", "cpu"]
+    assert vision_app("detect", "photos/day 0", "--output", tmp_path, *flags, cwd=photos.parent).returncode == 0
+    onnx = {row["file"]: row for row in rows_of(photos_out[0])}
+    for row in rows_of(tmp_path):
+        pairs = zip(row["detections"], onnx[row["file"]]["detections"], strict=False)
+        close = [
+            one["label"] == other["label"] and np.allclose(one["box"], other["box"], atol=0.5) for one, other in pairs
+        ]
+        assert sum(close) >= 0.9 * max(len(row["detections"]), len(onnx[row["file"]]["detections"]))
+
+
+def test_odd_and_broken_files_each_get_a_row(vision_app, tmp_path):
+    folder = tmp_path / "фото"
+    folder.mkdir()
+    photo = Image.fromarray(data.astronaut()).resize((96, 64))
+    rotated = Image.Exif()
+    rotated[0x0112] = 6  # a quarter turn
+    good = {
+        "16 bit.png": (png_from_samples(np.zeros((64, 96, 3), np.uint16), 2), (96, 64)),
+        "alpha.webp": (encode(photo.convert("RGBA"), "WEBP"), (96, 64)),
+        "animated.gif": (encode(photo.quantize(), "GIF", save_all=True, append_images=[photo.quantize()]), (96, 64)),
+        "cmyk.jpeg": (encode(photo.convert("CMYK"), "JPEG"), (96, 64)),
+        "gray.BMP": (encode(photo.convert("L"), "BMP"), (96, 64)),
+        "line\nbreak.tif": (encode(photo, "TIFF"), (96, 64)),
+        "one pixel.png": (encode(Image.new("RGB", (1, 1)), "PNG"), (1, 1)),
+        "palette.png": (encode(photo.quantize(8), "PNG"), (96, 64)),
+        "progressive.jpg": (encode(photo, "JPEG", progressive=True), (96, 64)),
+        "sideways.jpg": (encode(photo, "JPEG", exif=rotated), (64, 96)),
+        "wide.png": (encode(Image.new("RGB", (3000, 2)), "PNG"), (3000, 2)),
+        "белка.jpg": (encode(photo, "JPEG"), (96, 64)),
+    }
+    whole = encode(photo, "JPEG")
+    bad = {
+        "bomb.png": (png(20_000, 20_000, 1, 0, []), "too large: 20000 x 20000"),
+        "cut.jpg": (whole[: len(whole) // 2], "cut short"),
+        "empty.jpg": (b"", "the file is empty"),
+        "text.jpg": (b"Dear diary", "not an image"),
+    }
+    latin = os.fsdecode(b"caf\xe9.png")  # no UTF-8
+    good[latin] = (encode(photo, "PNG"), (96, 64))
+    for name, (content, _) in (good | bad).items():
+        (folder / name).write_bytes(content)
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "link.jpg").symlink_to("nowhere.jpg")
+    (folder / "folder.jpg").mkdir()
+    (folder / "notes.txt").write_text("Dear diary")
+    reasons = {name: reason for name, (_, reason) in bad.items()}
+    reasons |= {"pipe.jpg": "is not a regular file", "link.jpg": "no such file"}
+    in_folder = sorted(good | reasons, key=os.fsencode)
+    reasons |= {"notes.txt": "not an image", "missing.png": "no such file"}  # named explicitly
+
+    named = ["фото", "фото/notes.txt", "фото/missing.png"]
+    result = vision_app("detect", *named, "--output", "out", "--images", cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    rows = {row["file"].removeprefix("фото/"): row for row in rows_of(tmp_path / "out")}
+    assert list(rows) == [*in_folder, "notes.txt", "missing.png"]
+    for name, row in rows.items():
+        copy = tmp_path / "out" / "images" / f"{name}.jpg"
+        assert list(row) == KEYS and row["model"] == "yolo"
+        if name in good:
+            assert (row["status"], row["error"], row["width"], row["height"]) == ("ok", None, *good[name][1])
+            assert Image.open(copy).size == good[name][1]
+        else:
+            assert (row["status"], row["width"], row["height"], row["detections"]) == ("failed", None, None, [])
+            assert reasons[name] in row["error"] and "фото" not in row["error"]
+            assert not copy.exists()
+    summary = f"{len(rows)} images: {len(good)} ok, {len(reasons)} failed (see detections.jsonl), "
+    assert result.stdout.startswith(summary)
+    assert "1 other file skipped" in result.stderr
+    assert "failed: фото/cut.jpg: damaged or cut short" in result.stderr
+
+
+def test_large_images_are_read_when_the_limit_is_raised(vision_app, tmp_path):
+    (tmp_path / "large.png").write_bytes(encode(Image.new("1", (1100, 1000)), "PNG"))
+    for limit, code in [("1", 1), ("1.2", 0)]:
+        out = tmp_path / limit
+        assert (
+            vision_app("detect", tmp_path / "large.png", "--output", out, "--max-megapixels", limit).returncode == code
+        )
+        (row,) = rows_of(out)
+        assert row["error"] == (None if code == 0 else "too large: 1100 x 1000 is over the limit of 1,000,000 pixels")
+
+
+def test_sources_with_equal_names_keep_their_own_copies(vision_app, tmp_path):
+    colors = {"one": (200, 0, 0), "two": (0, 0, 200)}
+    for folder, color in colors.items():
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (32, 32), color).save(tmp_path / folder / "a.png")
+    flags = ["--output", "out", "--images", "--confidence", 1]
+    assert vision_app("detect", "one", "two/a.png", "one/a.png", *flags, cwd=tmp_path).returncode == 0
+    assert [row["file"] for row in rows_of(tmp_path / "out")] == ["one/a.png", "two/a.png", "one/a.png"]
+    for name, color in {"a.png.jpg": "one", "a.png-2.jpg": "two", "a.png-3.jpg": "one"}.items():
+        pixel = read_image(tmp_path / "out/images" / name).pixels[16, 16]
+        assert np.abs(pixel.astype(int) - colors[color]).max() < 10
+
+
+def test_an_output_inside_the_source_is_not_read_again(vision_app, tmp_path):
+    Image.fromarray(quadrants()).save(tmp_path / "a.png")
+    flags = ["--output", "results", "--images"]
+    assert vision_app("detect", ".", *flags, cwd=tmp_path).returncode == 0
+    before = (tmp_path / "results/detections.jsonl").read_bytes()
+    again = vision_app("detect", ".", *flags, "--resume", cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, "1 image: 1 ok, 0 failed\n")
+    assert (tmp_path / "results/detections.jsonl").read_bytes() == before
+    refused = vision_app("detect", ".", *flags, cwd=tmp_path)
+    assert refused.returncode == 2 and "continue it with --resume" in refused.stderr
+    nothing = vision_app("detect", "results", *flags, cwd=tmp_path)
+    assert nothing.returncode == 2 and "no images in results" in nothing.stderr
+
+
+def test_a_copy_that_cannot_be_written_stops_with_a_clear_error(photos, vision_app, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/images").touch()  # a file where the folder should be
+    result = vision_app("detect", photos, "--output", tmp_path / "out", "--images", "--batch-size", 4)
+    assert result.returncode == 1
+    assert "stopped: 0 of 24 rows" in result.stderr and "cannot write" in result.stderr
+    assert "Traceback" not in result.stderr
+    (tmp_path / "out/images").unlink()
+    assert vision_app("detect", photos, "--output", tmp_path / "out", "--images", "--resume").returncode == 0
+    assert len(rows_of(tmp_path / "out")) == 24
+
+
+def test_nothing_is_written_outside_the_output(photos, vision_app, tmp_path):
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "work").mkdir()
+    before = set(tmp_path.rglob("*"))
+    result = vision_app("detect", "../photos", "--output", "../out", "--csv", cwd=tmp_path / "work")
+    assert result.returncode == 0
+    new = set(tmp_path.rglob("*")) - before
+    names = ["detections.csv", "detections.jsonl", "detections.settings.json"]
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in new) == ["out", *(f"out/{name}" for name in names)]
+
+
+def test_scores_fall_within_a_row(photos_out):
+    for row in rows_of(photos_out[0]):
+        scores = [found["score"] for found in row["detections"]]
+        assert all(one >= other for one, other in pairwise(scores))
