@@ -9,6 +9,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import vision_app
 
@@ -79,7 +80,5 @@ def test_requirements_are_pinned_and_cover_the_package():
     tomllib = pytest.importorskip("tomllib")  # Python 3.11
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     ranges = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    from packaging.requirements import Requirement
-
     for requirement in map(Requirement, ranges):
         assert requirement.specifier.contains(pins[requirement.name]), requirement
