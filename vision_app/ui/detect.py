@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from vision_app import Detections, DetectOptions, Detector, draw
-from vision_app.errors import ImageError
+from vision_app.errors import ImageError, ModelError
 from vision_app.images import SUFFIXES
 from vision_app.ui import downloads, models
 from vision_app.ui.look import Look, find, look
@@ -32,11 +32,10 @@ def page() -> None:
 
 def settings() -> tuple[Detector, DetectOptions]:
     """Draw the sidebar and return what the visitor set there. Every model keeps its own settings."""
+    names = models.names("detection")
+    if not names:
+        raise ModelError("there is no model to find objects with: the folder models/ holds none")
     with st.sidebar:
-        names = models.names("detection")
-        if not names:
-            st.error("There is no model to find objects with: the folder `models` holds none.")
-            st.stop()
         name = st.selectbox("Model", names)
         detector = models.detector(name)
         defaults = detector.defaults

@@ -35,6 +35,4 @@ def about(model: released.Model) -> None:
 
 
 def _figures(figures: dict) -> str:
-    return ", ".join(
-        f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
-    )
+    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())

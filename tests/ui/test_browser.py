@@ -1,0 +1,212 @@
+"""The page in a real browser: what a visitor sees, does and takes home."""
+
+import io
+import json
+import math
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from vision_app import Detector, draw, read_image
+from vision_app.ui.downloads import row, table
+from vision_app.ui.pictures import Picture
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PATIENCE = 30_000  # milliseconds, for a busy machine
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Where the page is served."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+    command += [f"--server.port={port}", "--server.headless=true"]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + PATIENCE / 1000
+    try:
+        while not _answers(address):
+            assert server.poll() is None and time.monotonic() < deadline, "the page's server does not start"
+            time.sleep(0.2)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return urllib.request.urlopen(f"{address}/_stcore/health").status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str):
+    """The page, just opened. Its browser must not have asked any other host for anything."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(PATIENCE)
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(address)
+    expect(page.get_by_text("Upload photos to see")).to_be_visible(timeout=PATIENCE)
+    yield page
+    page.close()
+    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector.load("yolo")
+
+
+@pytest.fixture
+def photos(tmp_path, cat, coffee) -> list[Path]:
+    """Two photos whose names are no plain Markdown."""
+    paths = [tmp_path / "my_cat *and* [me](x).png", tmp_path / "tasse_für_uns.jpg"]
+    for path, content in zip(paths, (cat, coffee), strict=True):
+        path.write_bytes(content)
+    return paths
+
+
+def upload(page: Page, paths: list[Path]) -> None:
+    page.locator("input[type=file]").set_input_files(paths)
+
+
+def card(page: Page, name: str) -> Locator:
+    """The part of the page about one picture."""
+    heading = page.get_by_role("heading", name=name, exact=True)
+    return page.get_by_test_id("stHorizontalBlock").filter(has=heading).first
+
+
+def labels(page: Page, name: str) -> Locator:
+    """First column of the picture's table."""
+    return card(page, name).locator("td[aria-colindex='1']")
+
+
+def shown(page: Page, name: str) -> np.ndarray:
+    """The pixels that the page shows for one picture."""
+    image = card(page, name).get_by_role("img").first
+    expect(image).to_be_visible(timeout=PATIENCE)
+    return np.asarray(Image.open(io.BytesIO(page.request.get(image.get_attribute("src")).body())).convert("RGB"))
+
+
+def save(part: Page | Locator, label: str) -> bytes:
+    """Press a download button and return the file."""
+    button = part.get_by_test_id("stDownloadButton").get_by_role("button", name=label)
+    with button.page.expect_download() as download:
+        button.click()
+    return Path(download.value.path()).read_bytes()
+
+
+def test_boxes_appear_and_the_slider_changes_them_without_an_upload(page, photos, detector):
+    uploads = []
+    page.on("request", lambda request: request.method == "PUT" and uploads.append(request.url))
+    upload(page, photos)
+    for path in photos:
+        found = detector(path)
+        expect(card(page, path.name).get_by_role("img").first).to_have_attribute(
+            "alt", f"{path.name}: " + ", ".join(f"{n} {label}" for label, n in found.count().items()), timeout=PATIENCE
+        )
+        expect(labels(page, path.name)).to_have_text(list(found.labels), timeout=PATIENCE)
+        pixels = shown(page, path.name).astype(int)
+        plain, boxed = (image.astype(int) for image in (read_image(path).pixels, draw(read_image(path), found)))
+        assert abs(pixels - boxed).mean() < abs(pixels - plain).mean()
+    expect(labels(page, photos[0].name).first).to_have_text("cat")
+
+    confidence = detector.defaults["confidence"]
+    presses = math.floor((detector(photos[0]).scores.max() - confidence) / 0.01) + 1
+    slider = page.get_by_role("slider", name="Confidence")
+    slider.focus()
+    for _ in range(presses):
+        slider.press("ArrowRight")
+    message = f"No objects above {confidence + 0.01 * presses:.0%} — lower the confidence."
+    expect(card(page, photos[0].name).get_by_text(message)).to_be_visible(timeout=PATIENCE)
+    expect(labels(page, photos[0].name)).to_have_count(0)
+    for _ in range(presses):
+        slider.press("ArrowLeft")
+    expect(labels(page, photos[0].name).first).to_have_text("cat", timeout=PATIENCE)
+    assert len(uploads) == len(photos)
+
+
+def test_downloads_hold_what_the_detector_found(page, photos, detector):
+    upload(page, photos)
+    path = photos[0]
+    picture, detections = Picture(path.name, path.read_bytes()), detector(path)
+    own = card(page, path.name)
+    png = np.asarray(Image.open(io.BytesIO(save(own, "PNG"))))
+    np.testing.assert_array_equal(png, draw(read_image(path), detections))
+    assert json.loads(save(own, "JSON")) == row(picture, detections)
+    assert save(own, "CSV").decode() == table([(picture, detections)])
+
+    with zipfile.ZipFile(io.BytesIO(save(page, "All (ZIP)"))) as archive:
+        rows = [json.loads(line) for line in archive.read("detections.jsonl").splitlines()]
+        assert [row["file"] for row in rows] == [photo.name for photo in photos]
+        assert archive.namelist()[2:] == [f"images/{photo.name}.png" for photo in photos]
+
+
+def test_bad_files_get_a_sentence_and_the_others_their_boxes(page, photos, bad_files, tmp_path):
+    paths = [tmp_path / name for name in bad_files]
+    for path in paths:
+        path.write_bytes(bad_files[path.name][0])
+    upload(page, [*paths, photos[0]])
+    alerts = page.get_by_role("alert")
+    expect(alerts).to_have_count(len(bad_files), timeout=PATIENCE)
+    for alert, (name, (_, reason)) in zip(alerts.all_text_contents(), bad_files.items(), strict=True):
+        assert f"{name}: " in alert and reason in alert and "Traceback" not in alert
+    expect(labels(page, photos[0].name).first).to_have_text("cat", timeout=PATIENCE)
+
+
+def test_an_upload_over_20_megabytes_is_refused(page, tmp_path):
+    path = tmp_path / "huge.png"
+    path.write_bytes(bytes(20 * 2**20 + 1))
+    upload(page, [path])
+    expect(page.get_by_text("File must be 20.0MB or smaller")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="huge.png")).to_have_count(0)
+
+
+def test_a_sample_needs_one_click_on_a_telephone(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True)
+    page.goto(address)
+    page.get_by_role("button", name="Cat", exact=True).tap(timeout=PATIENCE)
+    expect(labels(page, "cat.jpg").first).to_have_text("cat", timeout=PATIENCE)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.close()
+
+
+def test_only_this_machine_is_served(address):
+    """Another name that points at this machine may not open a session."""
+    host, port = address.removeprefix("http://").split(":")
+    answers = {}
+    for name in (f"{host}:{port}", "elsewhere.example"):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(
+                f"GET /_stcore/stream HTTP/1.1\r\nHost: {name}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            )
+            answers[name] = connection.recv(100).split()[1]
+    assert list(answers.values()) == [b"101", b"403"]

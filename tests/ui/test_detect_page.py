@@ -1,0 +1,254 @@
+"""The Detect page as a visitor's session sees it, without a browser."""
+
+import asyncio
+import io
+import json
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from image_files import encode
+from PIL import Image
+from skimage import data
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartParser
+from streamlit.testing.v1 import AppTest
+
+from vision_app import DetectOptions, Detector, draw, read_image
+from vision_app.cli import main
+from vision_app.ui import downloads, look, pictures
+from vision_app.ui.detect import MOST_PICTURES
+from vision_app.ui.text import plain
+
+APP = Path(__file__).parents[2] / "streamlit_app.py"
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector.load("yolo")
+
+
+@pytest.fixture
+def page() -> AppTest:
+    return visit()
+
+
+@pytest.fixture
+def forward_calls(monkeypatch) -> list[int]:
+    """Grows by the number of pictures whenever a network runs."""
+    calls, forward = [], Detector.forward
+
+    def counting(self, inputs):
+        calls.append(len(inputs.pixels))
+        return forward(self, inputs)
+
+    monkeypatch.setattr(Detector, "forward", counting)
+    return calls
+
+
+def visit() -> AppTest:
+    page = AppTest.from_file(APP, default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def upload(page: AppTest, files: dict[str, bytes]) -> AppTest:
+    page.file_uploader[0].set_value([(name, content, "image/any") for name, content in files.items()]).run()
+    assert not page.exception
+    return page
+
+
+def slider(page: AppTest, label: str):
+    return next(item for item in page.slider if item.label == label)
+
+
+def tables(page: AppTest) -> list[list[tuple]]:
+    """The table of every picture: label, score in percent, box."""
+    return [list(table.value.itertuples(index=False, name=None)) for table in page.dataframe]
+
+
+def expected(detections) -> list[tuple]:
+    items = detections.to_dict()["detections"]
+    return [
+        (item["label"], pytest.approx(100 * item["score"], abs=0.01), ", ".join(f"{x:.0f}" for x in item["box"]))
+        for item in items
+    ]
+
+
+def words(page: AppTest) -> str:
+    return "\n".join(item.value for item in page.markdown)
+
+
+def test_a_visitor_without_pictures_is_told_what_to_do(page):
+    assert "Upload" in words(page)
+    assert [button.label for button in page.button] == list(pictures.SAMPLES)
+    assert not page.dataframe
+    assert not page.error
+
+
+def test_a_sample_shows_what_the_detector_finds_in_it(page, detector):
+    page.button[0].click().run()
+    assert tables(page) == [expected(detector(pictures.sample("Cat").data))]
+    assert ":primary-badge[cat · 1]" in words(page)
+    (times,) = (item.value for item in page.caption if "ms" in item.value)
+    assert times.startswith("Reading") and "network" in times and "NMS" in times
+
+
+def test_samples_can_be_added_and_put_away(page):
+    page.button[0].click().run()
+    page.pills(key="samples").set_value(["Cat", "Coffee"]).run()
+    assert [item.value for item in page.subheader] == [plain("cat.jpg"), plain("coffee.jpg")]
+    page.pills(key="samples").set_value([]).run()
+    assert not page.subheader and len(page.button) == len(pictures.SAMPLES)
+
+
+def test_own_pictures_take_the_place_of_samples(page, coffee, detector):
+    page.button[0].click().run()
+    upload(page, {"mine.jpg": coffee})
+    assert tables(page) == [expected(detector(coffee))]
+    assert not page.pills
+
+
+def test_no_setting_runs_the_network_again(page, cat, coffee, detector, forward_calls):
+    upload(page, {"cat.png": cat, "coffee.jpg": coffee})
+    assert forward_calls == [1, 1]
+    before = tables(page)
+
+    slider(page, "Confidence").set_value(0.05).run()
+    options = DetectOptions(confidence=0.05)
+    low = tables(page)
+    assert sum(map(len, low)) > sum(map(len, before))
+    slider(page, "Overlap").set_value(0.2).run()
+    slider(page, "Overlap").set_value(detector.defaults["iou"]).run()
+    page.number_input[0].set_value(1).run()
+    assert [len(table) for table in tables(page)] == [1, 1]
+    page.number_input[0].set_value(100).run()
+    page.multiselect[0].set_value(["cup", "cat"]).run()
+    assert {label for table in tables(page) for label, *_ in table} <= {"cup", "cat"}
+    page.multiselect[0].set_value([]).run()
+    assert forward_calls == [1, 1]
+
+    assert low == tables(page) == [expected(detector(image, options)) for image in (cat, coffee)]
+
+
+def test_a_picture_is_looked_at_once_whatever_it_is_called(page, cat, coffee, forward_calls):
+    upload(page, {"a.png": cat, "b.png": cat})
+    assert forward_calls == [1]
+    upload(page, {"a.png": cat, "c.jpg": coffee})
+    assert forward_calls == [1, 1]
+
+
+def test_visitors_do_not_share_what_was_seen(cat, forward_calls):
+    upload(visit(), {"a.png": cat})
+    upload(visit(), {"a.png": cat})
+    assert forward_calls == [1, 1]
+
+
+def test_nothing_found_says_which_slider_to_move(page, cat):
+    upload(page, {"cat.png": cat})
+    slider(page, "Confidence").set_value(0.99).run()
+    assert [item.value for item in page.info] == ["No objects above 99% — lower the confidence."]
+    page.multiselect[0].set_value(["dog"]).run()
+    assert [item.value for item in page.info] == ["No objects of the chosen classes above 99% — lower the confidence."]
+
+
+def test_a_bad_file_gets_one_sentence_and_the_others_their_boxes(page, cat, bad_files, detector):
+    files = {name: content for name, (content, _) in bad_files.items()}
+    upload(page, {**files, "cat.png": cat})
+    assert len(page.error) == len(bad_files)
+    for (name, (_, reason)), error in zip(bad_files.items(), page.error, strict=True):
+        assert error.value.startswith(plain(name)) and reason in error.value
+        assert "\n" not in error.value and "Traceback" not in error.value
+    assert tables(page) == [expected(detector(cat))]
+    assert "**1 picture:** 1 cat — 4 files not read" in words(page)
+
+
+def test_too_many_pictures_are_cut_off_with_a_sentence(page):
+    tiny = encode(Image.new("RGB", (32, 32), "gray"), "PNG")
+    upload(page, {f"{i}.png": tiny for i in range(MOST_PICTURES + 3)})
+    assert len(page.subheader) == MOST_PICTURES
+    assert f"first {MOST_PICTURES} of {MOST_PICTURES + 3} pictures" in page.warning[0].value
+
+
+def test_the_page_says_which_model_runs_and_what_its_card_says(page, detector):
+    (about,) = page.expander
+    text = "\n".join(item.value for item in about.caption)
+    assert about.label == "About yolo"
+    assert page.selectbox[0].value == "yolo"
+    assert f"{len(detector.classes)} classes" in text
+    assert f"{detector.defaults['confidence']:.0%}".replace("%", "\\%") in text
+    for figures in detector.model.info["measured"].values():
+        assert plain(f"AP50 {figures['AP50']:.3f}") in text
+    for source in detector.model.info["learned_from"]:
+        assert plain(source) in text
+    assert plain(detector.model.info["licence"]) in text
+
+
+def test_a_damaged_model_gets_a_sentence(monkeypatch, tmp_path):
+    (tmp_path / "yolo").mkdir()
+    (tmp_path / "yolo" / "model.json").write_text("{}")
+    monkeypatch.setenv("VISION_APP_MODELS", str(tmp_path))
+    page = visit()
+    assert len(page.error) == 1 and "has no" in page.error[0].value
+
+
+def test_the_downloads_are_what_the_command_writes(tmp_path, monkeypatch, detector):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(data.coffee()).save("coffee.png")
+    Image.fromarray(data.chelsea()).save("Kätzchen.png")
+    names = ["coffee.png", "Kätzchen.png"]
+    assert main(["detect", *names, "--output", "out", "--csv"]) == 0
+    found = [
+        (picture, detector(picture.data)) for picture in (pictures.Picture(n, Path(n).read_bytes()) for n in names)
+    ]
+    with zipfile.ZipFile(io.BytesIO(downloads.archive(found))) as files:
+        assert files.read("detections.jsonl") == Path("out/detections.jsonl").read_bytes()
+        assert files.read("detections.csv") == Path("out/detections.csv").read_bytes()
+        annotated = np.asarray(Image.open(io.BytesIO(files.read("images/coffee.png.png"))))
+    np.testing.assert_array_equal(annotated, draw(read_image("coffee.png"), found[0][1]))
+    assert (annotated != data.coffee()).any()
+    assert json.loads(Path("out/detections.jsonl").read_text().splitlines()[0]) == downloads.row(*found[0])
+
+
+def test_pictures_of_one_name_are_told_apart():
+    uploads = [SimpleNamespace(name=name, getvalue=lambda: b"") for name in ("a.jpg", "a.jpg", "a (2).jpg", "a.jpg")]
+    names = [picture.name for picture in pictures.uploaded(uploads)]
+    assert names == ["a.jpg", "a (2).jpg", "a (2) (2).jpg", "a (3).jpg"]
+
+
+def test_the_looks_kept_are_bounded_and_the_oldest_goes_first(monkeypatch, detector, forward_calls):
+    monkeypatch.setattr(look, "KEPT_LOOKS", 2)
+    made = [
+        pictures.Picture(color, encode(Image.new("RGB", (64, 48), color), "PNG")) for color in ("red", "green", "blue")
+    ]
+    kept = OrderedDict()
+    for index in (0, 1, 0, 2, 0, 1):  # the last one was dropped in favor of 2
+        look.look(made[index], detector, kept)
+        assert len(kept) <= 2
+    assert len(forward_calls) == 4
+
+
+def test_a_look_holds_a_picture_no_larger_than_the_screen(detector):
+    wide = encode(Image.fromarray(np.tile(data.coffee(), (4, 5, 1))), "JPEG")  # 3000 x 1600
+    seen = look.look(pictures.Picture("wide.jpg", wide), detector, OrderedDict())
+    assert max(seen.view.pixels.shape) == look.VIEW_SIZE
+    assert (seen.view.width, seen.view.height) == (3000, 1600)
+    detections, _ = look.find(seen, detector, DetectOptions())
+    assert detections.to_dict() == detector(wide).to_dict()
+
+
+@pytest.mark.usefixtures("page")  # drawing the page sets how much stays in memory
+def test_an_upload_stays_in_memory_while_it_arrives():
+    async def body():
+        yield b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
+        for _ in range(20):
+            yield bytes(2**20)
+        yield b"\r\n--x--\r\n"
+
+    headers = Headers({"content-type": "multipart/form-data; boundary=x"})
+    form = asyncio.run(MultiPartParser(headers, body()).parse())
+    assert form["f"].size == 20 * 2**20
+    assert not form["f"].file._rolled
