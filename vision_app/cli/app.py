@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from vision_app.cli import detect, models
+from vision_app.cli import detect, models, train
 from vision_app.cli.options import Help, show_help
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.command("detect")(detect.detect)
 app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
 
 
 @app.callback(invoke_without_command=True)

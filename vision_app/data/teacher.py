@@ -1,0 +1,76 @@
+"""A teacher's boxes beside the true ones: what people did not label, a committee of detectors has an opinion on."""
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vision_app.boxes import iou_matrix
+from vision_app.data.detection import DetectionSet, Sample
+from vision_app.errors import DataError
+
+# A committee's score is no probability. Counted on the 2,811 COCO photos whose true boxes are known, a box of score s
+# is right (IoU >= 0.5 with an unused true box of its class) with probability 1 / (1 + exp(-SLOPE (s - CENTER))).
+SLOPE, CENTER = 10.3, 0.37
+TRUSTED, DOUBTED = 0.3, 0.07  # by that probability: a target; below it, down to here, neither right nor wrong
+SAME = 0.5  # IoU from which a teacher's box and a labeled one are the same object
+
+
+def confidence(scores: np.ndarray) -> np.ndarray:
+    """Committee scores -> probability that a box is right."""
+    return 1 / (1 + np.exp(-SLOPE * (scores - CENTER)))
+
+
+def add_teacher_boxes(data: DetectionSet, path: str | Path) -> DetectionSet:
+    """Adds a committee's boxes to the samples they were made on.
+
+    A box of a class that the photo was not labeled for becomes a target with its confidence, or unknown ground when
+    that is low. A box of a labeled class adds nothing, except where the labeling is not exhaustive: there, one that
+    meets no label is unknown ground.
+
+    Args:
+        data: its classes must begin with COCO's eighty, in order.
+        path: gzipped JSON, `{"set/images/photo.jpg": [[class, score, x1, y1, x2, y2], ...]}`.
+
+    Raises:
+        DataError: the file cannot be read, or a photo of `data` is not in it.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            rows = json.load(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a gzipped JSON file of boxes ({error})") from error
+    samples = []
+    for sample in data.samples:
+        key = "/".join(sample.path.parts[-3:])
+        if key not in rows:
+            raise DataError(f"{path}: has no boxes for {key}")
+        samples.append(_taught(sample, np.array(rows[key], np.float32).reshape(-1, 6)))
+    return replace(data, samples=tuple(samples))
+
+
+def _taught(sample: Sample, rows: np.ndarray) -> Sample:
+    labels, boxes = rows[:, 0].astype(np.int64), rows[:, 2:]
+    sure = confidence(rows[:, 1])
+    labeled = np.isin(labels, list(sample.labeled))
+    target = ~labeled & (sure >= TRUSTED)
+    doubt = ~labeled & (sure >= DOUBTED) & (sure < TRUSTED)
+    if not sample.exhaustive:
+        doubt |= labeled & (sure >= TRUSTED) & ~_labeled_already(sample, boxes, labels)
+    return replace(
+        sample,
+        boxes=np.concatenate([sample.boxes, boxes[target]]),
+        labels=np.concatenate([sample.labels, labels[target]]),
+        confidences=np.concatenate([sample.confidences, sure[target]]),
+        unknown=np.concatenate([sample.unknown, boxes[doubt]]),
+    )
+
+
+def _labeled_already(sample: Sample, boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) does the box meet a label of its class?"""
+    if not len(sample.boxes):
+        return np.zeros(len(boxes), bool)
+    same_class = labels[:, None] == sample.labels[None]
+    return ((iou_matrix(boxes, sample.boxes) >= SAME) & same_class).any(axis=1)

@@ -1,0 +1,78 @@
+"""Writes a detector as a model folder: weights, ONNX file and model.json."""
+
+import copy
+import hashlib
+import json
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from vision_app.detection.backbone import ConvUnit
+from vision_app.detection.grid import FIRST_CLASS
+from vision_app.detection.yolo import YOLO, ByteInput
+
+INPUT_SIZE, PAD = 416, 114
+
+
+def export_onnx(network: YOLO, path: Path) -> None:
+    """Writes a network that takes (batch, height, width, 3) uint8 RGB and gives (batch, N, 5 + p), all sizes free.
+
+    Batch norms are folded into the convolutions in front of them.
+    """
+    module = ByteInput(_fused(network)).cpu().eval()
+    example = torch.zeros(1, INPUT_SIZE, INPUT_SIZE - 32, 3, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter fixes the sizes of this network
+        torch.onnx.export(
+            module, (example,), path, dynamo=False, opset_version=17,
+            input_names=["pixels"], output_names=["predictions"],
+            dynamic_axes={"pixels": {0: "batch", 1: "height", 2: "width"}, "predictions": {0: "batch", 1: "rows"}},
+        )  # fmt: skip
+
+
+def _fused(network: YOLO) -> YOLO:
+    network = copy.deepcopy(network).cpu().eval()
+    for module in network.modules():
+        if isinstance(module, ConvUnit):
+            module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+            module.norm = nn.Identity()
+    return network
+
+
+def write_model(network: YOLO, folder: Path, *, name: str, classes: tuple[str, ...], defaults: dict, **about) -> None:
+    """Writes `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder.
+
+    Args:
+        classes: names, p of them.
+        defaults: confidence, iou and max_detections that postprocessing uses unless told otherwise.
+        **about: more for model.json, such as `measured`, `licence` and `learned_from`.
+    """
+    if network.config.classes != len(classes):
+        raise ValueError(f"the network has {network.config.classes} classes, {len(classes)} names were given")
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    save_file(tensors, folder / "weights.safetensors")
+    export_onnx(network, folder / "model.onnx")
+    info = {
+        "name": name,
+        "version": "1",
+        "task": "detection",
+        "architecture": network.config.to_dict(),
+        "classes": list(classes),
+        "input": {"size": INPUT_SIZE, "pad": PAD, "color": "RGB", "layout": "batch, height, width, 3 uint8"},
+        "output": f"batch, rows, {FIRST_CLASS} + {len(classes)}: p_c, t_x, t_y, t_h, t_w, classes; logits and offsets",
+        "defaults": defaults,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **about,
+        "files": {file: _entry(folder / file) for file in ("weights.safetensors", "model.onnx")},
+    }
+    (folder / "model.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _entry(path: Path) -> dict:
+    content = path.read_bytes()
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

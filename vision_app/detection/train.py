@@ -1,0 +1,229 @@
+"""What training the grid detector means: its data, its loss, its measure. The loop itself is `training.loop`."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from vision_app.data.detection import DetectionSet, check_photos, load_coco
+from vision_app.data.names import COCO_CLASSES
+from vision_app.data.teacher import add_teacher_boxes
+from vision_app.detection.anchors import best_possible_recall, kmeans_anchors
+from vision_app.detection.backbone import STRIDES
+from vision_app.detection.detector import DetectOptions, Detector
+from vision_app.detection.evaluate import average_precision
+from vision_app.detection.export import INPUT_SIZE, write_model
+from vision_app.detection.grid import Anchors
+from vision_app.detection.initialize import load_yolox_nano, restore_batch_statistics
+from vision_app.detection.loss import Targets, detection_loss
+from vision_app.detection.yolo import YOLO, TorchGrid, YOLOConfig
+from vision_app.released import find
+from vision_app.training.augment import Augmenter, Scene, random_view
+from vision_app.training.loop import TrainConfig, fit
+
+MEASURING = DetectOptions(confidence=0.01, iou=0.6, max_detections=100)  # AP needs the doubtful boxes too
+DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
+SIZES = (320, 352, 384, 416, 448)  # multi-scale training: each batch is resized to one of these
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A COCO-style file to measure on: its name in the metrics, its content, and its photos by file name."""
+
+    name: str
+    truth: dict
+    photos: dict[str, Path]
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Validation":
+        path = Path(path)
+        truth = json.loads(path.read_text(encoding="utf-8"))
+        names = [image["file_name"] for image in truth["images"]]
+        folder = path.parent / "images" if (path.parent / "images").is_dir() else path.parent
+        return cls(f"{path.parent.name} {path.stem}", truth, {name: folder / name for name in names})
+
+
+def choose_anchors(data: DetectionSet, per_scale: int, size: int = INPUT_SIZE) -> tuple[Anchors, float, float]:
+    """Anchors for the strides from small to large by k-means on the boxes as the network sees them.
+
+    Returns:
+        The anchors, their best possible recall at IoU 0.5, and the mean best IoU.
+    """
+    shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * (size / max(s.width, s.height)) for s in data.samples]
+    shapes = np.concatenate(shapes).clip(min=1)
+    anchors, mean_iou = kmeans_anchors(shapes, per_scale * len(STRIDES))
+    rounded = anchors.round(1)
+    scales = rounded.reshape(len(STRIDES), per_scale, 2).tolist()
+    return tuple(tuple(map(tuple, scale)) for scale in scales), best_possible_recall(shapes, rounded), mean_iou
+
+
+class _Scenes(Dataset):
+    """Augmented scenes of one epoch as tensors. Photos stay decoded in memory, shared by the worker processes."""
+
+    def __init__(self, data: DetectionSet, photos: Sequence[np.ndarray], augmenter: Augmenter, epoch: int, close: bool):
+        self.data, self.photos, self.augmenter, self.epoch, self.close = data, photos, augmenter, epoch, close
+        counts = [len(s.boxes) + len(s.unknown) for s in data.samples]
+        self.starts = np.concatenate([[0], np.cumsum(counts)])  # ids of boxes run through the whole set
+        parts = [(s.labels, s.confidences, len(s.unknown)) for s in data.samples]
+        self.labels = np.concatenate([np.append(labels, np.full(u, -1)) for labels, _, u in parts]).astype(np.int64)
+        self.confidences = np.concatenate([np.append(c, np.zeros(u)) for _, c, u in parts]).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def _scene(self, index: int) -> Scene:
+        sample = self.data.samples[index]
+        boxes = np.concatenate([sample.boxes, sample.unknown])
+        return Scene(self.photos[index], boxes, np.arange(self.starts[index], self.starts[index + 1]))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Targets]:
+        scene = self.augmenter(self._scene, len(self), self.epoch, index, self.close)
+        labels, boxes = torch.from_numpy(self.labels[scene.ids]), torch.from_numpy(scene.boxes)
+        known = labels >= 0
+        confidences = torch.from_numpy(self.confidences[scene.ids])[known]
+        targets = Targets(boxes[known], labels[known], confidences, boxes[~known])
+        return torch.from_numpy(scene.pixels).permute(2, 0, 1), targets
+
+
+def _collate(items: list[tuple[Tensor, Targets]]) -> tuple[Tensor, list[Targets]]:
+    return torch.stack([pixels for pixels, _ in items]), [targets for _, targets in items]
+
+
+class DetectionTask:
+    """A `training.loop.Task`."""
+
+    def __init__(
+        self,
+        network: YOLO,
+        data: DetectionSet,
+        photos: Sequence[np.ndarray],
+        validations: Sequence[Validation],
+        about: dict,
+        *,
+        close_epochs: int = 3,
+        workers: int = 1,
+        sizes: Sequence[int] = SIZES,
+    ):
+        self.network, self.data, self.photos, self.validations, self.about = network, data, photos, validations, about
+        self.close_epochs, self.workers, self.sizes = close_epochs, workers, sizes
+
+    def batches_per_epoch(self, config: TrainConfig) -> int:
+        return max(1, len(self.data) // config.batch_size)
+
+    def batches(self, config: TrainConfig, epoch: int) -> Iterator[tuple[Tensor, list[Targets]]]:
+        order = np.random.default_rng((config.seed, epoch)).permutation(len(self.data))
+        count, size = self.batches_per_epoch(config), config.batch_size
+        batches = [order[i * size : (i + 1) * size].tolist() for i in range(count)]
+        close = epoch >= config.epochs - self.close_epochs
+        scenes = _Scenes(self.data, self.photos, Augmenter(INPUT_SIZE, config.seed), epoch, close)
+        loader = DataLoader(scenes, batch_sampler=batches, num_workers=self.workers, collate_fn=_collate)
+        sizes = np.random.default_rng((config.seed, epoch, 1)).choice(self.sizes, count)
+        for (pixels, targets), side in zip(loader, sizes.tolist(), strict=True):
+            yield _resized(pixels.float() / 255, targets, side)
+
+    def loss(self, images: Tensor, output: Tensor, targets: list[Targets]) -> tuple[Tensor, dict[str, float]]:
+        grid = TorchGrid.make(*images.shape[2:], self.network.config.anchors, output.device)
+        targets = [target.to(output.device) for target in targets]
+        losses = detection_loss(output, targets, grid)
+        parts = {"box": losses.box.item(), "objectness": losses.objectness.item(), "class": losses.classes.item()}
+        return losses.total, {**parts, "positives": losses.positives / len(targets)}
+
+    def release(self, network: YOLO, folder: Path) -> dict[str, float]:
+        """Writes a model folder and measures what was written; AP on the first validation set comes first."""
+        released = {"name": folder.name, "classes": self.data.classes, "defaults": DEFAULTS, **self.about}
+        write_model(network, folder, **released)
+        detector, metrics = Detector.load(folder.resolve()), {}
+        for validation in self.validations:
+            precision = average_precision(validation.truth, predict_rows(detector, validation.photos, MEASURING))
+            metrics |= {f"{validation.name} {key}": precision[key] for key in ("AP", "AP50")}
+        write_model(network, folder, **released, measured=metrics)
+        return metrics
+
+
+def predict_rows(detector: Detector, photos: dict[str, Path], options: DetectOptions) -> Iterator[dict]:
+    """Rows as `vision-app detect` writes them, for photos by name."""
+    for name, path in photos.items():
+        yield {"file": name, **detector(path, options).to_dict()}
+
+
+def _resized(images: Tensor, targets: list[Targets], side: int) -> tuple[Tensor, list[Targets]]:
+    """A batch of square scenes at another size."""
+    scale = side / images.shape[-1]
+    if scale == 1:
+        return images, targets
+    images = F.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=False)
+    moved = [Targets(t.boxes * scale, t.labels, t.confidences, t.unknown * scale) for t in targets]
+    return images, moved
+
+
+def train(
+    data: Sequence[Path],
+    validation: Sequence[Path],
+    output: Path,
+    config: TrainConfig,
+    *,
+    initial: Path | None = None,
+    teacher_boxes: Path | None = None,
+    per_cell: int = 2,
+    workers: int = 1,
+    resume: bool = False,
+    log: Callable[[str], None] = print,
+) -> dict[str, float]:
+    """Trains a detector of COCO's eighty classes; see `training.loop.fit` for what it leaves in `output`.
+
+    Args:
+        data: COCO-style files whose categories are COCO's or VOC's.
+        validation: COCO-style files to measure on; the AP of the first decides which network is best.
+        initial: a YOLOX-Nano checkpoint, or a model folder of ours, to start from.
+        teacher_boxes: see `data.teacher`.
+        per_cell: anchors a cell.
+        workers: processes that augment.
+
+    Raises:
+        DataError, ModelError, UsageError: before training starts, with the file or option named.
+    """
+    torch.manual_seed(config.seed)
+    sets = [load_coco(path, COCO_CLASSES) for path in data]
+    joined = sets[0]
+    for other in sets[1:]:
+        joined = joined.joined(other)
+    joined, photos = check_photos(joined, log=log)
+    for problem in joined.report.problems:
+        log(problem)
+    log(f"{len(joined)} photos, {len(joined.report.problems)} problems: {dict(joined.report.kinds)}")
+    anchors, recall, mean_iou = choose_anchors(joined, per_cell)
+    log(f"anchors {anchors}: best possible recall {recall:.3f} at IoU 0.5, mean best IoU {mean_iou:.3f}")
+    if teacher_boxes:
+        joined = add_teacher_boxes(joined, teacher_boxes)
+    network = _initial_network(initial, anchors, photos)
+    about = {"trained": {"photos": len(joined), **asdict(config)}, "anchor_recall": round(recall, 4)}
+    validations = [Validation.load(path) for path in validation]
+    task = DetectionTask(network, joined, photos, validations, about, workers=workers)
+    return fit(task, config, output, resume=resume, log=log)
+
+
+def _initial_network(initial: Path | None, anchors: Anchors, photos: Sequence[np.ndarray]) -> YOLO:
+    if initial is None:
+        return YOLO(YOLOConfig(len(COCO_CLASSES), anchors))
+    if initial.is_dir():
+        model = find(initial.resolve())
+        network = YOLO(YOLOConfig.from_dict(model.info["architecture"]))
+        network.load_state_dict(load_file(model.file("weights.safetensors")))
+        return network
+    network = YOLO(YOLOConfig(len(COCO_CLASSES), anchors))
+    load_yolox_nano(network, initial)
+    generator = np.random.default_rng(0)
+    views = [
+        random_view(Scene(photos[i], np.zeros((0, 4), np.float32), np.zeros(0, int)), INPUT_SIZE, generator, (0.6, 1.4))
+        for i in generator.choice(len(photos), min(256, len(photos)), replace=False)
+    ]
+    batch = torch.from_numpy(np.stack([view.pixels for view in views])).permute(0, 3, 1, 2)
+    restore_batch_statistics(network, (part.float() / 255 for part in batch.split(16)))
+    return network

@@ -1,0 +1,106 @@
+"""The released models: where they lie, what they say of themselves, and that their files are the ones released."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from vision_app.errors import ModelError, unknown
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder: `model.json`, the files that it lists with their digests, `CARD.md`.
+
+    Attributes:
+        name: its folder's name, or the path that it was asked for by.
+        folder: where it lies.
+        info: the content of `model.json`.
+    """
+
+    name: str
+    folder: Path
+    info: dict
+
+    @property
+    def task(self) -> str:
+        return self.info["task"]
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.info["classes"])
+
+    @property
+    def defaults(self) -> dict:
+        """Options that the model was measured to do best with."""
+        return self.info["defaults"]
+
+    def has(self, name: str) -> bool:
+        return name in self.info["files"]
+
+    def file(self, name: str) -> Path:
+        """The path of one of the model's files, after its digest was checked.
+
+        Raises:
+            ModelError: the model has no such file, or it is missing or not the one released.
+        """
+        if not self.has(name):
+            raise ModelError(f"model '{self.name}' has no {name}")
+        path = self.folder / name
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ModelError(f"{path}: {error.strerror}") from error
+        if digest != self.info["files"][name]["sha256"]:
+            raise ModelError(f"{path}: damaged or changed, its digest is not the one in model.json")
+        return path
+
+    def verify(self) -> None:
+        """Checks the digest of every file; raises ModelError as `file` does."""
+        for name in self.info["files"]:
+            self.file(name)
+
+
+def models_folders() -> list[Path]:
+    """Where released models are looked for, in order: $VISION_APP_MODELS, the installed package, the checkout."""
+    package = Path(__file__).resolve().parent
+    candidates = [package / "_models", package.parent / "models"]
+    if named := os.environ.get("VISION_APP_MODELS"):
+        candidates.insert(0, Path(named))
+    return [folder for folder in candidates if folder.is_dir()]
+
+
+def available() -> list[str]:
+    """Names of the released models."""
+    return sorted({path.parent.name for folder in models_folders() for path in folder.glob("*/model.json")})
+
+
+def find(name: str | os.PathLike) -> Model:
+    """A released model by its name, or any model folder by its path.
+
+    Raises:
+        ModelError: there is no such model, or its model.json cannot be used.
+    """
+    name = os.fspath(name)
+    if os.sep in name:
+        if (Path(name) / "model.json").is_file():
+            return _open(name, Path(name))
+        raise ModelError(f"{name}: not a model folder, it has no model.json")
+    for folder in models_folders():
+        if (folder / name / "model.json").is_file():
+            return _open(name, folder / name)
+    hint = f" (for the folder here, write .{os.sep}{name})" if (Path(name) / "model.json").is_file() else ""
+    raise ModelError(unknown("model", name, available()) + hint)
+
+
+def _open(name: str, folder: Path) -> Model:
+    try:
+        info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / 'model.json'}: cannot be read ({error})") from error
+    for key in ("task", "classes", "architecture", "input", "defaults", "files"):
+        if key not in info:
+            raise ModelError(f"{folder / 'model.json'}: has no '{key}'")
+    return Model(name, folder, info)

@@ -1,0 +1,122 @@
+"""A released network on ONNX Runtime or on torch, behind one call on NumPy arrays.
+
+ONNX Runtime starts in a sixth of a second and is the faster one on a CPU; torch serves GPUs. Torch is imported only
+when it is used.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vision_app.errors import ModelError, UsageError, nearest
+from vision_app.released import Model
+
+DEVICES = ("auto", "cpu", "cuda")
+RUNTIMES = ("auto", "onnx", "torch")
+
+
+class Network(Protocol):
+    """Takes (B, H, W, 3) uint8, gives (B, ...) float32. `runtime` and `device` say where it runs."""
+
+    runtime: str
+    device: str
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray: ...
+
+
+def open_network(
+    model: Model, build: Callable, *, device: str = "auto", runtime: str = "auto", threads: int | None = None
+) -> Network:
+    """Opens a released network where it runs best.
+
+    Args:
+        model: its folder holds `model.onnx`, `weights.safetensors` or both.
+        build: for torch, makes the module that takes uint8 pixels; its `network` gets the weights. Called only then.
+        device: "auto", "cpu", "cuda" or "cuda:N"; "auto" is the GPU when `runtime` is torch and there is one.
+        runtime: "auto" is ONNX Runtime on a CPU and torch on a GPU.
+        threads: of the network on a CPU; by default all cores.
+
+    Raises:
+        UsageError: no such device or runtime, or the two do not go together.
+        ModelError: the model lacks the file, or it is damaged.
+    """
+    device, runtime = _resolve(device, runtime)
+    if runtime == "onnx" and not model.has("model.onnx"):
+        runtime = "torch"
+    return OnnxNetwork(model, threads) if runtime == "onnx" else TorchNetwork(model, build, device, threads)
+
+
+def _resolve(device: str, runtime: str) -> tuple[str, str]:
+    if runtime not in RUNTIMES:
+        raise UsageError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}" + _guess(runtime, RUNTIMES))
+    kind, _, number = device.partition(":")
+    if kind not in DEVICES or (number and (kind != "cuda" or not number.isdigit())):
+        raise UsageError(f"--device {device}: must be auto, cpu, cuda or cuda:N" + _guess(kind, DEVICES))
+    if runtime == "onnx" and kind == "cuda":
+        raise UsageError(f"--runtime onnx runs on the CPU only, --device {device} needs --runtime torch")
+    if kind == "cuda" or (kind == "auto" and runtime == "torch") or (kind == "auto" and _has_nvidia_driver()):
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if kind == "cuda" and count <= int(number or 0):
+            found = f"{count} CUDA devices" if count else "no CUDA device"
+            raise UsageError(f"--device {device}: this machine has {found}; use --device cpu")
+        if count and runtime != "onnx":
+            return (device if kind == "cuda" else "cuda"), "torch"
+    return "cpu", "onnx" if runtime == "auto" else runtime
+
+
+def _has_nvidia_driver() -> bool:
+    """Whether it is worth importing torch to ask for a GPU."""
+    return Path("/proc/driver/nvidia/version").exists() or os.name == "nt"
+
+
+def _guess(word: str, candidates: tuple[str, ...]) -> str:
+    match = nearest(word, candidates)
+    return f"; did you mean {match}?" if match else ""
+
+
+class OnnxNetwork:
+    """`model.onnx` on ONNX Runtime's CPU provider."""
+
+    runtime, device = "onnx", "cpu"
+
+    def __init__(self, model: Model, threads: int | None = None):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        path = model.file("model.onnx")
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own errors share no base class
+            raise ModelError(f"{path}: ONNX Runtime cannot load it ({error})") from error
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {self._input: pixels})[0]
+
+
+class TorchNetwork:
+    """`weights.safetensors` in a torch module, in channels-last order."""
+
+    runtime = "torch"
+
+    def __init__(self, model: Model, build: Callable, device: str, threads: int | None = None):
+        import torch
+        from safetensors.torch import load_file
+
+        self._torch, self.device = torch, device
+        if threads and device == "cpu":
+            torch.set_num_threads(threads)
+        module = build()
+        module.network.load_state_dict(load_file(model.file("weights.safetensors")))
+        self._module = module.eval().to(device, memory_format=torch.channels_last)
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        with self._torch.inference_mode():
+            return self._module(self._torch.from_numpy(pixels).to(self.device)).float().cpu().numpy()

@@ -1,0 +1,142 @@
+"""Augmentation of photos with boxes: mosaic of our own, everything else by albumentations.
+
+Every random choice of a sample comes from one generator seeded by (seed, epoch, index), so that worker processes,
+their number and a resumed run cannot change it.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for a newer version over the network
+import albumentations as A
+
+PAD = 114
+SMALLEST_SIDE = 2.0  # pixels; what is left of a box below this is no object any more
+SMALLEST_PART = 0.2  # fraction of a box that must stay in the picture
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture and its boxes on the way through augmentation.
+
+    Attributes:
+        pixels: (H, W, 3) uint8.
+        boxes: (M, 4) float32 xyxy in pixels.
+        ids: (M,) int, where each box came from: whatever the caller wants to find again.
+    """
+
+    pixels: np.ndarray
+    boxes: np.ndarray
+    ids: np.ndarray
+
+
+def place(scene: Scene, canvas: np.ndarray, scale: float, origin: tuple[float, float], window: tuple) -> Scene:
+    """Draws a scaled scene into a window of a canvas, in place, and returns the scene's boxes there.
+
+    Args:
+        canvas: (H, W, 3) uint8, written to.
+        scale: canvas pixels per scene pixel.
+        origin: where the scene's top left corner lies on the canvas, (x, y), possibly outside.
+        window: (x1, y1, x2, y2) integers; nothing outside is touched.
+    """
+    x1, y1, x2, y2 = window
+    matrix = np.float32([[scale, 0, origin[0] - x1], [0, scale, origin[1] - y1]])
+    canvas[y1:y2, x1:x2] = cv2.warpAffine(
+        scene.pixels, matrix, (x2 - x1, y2 - y1), flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD)
+    )
+    moved = scene.boxes * scale + np.float32([*origin, *origin])
+    inside = moved.clip(np.float32([x1, y1, x1, y1]), np.float32([x2, y2, x2, y2]))
+    before = (moved[:, 2:] - moved[:, :2]).prod(axis=1)
+    size = inside[:, 2:] - inside[:, :2]
+    keep = (size >= SMALLEST_SIDE).all(axis=1) & (size.prod(axis=1) >= SMALLEST_PART * before)
+    return Scene(canvas, inside[keep], scene.ids[keep])
+
+
+def random_view(scene: Scene, size: int, generator: np.random.Generator, zoom: tuple[float, float]) -> Scene:
+    """A random crop or a shrunken copy on gray, (size, size): the long side is scaled to `size` times a random zoom."""
+    height, width = scene.pixels.shape[:2]
+    scale = size / max(height, width) * np.exp(generator.uniform(*np.log(zoom)))
+    stretch = [size - width * scale, size - height * scale]  # negative: the crop moves, positive: the picture does
+    origin = tuple(float(generator.uniform(min(s, 0), max(s, 0))) for s in stretch)
+    canvas = np.empty((size, size, 3), np.uint8)
+    return place(scene, canvas, scale, origin, (0, 0, size, size))
+
+
+def mosaic(scenes: list[Scene], size: int, generator: np.random.Generator, zoom: tuple[float, float]) -> Scene:
+    """Four scenes around a random point of one (size, size) picture (Bochkovskiy et al., 2020)."""
+    cx, cy = (int(c) for c in generator.uniform(0.3 * size, 0.7 * size, 2))
+    windows = ((0, 0, cx, cy), (cx, 0, size, cy), (0, cy, cx, size), (cx, cy, size, size))
+    canvas = np.empty((size, size, 3), np.uint8)
+    placed = []
+    for scene, window in zip(scenes, windows, strict=True):
+        height, width = scene.pixels.shape[:2]
+        scale = size / max(height, width) * np.exp(generator.uniform(*np.log(zoom)))
+        # the corner that touches the point in the middle stays there, as far as the scene fills its window
+        x = cx - width * scale if window[0] == 0 else cx
+        y = cy - height * scale if window[1] == 0 else cy
+        placed.append(place(scene, canvas, scale, (x, y), window))
+    boxes, ids = np.concatenate([p.boxes for p in placed]), np.concatenate([p.ids for p in placed])
+    return Scene(canvas, boxes, ids)
+
+
+def default_transforms() -> A.Compose:
+    """Flip, rotation, color shift, contrast, noise, blur, compression and information loss; boxes follow."""
+    return A.Compose(
+        [
+            A.HorizontalFlip(p=0.5),
+            A.Affine(rotate=(-8, 8), shear=(-3, 3), fill=PAD, rotate_method="ellipse", p=0.2),
+            A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=40, val_shift_limit=30, p=0.5),
+            A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.3, p=0.3),
+            A.ToGray(p=0.03),
+            A.OneOf([A.GaussNoise((0.02, 0.08)), A.GaussianBlur((3, 5)), A.ImageCompression()], p=0.1),
+            A.CoarseDropout((1, 4), hole_height_range=(0.05, 0.15), hole_width_range=(0.05, 0.15), p=0.1),
+        ],
+        bbox_params=A.BboxParams(
+            format="pascal_voc", label_fields=["ids"], min_visibility=SMALLEST_PART, min_area=4, clip=True
+        ),
+    )
+
+
+@dataclass
+class Augmenter:
+    """Turns photos into training scenes.
+
+    Attributes:
+        size: side of the square scenes in pixels.
+        seed: of every random choice.
+        mosaic: probability that a scene is made of four photos.
+        zoom: range of the random scale, relative to the long side filling the scene.
+    """
+
+    size: int
+    seed: int
+    mosaic: float = 0.7
+    zoom: tuple[float, float] = (0.5, 1.5)
+
+    def __post_init__(self):
+        self._transforms = default_transforms()
+
+    def __call__(self, load: Callable[[int], Scene], count: int, epoch: int, index: int, close: bool) -> Scene:
+        """One scene.
+
+        Args:
+            load: gives the scene of a photo by its index, as it is.
+            count: how many photos there are to draw a mosaic's partners from.
+            epoch, index: which pass, which photo.
+            close: the last passes show single photos only, so that the network ends on what it will see.
+        """
+        generator = np.random.default_rng((self.seed, epoch, index))
+        if not close and generator.random() < self.mosaic:
+            partners = generator.integers(count, size=3)
+            scene = mosaic([load(i) for i in (index, *partners)], self.size, generator, self.zoom)
+        else:
+            zoom = (max(self.zoom[0], 0.7), min(self.zoom[1], 1.3)) if close else self.zoom
+            scene = random_view(load(index), self.size, generator, zoom)
+        self._transforms.set_random_seed(int(generator.integers(2**31)))
+        out = self._transforms(image=scene.pixels, bboxes=scene.boxes, ids=scene.ids)
+        boxes = np.asarray(out["bboxes"], np.float32).reshape(-1, 4)
+        return Scene(out["image"], boxes, np.asarray(out["ids"], int).reshape(-1))

@@ -1,0 +1,60 @@
+"""Checkpoints: tensors and JSON in one safetensors file, written beside the old one and moved into its place."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vision_app.errors import DataError
+
+
+def save(path: Path, tensors: dict[str, Tensor], state: dict) -> None:
+    """Writes a checkpoint; a kill at any moment leaves either the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        temporary,
+        metadata={"state": json.dumps(state)},
+    )
+    temporary.replace(path)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """Reads what `save` wrote.
+
+    Raises:
+        DataError: the file is no checkpoint.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["state"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a checkpoint of this program ({error})") from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's memory as flat tensors, `index.name`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Puts back what `optimizer_tensors` gave; learning rates stay those of `optimizer`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}/"
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

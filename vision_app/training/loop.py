@@ -1,0 +1,221 @@
+"""The training loop, read top to bottom: batches, loss, optimizer, averaged weights, validation, checkpoints.
+
+It knows nothing of the task: that is a `Task`, which makes batches, computes the loss, and releases and measures a
+network.
+"""
+
+import copy
+import csv
+import json
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vision_app.errors import DataError, UsageError
+from vision_app.training import checkpoints
+from vision_app.training.schedules import warmup_cosine
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is trained; the defaults are those of the released detector.
+
+    Attributes:
+        epochs: passes over the data.
+        batch_size: samples a step.
+        learning_rate: of AdamW after the warm-up.
+        weight_decay: of AdamW, on convolution weights only.
+        warmup_epochs: until the full learning rate.
+        average: decay of the exponential moving average of the weights, which is what gets measured and released.
+        clip: largest norm of the gradient.
+        validate_every: epochs between measurements; the last epoch is always measured.
+        seed: of data order, augmentation and initial weights.
+        device: torch device.
+        precision: "bf16" (autocast), "fp32", or "auto": bf16 where the processor computes in it, fp32 elsewhere, where
+            bf16 is many times slower.
+    """
+
+    epochs: int = 16
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    warmup_epochs: float = 0.5
+    average: float = 0.998
+    clip: float = 10.0
+    validate_every: int = 4
+    seed: int = 0
+    device: str = "cpu"
+    precision: str = "auto"
+
+    def __post_init__(self):
+        for name, low, high in (
+            ("epochs", 1, 10_000), ("batch_size", 1, 4096), ("learning_rate", 1e-7, 10.0), ("average", 0.0, 1.0),
+            ("validate_every", 1, 10_000),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: must lie between {low} and {high}")
+
+
+class Task(Protocol):
+    """What is learned."""
+
+    network: nn.Module
+
+    def batches_per_epoch(self, config: TrainConfig) -> int: ...
+
+    def batches(self, config: TrainConfig, epoch: int) -> Iterable:
+        """The (images, targets) of an epoch, a pure function of (seed, epoch)."""
+
+    def loss(self, images: Tensor, output: Tensor, targets) -> tuple[Tensor, dict[str, float]]:
+        """The loss to minimize and its parts, for the log."""
+
+    def release(self, network: nn.Module, folder: Path) -> dict[str, float]:
+        """Writes a model folder and measures it on the validation data; the first metric decides which one is best."""
+
+
+def fit(task: Task, config: TrainConfig, folder: Path, *, resume: bool = False, log=print) -> dict[str, float]:
+    """Trains `task.network` and leaves in `folder`: config.json, metrics.csv, last.safetensors, best/ and last/.
+
+    A run that was stopped and is resumed goes on from its last whole epoch exactly as if it had not been stopped.
+
+    Args:
+        folder: of the run; must not hold another run unless it is resumed.
+        log: called with one line at a time.
+
+    Returns:
+        The metrics of the best network.
+
+    Raises:
+        UsageError: the folder holds a run and `resume` is False, or the resumed run had another configuration.
+        DataError: the loss is no number any more.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / "last.safetensors"
+    if last.exists() and not resume:
+        raise UsageError(f"--output {folder}: holds a run already; --resume continues it")
+    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
+
+    device = torch.device(config.device)
+    network = task.network.to(device, memory_format=torch.channels_last)
+    averaged = copy.deepcopy(network).eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(_parameter_groups(network, config.weight_decay), lr=config.learning_rate)
+    first, best = 0, {}
+    if resume and last.exists():
+        first, best = _restore(last, network, averaged, optimizer, config)
+        log(f"resuming after epoch {first} of {config.epochs}")
+
+    mixed = config.precision == "bf16" or (config.precision == "auto" and _computes_bf16(device))
+    per_epoch = task.batches_per_epoch(config)
+    steps, warmup = config.epochs * per_epoch, max(1, int(config.warmup_epochs * per_epoch))
+    for epoch in range(first, config.epochs):
+        network.train()
+        started, sums = time.monotonic(), {}
+        for i, (images, targets) in enumerate(task.batches(config, epoch)):
+            step = epoch * per_epoch + i
+            rate = config.learning_rate * warmup_cosine(step, steps, warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            images = images.to(device).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                output = network(images)
+            loss, parts = task.loss(images, output, targets)
+            if not torch.isfinite(loss):
+                raise DataError(f"the loss became {loss.item()} in epoch {epoch + 1}; try a smaller --learning-rate")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+            optimizer.step()
+            _average(averaged, network, min(config.average, (step + 1) / (step + 10)))
+            for name, value in {"loss": loss.item(), **parts}.items():
+                sums[name] = sums.get(name, 0.0) + value
+            if (i + 1) % 25 == 0:
+                log(_progress(epoch, i + 1, per_epoch, sums, started, config))
+        row = {"epoch": epoch + 1, "learning_rate": rate, **{name: total / per_epoch for name, total in sums.items()}}
+        if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs:
+            metrics = task.release(averaged, folder / "last")
+            row |= metrics
+            decisive = next(iter(metrics))
+            if metrics[decisive] > best.get(decisive, -1.0):
+                best = metrics
+                shutil.copytree(folder / "last", folder / "best", dirs_exist_ok=True)
+        log(f"epoch {epoch + 1}/{config.epochs} " + _pairs(row, skip="epoch") + f" {time.monotonic() - started:.0f} s")
+        _append(folder / "metrics.csv", row)
+        _save(last, network, averaged, optimizer, epoch + 1, best, config)
+    return best
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay pulls on convolution weights, not on biases and norms (He et al., 2019, "Bag of tricks")."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """Exponential moving average of weights and of batch norm's statistics."""
+    for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def _save(path, network, averaged, optimizer, epoch, best, config) -> None:
+    tensors = {
+        **checkpoints.with_prefix("network", network.state_dict()),
+        **checkpoints.with_prefix("averaged", averaged.state_dict()),
+        **checkpoints.with_prefix("optimizer", checkpoints.optimizer_tensors(optimizer)),
+    }
+    checkpoints.save(path, tensors, {"epoch": epoch, "best": best, "config": asdict(config)})
+
+
+def _restore(path, network, averaged, optimizer, config) -> tuple[int, dict[str, float]]:
+    tensors, state = checkpoints.load(path)
+    changed = [key for key, value in asdict(config).items() if state["config"].get(key) != value]
+    if changed:
+        was = state["config"].get(changed[0])
+        raise UsageError(f"--{changed[0].replace('_', '-')}: the run to resume was started with {was}")
+    network.load_state_dict(checkpoints.without_prefix("network", tensors))
+    averaged.load_state_dict(checkpoints.without_prefix("averaged", tensors))
+    checkpoints.restore_optimizer(optimizer, checkpoints.without_prefix("optimizer", tensors))
+    return state["epoch"], state["best"]
+
+
+def _append(path: Path, row: dict[str, float]) -> None:
+    """Adds a row to a CSV file, whose header grows with new columns."""
+    rows = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
+    rows = [r for r in rows if int(r["epoch"]) < row["epoch"]] + [row]
+    columns = list(dict.fromkeys(key for r in rows for key in r))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _progress(epoch, done, per_epoch, sums, started, config) -> str:
+    seconds = time.monotonic() - started
+    left = (per_epoch * (config.epochs - epoch) - done) * seconds / done
+    means = _pairs({name: total / done for name, total in sums.items()})
+    rate = done * config.batch_size / seconds
+    where = f"epoch {epoch + 1}/{config.epochs} step {done}/{per_epoch}"
+    return f"{where} {means} {rate:.1f} images/s, {left / 60:.0f} min left"
+
+
+def _pairs(values: dict[str, float], skip: str = "") -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in values.items() if name != skip)
