@@ -165,3 +165,11 @@ def test_nms_by_hand(boxes, scores, labels, expected):
     kept = bx.nms(np.array(boxes, dtype=np.float32), np.array(scores), labels)
     assert kept.dtype == np.int64
     assert kept.tolist() == expected
+
+
+def test_many_equal_scores_keep_their_order():
+    corners = np.arange(0, 5000, 10.0)[:, None]
+    boxes = np.concatenate([corners, corners, corners + 5, corners + 5], axis=1)
+    scores = np.where(np.arange(500) % 3 == 0, 0.9, 0.8)
+    expected = [*range(0, 500, 3), *(i for i in range(500) if i % 3)]
+    assert bx.nms(boxes, scores, max_detections=500).tolist() == expected
