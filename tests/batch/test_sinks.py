@@ -103,6 +103,15 @@ def test_resume_with_other_settings_is_refused_and_changes_nothing(path, change,
     assert path.read_bytes() == before
 
 
+def test_resume_takes_other_settings_while_no_row_is_kept(path):
+    change = SETTINGS | {"--confidence": 0.4}
+    with open_journal(path, "abcdefgh", settings=change, batch_size=6) as journal:
+        assert journal.rows == 0
+        journal.write([row(file) for file in "abcdef"])
+    with open_journal(path, "abcdefgh", settings=change, batch_size=6) as journal:
+        assert journal.rows == 6
+
+
 def test_resume_without_the_settings_is_refused(path):
     path.with_name("rows.settings.json").unlink()
     with pytest.raises(UsageError, match=r"rows\.settings\.json is missing"):

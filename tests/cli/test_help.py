@@ -15,7 +15,7 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
     ("words", "expected"),
     [
         ("--help", ["detect", "models", "--version"]),
-        ("detect --help", ["SOURCE...", "--output", "--confidence", "--max-megapixels", "--resume", "auto|onnx|torch"]),
+        ("detect --help", ["SOURCE", "--output", "--confidence", "--max-megapixels", "--resume", "auto|onnx|torch"]),
         ("models --help", ["list", "info", "verify"]),
         ("models list --help", ["Usage: vision-app models list"]),
         ("models info --help", ["NAME"]),
@@ -47,7 +47,7 @@ def test_a_group_without_a_verb_shows_its_help_and_fails(words, capsys):
     [
         ("detct", "No such command 'detct'. Did you mean 'detect'?"),
         ("detect a.jpg", "Missing option '--output'"),
-        ("detect --output o", "Missing argument 'SOURCE...'"),
+        ("detect --output o", "Missing argument 'SOURCE'"),
         ("detect a.jpg --outptu o", "No such option: --outptu (Possible options: --iou, --output)"),
         ("detect a.jpg --output o --batch-size 2.5", "'--batch-size': '2.5' is not a whole number"),
         ("detect a.jpg --output o --workers 0", "'--workers': '0' is too small; the nearest valid value is 1"),

@@ -52,13 +52,13 @@ class Journal:
             raise UsageError(f"{path} exists already; continue it with --resume or choose another --output")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                end = self._keep_whole_batches(files, batch_size)
+            end = self._keep_whole_batches(files, batch_size) if path.exists() else 0
+            if end:
                 self._check_settings(settings)
-                os.truncate(path, end)
-            else:
-                _write_text(self._settings_path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
             self._stream = path.open("ab", buffering=0)
+            self._stream.truncate(end)
+            if not end:  # after the cut: no row ever lies beside settings that it was not made with
+                _write_text(self._settings_path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
             raise UsageError(f"--output {path.parent}: {error.strerror or error}") from error
 
@@ -136,7 +136,9 @@ def read_rows(path: Path) -> Iterator[dict]:
     return (row for _, row in _whole_lines(path))
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict], lines: Callable[[dict], Iterable[Sequence]]):
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[dict], lines: Callable[[dict], Iterable[Sequence]]
+) -> None:
     """Write a table to a temporary file and move it into place.
 
     Args:

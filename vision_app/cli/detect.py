@@ -1,5 +1,7 @@
 """`vision-app detect`: find the objects in images and folders of images."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,7 @@ from vision_app.cli.options import number, positive_int
 def detect(
     sources: Annotated[
         list[str],
-        Argument(metavar="SOURCE...", help="Images, folders (with all their sub-folders) and quoted glob patterns."),
+        Argument(metavar="SOURCE", help="Images, folders (with all their sub-folders) and quoted glob patterns."),
     ],
     output: Annotated[Path, Option(metavar="DIR", help="Folder for detections.jsonl and all other results.")],
     model: Annotated[str, Option(metavar="NAME", help="A released model, or the path of a model folder.")] = "yolo",
@@ -71,9 +73,9 @@ def detect(
     detector = Detector.load(model, device=device, runtime=runtime, threads=1)
     options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector.model)
     inputs = gather(sources, output)
+    digest = hashlib.sha256(json.dumps(detector.model.info["files"], sort_keys=True).encode()).hexdigest()
     settings = {
-        "--model": model,
-        "its files": detector.model.info["files"],
+        "--model": f"{model} {digest[:12]}",
         "--runtime": detector.runtime,
         "--confidence": options.confidence,
         "--iou": options.iou,

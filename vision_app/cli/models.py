@@ -54,7 +54,7 @@ def info(
 
 @app.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Models; all by default.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Models; all by default.")] = None,
 ) -> int:
     """Compare every file of the models with the digest in its model.json. Exit code 1 when one is damaged."""
     from vision_app.released import find

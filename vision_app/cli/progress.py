@@ -40,7 +40,7 @@ def show_progress(total: int, done: int) -> Iterator[Report]:
                     if failures <= FAILURES_SHOWN:
                         say(f"failed: {row['file']}: {row['error']}")
                     elif failures == FAILURES_SHOWN + 1:
-                        say("more failures are in the rows")
+                        say("more files failed; the rows say which")
             advance(len(rows))
 
         yield report

@@ -1,0 +1,58 @@
+"""Progress where there is no terminal: lines, now and then."""
+
+import re
+
+import pytest
+
+from vision_app.cli import progress
+
+
+def row(status="ok"):
+    return {"file": "a.jpg", "status": status, "error": "torn"}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_every_few_seconds_with_this_runs_rate_and_the_time_left(clock, capsys):
+    with progress.show_progress(total=10_000, done=4_000) as report:
+        for _ in range(12):
+            clock[0] += 1.0
+            report([row()] * 40)
+    assert capsys.readouterr().err.splitlines() == [
+        "4,200/10,000 images, 40 images/s, 2:25 left",
+        "4,400/10,000 images, 40 images/s, 2:20 left",
+    ]
+
+
+def test_the_last_rows_get_no_line(clock, capsys):
+    with progress.show_progress(total=10, done=0) as report:
+        clock[0] += 60
+        report([row()] * 10)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_first_failures_are_named(clock, capsys):
+    with progress.show_progress(total=100, done=0) as report:
+        report([row("failed")] * 8)
+        report([row(), *[row("failed")] * 30])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["failed: a.jpg: torn"] * 10 + ["more files failed; the rows say which"]
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "text"),
+    [(1203, 29.3, "41 images/s"), (5000, 2, "2,500 images/s"), (3, 2, "1.5 images/s"), (7, 0, r"[\d,]+ images/s")],
+)
+def test_rates(count, seconds, text):
+    assert re.fullmatch(text, progress.format_rate(count, seconds))
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (3599, "59:59"), (36_061, "10:01:01")])
+def test_times(seconds, text):
+    assert progress._format_time(seconds) == text
