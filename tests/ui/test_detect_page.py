@@ -17,9 +17,9 @@ from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
-from vision_app import DetectOptions, Detector, draw, read_image
+from vision_app import DetectOptions, Detector, draw, read_image, released
 from vision_app.cli import main
-from vision_app.ui import downloads, look, pictures
+from vision_app.ui import downloads, look, models, pictures
 from vision_app.ui.detect import MOST_PICTURES
 from vision_app.ui.text import plain
 
@@ -113,25 +113,28 @@ def test_own_pictures_take_the_place_of_samples(page, coffee, detector):
 
 
 def test_no_setting_runs_the_network_again(page, cat, coffee, detector, forward_calls):
+    def answers(**options) -> list[list[tuple]]:
+        return [expected(detector(image, **options)) for image in (cat, coffee)]
+
+    default, low, loose = answers(), answers(confidence=0.05), answers(confidence=0.05, iou=0.95)
+    only_cups = answers(confidence=0.05, iou=0.95, classes=("cup",))
+    only_best = answers(confidence=0.05, iou=0.95, max_detections=1)
+    assert default != low != loose
+    forward_calls.clear()
+
     upload(page, {"cat.png": cat, "coffee.jpg": coffee})
     assert forward_calls == [1, 1]
-    before = tables(page)
-
+    assert tables(page) == default
     slider(page, "Confidence").set_value(0.05).run()
-    options = DetectOptions(confidence=0.05)
-    low = tables(page)
-    assert sum(map(len, low)) > sum(map(len, before))
-    slider(page, "Overlap").set_value(0.2).run()
-    slider(page, "Overlap").set_value(detector.defaults["iou"]).run()
-    page.number_input[0].set_value(1).run()
-    assert [len(table) for table in tables(page)] == [1, 1]
-    page.number_input[0].set_value(100).run()
-    page.multiselect[0].set_value(["cup", "cat"]).run()
-    assert {label for table in tables(page) for label, *_ in table} <= {"cup", "cat"}
+    assert tables(page) == low
+    slider(page, "Overlap").set_value(0.95).run()
+    assert tables(page) == loose
+    page.multiselect[0].set_value(["cup"]).run()
+    assert tables(page) == [table for table in only_cups if table]
     page.multiselect[0].set_value([]).run()
+    page.number_input[0].set_value(1).run()
+    assert tables(page) == only_best
     assert forward_calls == [1, 1]
-
-    assert low == tables(page) == [expected(detector(image, options)) for image in (cat, coffee)]
 
 
 def test_a_picture_is_looked_at_once_whatever_it_is_called(page, cat, coffee, forward_calls):
@@ -173,18 +176,34 @@ def test_too_many_pictures_are_cut_off_with_a_sentence(page):
     assert f"first {MOST_PICTURES} of {MOST_PICTURES + 3} pictures" in page.warning[0].value
 
 
-def test_the_page_says_which_model_runs_and_what_its_card_says(page, detector):
+MEASURED = [
+    ({"VOC val": {"AP": 0.4711, "AP50": 0.7163}}, {"Measured on VOC val": "AP 0.471, AP50 0.716"}),
+    ({"VOC val AP": 0.4711}, {"Measured on VOC val AP": "0.471"}),
+    ({}, {}),
+]
+
+
+@pytest.mark.parametrize(("measured", "shown"), MEASURED)
+def test_the_page_says_which_model_runs_and_what_its_card_says(page, detector, monkeypatch, measured, shown):
+    info = {"measured": measured, "learned_from": ["some photos", "some boxes"], "licence": "A-1.0"}
+    monkeypatch.setitem(detector.model.info, "parameters", 1_234_567)
+    for key, value in info.items():
+        monkeypatch.setitem(detector.model.info, key, value)
+    monkeypatch.setattr(Detector, "load", lambda name: detector)
+    models.detector.clear()
+    page.run()
+
     (about,) = page.expander
-    text = "\n".join(item.value for item in about.caption)
-    assert about.label == "About yolo"
-    assert page.selectbox[0].value == "yolo"
-    assert f"{len(detector.classes)} classes" in text
-    assert f"{detector.defaults['confidence']:.0%}".replace("%", "\\%") in text
-    for figures in detector.model.info["measured"].values():
-        assert plain(f"AP50 {figures['AP50']:.3f}") in text
-    for source in detector.model.info["learned_from"]:
-        assert plain(source) in text
-    assert plain(detector.model.info["licence"]) in text
+    assert (about.label, page.selectbox[0].value) == ("About yolo", "yolo")
+    facts = {
+        "Finds": "80 classes",
+        "Confidence by default": f"{detector.defaults['confidence']:.0%}",
+        **shown,
+        "Size": "1.23 million parameters",
+        "Learned from": "some photos; some boxes",
+        "License": "A-1.0",
+    }
+    assert [item.value for item in about.caption] == [f"**{plain(k)}**  \n{plain(v)}" for k, v in facts.items()]
 
 
 def test_a_damaged_model_gets_a_sentence(monkeypatch, tmp_path):
@@ -193,6 +212,14 @@ def test_a_damaged_model_gets_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("VISION_APP_MODELS", str(tmp_path))
     page = visit()
     assert len(page.error) == 1 and "has no" in page.error[0].value
+
+
+def test_without_a_model_the_page_says_so(monkeypatch):
+    monkeypatch.setattr(released, "available", list)
+    page = visit()
+    assert [error.value for error in page.error] == [
+        plain("there is no model to find objects with: the folder models/ holds none")
+    ]
 
 
 def test_the_downloads_are_what_the_command_writes(tmp_path, monkeypatch, detector):

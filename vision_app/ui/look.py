@@ -14,7 +14,7 @@ from PIL import Image
 from vision_app import Detections, DetectOptions, Detector, RGBImage, read_image
 from vision_app.ui.pictures import Picture
 
-VIEW_SIZE = 1280
+VIEW_SIZE = 1024
 KEPT_LOOKS = 40
 
 Looks = OrderedDict[tuple[str, str], "Look"]

@@ -23,7 +23,7 @@ def about(model: released.Model) -> None:
     facts = {
         "Finds": f"{len(model.classes)} classes",
         "Confidence by default": f"{model.defaults['confidence']:.0%}",
-        **{f"Measured on {name}": _figures(figures) for name, figures in info.get("measured", {}).items()},
+        **{f"Measured on {name}": _figures(measured) for name, measured in info.get("measured", {}).items()},
         "Size": f"{info['parameters'] / 1e6:.2f} million parameters",
         "Learned from": "; ".join(info.get("learned_from", [])),
         "License": info.get("licence", ""),
@@ -34,5 +34,8 @@ def about(model: released.Model) -> None:
                 st.caption(f"**{plain(name)}**  \n{plain(text)}")
 
 
-def _figures(figures: dict) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+def _figures(measured: dict | float) -> str:
+    """Return one number, or several by name, as a model's training or its release wrote them down."""
+    if isinstance(measured, dict):
+        return ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
+    return f"{measured:.3f}"
