@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from reprlib import repr as shortened
 
 import numpy as np
 
@@ -90,24 +91,28 @@ def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> Detecti
     """
     path = Path(path)
     content = _read_json(path)
-    names = {row["id"]: canonical(row["name"]) for row in content["categories"]}
-    classes = tuple(classes) if classes else tuple(names.values())
+    report = ScanReport()
+    names = {row["id"]: canonical(row["name"]) for row in _well_formed(content, "categories", report)}
+    if report.problems:
+        raise DataError(f"{path}: {report.problems[0]}")
+    classes = tuple(classes) if classes else tuple(dict.fromkeys(names.values()))
     if missing := sorted(set(names.values()) - set(classes)):
         raise DataError(f"{path}: category '{missing[0]}' is none of the {len(classes)} classes of the model")
     index = {key: classes.index(name) for key, name in names.items()}
-    annotations, report = defaultdict(list), ScanReport()
-    known = {image["id"] for image in content["images"]}
-    for row in content["annotations"]:
+    images, annotations = _well_formed(content, "images", report), defaultdict(list)
+    known = {image["id"] for image in images}
+    for row in _well_formed(content, "annotations", report):
         if row["image_id"] in known:
             annotations[row["image_id"]].append(row)
         else:
             report.add("annotation without image", f"annotation {row.get('id')} names image {row['image_id']}")
     samples, seen = [], set()
-    for image in content["images"]:
-        if image["file_name"] in seen:
-            report.add("duplicate image", image["file_name"])
+    for image in images:
+        keys = {("name", image["file_name"]), ("id", image["id"])}
+        if keys & seen:
+            report.add("duplicate image", f"{image['file_name']}, id {image['id']}")
             continue
-        seen.add(image["file_name"])
+        seen |= keys
         sample = _sample(path.parent, image, annotations[image["id"]], index, report)
         if sample:
             samples.append(sample)
@@ -127,6 +132,48 @@ def _read_json(path: Path) -> dict:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(f"{path}: not a COCO file, it has no list '{key}'")
     return content
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e9  # no NaN, no infinity
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, int | str)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_side(value: object) -> bool:
+    return _is_number(value) and value >= 1
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
+
+
+_FIELDS = {  # what a row of each list must have
+    "images": {"id": _is_key, "file_name": _is_name, "width": _is_side, "height": _is_side},
+    "annotations": {"image_id": _is_key, "category_id": _is_key, "bbox": _is_box},
+    "categories": {"id": _is_key, "name": _is_name},
+}
+
+
+def _well_formed(content: dict, name: str, report: ScanReport) -> list[dict]:
+    """The rows of one of the file's lists that have all that we need of them; the others are reported."""
+    rows = []
+    for i, row in enumerate(content[name]):
+        if not isinstance(row, dict):
+            report.add("malformed row", f"{name}[{i}] is {shortened(row)}, not an object")
+        elif missing := [key for key in _FIELDS[name] if key not in row]:
+            report.add("malformed row", f"{name}[{i}] has no '{missing[0]}'")
+        elif wrong := [key for key, valid in _FIELDS[name].items() if not valid(row[key])]:
+            report.add("malformed row", f"{name}[{i}] has '{wrong[0]}': {shortened(row[wrong[0]])}")
+        else:
+            rows.append(row)
+    return rows
 
 
 def _sample(folder: Path, image: dict, rows: list[dict], index: dict[int, int], report: ScanReport) -> Sample | None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,19 +36,27 @@ def add_teacher_boxes(data: DetectionSet, path: str | Path) -> DetectionSet:
         path: gzipped JSON, `{"set/images/photo.jpg": [[class, score, x1, y1, x2, y2], ...]}`.
 
     Raises:
-        DataError: the file cannot be read, or a photo of `data` is not in it.
+        DataError: the file cannot be read, a photo of `data` is not in it, or its boxes are not such rows.
     """
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             rows = json.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"{path}: not a gzipped JSON file of boxes ({error})") from error
+    if not isinstance(rows, dict):
+        raise DataError(f"{path}: not an object of boxes by photo")
     samples = []
     for sample in data.samples:
-        key = "/".join(sample.path.parts[-3:])
+        key = "/".join(sample.path.absolute().parts[-3:])
         if key not in rows:
             raise DataError(f"{path}: has no boxes for {key}")
-        samples.append(_taught(sample, np.array(rows[key], np.float32).reshape(-1, 6)))
+        try:
+            found = np.array(rows[key], np.float32).reshape(-1, 6)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: the boxes of {key} are not rows of six numbers") from error
+        if not np.isin(found[:, 0], range(len(data.classes))).all() or not np.isfinite(found).all():
+            raise DataError(f"{path}: the boxes of {key} hold an unknown class or a number that is not finite")
+        samples.append(_taught(sample, found))
     return replace(data, samples=tuple(samples))
 
 

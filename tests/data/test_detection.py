@@ -1,0 +1,270 @@
+"""COCO-style files as people write them, good and bad, become samples and a report."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from image_files import encode, quadrants
+from PIL import Image
+
+from vision_app.data.detection import check_photos, load_coco
+from vision_app.data.names import ALIASES, COCO_CLASSES, canonical
+from vision_app.errors import DataError
+
+CATEGORIES = [{"id": 3, "name": "sofa"}, {"id": 7, "name": "dog"}]
+
+
+def image(number, **changes):
+    return {"id": number, "file_name": f"{number}.png", "width": 64, "height": 48} | changes
+
+
+def annotation(image_id, bbox, **changes):
+    return {"id": 100 + image_id, "image_id": image_id, "category_id": 7, "bbox": bbox} | changes
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a COCO-style file and a 64 x 48 photo for each of its images."""
+
+    def make(images, annotations=(), categories=CATEGORIES, photos=True):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        for row in images if photos else ():
+            Image.fromarray(quadrants()).save(tmp_path / "images" / row["file_name"])
+        path = tmp_path / "boxes.json"
+        content = {"images": list(images), "annotations": list(annotations), "categories": list(categories)}
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+    return make
+
+
+def test_boxes_labels_and_sizes_of_every_photo(write):
+    rows = [annotation(1, [2, 3, 10, 20], category_id=3), annotation(2, [0, 0, 64, 48]), annotation(1, [5, 5, 7, 9])]
+    found = load_coco(write([image(1), image(2), image(3)], rows), ["dog", "cat", "couch"])
+    assert found.classes == ("dog", "cat", "couch") and found.report.problems == []
+    first, second, third = found.samples
+    assert first.path.name == "1.png" and (first.width, first.height) == (64, 48)
+    np.testing.assert_array_equal(first.boxes, [[2, 3, 12, 23], [5, 5, 12, 14]])
+    assert first.boxes.dtype == np.float32
+    assert first.labels.tolist() == [2, 0] and first.confidences.tolist() == [1, 1]
+    assert second.labels.tolist() == [0]
+    assert all(sample.labeled == {0, 2} and sample.exhaustive for sample in found.samples)
+    # a photo without objects stays: it shows what is nothing
+    assert third.boxes.shape == (0, 4) and third.labels.shape == (0,) and third.unknown.shape == (0, 4)
+
+
+def test_classes_of_the_file_itself_are_each_named_once(write):
+    categories = [*CATEGORIES, {"id": 9, "name": "couch"}]
+    found = load_coco(write([image(1)], [annotation(1, [1, 1, 9, 9], category_id=9)], categories))
+    assert found.classes == ("couch", "dog")
+    assert found.samples[0].labels.tolist() == [0]
+
+
+def test_photos_may_lie_beside_the_file(write, tmp_path):
+    path = write([image(1)])
+    (tmp_path / "images" / "1.png").rename(tmp_path / "1.png")
+    assert load_coco(path).samples[0].path == tmp_path / "1.png"
+
+
+def test_crowds_and_difficult_objects_are_neither_right_nor_wrong(write):
+    rows = [
+        annotation(1, [1, 1, 9, 9], iscrowd=1),
+        annotation(1, [2, 2, 9, 9], difficult=1),
+        annotation(1, [3, 3, 9, 9], difficult=0, iscrowd=0),
+    ]
+    (sample,) = load_coco(write([image(1)], rows)).samples
+    np.testing.assert_array_equal(sample.boxes, [[3, 3, 12, 12]])
+    np.testing.assert_array_equal(sample.unknown, [[1, 1, 10, 10], [2, 2, 11, 11]])
+
+
+def test_a_photo_labeled_for_animals_only_says_so(write):
+    found = load_coco(write([image(1, labels="voc20"), image(2, labels="all")]))
+    assert [sample.exhaustive for sample in found.samples] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("bbox", "kind", "kept"),
+    [
+        ([10, 10, 20, 20], None, [10, 10, 30, 30]),
+        ([-0.5, 0, 64.9, 48.4], None, [0, 0, 64, 48]),  # rounding is no mistake
+        ([-5, 10, 20, 20], "box out of range", [0, 10, 15, 30]),
+        ([50, 40, 30, 30], "box out of range", [50, 40, 64, 48]),
+        ([10, 10, 0, 5], "empty box", None),
+        ([10, 10, 5, -5], "empty box", None),
+        ([10, 10, 0.5, 20], "empty box", None),
+        ([70, 10, 20, 20], "empty box", None),
+    ],
+)
+def test_boxes_are_clipped_to_the_photo_and_odd_ones_reported(write, bbox, kind, kept):
+    found = load_coco(write([image(1)], [annotation(1, bbox)]))
+    assert found.samples[0].boxes.tolist() == ([kept] if kept else [])
+    assert dict(found.report.kinds) == ({kind: 1} if kind else {})
+    assert all("annotation 101 of 1.png" in problem and str(bbox) in problem for problem in found.report.problems)
+
+
+@given(x=st.floats(-100, 100), y=st.floats(-100, 100), w=st.floats(-10, 200), h=st.floats(-10, 200))
+def test_whatever_the_box_what_is_kept_lies_in_the_photo(tmp_path_factory, x, y, w, h):
+    folder = tmp_path_factory.mktemp("set")
+    Image.new("RGB", (64, 48)).save(folder / "1.png")
+    content = {"images": [image(1)], "annotations": [annotation(1, [x, y, w, h])], "categories": CATEGORIES}
+    (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
+    found = load_coco(folder / "boxes.json")
+    for x1, y1, x2, y2 in found.samples[0].boxes:
+        assert 0 <= x1 < x2 <= 64 and 0 <= y1 < y2 <= 48 and x2 - x1 > 0.99 and y2 - y1 > 0.99
+    assert len(found.samples[0].boxes) == 1 - found.report.kinds["empty box"]
+
+
+def test_entries_that_contradict_each_other_are_reported_and_left_out(write, tmp_path):
+    rows = [annotation(1, [1, 1, 9, 9], category_id=99), annotation(8, [1, 1, 9, 9]), annotation(1, [2, 2, 9, 9])]
+    images = [image(1), image(2), image(3), image(4, file_name="1.png"), image(1, file_name="5.png")]
+    path = write(images, rows)
+    (tmp_path / "images" / "3.png").unlink()
+    found = load_coco(path)
+    assert [sample.path.name for sample in found.samples] == ["1.png", "2.png"]
+    assert found.samples[0].boxes.tolist() == [[2, 2, 11, 11]]
+    kinds = {"annotation without image": 1, "unknown category": 1, "missing image": 1, "duplicate image": 2}
+    assert found.report.kinds == kinds
+    text = "\n".join(found.report.problems)
+    for words in (
+        "annotation 108 names image 8",
+        "101 of 1.png: 99",
+        "3.png is neither in",
+        "1.png, id 4",
+        "5.png, id 1",
+    ):
+        assert words in text
+
+
+NAN, HUGE = float("nan"), 10**400
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "words"),
+    [
+        ([image(2, width=NAN)], [], "images[1] has 'width': nan"),
+        ([image(2, height=0)], [], "images[1] has 'height': 0"),
+        ([image(2, height=HUGE)], [], "images[1] has 'height': 1000"),
+        ([image(2, file_name=None)], [], "images[1] has 'file_name': None"),
+        ([image(2, id=[2])], [], "images[1] has 'id': [2]"),
+        ([{"id": 2, "width": 64, "height": 48}], [], "images[1] has no 'file_name'"),
+        ([{"id": 2, "file_name": "2.png", "height": 48}], [], "images[1] has no 'width'"),
+        (["2.png"], [], "images[1] is '2.png', not an object"),
+        ([], [annotation(1, [1, 2, 3])], "annotations[1] has 'bbox': [1, 2, 3]"),
+        ([], [annotation(1, [1, 2, 3, NAN])], "annotations[1] has 'bbox': [1, 2, 3, nan]"),
+        ([], [annotation(1, [1, 2, 3, "4"])], "annotations[1] has 'bbox': [1, 2, 3, '4']"),
+        ([], [annotation(1, None)], "annotations[1] has 'bbox': None"),
+        ([], [{"image_id": 1, "category_id": 7}], "annotations[1] has no 'bbox'"),
+        ([], [{"image_id": 1, "bbox": [1, 1, 9, 9]}], "annotations[1] has no 'category_id'"),
+        ([], [{"category_id": 7, "bbox": [1, 1, 9, 9]}], "annotations[1] has no 'image_id'"),
+        ([], [annotation(1, [1, 1, 9, 9], category_id={})], "annotations[1] has 'category_id': {}"),
+        ([], [None], "annotations[1] is None, not an object"),
+    ],
+)
+def test_malformed_rows_are_named_and_the_others_used(write, tmp_path, images, annotations, words):
+    path = write([image(1), *images], [annotation(1, [2, 2, 9, 9]), *annotations], photos=False)
+    Image.fromarray(quadrants()).save(tmp_path / "images" / "1.png")
+    found = load_coco(path)
+    (problem,) = found.report.problems
+    assert problem.startswith(f"malformed row: {words}") and len(problem) < 120
+    assert [sample.boxes.tolist() for sample in found.samples] == [[[2, 2, 11, 11]]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xfe\x00", "not a JSON file"),
+        (b"{'images': []}", "not a JSON file"),
+        (b"", "not a JSON file"),
+        (b"[1, 2]", "not a COCO file, it has no list 'images'"),
+        (b'{"images": {}, "annotations": [], "categories": []}', "no list 'images'"),
+        (b'{"images": [], "annotations": []}', "no list 'categories'"),
+        (b'{"images": [], "annotations": [], "categories": []}', "none of its 0 images can be used (it lists none)"),
+        (b'{"images": [], "annotations": [], "categories": [{"id": 1}]}', "categories[0] has no 'name'"),
+    ],
+)
+def test_files_that_are_no_detection_set(tmp_path, content, words):
+    path = tmp_path / "boxes.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        load_coco(path)
+    assert str(error.value).startswith(f"{path}: ") and words in str(error.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    for path, words in ((tmp_path / "none.json", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(DataError, match=words) as error:
+            load_coco(path)
+        assert str(path) in str(error.value)
+
+
+def test_a_category_that_the_model_lacks_is_refused_by_name(write):
+    with pytest.raises(DataError, match=r"boxes\.json: category 'dog' is none of the 2 classes"):
+        load_coco(write([image(1)]), ["cat", "couch"])
+
+
+def test_without_one_photo_the_first_reason_is_given(write):
+    with pytest.raises(DataError, match=r"none of its 2 images can be used \(missing image: 1.png"):
+        load_coco(write([image(1), image(2)], photos=False))
+
+
+def test_every_photo_is_decoded_and_bad_ones_are_left_out(write, tmp_path):
+    data = load_coco(write([image(n) for n in range(1, 6)], [annotation(5, [1, 1, 9, 9])]))
+    folder = tmp_path / "images"
+    (folder / "1.png").write_bytes(b"no picture")
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:100])
+    (folder / "3.png").write_bytes(encode(Image.new("RGB", (48, 64)), "PNG"))
+    kept, photos = check_photos(data)
+    assert [sample.path.name for sample in kept.samples] == ["4.png", "5.png"] and len(photos) == 2
+    assert all((pixels == quadrants()).all() for pixels in photos)
+    assert kept.samples[1].boxes.tolist() == [[1, 1, 10, 10]]
+    assert kept.report.kinds == {"corrupt image": 2, "wrong size": 1}
+    assert ["1.png" in kept.report.problems[0], "2.png" in kept.report.problems[1]] == [True, True]
+    assert kept.report.problems[2] == "wrong size: 3.png is 48 x 64, listed as 64 x 48"
+    assert data.report.problems == []  # the report of what was given stays as it was
+
+
+def test_the_size_of_a_turned_photo_is_that_of_the_upright_picture(write, tmp_path):
+    path = write([image(1, width=48, height=64), image(2)])
+    sideways = Image.Exif()
+    sideways[0x0112] = 6  # to be shown turned a quarter clockwise
+    for number in (1, 2):
+        Image.fromarray(quadrants()).save(tmp_path / "images" / f"{number}.png", exif=sideways)
+    kept, photos = check_photos(load_coco(path))
+    assert [sample.path.name for sample in kept.samples] == ["1.png"]
+    np.testing.assert_array_equal(photos[0], np.rot90(quadrants(), -1))
+    assert kept.report.problems == ["wrong size: 2.png is 48 x 64, listed as 64 x 48"]
+
+
+def test_no_readable_photo_at_all_is_an_error(write, tmp_path):
+    data = load_coco(write([image(1)]))
+    (tmp_path / "images" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of the 1 photos can be read \(corrupt image: .*1\.png"):
+        check_photos(data)
+
+
+def test_progress_is_told_every_thousand_photos(write):
+    data = load_coco(write([image(1)]))
+    many = type(data)(data.classes, data.samples * 2001, data.report)
+    lines = []
+    check_photos(many, log=lines.append)
+    assert lines == ["checked 1000 of 2001 photos", "checked 2000 of 2001 photos"]
+
+
+def test_sets_join_under_the_same_classes_only(write):
+    one = load_coco(write([image(1)], [annotation(1, [10, 10, 0, 0])]))
+    both = one.joined(one)
+    assert len(both) == 2 and both.report.kinds == {"empty box": 2} and len(both.report.problems) == 2
+    with pytest.raises(ValueError, match="same classes"):
+        one.joined(load_coco(write([image(1)]), ["dog", "couch"]))
+
+
+def test_names():
+    assert len(COCO_CLASSES) == len(set(COCO_CLASSES)) == 80
+    assert [COCO_CLASSES[i] for i in (0, 5, 16, 39, 57, 62, 79)] == [
+        "person", "bus", "dog", "bottle", "couch", "tv", "toothbrush",
+    ]  # fmt: skip
+    voc = "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant"
+    assert {canonical(name) for name in [*voc.split(), "sheep", "sofa", "train", "tvmonitor"]} <= set(COCO_CLASSES)
+    assert not set(ALIASES) & set(COCO_CLASSES)
