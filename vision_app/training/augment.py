@@ -44,7 +44,8 @@ def place(scene: Scene, canvas: np.ndarray, scale: float, origin: tuple[float, f
         window: (x1, y1, x2, y2) integers; nothing outside is touched.
     """
     x1, y1, x2, y2 = window
-    matrix = np.float32([[scale, 0, origin[0] - x1], [0, scale, origin[1] - y1]])
+    half = (scale - 1) / 2  # OpenCV's coordinates run through the centers of pixels, boxes along their edges
+    matrix = np.float32([[scale, 0, origin[0] - x1 + half], [0, scale, origin[1] - y1 + half]])
     canvas[y1:y2, x1:x2] = cv2.warpAffine(
         scene.pixels, matrix, (x2 - x1, y2 - y1), flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD)
     )

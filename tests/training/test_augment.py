@@ -1,0 +1,247 @@
+"""Boxes follow their objects through every change, and the same numbers give the same scene."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import albumentations as A
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision_app.training.augment import PAD, Augmenter, Scene, default_transforms, mosaic, place, random_view
+
+RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
+COLORS = (RED, GREEN, BLUE, YELLOW)
+ZOOM = (0.5, 1.5)
+
+
+def scene(width, height, box, color=RED, number=0):
+    """A gray photo with one object: a rectangle of one color."""
+    pixels = np.full((height, width, 3), PAD, np.uint8)
+    x1, y1, x2, y2 = box
+    pixels[y1:y2, x1:x2] = color
+    return Scene(pixels, np.float32([box]), np.array([number]))
+
+
+def colored(pixels, color):
+    """The box around all pixels nearer to a color than to gray, or None."""
+    distance = np.abs(pixels.astype(int) - color).sum(axis=2)
+    y, x = np.nonzero(distance < np.abs(np.subtract(color, PAD)).sum() / 2)
+    return [x.min(), y.min(), x.max() + 1, y.max() + 1] if len(x) else None
+
+
+def assert_boxes_follow(result, colors=COLORS, tolerance=1.0):
+    """Every box surrounds the pixels of its object's color, inside the picture."""
+    assert len(set(result.ids.tolist())) == len(result.ids) == len(result.boxes)
+    height, width = result.pixels.shape[:2]
+    for box, number in zip(result.boxes, result.ids, strict=True):
+        np.testing.assert_allclose(box, colored(result.pixels, colors[number]), atol=tolerance)
+        assert 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
+
+
+def test_a_view_takes_the_box_along():
+    kept = 0
+    for seed in range(60):
+        one = scene(120 + 3 * seed, 100, (30, 20, 90, 70))
+        result = random_view(one, 96, np.random.default_rng(seed), ZOOM)
+        assert result.pixels.shape == (96, 96, 3)
+        assert_boxes_follow(result)
+        kept += len(result.boxes)
+    assert kept > 50  # a crop rarely loses an object of this size
+
+
+def test_a_mosaic_takes_all_four_boxes_along():
+    kept = 0
+    for seed in range(60):
+        scenes = [scene(100, 80 + 20 * i, (20, 15, 80, 60), color, i) for i, color in enumerate(COLORS)]
+        result = mosaic(scenes, 160, np.random.default_rng(seed), ZOOM)
+        assert result.pixels.shape == (160, 160, 3)
+        assert_boxes_follow(result)
+        kept += len(result.boxes)
+    assert kept > 170
+
+
+def test_views_shrink_and_crop_and_a_mosaic_meets_where_it_is_told():
+    whole = scene(100, 100, (0, 0, 100, 100))
+    sides = [
+        np.ptp(random_view(whole, 64, np.random.default_rng(seed), ZOOM).boxes.reshape(2, 2), axis=0).max()
+        for seed in range(60)
+    ]
+    assert min(sides) < 40 and max(sides) == 64
+    scenes = [scene(100, 100, (0, 0, 100, 100), color, i) for i, color in enumerate(COLORS)]
+    for seed in range(20):
+        result = mosaic(scenes, 100, np.random.default_rng(seed), (1.0, 1.5))
+        corner = colored(result.pixels, RED)[2:]
+        assert all(30 <= side <= 70 for side in corner)
+        corners = [tuple(result.pixels[y, x]) for y in (1, -2) for x in (1, -2)]
+        assert corners == list(COLORS)  # at a zoom from 1 each photo fills its quarter
+
+
+sides, numbers = st.integers(20, 90), st.floats(-60, 60)
+
+
+@given(width=sides, height=sides, scale=st.floats(0.3, 3), x=numbers, y=numbers, data=st.data())
+def test_place_puts_the_object_where_the_formula_says(width, height, scale, x, y, data):
+    x1, y1 = data.draw(st.integers(1, width - 10)), data.draw(st.integers(1, height - 10))
+    box = (x1, y1, data.draw(st.integers(x1 + 8, width - 1)), data.draw(st.integers(y1 + 8, height - 1)))
+    left, top = data.draw(st.integers(0, 40)), data.draw(st.integers(0, 40))
+    window = (left, top, data.draw(st.integers(left + 10, 100)), data.draw(st.integers(top + 10, 80)))
+    canvas = np.full((80, 100, 3), 7, np.uint8)
+    result = place(scene(width, height, box), canvas, scale, (x, y), window)
+
+    outside = np.ones((80, 100), bool)
+    outside[window[1] : window[3], window[0] : window[2]] = False
+    assert (canvas[outside] == 7).all() and (canvas[~outside] != 7).any(axis=-1).all()
+
+    moved = np.array(box) * scale + [x, y, x, y]
+    inside = np.clip(moved, np.tile(window[:2], 2), np.tile(window[2:], 2))
+    size, full = inside[2:] - inside[:2], moved[2:] - moved[:2]
+    if len(result.boxes):
+        np.testing.assert_allclose(result.boxes, [inside], atol=1e-3)
+        assert (size > 1.99).all() and size.prod() > 0.199 * full.prod()
+        np.testing.assert_allclose(result.boxes[0], colored(canvas, RED), atol=0.6)
+    else:
+        assert (size < 2.01).any() or size.prod() < 0.201 * full.prod()
+
+
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        ((0, 0, 50, 50), True),
+        ((90, 0, 140, 50), True),  # exactly a fifth of it is in the picture
+        ((91, 0, 141, 50), False),
+        ((98, 0, 106, 50), True),  # two pixels of it
+        ((99, 0, 103, 50), False),  # a quarter of it, but one pixel
+        ((100, 0, 150, 50), False),
+    ],
+)
+def test_boxes_that_are_mostly_cut_off_are_dropped(box, kept):
+    wide = scene(200, 100, box)
+    result = place(wide, np.zeros((100, 100, 3), np.uint8), 1.0, (0.0, 0.0), (0, 0, 100, 100))
+    assert result.ids.tolist() == ([0] if kept else [])
+    assert len(result.boxes) == len(result.ids)
+
+
+GEOMETRY = (A.HorizontalFlip, A.Affine)
+OTHERS = {"HueSaturationValue", "RandomBrightnessContrast", "ToGray", "OneOf", "CoarseDropout"}
+
+
+def only(kinds):
+    """The default transforms of some kinds, each of them always."""
+    compose = default_transforms()
+    parts = [part for part in compose.transforms if isinstance(part, kinds)]
+    for part in parts:
+        part.p = 1.0
+    return A.Compose(parts, bbox_params=compose.processors["bboxes"].params)
+
+
+def test_geometry_is_told_from_the_rest():
+    names = {type(part).__name__ for part in default_transforms().transforms}
+    assert names == OTHERS | {kind.__name__ for kind in GEOMETRY}
+
+
+@pytest.mark.parametrize("kinds", [A.HorizontalFlip, GEOMETRY])
+def test_the_whole_augmenter_takes_boxes_along(kinds):
+    """With ellipses: the box around a turned ellipse is exact, that around a turned rectangle's ellipse is not."""
+    photos = []
+    for number, color in enumerate(COLORS):
+        one = scene(150, 120, (40, 30, 110, 90), number=number)
+        y, x = np.mgrid[:120, :150] + 0.5
+        one.pixels[:] = np.where((((x - 75) / 35) ** 2 + ((y - 60) / 30) ** 2 <= 1)[..., None], color, PAD)
+        photos.append(one)
+    augmenter = Augmenter(128, seed=5, mosaic=0.0)
+    augmenter._transforms = only(kinds)
+    kept = 0
+    for index in range(60):
+        result = augmenter(photos.__getitem__, 4, 0, index % 4, close=True)
+        x1, y1, x2, y2 = result.boxes.reshape(-1, 4).T
+        whole = (x1 > 1) & (y1 > 1) & (x2 < 127) & (y2 < 127)  # of a cut ellipse the box is that of its rectangle
+        kept += whole.sum()
+        assert result.ids.tolist() in ([index % 4], [])
+        assert_boxes_follow(Scene(result.pixels, result.boxes[whole], result.ids[whole]), tolerance=2.0)
+    assert kept > 20
+
+
+def photos(number):
+    generator = np.random.default_rng(number)
+    pixels = generator.integers(0, 256, (60 + 10 * number, 80, 3), dtype=np.uint8)
+    return Scene(pixels, np.float32([[5, 5, 40, 40], [20, 10, 70, 50]]), np.array([2 * number, 2 * number + 1]))
+
+
+def digest(result):
+    return hashlib.sha256(result.pixels.tobytes() + result.boxes.tobytes() + result.ids.tobytes()).hexdigest()
+
+
+def draw_all(augmenter, order):
+    return {key: digest(augmenter(photos, 5, *key, close=key[0] == 3)) for key in order}
+
+
+KEYS = [(epoch, index) for epoch in range(4) for index in range(5)]
+
+
+def test_a_scene_depends_on_seed_epoch_and_index_alone():
+    there = draw_all(Augmenter(64, seed=7), KEYS)
+    back = draw_all(Augmenter(64, seed=7), reversed(KEYS))
+    assert there == back
+    assert len(set(there.values())) == len(KEYS)
+    assert not set(there.values()) & set(draw_all(Augmenter(64, seed=8), KEYS).values())
+
+
+def test_another_process_draws_the_same_scenes():
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import random, numpy; random.seed(99); numpy.random.seed(99)\n"
+        "from test_augment import KEYS, Augmenter, draw_all\n"
+        "print(*draw_all(Augmenter(64, seed=7), KEYS[::-1]).values())"
+    )
+    root = Path(__file__).resolve().parents[2]
+    answer = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == list(draw_all(Augmenter(64, seed=7), KEYS[::-1]).values())
+
+
+def test_scenes_are_what_the_network_takes():
+    augmenter = Augmenter(64, seed=1)
+    ids = set()
+    for epoch, index in [(epoch, index) for epoch in range(20) for index in range(5)]:
+        result = augmenter(photos, 5, epoch, index, close=False)
+        assert result.pixels.shape == (64, 64, 3) and result.pixels.dtype == np.uint8
+        assert result.boxes.dtype == np.float32 and result.boxes.shape == (len(result.ids), 4)
+        assert (result.boxes >= 0).all() and (result.boxes <= 64).all()
+        assert (result.boxes[:, 2:] > result.boxes[:, :2]).all()
+        assert (result.ids >= 0).all() and (result.ids < 10).all()
+        ids |= set(result.ids.tolist())
+    assert ids == set(range(10))
+
+
+def test_photos_without_objects_stay_without():
+    empty = Scene(np.zeros((50, 70, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, int))
+    for index in range(10):
+        result = Augmenter(64, seed=1)(lambda _: empty, 3, 0, index, close=index % 2 == 0)
+        assert result.boxes.shape == (0, 4) and result.ids.shape == (0,)
+
+
+def test_the_last_passes_show_one_photo_each():
+    augmenter = Augmenter(64, seed=1, mosaic=1.0)
+    for index in range(5):
+        loaded = []
+        load = lambda i, loaded=loaded: loaded.append(int(i)) or photos(i)  # noqa: E731
+        augmenter(load, 5, 0, index, close=False)
+        assert loaded[0] == index and len(loaded) == 4
+        loaded.clear()
+        augmenter(load, 5, 0, index, close=True)
+        assert loaded == [index]
+
+
+def test_nothing_asks_the_network_for_a_newer_version():
+    program = (
+        "import socket\n"
+        "def refuse(*words): raise AssertionError('a connection')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "import vision_app.training.augment, os; print(os.environ['NO_ALBUMENTATIONS_UPDATE'])"
+    )
+    root = Path(__file__).resolve().parents[2]
+    answer = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert (answer.stdout.strip(), answer.stderr) == ("1", "")
