@@ -17,9 +17,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from vision_app.errors import DataError, UsageError
+from vision_app.errors import DataError, UsageError, nearest
+from vision_app.runtime import resolve
 from vision_app.training import checkpoints
 from vision_app.training.schedules import warmup_cosine
+
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class TrainConfig:
         clip: largest norm of the gradient.
         validate_every: epochs between measurements; the last epoch is always measured.
         seed: of data order, augmentation and initial weights.
-        device: torch device.
+        device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "bf16" (autocast), "fp32", or "auto": bf16 where the processor computes in it, fp32 elsewhere, where
             bf16 is many times slower.
     """
@@ -55,12 +58,18 @@ class TrainConfig:
 
     def __post_init__(self):
         for name, low, high in (
-            ("epochs", 1, 10_000), ("batch_size", 1, 4096), ("learning_rate", 1e-7, 10.0), ("average", 0.0, 1.0),
-            ("validate_every", 1, 10_000),
+            ("epochs", 1, 10_000), ("batch_size", 1, 4096), ("learning_rate", 1e-7, 10.0), ("weight_decay", 0.0, 10.0),
+            ("warmup_epochs", 0.0, 10_000.0), ("average", 0.0, 1.0), ("clip", 1e-3, 1e6), ("validate_every", 1, 10_000),
+            ("seed", 0, 2**32 - 1),
         ):  # fmt: skip
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: must lie between {low} and {high}")
+        if self.precision not in PRECISIONS:
+            guess = nearest(self.precision, PRECISIONS)
+            hint = f"; did you mean {guess}?" if guess else ""
+            raise UsageError(f"--precision {self.precision}: must be one of {', '.join(PRECISIONS)}{hint}")
+        resolve(self.device, "torch")
 
 
 class Task(Protocol):
@@ -94,15 +103,14 @@ def fit(task: Task, config: TrainConfig, folder: Path, *, resume: bool = False, 
 
     Raises:
         UsageError: the folder holds a run and `resume` is False, or the resumed run had another configuration.
-        DataError: the loss is no number any more.
+        DataError: the loss is no number any more, or the checkpoint to resume from cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "last.safetensors"
     if last.exists() and not resume:
         raise UsageError(f"--output {folder}: holds a run already; --resume continues it")
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
 
-    device = torch.device(config.device)
+    device = torch.device(resolve(config.device, "torch")[0])
     network = task.network.to(device, memory_format=torch.channels_last)
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(_parameter_groups(network, config.weight_decay), lr=config.learning_rate)
@@ -110,6 +118,7 @@ def fit(task: Task, config: TrainConfig, folder: Path, *, resume: bool = False, 
     if resume and last.exists():
         first, best = _restore(last, network, averaged, optimizer, config)
         log(f"resuming after epoch {first} of {config.epochs}")
+    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
 
     mixed = config.precision == "bf16" or (config.precision == "auto" and _computes_bf16(device))
     per_epoch = task.batches_per_epoch(config)
@@ -142,7 +151,7 @@ def fit(task: Task, config: TrainConfig, folder: Path, *, resume: bool = False, 
             metrics = task.release(averaged, folder / "last")
             row |= metrics
             decisive = next(iter(metrics))
-            if metrics[decisive] > best.get(decisive, -1.0):
+            if not best or metrics[decisive] > best[decisive]:
                 best = metrics
                 shutil.copytree(folder / "last", folder / "best", dirs_exist_ok=True)
         log(f"epoch {epoch + 1}/{config.epochs} " + _pairs(row, skip="epoch") + f" {time.monotonic() - started:.0f} s")
@@ -189,23 +198,28 @@ def _restore(path, network, averaged, optimizer, config) -> tuple[int, dict[str,
     tensors, state = checkpoints.load(path)
     changed = [key for key, value in asdict(config).items() if state["config"].get(key) != value]
     if changed:
-        was = state["config"].get(changed[0])
-        raise UsageError(f"--{changed[0].replace('_', '-')}: the run to resume was started with {was}")
-    network.load_state_dict(checkpoints.without_prefix("network", tensors))
-    averaged.load_state_dict(checkpoints.without_prefix("averaged", tensors))
+        option, value, was = changed[0].replace("_", "-"), getattr(config, changed[0]), state["config"].get(changed[0])
+        raise UsageError(f"--{option} {value}: the run to resume was started with {was}")
+    try:
+        network.load_state_dict(checkpoints.without_prefix("network", tensors))
+        averaged.load_state_dict(checkpoints.without_prefix("averaged", tensors))
+    except RuntimeError as error:
+        raise DataError(f"{path}: belongs to another network ({error})") from error
     checkpoints.restore_optimizer(optimizer, checkpoints.without_prefix("optimizer", tensors))
     return state["epoch"], state["best"]
 
 
 def _append(path: Path, row: dict[str, float]) -> None:
-    """Adds a row to a CSV file, whose header grows with new columns."""
-    rows = list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
+    """Adds a row to a CSV file, whose header grows with new columns, and drops what is there of later epochs."""
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
     rows = [r for r in rows if int(r["epoch"]) < row["epoch"]] + [row]
     columns = list(dict.fromkeys(key for r in rows for key in r))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
+    temporary.replace(path)
 
 
 def _progress(epoch, done, per_epoch, sums, started, config) -> str:
