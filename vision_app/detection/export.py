@@ -56,6 +56,7 @@ def write_model(network: YOLO, folder: Path, *, name: str, classes: tuple[str, .
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
     save_file(tensors, folder / "weights.safetensors")
+    (folder / "weights.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
     export_onnx(network, folder / "model.onnx")
     info = {
         "name": name,

@@ -71,7 +71,7 @@ def detection_loss(raw: Tensor, targets: list[Targets], grid: TorchGrid) -> Loss
         targets: one per image.
         grid: of the N anchors.
     """
-    raw = raw.float()
+    raw = raw.float() if raw.dtype in (torch.bfloat16, torch.float16) else raw
     predicted = grid.decode(raw[..., 1:5])
     logits = torch.cat([raw[..., :1], raw[..., 5:]], dim=2).detach()
     box, objectness, classes, positives = [], [], [], 0
@@ -90,12 +90,12 @@ def _image_terms(raw: Tensor, boxes: Tensor, target: Targets, found: Assignment)
     box = ((1 - giou(boxes[found.rows], target.boxes[found.objects])) * confidence).sum()
 
     present = torch.zeros_like(raw[:, 0])
-    present[found.rows] = confidence
+    present[found.rows] = confidence.to(present)
     weight = weight_of_unknown(boxes.detach(), target.unknown)
     weight[found.rows] = 1.0
     objectness = F.binary_cross_entropy_with_logits(raw[:, 0], present, weight, reduction="sum")
 
-    one_hot = F.one_hot(target.labels[found.objects], raw.shape[1] - 5).float()
+    one_hot = F.one_hot(target.labels[found.objects], raw.shape[1] - 5).to(raw)
     wanted = one_hot * found.ious[:, None]
     classes = F.binary_cross_entropy_with_logits(raw[found.rows, 5:], wanted, reduction="none").sum(dim=1)
     return box, objectness, (classes * confidence).sum()

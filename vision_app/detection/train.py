@@ -30,7 +30,7 @@ from vision_app.training.loop import TrainConfig, fit
 
 MEASURING = DetectOptions(confidence=0.01, iou=0.6, max_detections=100)  # AP needs the doubtful boxes too
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
-SIZES = (320, 352, 384, 416, 448)  # multi-scale training: each batch is resized to one of these
+SIZES = (288, 320, 352, 384, 416)  # multi-scale training: each batch is resized to one of these
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,175 @@
+"""The detector on a small network with random weights, written and read as a model folder."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision.ops import batched_nms
+
+from vision_app import Detector
+from vision_app.detection.detector import DetectOptions, Raw
+from vision_app.detection.export import write_model
+from vision_app.detection.grid import Letterbox, make_grid
+from vision_app.detection.yolo import YOLO, YOLOConfig
+from vision_app.errors import ModelError, UsageError
+from vision_app.images import read_image
+
+STRIDES = (8, 16, 32)
+ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
+NAMES = ("ant", "bee", "cow")
+DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    torch.manual_seed(0)
+    network = YOLO(YOLOConfig(3, ANCHORS, width=4, depths=(1, 1, 1, 1)))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # statistics that a wrong fusion would not survive
+            torch.nn.init.normal_(module.running_mean, std=0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    for head in network.heads:
+        torch.nn.init.normal_(head.objectness.bias, std=1)
+        torch.nn.init.normal_(head.class_logits.bias, std=1)
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    write_model(network, path, name="tiny", classes=NAMES, defaults=DEFAULTS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def detector(folder):
+    return Detector.load(folder)
+
+
+def picture(seed: int, height: int, width: int) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return np.kron(coarse, np.ones((height // 8 + 1, width // 8 + 1, 1), np.uint8))[:height, :width]
+
+
+@pytest.mark.parametrize("shape", [(416, 416), (300, 416), (97, 801), (1200, 900)])
+def test_onnx_and_torch_say_the_same(folder, detector, shape):
+    image = read_image(picture(1, *shape))
+    other = Detector.load(folder, runtime="torch")
+    assert (detector.runtime, other.runtime) == ("onnx", "torch")
+    one, two = (d.forward(d.preprocess([image])) for d in (detector, other))
+    np.testing.assert_allclose(one.outputs[0], two.outputs[0], atol=1e-4)
+    options = DetectOptions(confidence=0.05)
+    (one,), (two,) = detector.postprocess(one, options), other.postprocess(two, options)
+    assert len(one) == len(two) > 0
+    np.testing.assert_allclose(one.scores, two.scores, atol=1e-4)
+    np.testing.assert_allclose(one.boxes, two.boxes, atol=0.05)
+
+
+def test_a_picture_gets_the_same_answer_in_any_company(detector):
+    images = [read_image(picture(i, *shape)) for i, shape in enumerate([(64, 96), (96, 64), (64, 96), (300, 416)])]
+    options = DetectOptions(confidence=0.05)
+    together = detector.predict(images, options)
+    for image, found in zip(images, together, strict=True):
+        (alone,) = detector.predict([image], options)
+        assert found.labels == alone.labels
+        np.testing.assert_allclose(found.boxes, alone.boxes, atol=1e-3)
+        np.testing.assert_allclose(found.scores, alone.scores, atol=1e-6)
+
+
+def raw_of(rows: dict[int, tuple], shape=(64, 96), photo=(96, 64)) -> Raw:
+    """Network output that is silent everywhere but in some rows: row -> (p_c logit, offsets, class logits)."""
+    output = np.full((len(make_grid(*shape, STRIDES, ANCHORS).cells), 8), -20.0, np.float32)
+    output[:, 1:5] = 0
+    for row, (p_c, offsets, classes) in rows.items():
+        output[row] = [p_c, *offsets, *classes]
+    return Raw((output,), (shape,), (Letterbox(*photo, 1.0, 1.0),))
+
+
+def test_score_is_objectness_times_the_best_class(detector):
+    raw = raw_of({40: (2.0, (0.5, 0.5, 0, 0), (-1.0, 1.5, 0.0))})
+    (found,) = detector.postprocess(raw, DetectOptions(confidence=0.1))
+    assert found.labels == ("bee",)
+    assert found.scores[0] == pytest.approx(1 / (1 + np.exp(-2.0)) / (1 + np.exp(-1.5)), rel=1e-5)
+    column, line, (w, h) = (40 // 2) % 12, (40 // 2) // 12, ANCHORS[0][0]
+    center = (column + 0.5) * 8, (line + 0.5) * 8
+    box = [center[0] - w / 2, center[1] - h / 2, center[0] + w / 2, center[1] + h / 2]
+    np.testing.assert_allclose(found.boxes[0], box, rtol=1e-5)
+
+
+def test_boxes_come_out_in_the_pixels_of_the_photo(detector):
+    raw = raw_of({40: (5.0, (0.5, 0.5, 0, 0), (5.0, -5, -5))})
+    scaled = Raw(raw.outputs, raw.shapes, (Letterbox(960, 320, 0.1, 0.2),))
+    (one,), (two,) = detector.postprocess(raw), detector.postprocess(scaled)
+    np.testing.assert_allclose(two.boxes, one.boxes * [10, 5, 10, 5], rtol=1e-5)
+    assert (two.width, two.height) == (960, 320)
+
+
+def test_postprocessing_equals_torchvision_on_all_boxes(detector):
+    generator = np.random.default_rng(5)
+    grid = make_grid(64, 96, STRIDES, ANCHORS)
+    output = generator.normal(0, 1, (len(grid.cells), 8)).astype(np.float32)
+    output[:, 1:5] *= 0.3
+    raw = Raw((output,), ((64, 96),), (Letterbox(96, 64, 1.0, 1.0),))
+    (found,) = detector.postprocess(raw, DetectOptions(confidence=0.4, iou=0.45, max_detections=1000))
+    probability = 1 / (1 + np.exp(-output))
+    scores, labels = (probability[:, :1] * probability[:, 5:]).max(1), probability[:, 5:].argmax(1)
+    boxes = grid.decode(output[:, 1:5]).clip(0, [96, 64, 96, 64])
+    likely = np.flatnonzero(scores >= 0.4)
+    parts = (torch.from_numpy(x[likely]) for x in (boxes.astype(np.float32), scores, labels))
+    keep = likely[batched_nms(*parts, 0.45).numpy()]
+    np.testing.assert_allclose(found.scores, scores[keep], rtol=1e-5)
+    np.testing.assert_allclose(found.boxes, boxes[keep], rtol=1e-4, atol=1e-3)
+    assert found.labels == tuple(NAMES[i] for i in labels[keep])
+
+
+def test_wanted_classes_only_and_a_second_best_class_counts_when_the_best_is_unwanted(detector):
+    raw = raw_of({40: (5.0, (0.5, 0.5, 0, 0), (3.0, 2.0, -5.0)), 90: (5.0, (0.5, 0.5, 0, 0), (-5.0, -5.0, 4.0))})
+    (found,) = detector.postprocess(raw, DetectOptions(classes=("bee",)))
+    assert found.labels == ("bee",)
+    (both,) = detector.postprocess(raw)
+    assert both.labels == ("cow", "ant")
+
+
+def test_agnostic_suppression_works_across_classes(detector):
+    raw = raw_of({40: (5.0, (0.5, 0.5, 0, 0), (3.0, -5, -5)), 42: (5.0, (-0.5, 0.5, 0, 0), (-5, 2.0, -5))})
+    assert len(detector.postprocess(raw)[0]) == 2
+    (found,) = detector.postprocess(raw, DetectOptions(agnostic=True))
+    assert found.labels == ("ant",)
+
+
+def test_at_most_so_many_and_the_best_ones(detector):
+    raw = raw_of({row: (5.0, (0.5, 0.5, 0, 0), (row / 50, -9, -9)) for row in (0, 40, 90, 120)})
+    (found,) = detector.postprocess(raw, DetectOptions(max_detections=2))
+    (everything,) = detector.postprocess(raw)
+    assert len(everything) == 4
+    np.testing.assert_array_equal(found.scores, everything.scores[:2])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"confidence": 1.5}, r"--confidence 1.5: must lie between 0 and 1; the nearest valid value is 1"),
+        ({"iou": -0.1}, r"--iou -0.1: must lie between 0 and 1; the nearest valid value is 0"),
+        ({"max_detections": 0}, r"--max-detections 0: must be at least 1"),
+        ({"classes": ("ant", "bea")}, r"--classes: unknown class 'bea'; did you mean 'bee'"),
+        ({"confidense": 0.5}, r"unknown option 'confidense'; did you mean 'confidence'"),
+    ],
+)
+def test_wrong_options_are_named_with_the_nearest_right_one(detector, options, message):
+    with pytest.raises(UsageError, match=message):
+        detector(picture(0, 32, 32), **options)
+
+
+def test_a_model_for_something_else_is_refused(folder, tmp_path):
+    import json
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "other")
+    info = json.loads((folder / "model.json").read_text())
+    (tmp_path / "other" / "model.json").write_text(json.dumps({**info, "task": "style"}))
+    with pytest.raises(ModelError, match="is for style, not for detection"):
+        Detector.load(tmp_path / "other")
+
+
+def test_a_written_model_lists_what_it_is(folder, detector):
+    info = detector.model.info
+    assert detector.classes == NAMES
+    assert info["parameters"] == sum(p.numel() for p in YOLO(YOLOConfig(3, ANCHORS, 4, (1, 1, 1, 1))).parameters())
+    for name, entry in info["files"].items():
+        assert (folder / name).stat().st_size == entry["bytes"]
+        assert (folder / name).stat().st_mode & 0o444 == 0o444
+    detector.model.verify()

@@ -1,0 +1,104 @@
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from vision_app.detection.evaluate import average_precision
+from vision_app.errors import DataError
+
+NAMES = ("airplane", "cat", "couch")
+
+
+def made_up(seed: int, names=("aeroplane", "cat", "sofa")):
+    """A truth with crowds and difficult objects, and rows that are right, shifted, of the wrong class or invented."""
+    generator = np.random.default_rng(seed)
+    truth = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 400, "height": 300} for i in range(12)],
+        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(names)],
+        "annotations": [],
+    }
+    rows = []
+    for image in truth["images"]:
+        detections = []
+        for _ in range(generator.integers(0, 6)):
+            x, y = generator.uniform(0, [280, 180])
+            w, h = generator.uniform(10, 120, 2)
+            label = int(generator.integers(3))
+            truth["annotations"].append(
+                {"id": len(truth["annotations"]), "image_id": image["id"], "category_id": label + 1,
+                 "bbox": [x, y, w, h], "area": w * h, "iscrowd": int(generator.random() < 0.1),
+                 "difficult": int(generator.random() < 0.2)}
+            )  # fmt: skip
+            shift = generator.normal(0, 8, 4)
+            detections.append((label if generator.random() < 0.9 else 0, np.array([x, y, x + w, y + h]) + shift))
+        detections += [(int(generator.integers(3)), np.array([5.0, 5, 60, 70])) for _ in range(generator.integers(3))]
+        rows.append({"file": f"some/folder/{image['file_name']}", "detections": [
+            {"label": NAMES[label], "score": float(generator.random()), "box": box.tolist()} for label, box in detections
+        ]})  # fmt: skip
+    return truth, rows
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_equal_pycocotools(seed):
+    truth, rows = made_up(seed)
+    ids = {image["file_name"]: image["id"] for image in truth["images"]}
+    predictions = [
+        {"image_id": ids[row["file"].rsplit("/", 1)[-1]], "category_id": NAMES.index(one["label"]) + 1,
+         "score": one["score"],
+         "bbox": [*one["box"][:2], one["box"][2] - one["box"][0], one["box"][3] - one["box"][1]]}
+        for row in rows for one in row["detections"]
+    ]  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {**truth, "annotations": [
+            {**a, "id": a["id"] + 1, "iscrowd": a["iscrowd"] or a["difficult"]} for a in truth["annotations"]
+        ]}  # fmt: skip
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(predictions), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert list(average_precision(truth, rows).values()) == pytest.approx(evaluation.stats[:6].tolist(), abs=1e-6)
+
+
+def single(**extra):
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 50, 40], "area": 2000, "iscrowd": 0, **extra}
+    images = [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 100}]
+    return {"images": images, "categories": [{"id": 1, "name": "sofa"}], "annotations": [box]}
+
+
+def row(box, label="couch"):
+    return {"file": "x/a.jpg", "detections": [{"label": label, "score": 0.9, "box": box}]}
+
+
+def test_one_right_box_is_perfect_and_one_shifted_by_half_is_not():
+    assert average_precision(single(), [row([10, 10, 60, 50])])["AP"] == pytest.approx(1)
+    assert average_precision(single(), [row([35, 10, 85, 50])])["AP50"] == pytest.approx(0)
+
+
+def test_a_difficult_object_is_neither_right_nor_wrong():
+    truth = single()
+    truth["annotations"].append({**truth["annotations"][0], "id": 2, "bbox": [70, 70, 20, 20], "difficult": 1})
+    found = row([10, 10, 60, 50])
+    found["detections"].append({"label": "couch", "score": 0.99, "box": [70, 70, 90, 90]})
+    assert average_precision(truth, [found])["AP"] == pytest.approx(1)
+
+
+def test_classes_that_the_truth_does_not_list_are_left_out():
+    found = row([10, 10, 60, 50])
+    found["detections"].append({"label": "zebra", "score": 1.0, "box": [0, 0, 9, 9]})
+    assert average_precision(single(), [found])["AP"] == pytest.approx(1)
+
+
+def test_nothing_found_is_zero():
+    assert set(average_precision(single(), [{"file": "a.jpg", "detections": []}]).values()) == {0.0}
+
+
+def test_missing_and_doubled_rows_are_named():
+    with pytest.raises(DataError, match=r"hold no 'a\.jpg'"):
+        average_precision(single(), [])
+    with pytest.raises(DataError, match=r"hold 'a\.jpg' twice"):
+        average_precision(single(), [row([0, 0, 1, 1]), row([0, 0, 1, 1])])
