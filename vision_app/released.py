@@ -9,6 +9,8 @@ from pathlib import Path
 
 from vision_app.errors import ModelError, unknown
 
+_KEYS = {"task": str, "classes": list, "architecture": dict, "input": dict, "defaults": dict, "files": dict}
+
 
 @dataclass(frozen=True)
 class Model:
@@ -53,7 +55,7 @@ class Model:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise ModelError(f"{path}: {error.strerror}") from error
-        if digest != self.info["files"][name]["sha256"]:
+        if digest != self.info["files"][name].get("sha256"):
             raise ModelError(f"{path}: damaged or changed, its digest is not the one in model.json")
         return path
 
@@ -100,7 +102,9 @@ def _open(name: str, folder: Path) -> Model:
         info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder / 'model.json'}: cannot be read ({error})") from error
-    for key in ("task", "classes", "architecture", "input", "defaults", "files"):
-        if key not in info:
-            raise ModelError(f"{folder / 'model.json'}: has no '{key}'")
+    for key, kind in _KEYS.items():
+        if not isinstance(info, dict) or not isinstance(info.get(key), kind):
+            raise ModelError(f"{folder / 'model.json'}: has no usable '{key}'")
+    if not all(isinstance(entry, dict) for entry in info["files"].values()):
+        raise ModelError(f"{folder / 'model.json'}: has no usable 'files'")
     return Model(name, folder, info)

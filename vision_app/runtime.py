@@ -5,6 +5,7 @@ when it is used.
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -43,28 +44,33 @@ def open_network(
         UsageError: no such device or runtime, or the two do not go together.
         ModelError: the model lacks the file, or it is damaged.
     """
-    device, runtime = _resolve(device, runtime)
-    if runtime == "onnx" and not model.has("model.onnx"):
+    if runtime == "auto" and not model.has("model.onnx"):
         runtime = "torch"
+    device, runtime = resolve(device, runtime)
     return OnnxNetwork(model, threads) if runtime == "onnx" else TorchNetwork(model, build, device, threads)
 
 
-def _resolve(device: str, runtime: str) -> tuple[str, str]:
+def resolve(device: str, runtime: str) -> tuple[str, str]:
+    """What "auto" means on this machine: "cpu", "cuda" or "cuda:N", and "onnx" or "torch".
+
+    Raises:
+        UsageError: see `open_network`.
+    """
     if runtime not in RUNTIMES:
         raise UsageError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}" + _guess(runtime, RUNTIMES))
     kind, _, number = device.partition(":")
-    if kind not in DEVICES or (number and (kind != "cuda" or not number.isdigit())):
+    if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", device):
         raise UsageError(f"--device {device}: must be auto, cpu, cuda or cuda:N" + _guess(kind, DEVICES))
     if runtime == "onnx" and kind == "cuda":
         raise UsageError(f"--runtime onnx runs on the CPU only, --device {device} needs --runtime torch")
-    if kind == "cuda" or (kind == "auto" and runtime == "torch") or (kind == "auto" and _has_nvidia_driver()):
+    if kind == "cuda" or (device == "auto" and (runtime == "torch" or (runtime == "auto" and _has_nvidia_driver()))):
         import torch
 
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if kind == "cuda" and count <= int(number or 0):
             found = f"{count} CUDA devices" if count else "no CUDA device"
             raise UsageError(f"--device {device}: this machine has {found}; use --device cpu")
-        if count and runtime != "onnx":
+        if count:
             return (device if kind == "cuda" else "cuda"), "torch"
     return "cpu", "onnx" if runtime == "auto" else runtime
 
@@ -108,13 +114,17 @@ class TorchNetwork:
 
     def __init__(self, model: Model, build: Callable, device: str, threads: int | None = None):
         import torch
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         self._torch, self.device = torch, device
         if threads and device == "cpu":
             torch.set_num_threads(threads)
-        module = build()
-        module.network.load_state_dict(load_file(model.file("weights.safetensors")))
+        module, path = build(), model.file("weights.safetensors")
+        try:
+            module.network.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError) as error:
+            raise ModelError(f"{path}: not the weights of this network ({error})") from error
         self._module = module.eval().to(device, memory_format=torch.channels_last)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
