@@ -9,6 +9,7 @@ from typer import Option
 from vision_app.cli.options import Help, number, positive_int, show_help
 
 app = typer.Typer(help="Train networks.", add_help_option=False)
+FILE = {"exists": True, "dir_okay": False}
 
 
 @app.callback(invoke_without_command=True)
@@ -19,22 +20,26 @@ def root(context: typer.Context, help: Help = False) -> None:
 @app.command()
 def yolo(
     data: Annotated[
-        list[Path], Option(metavar="FILE.json", help="COCO-style boxes of COCO's or VOC's classes; may be repeated.")
+        list[Path],
+        Option(metavar="FILE.json", help="COCO-style boxes of COCO's or VOC's classes; may be repeated.", **FILE),
     ],
     validation: Annotated[
-        list[Path], Option(metavar="FILE.json", help="Boxes to measure on; the first decides; may be repeated.")
+        list[Path], Option(metavar="FILE.json", help="Boxes to measure on; the first decides; may be repeated.", **FILE)
     ],
-    output: Annotated[Path, Option(metavar="RUN", help="Folder of the run; RUN/best becomes the model.")],
+    output: Annotated[
+        Path, Option(metavar="RUN", help="Folder of the run; RUN/best becomes the model.", file_okay=False)
+    ],
     initial: Annotated[
-        Path | None, Option(metavar="FILE|FOLDER", help="A YOLOX-Nano checkpoint or a model folder to start from.")
+        Path | None,
+        Option(metavar="FILE|FOLDER", help="A YOLOX-Nano checkpoint or a model folder to start from.", exists=True),
     ] = None,
     teacher_boxes: Annotated[
-        Path | None, Option(metavar="FILE.json.gz", help="A teacher's boxes for classes that were not labeled.")
+        Path | None, Option(metavar="FILE.json.gz", help="A teacher's boxes for classes that were not labeled.", **FILE)
     ] = None,
     epochs: Annotated[int, Option(metavar="N", parser=positive_int, help="Passes over the data.")] = 16,
     batch_size: Annotated[int, Option(metavar="N", parser=positive_int, help="Photos a step.")] = 32,
     learning_rate: Annotated[float, Option(metavar="RATE", parser=number, help="Of AdamW.")] = 5e-4,
-    device: Annotated[str, Option(metavar="cpu|cuda|cuda:N", help="Where to train.")] = "cpu",
+    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where to train.")] = "cpu",
     precision: Annotated[str, Option(metavar="auto|fp32|bf16", help="auto: bf16 where it is fast.")] = "auto",
     workers: Annotated[int, Option(metavar="N", parser=positive_int, help="Processes that augment photos.")] = 1,
     seed: Annotated[int, Option(metavar="N", help="Of every random choice.")] = 0,
