@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 
 from vision_app.cli import main as vision_app
-from vision_app.detection.evaluate import average_precision
+from vision_app.detection.evaluate import average_precision, best_confidence
+from vision_app.detection.export import describe
 
 FLAGS = ["--confidence", "0.01", "--iou", "0.6", "--max-detections", "100"]
 
@@ -34,17 +35,32 @@ def main() -> None:
     parser.add_argument("truth", nargs="+", type=Path, help="COCO-style files, photos in images/ beside them")
     parser.add_argument("--rows", type=Path, help="rows of an earlier `vision-app detect`, for a single truth")
     parser.add_argument("--model", default="yolo")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="write the figures, and the first truth's best confidence, into the model folder's model.json",
+    )
     arguments = parser.parse_args()
     if arguments.rows and len(arguments.truth) > 1:
         parser.error("--rows goes with a single truth")
+    if arguments.record and not Path(arguments.model).is_dir():
+        parser.error("--record goes with a model folder")
+    measured, confidence = {}, None
     for path in arguments.truth:
         truth = json.loads(path.read_text(encoding="utf-8"))
         with tempfile.TemporaryDirectory() as output:
             rows = arguments.rows or detect(path, truth, arguments.model, Path(output))
-            with rows.open(encoding="utf-8") as lines:
-                metrics = average_precision(truth, map(json.loads, lines))
+            found = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+        metrics, (best, f1) = average_precision(truth, found), best_confidence(truth, found)
+        confidence = confidence or best
         figures = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-        print(f"{path.parent.name} {path.stem} ({len(truth['images'])} images): {figures}")
+        name = f"{path.parent.name} {path.stem}"
+        measured[name] = {key: round(metrics[key], 4) for key in ("AP", "AP50")}
+        print(f"{name} ({len(truth['images'])} images): {figures}  best F1 {f1:.3f} at confidence {best:.2f}")
+    if arguments.record:
+        folder = Path(arguments.model)
+        defaults = json.loads((folder / "model.json").read_text(encoding="utf-8"))["defaults"]
+        describe(folder, measured=measured, defaults=defaults | {"confidence": confidence})
 
 
 if __name__ == "__main__":

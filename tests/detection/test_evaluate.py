@@ -6,7 +6,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vision_app.detection.evaluate import average_precision
+from vision_app.detection.evaluate import average_precision, best_confidence
 from vision_app.errors import DataError
 
 NAMES = ("airplane", "cat", "couch")
@@ -102,3 +102,59 @@ def test_missing_and_doubled_rows_are_named():
         average_precision(single(), [])
     with pytest.raises(DataError, match=r"hold 'a\.jpg' twice"):
         average_precision(single(), [row([0, 0, 1, 1]), row([0, 0, 1, 1])])
+
+
+def test_best_confidence_keeps_the_right_boxes_and_drops_the_wrong_ones():
+    truth = single()
+    truth["annotations"].append({**truth["annotations"][0], "id": 2, "bbox": [70, 70, 20, 20], "difficult": 1})
+    found = row([10, 10, 60, 50])
+    found["detections"] += [
+        {"label": "couch", "score": 0.97, "box": [70, 70, 90, 90]},  # difficult: does not count
+        {"label": "zebra", "score": 0.96, "box": [0, 0, 9, 9]},  # not listed: does not count
+        {"label": "couch", "score": 0.5, "box": [11, 11, 60, 50]},  # a second box on the same object
+        {"label": "couch", "score": 0.4, "box": [0, 60, 20, 90]},
+    ]
+    assert best_confidence(truth, [found]) == (0.9, 1.0)
+    found["detections"].append({"label": "couch", "score": 0.95, "box": [0, 0, 9, 9]})
+    assert best_confidence(truth, [found]) == (0.9, pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_best_confidence_equals_trying_every_score(seed):
+    truth, rows = made_up(seed)
+    confidence, f1 = best_confidence(truth, rows)
+    tries = []
+    for threshold in sorted({one["score"] for r in rows for one in r["detections"]}):
+        kept = [{**r, "detections": [one for one in r["detections"] if one["score"] >= threshold]} for r in rows]
+        tries.append((_f1(truth, kept), threshold))
+    best_f1, best_threshold = max(tries)
+    assert f1 == pytest.approx(best_f1)
+    assert confidence == pytest.approx(np.floor(best_threshold * 100) / 100)
+
+
+def _f1(truth, rows) -> float:
+    """F1 from counts, object by object."""
+    right = wrong = 0
+    wanted = sum(not (a["iscrowd"] or a["difficult"]) for a in truth["annotations"])
+    for image, found in zip(truth["images"], rows, strict=True):
+        used = set()
+        for one in sorted(found["detections"], key=lambda one: -one["score"]):
+            mine = [a for a in truth["annotations"]
+                    if a["image_id"] == image["id"] and NAMES[a["category_id"] - 1] == one["label"]]  # fmt: skip
+            overlaps = [(_overlap(one["box"], a["bbox"]), a) for a in mine]
+            open_ones = [
+                (iou, a["id"]) for iou, a in overlaps if not (a["iscrowd"] or a["difficult"] or a["id"] in used)
+            ]
+            if open_ones and max(open_ones)[0] >= 0.5:
+                used.add(max(open_ones)[1])
+                right += 1
+            elif not any(iou >= 0.5 and (a["iscrowd"] or a["difficult"]) for iou, a in overlaps):
+                wrong += 1
+    return 2 * right / (right + wrong + wanted)
+
+
+def _overlap(box, xywh) -> float:
+    x, y, w, h = xywh
+    width = max(0.0, min(box[2], x + w) - max(box[0], x))
+    height = max(0.0, min(box[3], y + h) - max(box[1], y))
+    return width * height / ((box[2] - box[0]) * (box[3] - box[1]) + w * h - width * height)

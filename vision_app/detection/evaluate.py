@@ -1,11 +1,14 @@
-"""Average precision of detections against a COCO-style truth, by COCO's rules."""
+"""How good detections are against a COCO-style truth: average precision by COCO's rules, and the best confidence."""
 
 import contextlib
 import io
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from vision_app.boxes import iou_matrix
 from vision_app.data.names import canonical
 from vision_app.errors import DataError
 
@@ -26,17 +29,9 @@ def average_precision(truth: Mapping, rows: Iterable[Mapping]) -> dict[str, floa
         DataError: an image of the truth has no row, or a file occurs twice in the rows.
     """
     categories = {canonical(row["name"]): row["id"] for row in truth["categories"]}
-    found: dict[str, Mapping] = {}
-    for row in rows:
-        name = row["file"].replace("\\", "/").rsplit("/", 1)[-1]
-        if name in found:
-            raise DataError(f"the rows hold '{name}' twice")
-        found[name] = row
     predictions = []
-    for image in truth["images"]:
-        if image["file_name"] not in found:
-            raise DataError(f"the rows hold no '{image['file_name']}'")
-        for one in found[image["file_name"]]["detections"]:
+    for image, row in _paired(truth, rows):
+        for one in row["detections"]:
             if one["label"] in categories:
                 x1, y1, x2, y2 = one["box"]
                 predictions.append(
@@ -44,6 +39,71 @@ def average_precision(truth: Mapping, rows: Iterable[Mapping]) -> dict[str, floa
                      "bbox": [x1, y1, x2 - x1, y2 - y1]}
                 )  # fmt: skip
     return _evaluate(truth, predictions)
+
+
+def _paired(truth: Mapping, rows: Iterable[Mapping]) -> list[tuple[Mapping, Mapping]]:
+    """Every image of the truth with its row."""
+    found: dict[str, Mapping] = {}
+    for row in rows:
+        name = row["file"].replace("\\", "/").rsplit("/", 1)[-1]
+        if name in found:
+            raise DataError(f"the rows hold '{name}' twice")
+        found[name] = row
+    for image in truth["images"]:
+        if image["file_name"] not in found:
+            raise DataError(f"the rows hold no '{image['file_name']}'")
+    return [(image, found[image["file_name"]]) for image in truth["images"]]
+
+
+def best_confidence(truth: Mapping, rows: Iterable[Mapping], overlap: float = 0.5) -> tuple[float, float]:
+    """The confidence at which the F1 of all detections together is best.
+
+    Best first, a detection is right if it meets an unused true box of its class in its image with at least `overlap`
+    IoU, does not count if what it meets is a crowd or difficult, and is wrong otherwise. F1 = 2 TP / (2 TP + FP + FN).
+
+    Args:
+        truth, rows: as for `average_precision`; the rows must hold the doubtful boxes too.
+
+    Returns:
+        The confidence, rounded down to two digits, and the F1 there.
+    """
+    names = {row["id"]: canonical(row["name"]) for row in truth["categories"]}
+    true_boxes = defaultdict(list)
+    for one in truth["annotations"]:
+        x, y, w, h = one["bbox"]
+        ignored = bool(one.get("iscrowd") or one.get("difficult"))
+        true_boxes[one["image_id"], names[one["category_id"]]].append(([x, y, x + w, y + h], ignored))
+    wanted = sum(not ignored for boxes in true_boxes.values() for _, ignored in boxes)
+    verdicts = []
+    for image, row in _paired(truth, rows):
+        for label in {one["label"] for one in row["detections"]} & set(names.values()):
+            found = [one for one in row["detections"] if one["label"] == label]
+            verdicts += _verdicts(found, true_boxes[image["id"], label], overlap)
+    if not verdicts or not wanted:
+        return 0.0, 0.0
+    scores, right = (np.array(part) for part in zip(*sorted(verdicts, reverse=True), strict=True))
+    hits = right.cumsum()
+    f1 = 2 * hits / (np.arange(1, len(scores) + 1) + wanted)  # TP + FP are all so far, TP + FN all true boxes
+    best = int(f1.argmax())
+    return float(np.floor(scores[best] * 100) / 100), float(f1[best])
+
+
+def _verdicts(found: list[Mapping], true_boxes: list[tuple[list[float], bool]], overlap: float) -> list[tuple]:
+    """(score, right) of the detections of one class in one image that count."""
+    found = sorted(found, key=lambda one: -one["score"])
+    if not true_boxes:
+        return [(one["score"], False) for one in found]
+    ious = iou_matrix(np.array([one["box"] for one in found]), np.array([box for box, _ in true_boxes]))
+    ignored = np.array([ignored for _, ignored in true_boxes])
+    free, verdicts = ~ignored, []
+    for one, row in zip(found, ious, strict=True):
+        match = int(np.where(free, row, -1).argmax())
+        if free[match] and row[match] >= overlap:
+            free[match] = False
+            verdicts.append((one["score"], True))
+        elif not (ignored & (row >= overlap)).any():
+            verdicts.append((one["score"], False))
+    return verdicts
 
 
 def _evaluate(truth: Mapping, predictions: list[dict]) -> dict[str, float]:

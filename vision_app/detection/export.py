@@ -71,7 +71,19 @@ def write_model(network: YOLO, folder: Path, *, name: str, classes: tuple[str, .
         **about,
         "files": {file: _entry(folder / file) for file in ("weights.safetensors", "model.onnx")},
     }
-    (folder / "model.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_info(folder, info)
+
+
+def describe(folder: Path, **about) -> None:
+    """Adds to or changes what a model folder's model.json says."""
+    info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    _write_info(folder, info | about)
+
+
+def _write_info(folder: Path, info: dict) -> None:
+    files = info.pop("files")  # last, since nobody reads digests
+    text = json.dumps(info | {"files": files}, indent=1, ensure_ascii=False)
+    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _entry(path: Path) -> dict:

@@ -19,7 +19,7 @@ from vision_app.detection.anchors import best_possible_recall, kmeans_anchors
 from vision_app.detection.backbone import STRIDES
 from vision_app.detection.detector import DetectOptions, Detector
 from vision_app.detection.evaluate import average_precision
-from vision_app.detection.export import INPUT_SIZE, write_model
+from vision_app.detection.export import INPUT_SIZE, describe, write_model
 from vision_app.detection.grid import Anchors
 from vision_app.detection.initialize import load_yolox_nano, restore_batch_statistics
 from vision_app.detection.loss import Targets, detection_loss
@@ -137,13 +137,12 @@ class DetectionTask:
 
     def release(self, network: YOLO, folder: Path) -> dict[str, float]:
         """Writes a model folder and measures what was written; AP on the first validation set comes first."""
-        released = {"name": folder.name, "classes": self.data.classes, "defaults": DEFAULTS, **self.about}
-        write_model(network, folder, **released)
+        write_model(network, folder, name=folder.name, classes=self.data.classes, defaults=DEFAULTS, **self.about)
         detector, metrics = Detector.load(folder.resolve()), {}
         for validation in self.validations:
             precision = average_precision(validation.truth, predict_rows(detector, validation.photos, MEASURING))
             metrics |= {f"{validation.name} {key}": precision[key] for key in ("AP", "AP50")}
-        write_model(network, folder, **released, measured=metrics)
+        describe(folder, measured=metrics)
         return metrics
 
 
