@@ -35,9 +35,11 @@ def made_up(seed: int, names=("aeroplane", "cat", "sofa")):
             shift = generator.normal(0, 8, 4)
             detections.append((label if generator.random() < 0.9 else 0, np.array([x, y, x + w, y + h]) + shift))
         detections += [(int(generator.integers(3)), np.array([5.0, 5, 60, 70])) for _ in range(generator.integers(3))]
-        rows.append({"file": f"some/folder/{image['file_name']}", "detections": [
-            {"label": NAMES[label], "score": float(generator.random()), "box": box.tolist()} for label, box in detections
-        ]})  # fmt: skip
+        answers = [
+            {"label": NAMES[label], "score": float(generator.random()), "box": box.tolist()}
+            for label, box in detections
+        ]
+        rows.append({"file": f"some/folder/{image['file_name']}", "detections": answers})
     return truth, rows
 
 
