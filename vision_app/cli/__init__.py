@@ -12,11 +12,14 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 every input was handled, 1 some failed, 2 wrong usage or nothing to do, 130 interrupted.
     """
+    import warnings
+
     import typer
 
     from vision_app.cli.app import app
     from vision_app.errors import ModelError, UsageError, VisionAppError
 
+    warnings.filterwarnings("ignore", module="PIL")  # about sloppy files that can be read all the same
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a file name may be no text that this terminal can show
     try:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import PurePath
 
-SAMPLES = {"Cat": "cat.jpg", "Coffee": "coffee.jpg", "Astronaut": "astronaut.jpg"}
+SAMPLES = {"Cat": "cat.jpg", "Coffee": "coffee.jpg"}
 
 
 @dataclass(frozen=True)
