@@ -6,7 +6,7 @@ setup(
     packages=[*find_packages(include=["vision_app", "vision_app.*"]), "vision_app._models"],
     package_dir={"vision_app._models": "models"},
     package_data={
-        "vision_app._models": ["*/model.json", "*/weights.safetensors", "*/model.onnx", "*/CARD.md"],
+        "vision_app._models": ["*/model.json", "*/weights.safetensors", "*/model.onnx", "*/CARD.md", "*/LICENSE"],
         "vision_app.ui": ["*.png", "samples/*"],
     },
 )

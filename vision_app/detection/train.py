@@ -1,5 +1,6 @@
 """What training the grid detector means: its data, its loss, its measure. The loop itself is `training.loop`."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -24,9 +25,10 @@ from vision_app.detection.grid import Anchors
 from vision_app.detection.initialize import load_yolox_nano, restore_batch_statistics
 from vision_app.detection.loss import Targets, detection_loss
 from vision_app.detection.yolo import YOLO, TorchGrid, YOLOConfig
+from vision_app.errors import DataError
 from vision_app.released import find
 from vision_app.training.augment import Augmenter, Scene, random_view
-from vision_app.training.loop import TrainConfig, fit
+from vision_app.training.loop import TrainConfig, check_run_folder, fit
 
 MEASURING = DetectOptions(confidence=0.01, iou=0.6, max_detections=100)  # AP needs the doubtful boxes too
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
@@ -43,11 +45,13 @@ class Validation:
 
     @classmethod
     def load(cls, path: str | Path) -> "Validation":
+        """Reads the file as `load_coco` does; an image that cannot be measured on is an error here, not left out."""
         path = Path(path)
-        truth = json.loads(path.read_text(encoding="utf-8"))
-        names = [image["file_name"] for image in truth["images"]]
-        folder = path.parent / "images" if (path.parent / "images").is_dir() else path.parent
-        return cls(f"{path.parent.name} {path.stem}", truth, {name: folder / name for name in names})
+        data = load_coco(path, COCO_CLASSES)
+        if missing := [problem for problem in data.report.problems if "image" in problem.split(":")[0]]:
+            raise DataError(f"{path}: {missing[0]}")
+        photos = {sample.path.name: sample.path for sample in data.samples}
+        return cls(f"{path.parent.name} {path.stem}", json.loads(path.read_text(encoding="utf-8")), photos)
 
 
 def choose_anchors(data: DetectionSet, per_scale: int, size: int = INPUT_SIZE) -> tuple[Anchors, float, float]:
@@ -57,8 +61,10 @@ def choose_anchors(data: DetectionSet, per_scale: int, size: int = INPUT_SIZE) -
         The anchors, their best possible recall at IoU 0.5, and the mean best IoU.
     """
     shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * (size / max(s.width, s.height)) for s in data.samples]
-    shapes = np.concatenate(shapes).clip(min=1)
-    anchors, mean_iou = kmeans_anchors(shapes, per_scale * len(STRIDES))
+    shapes, count = np.concatenate(shapes).clip(min=1), per_scale * len(STRIDES)
+    if len(shapes) < count:
+        raise DataError(f"{count} anchors cannot be found from {len(shapes)} boxes in all; start from a model folder")
+    anchors, mean_iou = kmeans_anchors(shapes, count)
     rounded = anchors.round(1)
     scales = rounded.reshape(len(STRIDES), per_scale, 2).tolist()
     return tuple(tuple(map(tuple, scale)) for scale in scales), best_possible_recall(shapes, rounded), mean_iou
@@ -137,7 +143,9 @@ class DetectionTask:
 
     def release(self, network: YOLO, folder: Path) -> dict[str, float]:
         """Writes a model folder and measures what was written; AP on the first validation set comes first."""
-        write_model(network, folder, name=folder.name, classes=self.data.classes, defaults=DEFAULTS, **self.about)
+        write_model(
+            network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS, **self.about
+        )
         detector, metrics = Detector.load(folder.resolve()), {}
         for validation in self.validations:
             precision = average_precision(validation.truth, predict_rows(detector, validation.photos, MEASURING))
@@ -188,41 +196,66 @@ def train(
     Raises:
         DataError, ModelError, UsageError: before training starts, with the file or option named.
     """
+    check_run_folder(output, resume)
     torch.manual_seed(config.seed)
-    sets = [load_coco(path, COCO_CLASSES) for path in data]
-    joined = sets[0]
-    for other in sets[1:]:
-        joined = joined.joined(other)
+    validations = [Validation.load(path) for path in validation]
+    joined = _joined([load_coco(path, COCO_CLASSES) for path in data])
+    if teacher_boxes:
+        joined = add_teacher_boxes(joined, teacher_boxes)
     joined, photos = check_photos(joined, log=log)
     for problem in joined.report.problems:
         log(problem)
     log(f"{len(joined)} photos, {len(joined.report.problems)} problems: {dict(joined.report.kinds)}")
-    anchors, recall, mean_iou = choose_anchors(joined, per_cell)
-    log(f"anchors {anchors}: best possible recall {recall:.3f} at IoU 0.5, mean best IoU {mean_iou:.3f}")
-    if teacher_boxes:
-        joined = add_teacher_boxes(joined, teacher_boxes)
-    network = _initial_network(initial, anchors, photos)
-    about = {"trained": {"photos": len(joined), **asdict(config)}, "anchor_recall": round(recall, 4)}
-    validations = [Validation.load(path) for path in validation]
+    network, about = _initial_network(initial, joined, photos, per_cell)
+    log("anchors " + "; ".join(f"{key} {value}" for key, value in about.items()))
+    about = {"trained": {"photos": len(joined), **asdict(config)}, **about}
     task = DetectionTask(network, joined, photos, validations, about, workers=workers)
-    return fit(task, config, output, resume=resume, log=log)
+    inputs = {
+        "data": _identity(*data),
+        "validation": _identity(*validation),
+        "initial": _identity(initial),
+        "teacher_boxes": _identity(teacher_boxes),
+    }
+    return fit(task, config, output, inputs=inputs, resume=resume, log=log)
 
 
-def _initial_network(initial: Path | None, anchors: Anchors, photos: Sequence[np.ndarray]) -> YOLO:
-    if initial is None:
-        return YOLO(YOLOConfig(len(COCO_CLASSES), anchors))
-    if initial.is_dir():
+def _joined(sets: Sequence[DetectionSet]) -> DetectionSet:
+    first, *others = sets
+    for other in others:
+        first = first.joined(other)
+    return first
+
+
+def _identity(*paths: Path | None) -> str:
+    """Names and digests of files, of a model folder those of its weights; the same wherever they lie."""
+    files = [path / "weights.safetensors" if path.is_dir() else path for path in paths if path]
+    return ", ".join(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}" for file in files) or "none"
+
+
+def _initial_network(
+    initial: Path | None, data: DetectionSet, photos: Sequence[np.ndarray], per_cell: int
+) -> tuple[YOLO, dict]:
+    """The network that training starts from, and what model.json says of its anchors."""
+    if initial and initial.is_dir():
         model = find(initial.resolve())
         network = YOLO(YOLOConfig.from_dict(model.info["architecture"]))
         network.load_state_dict(load_file(model.file("weights.safetensors")))
-        return network
+        return network, {}
+    anchors, recall, mean_iou = choose_anchors(data, per_cell)
+    about = {"best_possible_recall": round(recall, 4), "mean_best_iou": round(mean_iou, 4)}
     network = YOLO(YOLOConfig(len(COCO_CLASSES), anchors))
-    load_yolox_nano(network, initial)
+    if initial:
+        load_yolox_nano(network, initial)
+        restore_batch_statistics(network, _typical_batches(photos))
+    return network, about
+
+
+def _typical_batches(photos: Sequence[np.ndarray], count: int = 256, size: int = 16) -> Iterator[Tensor]:
+    """Views of random photos as the network takes them, to measure activations on."""
     generator = np.random.default_rng(0)
-    views = [
-        random_view(Scene(photos[i], np.zeros((0, 4), np.float32), np.zeros(0, int)), INPUT_SIZE, generator, (0.6, 1.4))
-        for i in generator.choice(len(photos), min(256, len(photos)), replace=False)
-    ]
-    batch = torch.from_numpy(np.stack([view.pixels for view in views])).permute(0, 3, 1, 2)
-    restore_batch_statistics(network, (part.float() / 255 for part in batch.split(16)))
-    return network
+    chosen = generator.choice(len(photos), min(count, len(photos)), replace=False)
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, int)
+    for start in range(0, len(chosen), size):
+        scenes = [Scene(photos[i], *nothing) for i in chosen[start : start + size]]
+        views = [random_view(scene, INPUT_SIZE, generator, (0.6, 1.4)).pixels for scene in scenes]
+        yield torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float() / 255

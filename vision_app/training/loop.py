@@ -9,7 +9,7 @@ import csv
 import json
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,7 @@ from vision_app.training import checkpoints
 from vision_app.training.schedules import warmup_cosine
 
 PRECISIONS = ("auto", "fp32", "bf16")
+CHECKPOINT = "last.safetensors"
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,28 @@ class Task(Protocol):
         """Writes a model folder and measures it on the validation data; the first metric decides which one is best."""
 
 
-def fit(task: Task, config: TrainConfig, folder: Path, *, resume: bool = False, log=print) -> dict[str, float]:
+def check_run_folder(folder: Path, resume: bool) -> None:
+    """Raises UsageError if a run lies in `folder` that is not to be resumed; worth knowing before anything is read."""
+    if (folder / CHECKPOINT).exists() and not resume:
+        raise UsageError(f"--output {folder}: holds a run already; --resume continues it")
+
+
+def fit(
+    task: Task,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    inputs: Mapping[str, str] | None = None,
+    resume: bool = False,
+    log: Callable[[str], None] = print,
+) -> dict[str, float]:
     """Trains `task.network` and leaves in `folder`: config.json, metrics.csv, last.safetensors, best/ and last/.
 
     A run that was stopped and is resumed goes on from its last whole epoch exactly as if it had not been stopped.
 
     Args:
         folder: of the run; must not hold another run unless it is resumed.
+        inputs: what the run is made from beyond `config`, by option; a resumed run must be made from the same.
         log: called with one line at a time.
 
     Returns:
@@ -105,20 +121,20 @@ def fit(task: Task, config: TrainConfig, folder: Path, *, resume: bool = False, 
         UsageError: the folder holds a run and `resume` is False, or the resumed run had another configuration.
         DataError: the loss is no number any more, or the checkpoint to resume from cannot be used.
     """
+    check_run_folder(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
-    last = folder / "last.safetensors"
-    if last.exists() and not resume:
-        raise UsageError(f"--output {folder}: holds a run already; --resume continues it")
+    last = folder / CHECKPOINT
 
     device = torch.device(resolve(config.device, "torch")[0])
     network = task.network.to(device, memory_format=torch.channels_last)
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(_parameter_groups(network, config.weight_decay), lr=config.learning_rate)
+    settings = asdict(config) | dict(inputs or {})
     first, best = 0, {}
     if resume and last.exists():
-        first, best = _restore(last, network, averaged, optimizer, config)
+        first, best = _restore(last, network, averaged, optimizer, settings)
         log(f"resuming after epoch {first} of {config.epochs}")
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
     mixed = config.precision == "bf16" or (config.precision == "auto" and _computes_bf16(device))
     per_epoch = task.batches_per_epoch(config)
@@ -156,7 +172,7 @@ def fit(task: Task, config: TrainConfig, folder: Path, *, resume: bool = False, 
                 shutil.copytree(folder / "last", folder / "best", dirs_exist_ok=True)
         log(f"epoch {epoch + 1}/{config.epochs} " + _pairs(row, skip="epoch") + f" {time.monotonic() - started:.0f} s")
         _append(folder / "metrics.csv", row)
-        _save(last, network, averaged, optimizer, epoch + 1, best, config)
+        _save(last, network, averaged, optimizer, epoch + 1, best, settings)
     return best
 
 
@@ -185,21 +201,21 @@ def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
             mean.copy_(value)
 
 
-def _save(path, network, averaged, optimizer, epoch, best, config) -> None:
+def _save(path, network, averaged, optimizer, epoch, best, settings) -> None:
     tensors = {
         **checkpoints.with_prefix("network", network.state_dict()),
         **checkpoints.with_prefix("averaged", averaged.state_dict()),
         **checkpoints.with_prefix("optimizer", checkpoints.optimizer_tensors(optimizer)),
     }
-    checkpoints.save(path, tensors, {"epoch": epoch, "best": best, "config": asdict(config)})
+    checkpoints.save(path, tensors, {"epoch": epoch, "best": best, "settings": settings})
 
 
-def _restore(path, network, averaged, optimizer, config) -> tuple[int, dict[str, float]]:
+def _restore(path, network, averaged, optimizer, settings) -> tuple[int, dict[str, float]]:
     tensors, state = checkpoints.load(path)
-    changed = [key for key, value in asdict(config).items() if state["config"].get(key) != value]
-    if changed:
-        option, value, was = changed[0].replace("_", "-"), getattr(config, changed[0]), state["config"].get(changed[0])
-        raise UsageError(f"--{option} {value}: the run to resume was started with {was}")
+    for key, value in settings.items():
+        was = state["settings"].get(key)
+        if was != value:
+            raise UsageError(f"--{key.replace('_', '-')} {value}: the run to resume was started with {was}")
     try:
         network.load_state_dict(checkpoints.without_prefix("network", tensors))
         averaged.load_state_dict(checkpoints.without_prefix("averaged", tensors))
