@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 from skimage import data
 
 from vision_app import Detector
@@ -107,6 +108,28 @@ def test_a_killed_run_is_resumed_to_the_same_weights(vision_app, start, words, r
     assert "resuming after epoch 1 of 2" in resumed.stdout
     for name in ("last.safetensors", "metrics.csv", "config.json", "best/weights.safetensors", "best/model.onnx"):
         assert (folder / name).read_bytes() == (run[0] / name).read_bytes(), name
+
+
+def test_a_blend_lies_between_the_start_and_the_end_of_a_run(vision_app, run, tmp_path):
+    folder, _ = run
+    words = [
+        "train",
+        "blend",
+        folder / "initial",
+        folder / "best",
+        "--fraction",
+        0.25,
+        "--output",
+        tmp_path / "between",
+    ]
+    assert vision_app(*words).returncode == 0
+    start, end, between = (load_file(path / "weights.safetensors") for path in (*ends, tmp_path / "between"))
+    name = "heads.0.offsets.bias"
+    assert not np.array_equal(start[name], end[name])
+    np.testing.assert_allclose(between[name], 0.75 * start[name] + 0.25 * end[name], rtol=1e-5)
+    assert Detector.load(tmp_path / "between")(np.zeros((50, 60, 3), np.uint8), confidence=0).model
+    again = vision_app(*words)
+    assert (again.returncode, "holds a model already" in again.stderr) == (2, True)
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_with_other_options(words, run, capsys):

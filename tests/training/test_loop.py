@@ -108,9 +108,9 @@ def test_what_a_run_leaves(tmp_path):
     lines, task = [], TinyTask(scores=(0, 0.5, 0, 0.25))
     best, _ = run(tmp_path, task, log=lines.append)
     assert best == {"AP": 0.5, "other": -0.5}
-    assert task.released == [False, False]  # the averaged network is measured, in eval mode
-    names = {"config.json", "metrics.csv", "last.safetensors", "best/weights.safetensors", "last/weights.safetensors"}
-    assert set(files(tmp_path)) == names
+    assert task.released == [False] * 3  # the averaged network is measured, in eval mode
+    models = {f"{name}/weights.safetensors" for name in ("initial", "best", "last")}
+    assert set(files(tmp_path)) == {"config.json", "metrics.csv", "last.safetensors", *models}
     assert json.loads((tmp_path / "config.json").read_text())["learning_rate"] == 0.05
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
@@ -119,7 +119,8 @@ def test_what_a_run_leaves(tmp_path):
     assert all(0.4 < float(row["size"]) < 0.6 and float(row["loss"]) > 0 for row in rows)
     rates = [0.05 * (0.05 + 0.475 * (1 + math.cos(math.pi * (step - 1) / 11))) for step in (2, 5, 8, 11)]
     assert [float(row["learning_rate"]) for row in rows] == pytest.approx(rates)
-    assert [line.split(" learning")[0] for line in lines] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
+    said = [line.split(" learning")[0] for line in lines]
+    assert said == ["before training: AP 0 other 0", *(f"epoch {n}/4" for n in (1, 2, 3, 4))]
 
 
 @pytest.mark.parametrize("scores", [(0, 0.5, 0, 0.25), (0, 0.2, 0, 0.3), (0, -1, 0, -2), (0, 0, 0, 0)])

@@ -60,3 +60,20 @@ def yolo(
     )  # fmt: skip
     print(f"best model: {output / 'best'} " + ", ".join(f"{name} {value:.3f}" for name, value in best.items()))
     return 0
+
+
+@app.command()
+def blend(
+    start: Annotated[Path, typer.Argument(metavar="START", help="Model folder before training, e.g. RUN/initial.")],
+    trained: Annotated[Path, typer.Argument(metavar="TRAINED", help="Model folder after training, e.g. RUN/best.")],
+    output: Annotated[Path, Option(metavar="DIR", help="Model folder to write.")],
+    fraction: Annotated[
+        float, Option(metavar="0..1", parser=number, help="How far to go from START to TRAINED.")
+    ] = 0.5,
+) -> int:
+    """Write the detector between two: fine-tuning that forgets less of what the start knew."""
+    from vision_app.detection.train import blend_models
+
+    blend_models(start, trained, fraction, output)
+    print(output)
+    return 0

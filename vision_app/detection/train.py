@@ -25,9 +25,10 @@ from vision_app.detection.grid import Anchors
 from vision_app.detection.initialize import load_yolox_nano, restore_batch_statistics
 from vision_app.detection.loss import Targets, detection_loss
 from vision_app.detection.yolo import YOLO, TorchGrid, YOLOConfig
-from vision_app.errors import DataError
+from vision_app.errors import DataError, UsageError
 from vision_app.released import find
 from vision_app.training.augment import Augmenter, Scene, random_view
+from vision_app.training.blend import blend
 from vision_app.training.loop import TrainConfig, check_run_folder, fit
 
 MEASURING = DetectOptions(confidence=0.01, iou=0.6, max_detections=100)  # AP needs the doubtful boxes too
@@ -217,6 +218,27 @@ def train(
         "teacher_boxes": _identity(teacher_boxes),
     }
     return fit(task, config, output, inputs=inputs, resume=resume, log=log)
+
+
+def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> None:
+    """Writes the model folder on the way from one detector to another; see `training.blend`.
+
+    Raises:
+        UsageError: the fraction lies outside 0 to 1, the two are not alike, or `output` holds a model already.
+    """
+    if (output / "model.json").exists():
+        raise UsageError(f"--output {output}: holds a model already")
+    models = find(start.resolve()), find(trained.resolve())
+    tensors = [load_file(model.file("weights.safetensors")) for model in models]
+    try:
+        mixed = blend(*tensors, fraction)
+    except ValueError as error:
+        raise UsageError(f"{start} and {trained}: {error}") from error
+    info = models[1].info
+    network = YOLO(YOLOConfig.from_dict(info["architecture"]))
+    network.load_state_dict(mixed)
+    about = {"trained": info.get("trained", {}) | {"blended": fraction}}
+    write_model(network, output, name=output.name, classes=models[1].classes, defaults=info["defaults"], **about)
 
 
 def _joined(sets: Sequence[DetectionSet]) -> DetectionSet:

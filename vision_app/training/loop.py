@@ -105,7 +105,8 @@ def fit(
     resume: bool = False,
     log: Callable[[str], None] = print,
 ) -> dict[str, float]:
-    """Trains `task.network` and leaves in `folder`: config.json, metrics.csv, last.safetensors, best/ and last/.
+    """Trains `task.network` and leaves in `folder`: config.json, metrics.csv, last.safetensors, and the
+    model folders initial/ (before training), best/ and last/.
 
     A run that was stopped and is resumed goes on from its last whole epoch exactly as if it had not been stopped.
 
@@ -139,6 +140,9 @@ def fit(
     mixed = config.precision == "bf16" or (config.precision == "auto" and _computes_bf16(device))
     per_epoch = task.batches_per_epoch(config)
     steps, warmup = config.epochs * per_epoch, max(1, int(config.warmup_epochs * per_epoch))
+    if first == 0:
+        metrics = task.release(averaged, folder / "initial")
+        log("before training: " + _pairs(metrics))
     for epoch in range(first, config.epochs):
         network.train()
         started, sums = time.monotonic(), {}
