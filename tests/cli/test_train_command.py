@@ -112,16 +112,8 @@ def test_a_killed_run_is_resumed_to_the_same_weights(vision_app, start, words, r
 
 def test_a_blend_lies_between_the_start_and_the_end_of_a_run(vision_app, run, tmp_path):
     folder, _ = run
-    words = [
-        "train",
-        "blend",
-        folder / "initial",
-        folder / "best",
-        "--fraction",
-        0.25,
-        "--output",
-        tmp_path / "between",
-    ]
+    ends = folder / "initial", folder / "best"
+    words = ["train", "blend", *ends, "--fraction", 0.25, "--output", tmp_path / "between"]
     assert vision_app(*words).returncode == 0
     start, end, between = (load_file(path / "weights.safetensors") for path in (*ends, tmp_path / "between"))
     name = "heads.0.offsets.bias"
