@@ -79,7 +79,7 @@ def test_a_run_reports_measures_and_releases(run):
 
     model = find(folder / "best")
     model.verify()
-    assert len(model.classes) == 80 and model.info["measured"].keys() == {"val boxes AP", "val boxes AP50"}
+    assert len(model.classes) == 80 and model.info["measured"]["val boxes"].keys() == {"AP", "AP50"}
     assert model.info["trained"]["photos"] == 6
 
 

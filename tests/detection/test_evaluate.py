@@ -102,8 +102,29 @@ def test_nothing_found_is_zero():
 def test_missing_and_doubled_rows_are_named():
     with pytest.raises(DataError, match=r"hold no 'a\.jpg'"):
         average_precision(single(), [])
-    with pytest.raises(DataError, match=r"hold 'a\.jpg' twice"):
+    with pytest.raises(DataError, match=r"hold more than one 'a\.jpg'"):
         average_precision(single(), [row([0, 0, 1, 1]), row([0, 0, 1, 1])])
+
+
+def test_images_in_sub_folders_meet_the_row_of_their_own_folder():
+    truth = single()
+    truth["images"][0]["file_name"] = "x/a.jpg"
+    elsewhere = {"file": "photos/y/a.jpg", "detections": []}
+    here = {**row([10, 10, 60, 50]), "file": "photos/x/a.jpg"}
+    assert average_precision(truth, [elsewhere, here])["AP"] == pytest.approx(1)
+
+
+def test_area_may_be_missing():
+    truth = single()
+    del truth["annotations"][0]["area"]
+    assert average_precision(truth, [row([10, 10, 60, 50])])["AP"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("score", "confidence"), [(0.29, 0.29), (0.57, 0.57), (0.58, 0.58), (0.5799, 0.57)])
+def test_the_best_confidence_is_rounded_down_to_two_digits(score, confidence):
+    found = row([10, 10, 60, 50])
+    found["detections"][0]["score"] = score
+    assert best_confidence(single(), [found])[0] == confidence
 
 
 def test_best_confidence_keeps_the_right_boxes_and_drops_the_wrong_ones():
@@ -131,7 +152,7 @@ def test_best_confidence_equals_trying_every_score(seed):
         tries.append((_f1(truth, kept), threshold))
     best_f1, best_threshold = max(tries)
     assert f1 == pytest.approx(best_f1)
-    assert confidence == pytest.approx(np.floor(best_threshold * 100) / 100)
+    assert confidence == pytest.approx(best_threshold, abs=0.01)
 
 
 def _f1(truth, rows) -> float:

@@ -9,10 +9,11 @@ from PIL import Image
 
 from vision_app.data.detection import check_photos, load_coco
 from vision_app.data.names import COCO_CLASSES
+from vision_app.detection.export import write_model
 from vision_app.detection.grid import make_grid
-from vision_app.detection.train import DetectionTask, Validation, _resized, choose_anchors, train
+from vision_app.detection.train import SIZES, DetectionTask, Validation, _resized, choose_anchors, train
 from vision_app.detection.yolo import YOLO, YOLOConfig
-from vision_app.errors import DataError, UsageError
+from vision_app.errors import DataError, ModelError, UsageError
 from vision_app.training.loop import TrainConfig
 
 ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
@@ -42,13 +43,13 @@ def coco(folder, photos: int = 3, boxes: int = 3, **changes):
 def task(tmp_path):
     data, photos = check_photos(load_coco(coco(tmp_path / "set"), COCO_CLASSES))
     network = YOLO(YOLOConfig(len(COCO_CLASSES), ANCHORS, width=4, depths=(1, 1, 1, 1)))
-    return DetectionTask(network, data, photos, [], {}, close_epochs=1, workers=0, sizes=(128, 160))
+    return DetectionTask(network, data, photos, [], {}, workers=0)
 
 
 def test_a_batch_holds_photos_and_where_things_are_in_them(task):
     config = TrainConfig(epochs=1, batch_size=3)  # the last epoch: no mosaic
     ((images, targets),) = task.batches(config, 0)
-    assert images.shape[0] == 3 and images.shape[2] == images.shape[3] in (128, 160)
+    assert images.shape[0] == 3 and images.shape[2] == images.shape[3] in SIZES
     motorcycle = COCO_CLASSES.index("motorcycle")
     for image, target in zip(images, targets, strict=True):
         assert set(target.labels.tolist()) <= {motorcycle}
@@ -60,7 +61,7 @@ def test_a_batch_holds_photos_and_where_things_are_in_them(task):
 
 
 def test_batches_depend_on_seed_and_epoch_alone(task):
-    config = TrainConfig(epochs=4, batch_size=2)
+    config = TrainConfig(epochs=6, batch_size=2)
     (one, _), (two, _), (other, _) = (next(iter(task.batches(config, epoch))) for epoch in (1, 1, 2))
     assert torch.equal(one, two)
     assert one.shape != other.shape or not torch.equal(one, other)
@@ -103,16 +104,24 @@ def test_too_few_boxes_for_anchors_are_an_error_that_says_so(tmp_path):
         run(tmp_path, data, validation)
 
 
-@pytest.mark.parametrize("broken", ["missing photo", "no json", "no such file"])
+@pytest.mark.parametrize("broken", ["missing photo", "corrupt photo", "malformed image", "no json", "no such file"])
 def test_a_validation_set_that_cannot_be_measured_on_is_refused_at_once(tmp_path, broken):
     data, validation = coco(tmp_path / "set"), coco(tmp_path / "val")
+    named = "1.png"
     if broken == "missing photo":
         (tmp_path / "val" / "images" / "1.png").unlink()
+    elif broken == "corrupt photo":
+        (tmp_path / "val" / "images" / "1.png").write_bytes(b"no picture")
+    elif broken == "malformed image":
+        content, named = json.loads(validation.read_text()), r"images\[3\]"
+        validation.write_text(json.dumps({**content, "images": [*content["images"], {"id": 79}]}))
     elif broken == "no json":
         validation.write_text("{")
+        named = validation.name
     else:
         validation = tmp_path / "val" / "other.json"
-    with pytest.raises(DataError, match="1.png" if broken == "missing photo" else validation.name):
+        named = validation.name
+    with pytest.raises(DataError, match=named):
         run(tmp_path, data, validation)
     assert not (tmp_path / "run").exists()
 
@@ -128,3 +137,24 @@ def test_validation_photos_go_by_the_names_in_the_file(tmp_path):
     validation = Validation.load(coco(tmp_path / "val"))
     assert validation.name == "val boxes"
     assert validation.photos == {f"{i}.png": tmp_path / "val" / "images" / f"{i}.png" for i in range(3)}
+
+
+def test_validation_photos_may_lie_in_sub_folders_and_boxes_may_stick_out(tmp_path):
+    path = coco(tmp_path / "val")
+    content = json.loads(path.read_text())
+    (tmp_path / "val" / "images" / "sub").mkdir()
+    (tmp_path / "val" / "images" / "0.png").rename(tmp_path / "val" / "images" / "sub" / "0.png")
+    content["images"][0]["file_name"] = "sub/0.png"
+    content["annotations"][0]["bbox"] = [100, 20, 50, 40]
+    path.write_text(json.dumps(content))
+    photos = Validation.load(path).photos
+    assert list(photos) == ["sub/0.png", "1.png", "2.png"]
+    assert photos["sub/0.png"] == tmp_path / "val" / "images" / "sub" / "0.png"
+
+
+def test_a_network_of_other_classes_is_no_start(tmp_path):
+    network = YOLO(YOLOConfig(2, ANCHORS, width=4))
+    write_model(network, tmp_path / "other", name="other", classes=("a", "b"), defaults={})
+    data, validation = coco(tmp_path / "set"), coco(tmp_path / "val")
+    with pytest.raises(ModelError, match="not a grid detector of COCO's classes"):
+        run(tmp_path, data, validation, initial=tmp_path / "other")

@@ -96,13 +96,14 @@ def test_place_puts_the_object_where_the_formula_says(width, height, scale, x, y
     outside[window[1] : window[3], window[0] : window[2]] = False
     assert (canvas[outside] == 7).all() and (canvas[~outside] != 7).any(axis=-1).all()
 
-    moved = np.array(box) * scale + [x, y, x, y]
+    factors = max(1, round(width * scale)) / width, max(1, round(height * scale)) / height  # whole pixels
+    moved = np.array(box) * (factors * 2) + [round(x), round(y)] * 2
     inside = np.clip(moved, np.tile(window[:2], 2), np.tile(window[2:], 2))
     size, full = inside[2:] - inside[:2], moved[2:] - moved[:2]
     if len(result.boxes):
         np.testing.assert_allclose(result.boxes, [inside], atol=1e-3)
         assert (size > 1.99).all() and size.prod() > 0.199 * full.prod()
-        np.testing.assert_allclose(result.boxes[0], colored(canvas, RED), atol=0.6)
+        np.testing.assert_allclose(result.boxes[0], colored(canvas, RED), atol=1)
     else:
         assert (size < 2.01).any() or size.prod() < 0.201 * full.prod()
 

@@ -226,6 +226,8 @@ def check_photos(
 ) -> tuple[DetectionSet, list[np.ndarray]]:
     """Decodes every photo once; leaves out those that cannot be read or whose size is not the file's word.
 
+    All photos are held in memory at three bytes a pixel, 0.4 MB each at 416 x 312.
+
     Args:
         log: called with a line of progress every thousand photos.
 

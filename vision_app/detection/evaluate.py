@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
@@ -19,14 +20,14 @@ def average_precision(truth: Mapping, rows: Iterable[Mapping]) -> dict[str, floa
     Args:
         truth: COCO-style content; `difficult` annotations are ignored as crowds are, neither right nor wrong. Class
             names are compared in their canonical form, so VOC's "sofa" meets "couch".
-        rows: rows of `detections.jsonl`, each with `file` and `detections`; an image is found by the last part of
+        rows: rows of `detections.jsonl`, each with `file` and `detections`; an image is found by the last parts of
             `file`. Detections of classes that the truth does not list are left out.
 
     Returns:
         AP (mean over IoU 0.50 to 0.95), AP50, AP75, APsmall, APmedium, APlarge; -1 where the truth has no such object.
 
     Raises:
-        DataError: an image of the truth has no row, or a file occurs twice in the rows.
+        DataError: an image of the truth has no row, or more than one.
     """
     categories = {canonical(row["name"]): row["id"] for row in truth["categories"]}
     predictions = []
@@ -42,17 +43,22 @@ def average_precision(truth: Mapping, rows: Iterable[Mapping]) -> dict[str, floa
 
 
 def _paired(truth: Mapping, rows: Iterable[Mapping]) -> list[tuple[Mapping, Mapping]]:
-    """Every image of the truth with its row."""
-    found: dict[str, Mapping] = {}
+    """Every image of the truth with its row, whose `file` ends in the image's `file_name`."""
+    by_last_part = defaultdict(list)
     for row in rows:
-        name = row["file"].replace("\\", "/").rsplit("/", 1)[-1]
-        if name in found:
-            raise DataError(f"the rows hold '{name}' twice")
-        found[name] = row
+        by_last_part[_parts(row["file"])[-1]].append(row)
+    pairs = []
     for image in truth["images"]:
-        if image["file_name"] not in found:
-            raise DataError(f"the rows hold no '{image['file_name']}'")
-    return [(image, found[image["file_name"]]) for image in truth["images"]]
+        name = _parts(image["file_name"])
+        found = [row for row in by_last_part[name[-1]] if _parts(row["file"])[-len(name) :] == name]
+        if len(found) != 1:
+            raise DataError(f"the rows hold {'no' if not found else 'more than one'} '{image['file_name']}'")
+        pairs.append((image, found[0]))
+    return pairs
+
+
+def _parts(path: str) -> list[str]:
+    return path.replace("\\", "/").split("/")
 
 
 def best_confidence(truth: Mapping, rows: Iterable[Mapping], overlap: float = 0.5) -> tuple[float, float]:
@@ -85,7 +91,7 @@ def best_confidence(truth: Mapping, rows: Iterable[Mapping], overlap: float = 0.
     hits = right.cumsum()
     f1 = 2 * hits / (np.arange(1, len(scores) + 1) + wanted)  # TP + FP are all so far, TP + FN all true boxes
     best = int(f1.argmax())
-    return float(np.floor(scores[best] * 100) / 100), float(f1[best])
+    return math.floor(scores[best] * 100 + 1e-9) / 100, float(f1[best])
 
 
 def _verdicts(found: list[Mapping], true_boxes: list[tuple[list[float], bool]], overlap: float) -> list[tuple]:
@@ -107,10 +113,11 @@ def _verdicts(found: list[Mapping], true_boxes: list[tuple[list[float], bool]], 
 
 
 def _evaluate(truth: Mapping, predictions: list[dict]) -> dict[str, float]:
-    annotations = [
-        {**row, "iscrowd": int(row.get("iscrowd", 0) or row.get("difficult", 0)), "id": i + 1}
-        for i, row in enumerate(truth["annotations"])
-    ]
+    annotations = []
+    for i, row in enumerate(truth["annotations"]):
+        area = row.get("area", row["bbox"][2] * row["bbox"][3])
+        ignored = int(bool(row.get("iscrowd") or row.get("difficult")))
+        annotations.append({**row, "area": area, "iscrowd": ignored, "id": i + 1})  # COCO's code needs ids from 1
     names = ("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge")
     if not predictions:
         return dict.fromkeys(names, 0.0)

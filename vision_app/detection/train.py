@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,14 +26,17 @@ from vision_app.detection.grid import Anchors
 from vision_app.detection.initialize import load_yolox_nano, restore_batch_statistics
 from vision_app.detection.loss import Targets, detection_loss
 from vision_app.detection.yolo import YOLO, TorchGrid, YOLOConfig
-from vision_app.errors import DataError, UsageError
-from vision_app.released import find
+from vision_app.errors import DataError, ModelError, UsageError
+from vision_app.released import Model, find
 from vision_app.training.augment import Augmenter, Scene, random_view
 from vision_app.training.blend import blend
 from vision_app.training.loop import TrainConfig, check_run_folder, fit
 
 MEASURING = DetectOptions(confidence=0.01, iou=0.6, max_detections=100)  # AP needs the doubtful boxes too
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
+TOLERATED = ("annotation without image", "empty box", "box out of range")  # in validation sets, by `ScanReport`
+CLOSE_EPOCHS = 3  # the last ones, without mosaic
+ANCHORS_PER_CELL = 2
 SIZES = (288, 320, 352, 384, 416)  # multi-scale training: each batch is resized to one of these
 
 
@@ -48,20 +52,23 @@ class Validation:
     def load(cls, path: str | Path) -> "Validation":
         """Reads the file as `load_coco` does; an image that cannot be measured on is an error here, not left out."""
         path = Path(path)
-        data = load_coco(path, COCO_CLASSES)
-        if missing := [problem for problem in data.report.problems if "image" in problem.split(":")[0]]:
-            raise DataError(f"{path}: {missing[0]}")
-        photos = {sample.path.name: sample.path for sample in data.samples}
-        return cls(f"{path.parent.name} {path.stem}", json.loads(path.read_text(encoding="utf-8")), photos)
+        data, _ = check_photos(load_coco(path, COCO_CLASSES))
+        for problem in data.report.problems:
+            if not problem.startswith(TOLERATED):
+                raise DataError(f"{path}: {problem}")
+        truth = json.loads(path.read_text(encoding="utf-8"))
+        names = [image["file_name"] for image in truth["images"]]
+        photos = dict(zip(names, (sample.path for sample in data.samples), strict=True))
+        return cls(f"{path.parent.name} {path.stem}", truth, photos)
 
 
-def choose_anchors(data: DetectionSet, per_scale: int, size: int = INPUT_SIZE) -> tuple[Anchors, float, float]:
+def choose_anchors(data: DetectionSet, per_scale: int = ANCHORS_PER_CELL) -> tuple[Anchors, float, float]:
     """Anchors for the strides from small to large by k-means on the boxes as the network sees them.
 
     Returns:
         The anchors, their best possible recall at IoU 0.5, and the mean best IoU.
     """
-    shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * (size / max(s.width, s.height)) for s in data.samples]
+    shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * (INPUT_SIZE / max(s.width, s.height)) for s in data.samples]
     shapes, count = np.concatenate(shapes).clip(min=1), per_scale * len(STRIDES)
     if len(shapes) < count:
         raise DataError(f"{count} anchors cannot be found from {len(shapes)} boxes in all; start from a model folder")
@@ -114,12 +121,10 @@ class DetectionTask:
         validations: Sequence[Validation],
         about: dict,
         *,
-        close_epochs: int = 3,
         workers: int = 1,
-        sizes: Sequence[int] = SIZES,
     ):
         self.network, self.data, self.photos, self.validations, self.about = network, data, photos, validations, about
-        self.close_epochs, self.workers, self.sizes = close_epochs, workers, sizes
+        self.workers = workers
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
         return max(1, len(self.data) // config.batch_size)
@@ -128,10 +133,10 @@ class DetectionTask:
         order = np.random.default_rng((config.seed, epoch)).permutation(len(self.data))
         count, size = self.batches_per_epoch(config), config.batch_size
         batches = [order[i * size : (i + 1) * size].tolist() for i in range(count)]
-        close = epoch >= config.epochs - self.close_epochs
+        close = epoch >= config.epochs - CLOSE_EPOCHS
         scenes = _Scenes(self.data, self.photos, Augmenter(INPUT_SIZE, config.seed), epoch, close)
         loader = DataLoader(scenes, batch_sampler=batches, num_workers=self.workers, collate_fn=_collate)
-        sizes = np.random.default_rng((config.seed, epoch, 1)).choice(self.sizes, count)
+        sizes = np.random.default_rng((config.seed, epoch, 1)).choice(SIZES, count)
         for (pixels, targets), side in zip(loader, sizes.tolist(), strict=True):
             yield _resized(pixels.float() / 255, targets, side)
 
@@ -147,12 +152,12 @@ class DetectionTask:
         write_model(
             network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS, **self.about
         )
-        detector, metrics = Detector.load(folder.resolve()), {}
+        detector, measured = Detector.load(folder.resolve()), {}
         for validation in self.validations:
             precision = average_precision(validation.truth, predict_rows(detector, validation.photos, MEASURING))
-            metrics |= {f"{validation.name} {key}": precision[key] for key in ("AP", "AP50")}
-        describe(folder, measured=metrics)
-        return metrics
+            measured[validation.name] = {key: round(precision[key], 4) for key in ("AP", "AP50")}
+        describe(folder, measured=measured)
+        return {f"{name} {key}": value for name, figures in measured.items() for key, value in figures.items()}
 
 
 def predict_rows(detector: Detector, photos: dict[str, Path], options: DetectOptions) -> Iterator[dict]:
@@ -179,7 +184,6 @@ def train(
     *,
     initial: Path | None = None,
     teacher_boxes: Path | None = None,
-    per_cell: int = 2,
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
@@ -191,7 +195,6 @@ def train(
         validation: COCO-style files to measure on; the AP of the first decides which network is best.
         initial: a YOLOX-Nano checkpoint, or a model folder of ours, to start from.
         teacher_boxes: see `data.teacher`.
-        per_cell: anchors a cell.
         workers: processes that augment.
 
     Raises:
@@ -207,7 +210,7 @@ def train(
     for problem in joined.report.problems:
         log(problem)
     log(f"{len(joined)} photos, {len(joined.report.problems)} problems: {dict(joined.report.kinds)}")
-    network, about = _initial_network(initial, joined, photos, per_cell)
+    network, about = _initial_network(initial, joined, photos)
     log("anchors " + "; ".join(f"{key} {value}" for key, value in about.items()))
     about = {"trained": {"photos": len(joined), **asdict(config)}, **about}
     task = DetectionTask(network, joined, photos, validations, about, workers=workers)
@@ -228,17 +231,16 @@ def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> N
     """
     if (output / "model.json").exists():
         raise UsageError(f"--output {output}: holds a model already")
-    models = find(start.resolve()), find(trained.resolve())
-    tensors = [load_file(model.file("weights.safetensors")) for model in models]
+    model = find(trained.resolve())
+    networks = [_released_network(found) for found in (find(start.resolve()), model)]
     try:
-        mixed = blend(*tensors, fraction)
+        mixed = blend(*(network.state_dict() for network in networks), fraction)
     except ValueError as error:
         raise UsageError(f"{start} and {trained}: {error}") from error
-    info = models[1].info
-    network = YOLO(YOLOConfig.from_dict(info["architecture"]))
+    network = networks[1]
     network.load_state_dict(mixed)
-    about = {"trained": info.get("trained", {}) | {"blended": fraction}}
-    write_model(network, output, name=output.name, classes=models[1].classes, defaults=info["defaults"], **about)
+    about = {"trained": model.info.get("trained", {}) | {"blended": fraction}}
+    write_model(network, output, name=output.name, classes=model.classes, defaults=model.defaults, **about)
 
 
 def _joined(sets: Sequence[DetectionSet]) -> DetectionSet:
@@ -254,22 +256,33 @@ def _identity(*paths: Path | None) -> str:
     return ", ".join(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}" for file in files) or "none"
 
 
-def _initial_network(
-    initial: Path | None, data: DetectionSet, photos: Sequence[np.ndarray], per_cell: int
-) -> tuple[YOLO, dict]:
+def _initial_network(initial: Path | None, data: DetectionSet, photos: Sequence[np.ndarray]) -> tuple[YOLO, dict]:
     """The network that training starts from, and what model.json says of its anchors."""
     if initial and initial.is_dir():
-        model = find(initial.resolve())
-        network = YOLO(YOLOConfig.from_dict(model.info["architecture"]))
-        network.load_state_dict(load_file(model.file("weights.safetensors")))
-        return network, {}
-    anchors, recall, mean_iou = choose_anchors(data, per_cell)
+        return _released_network(find(initial.resolve())), {}
+    anchors, recall, mean_iou = choose_anchors(data)
     about = {"best_possible_recall": round(recall, 4), "mean_best_iou": round(mean_iou, 4)}
     network = YOLO(YOLOConfig(len(COCO_CLASSES), anchors))
     if initial:
         load_yolox_nano(network, initial)
         restore_batch_statistics(network, _typical_batches(photos))
     return network, about
+
+
+def _released_network(model: Model) -> YOLO:
+    """A released detector of the same classes as a module to train on.
+
+    Raises:
+        ModelError: it is no such detector, or its weights do not fit what model.json says.
+    """
+    if model.info["architecture"].get("type") != "yolo" or model.classes != COCO_CLASSES:
+        raise ModelError(f"{model.folder}: not a grid detector of COCO's classes")
+    network = YOLO(YOLOConfig.from_dict(model.info["architecture"]))
+    try:
+        network.load_state_dict(load_file(model.file("weights.safetensors")))
+    except (RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{model.folder}: its weights do not fit its architecture ({error})") from error
+    return network
 
 
 def _typical_batches(photos: Sequence[np.ndarray], count: int = 256, size: int = 16) -> Iterator[Tensor]:

@@ -40,16 +40,20 @@ def place(scene: Scene, canvas: np.ndarray, scale: float, origin: tuple[float, f
     Args:
         canvas: (H, W, 3) uint8, written to.
         scale: canvas pixels per scene pixel.
-        origin: where the scene's top left corner lies on the canvas, (x, y), possibly outside.
+        origin: where the scene's top left corner lies on the canvas, (x, y), possibly outside; rounded to a pixel.
         window: (x1, y1, x2, y2) integers; nothing outside is touched.
     """
     x1, y1, x2, y2 = window
-    half = (scale - 1) / 2  # OpenCV's coordinates run through the centers of pixels, boxes along their edges
-    matrix = np.float32([[scale, 0, origin[0] - x1 + half], [0, scale, origin[1] - y1 + half]])
-    canvas[y1:y2, x1:x2] = cv2.warpAffine(
-        scene.pixels, matrix, (x2 - x1, y2 - y1), flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD)
-    )
-    moved = scene.boxes * scale + np.float32([*origin, *origin])
+    height, width = scene.pixels.shape[:2]
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    left, top = round(origin[0]), round(origin[1])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR  # as the letterbox of prediction
+    scaled = cv2.resize(scene.pixels, (columns, rows), interpolation=interpolation)
+    canvas[y1:y2, x1:x2] = PAD
+    x3, y3, x4, y4 = max(x1, left), max(y1, top), min(x2, left + columns), min(y2, top + rows)
+    if x3 < x4 and y3 < y4:
+        canvas[y3:y4, x3:x4] = scaled[y3 - top : y4 - top, x3 - left : x4 - left]
+    moved = scene.boxes * np.float32([columns / width, rows / height] * 2) + np.float32([left, top] * 2)
     inside = moved.clip(np.float32([x1, y1, x1, y1]), np.float32([x2, y2, x2, y2]))
     before = (moved[:, 2:] - moved[:, :2]).prod(axis=1)
     size = inside[:, 2:] - inside[:, :2]

@@ -173,7 +173,7 @@ def fit(
             decisive = next(iter(metrics))
             if not best or metrics[decisive] > best[decisive]:
                 best = metrics
-                shutil.copytree(folder / "last", folder / "best", dirs_exist_ok=True)
+                _replace_folder(folder / "best", folder / "last")
         log(f"epoch {epoch + 1}/{config.epochs} " + _pairs(row, skip="epoch") + f" {time.monotonic() - started:.0f} s")
         _append(folder / "metrics.csv", row)
         _save(last, network, averaged, optimizer, epoch + 1, best, settings)
@@ -183,7 +183,7 @@ def fit(
 def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()  # torch has no public name for it
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
@@ -205,6 +205,18 @@ def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
             mean.copy_(value)
 
 
+def _replace_folder(folder: Path, source: Path) -> None:
+    """Makes `folder` a copy of `source`, never a mixture of old and new files."""
+    temporary, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    if folder.exists():
+        folder.rename(old)
+    temporary.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def _save(path, network, averaged, optimizer, epoch, best, settings) -> None:
     tensors = {
         **checkpoints.with_prefix("network", network.state_dict()),
@@ -217,7 +229,7 @@ def _save(path, network, averaged, optimizer, epoch, best, settings) -> None:
 def _restore(path, network, averaged, optimizer, settings) -> tuple[int, dict[str, float]]:
     tensors, state = checkpoints.load(path)
     for key, value in settings.items():
-        was = state["settings"].get(key)
+        was = state.get("settings", {}).get(key)
         if was != value:
             raise UsageError(f"--{key.replace('_', '-')} {value}: the run to resume was started with {was}")
     try:

@@ -1,0 +1,103 @@
+"""The commands behind the README's numbers, run on a few pictures with the released model."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from skimage import data
+
+from vision_app import Detector
+from vision_app.released import find
+
+ROOT = Path(__file__).parents[2]
+
+
+def benchmark(name, *words):
+    command = [sys.executable, ROOT / "benchmarks" / name, *words]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    """Two photos whose truth is what the detector finds there, so that its precision is perfect."""
+    folder = tmp_path_factory.mktemp("set")
+    (folder / "images").mkdir()
+    content = {"images": [], "annotations": [], "categories": []}
+    detector = Detector.load("yolo")
+    for i, picture in enumerate((data.chelsea(), data.coffee())):
+        Image.fromarray(picture).save(folder / "images" / f"{i}.png")
+        content["images"].append(
+            {"id": i, "file_name": f"{i}.png", "width": picture.shape[1], "height": picture.shape[0]}
+        )
+        for found in detector(picture, confidence=0.4):
+            x1, y1, x2, y2 = map(float, found.box)
+            category = detector.classes.index(found.label) + 1
+            content["annotations"].append(
+                {
+                    "id": len(content["annotations"]),
+                    "image_id": i,
+                    "category_id": category,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                }
+            )
+    content["categories"] = [{"id": i + 1, "name": name} for i, name in enumerate(detector.classes)]
+    assert len(content["annotations"]) >= 2
+    path = folder / "truth.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_accuracy_runs_the_command_and_scores_its_rows(truth, tmp_path):
+    done = benchmark("detection_accuracy.py", truth)
+    assert done.returncode == 0, done.stderr
+    line = done.stdout.splitlines()[-1]
+    assert line.startswith(f"{truth.parent.name} truth (2 images): AP ")
+    assert float(re.search(r"AP50 ([\d.]+)", line)[1]) > 0.9
+    assert 0.3 < float(re.search(r"at confidence ([\d.]+)", line)[1]) < 1
+
+    nothing = tmp_path / "detections.jsonl"
+    nothing.write_text("".join(json.dumps({"file": f"{i}.png", "detections": []}) + "\n" for i in (0, 1)))
+    assert "AP50 0.000" in benchmark("detection_accuracy.py", truth, "--rows", nothing).stdout
+
+
+def test_recorded_figures_are_the_printed_ones(truth, tmp_path):
+    shutil.copytree(find("yolo").folder, tmp_path / "model")
+    before = json.loads((tmp_path / "model" / "model.json").read_text())
+    done = benchmark("detection_accuracy.py", truth, "--model", tmp_path / "model", "--record")
+    assert done.returncode == 0, done.stderr
+    after = json.loads((tmp_path / "model" / "model.json").read_text())
+    (measured,) = after["measured"].values()
+    line = done.stdout.splitlines()[-1]
+    assert f"AP {measured['AP']:.3f}  AP50 {measured['AP50']:.3f}" in line
+    assert line.endswith(f"at confidence {after['defaults']['confidence']:.2f}")
+    changed = {"measured", "defaults"}
+    assert {k: v for k, v in after.items() if k not in changed} == {k: v for k, v in before.items() if k not in changed}
+    find(tmp_path / "model").verify()
+
+
+def test_released_models_are_not_recorded_by_name(truth):
+    done = benchmark("detection_accuracy.py", truth, "--record")
+    assert (done.returncode, "--record goes with a model folder" in done.stderr) == (2, True)
+
+
+def test_folder_prints_both_rates_and_their_ratio(tmp_path):
+    for i in range(210):
+        Image.fromarray(data.coffee()[::6, ::6]).save(tmp_path / f"{i:03}.jpg")
+    done = benchmark("detect_folder.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    whole, alone, ratio = (
+        float(re.search(pattern, done.stdout)[1])
+        for pattern in (r"whole command: +([\d.]+) images/s", r"network alone: +([\d.]+) images/s", r": (\d+\.\d\d)$")
+    )
+    assert whole > 0 and alone > 0
+    assert ratio == pytest.approx(whole / alone, abs=0.02)
+
+
+def test_folder_wants_enough_photos(tmp_path):
+    done = benchmark("detect_folder.py", tmp_path)
+    assert (done.returncode, "holds 0 photos, more than 200 are needed" in done.stderr) == (2, True)
