@@ -310,3 +310,71 @@ def test_an_unknown_suffix_is_refused(name, hint, tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ImageError, match=r"a\.png: cannot be written: No such file or directory"):
         write_image(tmp_path / "gone" / "a.png", quadrants())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("width", "height"), [(1737, 1249), (1249, 1737), (1000, 761)])
+def test_reduced_pixels_cover_exactly_the_photo(width, height, orientation):
+    """Bright bands along all four edges are as wide as they were, also where the size is no multiple of the divisor."""
+    stored = np.zeros((height, width), dtype=np.uint8)
+    left, right, top, bottom = 24, 41, 40, 17
+    stored[:, :left] = stored[:, -right:] = stored[:top] = stored[-bottom:] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(Image.fromarray(stored), "JPEG", quality=100, exif=exif)
+    full, reduced = read_image(content), read_image(content, target=120)
+    assert reduced.pixels.shape[0] < full.pixels.shape[0] / 7
+    assert (reduced.width, reduced.height) == (full.width, full.height)
+
+    def bands(image):
+        """Widths of the left, right, top and bottom band in pixels of the photo, from the light along a middle line."""
+        rows, columns = image.pixels.shape[:2]
+        across, down = image.pixels[rows // 2, :, 0] / 255, image.pixels[:, columns // 2, 0] / 255
+        across, down = across * image.width / columns, down * image.height / rows
+        halves = across[: columns // 2], across[columns // 2 :], down[: rows // 2], down[rows // 2 :]
+        return [half.sum() for half in halves]
+
+    np.testing.assert_allclose(bands(reduced), bands(full), atol=1)
+
+
+def test_sources_of_bytes(tmp_path):
+    content = encode(Image.fromarray(quadrants()), "PNG")
+    for source in (bytearray(content), memoryview(content)):
+        assert (read_image(source).pixels == quadrants()).all()
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        (None, "NoneType"),
+        (5, "int"),
+        (["a.jpg"], "list"),
+        (io.StringIO("text"), "_io.StringIO"),
+        (Image.new("RGB", (2, 2)), "PIL.Image.Image"),
+    ],
+)
+def test_other_types_are_named(source, kind):
+    with pytest.raises(ImageError, match=rf"<\w*{kind}>: expected a path, .* got {kind}"):
+        read_image(source)
+    with pytest.raises(ImageError, match=rf"photo 3: expected .* got {kind}"):
+        read_image(source, name="photo 3")
+
+
+def test_a_closed_file_is_named(tmp_path):
+    (tmp_path / "a.png").write_bytes(encode(Image.fromarray(quadrants()), "PNG"))
+    with (tmp_path / "a.png").open("rb") as stream:
+        pass
+    with pytest.raises(ImageError, match=r"a\.png: cannot be read: .*closed"):
+        read_image(stream)
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".png", "ü" * 125 + ".png"])
+def test_a_name_may_be_as_long_as_names_get(name, tmp_path):
+    write_image(tmp_path / name, quadrants())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_writing_touches_no_other_file(tmp_path):
+    (tmp_path / ".a.png.part").write_text("mine")
+    write_image(tmp_path / "a.png", quadrants())
+    assert (tmp_path / ".a.png.part").read_text() == "mine"

@@ -1,12 +1,13 @@
 """The one place that decodes and writes images.
 
-Whatever the file holds, the program sees upright 8-bit RGB: EXIF orientation is applied, 16-bit values are scaled
-down, palettes and CMYK are converted, and transparent pixels are laid on white. Nothing is decoded before the header
-has told the size.
+Whatever the file holds, the program sees upright 8-bit RGB: EXIF orientation is applied, 16-bit values are divided by
+256 (so a file that uses only 12 of its 16 bits comes out dark), palettes and CMYK are converted, and transparent pixels
+are laid on white. Nothing is decoded before the header has told the size.
 """
 
 import io
 import os
+import secrets
 import stat
 import threading
 from collections.abc import Iterator
@@ -45,12 +46,13 @@ SUFFIXES = frozenset(
 )
 """Suffixes, in lower case, of the files that a folder walk takes."""
 
-_WRITERS = {
+WRITERS = {
     ".jpg": {"format": "JPEG", "quality": 92},
     ".jpeg": {"format": "JPEG", "quality": 92},
-    ".png": {"format": "PNG"},
+    ".png": {"format": "PNG", "compress_level": 3},
     ".webp": {"format": "WEBP", "quality": 92},
 }
+"""What `Image.save` is told, by the suffix of the file to write."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright (EXIF 2.32, section 4.6.4)
@@ -73,7 +75,7 @@ class RGBImage:
     """An upright image, possibly decoded at a reduced size.
 
     Attributes:
-        pixels: (h, w, 3) uint8 RGB, contiguous; treat it as read-only.
+        pixels: (h, w, 3) uint8 RGB, contiguous, covering exactly the full image; treat it as read-only.
         width: Width of the full image in pixels; boxes are reported in these.
         height: Height of the full image in pixels.
     """
@@ -83,7 +85,7 @@ class RGBImage:
     height: int
 
 
-ImageSource = str | os.PathLike | bytes | BinaryIO | np.ndarray | RGBImage
+ImageSource = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO | np.ndarray | RGBImage
 
 
 def read_image(
@@ -103,21 +105,24 @@ def read_image(
         The image. Without `target`, `pixels` has the shape (height, width, 3).
 
     Raises:
-        ImageError: The source is missing, empty, damaged, too large or no image of a known kind.
+        ImageError: The source is missing, empty, damaged, too large, of another type or no image of a known kind.
     """
     if isinstance(source, RGBImage):
         return source
     if isinstance(source, np.ndarray):
         return _from_array(source, name or "<array>")
-    if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), name or "<bytes>", target, max_pixels)
+    if isinstance(source, str | os.PathLike):
+        name = name or os.fsdecode(source)
+        with _open_file(Path(source), name) as stream:
+            return _decode(stream, name, target, max_pixels)
+    content, default_name = source, "<bytes>"
     if hasattr(source, "read"):
-        if source.seekable():
-            source.seek(0)
-        return _decode(io.BytesIO(source.read()), name or str(getattr(source, "name", "<file>")), target, max_pixels)
-    name = name or os.fsdecode(source)
-    with _open_file(Path(source), name) as stream:
-        return _decode(stream, name, target, max_pixels)
+        default_name = str(getattr(source, "name", "<file>"))
+        content = _content(source, name or default_name)
+    if not isinstance(content, bytes | bytearray | memoryview):
+        kind = f"{type(source).__module__}.{type(source).__qualname__}".removeprefix("builtins.")
+        raise ImageError(name or f"<{kind}>", f"expected a path, bytes, a binary file or an array, got {kind}")
+    return _decode(io.BytesIO(content), name or default_name, target, max_pixels)
 
 
 def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
@@ -131,18 +136,28 @@ def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
         ImageError: The suffix is unknown or the file cannot be written.
     """
     path = Path(path)
-    options = _WRITERS.get(path.suffix.lower())
+    options = WRITERS.get(path.suffix.lower())
     if options is None:
-        guess = nearest(path.suffix, _WRITERS)
-        hint = f"did you mean {guess}?" if guess else f"choose from {', '.join(_WRITERS)}"
+        guess = nearest(path.suffix, WRITERS)
+        hint = f"did you mean {guess}?" if guess else f"choose from {', '.join(WRITERS)}"
         raise ImageError(str(path), f"cannot write images with the suffix {path.suffix!r}; {hint}")
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # short: the name itself may be as long as names get
     try:
         Image.fromarray(pixels).save(temporary, **options)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ImageError(str(path), f"cannot be written: {_reason(error)}") from error
+
+
+def _content(stream: BinaryIO, name: str) -> bytes:
+    """Read an open file from its start."""
+    try:
+        if stream.seekable():
+            stream.seek(0)
+        return stream.read()
+    except (OSError, ValueError) as error:  # ValueError: the file is closed
+        raise ImageError(name, f"cannot be read: {_reason(error)}") from error
 
 
 def _open_file(path: Path, name: str) -> BinaryIO:
@@ -180,10 +195,12 @@ def _decode(stream: BinaryIO, name: str, target: int | None, max_pixels: int) ->
             raise ImageError(name, f"too large: {width} x {height} is over the limit of {max_pixels:,} pixels")
         if image.mode in ("I", "F"):
             raise ImageError(name, "32-bit pixels have no known range; save it with 8 or 16 bits a channel")
-        reduced = target is not None and _reduce(image, target)
+        reduced = None if target is None else _reduce(image, target)
         with _raised_pillow_limit(max_pixels) if width * height > _PILLOW_LIMIT else nullcontext():
             image.load()
         orientation = _orientation(image)  # after loading: Pillow has turned TIFF and HEIC upright by now
+        if reduced and reduced[2:] != image.size:  # the last column and row reach past the edge of the photo
+            image = image.resize(image.size, Image.Resampling.BICUBIC, box=reduced)
         if orientation in _UPRIGHT:
             image = image.transpose(_UPRIGHT[orientation])
         pixels = np.asarray(_to_rgb(image))  # (h, w, 3)
@@ -229,18 +246,19 @@ def _open(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
     raise ImageError(name, f"not an image of a known kind ({', '.join(FORMATS)}, HEIC)")
 
 
-def _reduce(image: Image.Image, target: int) -> bool:
+def _reduce(image: Image.Image, target: int) -> tuple[float, float, float, float] | None:
     """Let a JPEG be decoded at the smallest of 1/2, 1/4, 1/8 that keeps `target` pixels on the long side.
 
     Returns:
-        Whether the image will be decoded at a reduced size.
+        Where the photo lies in the reduced pixels, from 0, 0 to its size over the divisor, which need not be whole
+        numbers: libjpeg rounds the size up. None: the image will be decoded in full.
     """
-    full = image.size
+    width, height = image.size
     for divisor in (8, 4, 2):
-        if max(full) // divisor >= target:
-            image.draft(None, (max(1, full[0] // divisor), max(1, full[1] // divisor)))
-            break
-    return image.size != full
+        if max(width, height) // divisor >= target:
+            drafted = image.draft(None, (max(1, width // divisor), max(1, height // divisor)))
+            return drafted[1] if drafted else None  # None: no JPEG
+    return None
 
 
 def _orientation(image: Image.Image) -> int:

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from image_files import encode
+from PIL import Image
 
 from vision_app.detection.grid import letterbox, letterbox_shape, make_grid
+from vision_app.images import read_image
 
 STRIDES = (8, 16, 32)
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
@@ -84,3 +87,24 @@ def test_the_picture_lies_in_the_top_left_on_gray():
 def test_a_photo_decoded_at_half_size_gives_boxes_in_its_full_size():
     full, half = np.zeros((480, 640, 3), np.uint8), np.zeros((240, 320, 3), np.uint8)
     assert letterbox(half, 640, 480, 416, 114)[1] == letterbox(full, 640, 480, 416, 114)[1]
+
+
+@pytest.mark.parametrize(("width", "height"), [(3329, 2497), (2497, 3329)])
+def test_edges_near_the_far_sides_are_found_where_they_are_however_the_photo_is_decoded(width, height):
+    """Both sides leave 1 when divided by 8, so the last column and row of reduced pixels lie almost outside."""
+    left, top = width - 29, height - 60
+    photo = np.zeros((height, width), np.uint8)
+    photo[:, left:] = photo[top:] = 255
+    image = read_image(encode(Image.fromarray(photo), "JPEG", quality=100), target=416)
+    assert image.pixels.shape[1] < width / 7
+    canvas, back = letterbox(image.pixels, image.width, image.height, 416, 0)
+    dark = 255 - canvas[: round(back.scale_y * height), : round(back.scale_x * width), 0].astype(float)
+    x, y = dark[100].sum() / 255, dark[:, 100].sum() / 255  # where the dark part ends
+    np.testing.assert_allclose(back.to_photo(np.array([[0, 0, x, y]]))[0], [0, 0, left, top], atol=1.5)
+
+
+@pytest.mark.parametrize("shape", [(1, 4000), (4000, 1)])
+def test_a_line_of_pixels_is_averaged_as_every_picture_is(shape):
+    stripes = np.where(np.arange(4000) % 10 == 0, 200, 0).astype(np.uint8).reshape(*shape, 1).repeat(3, axis=2)
+    canvas, _ = letterbox(stripes, shape[1], shape[0], 400, 114)
+    assert (canvas[: max(1, shape[0] // 10), : max(1, shape[1] // 10)] == 20).all()

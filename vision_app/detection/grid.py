@@ -60,7 +60,7 @@ def letterbox(pixels: np.ndarray, width: int, height: int, size: int, pad: int) 
 
     rows, columns, full_rows, full_columns = letterbox_shape(width, height, size)
     canvas = np.full((full_rows, full_columns, 3), pad, np.uint8)
-    shrinking = pixels.shape[0] > rows
+    shrinking = pixels.shape[0] > rows or pixels.shape[1] > columns
     scaled = pixels
     if pixels.shape[:2] != (rows, columns):
         interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
