@@ -5,10 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 
 from vision_app import crop, draw
 from vision_app.draw import label_color
+from vision_app.errors import ImageError
 from vision_app.images import RGBImage
 from vision_app.results import Detections
 
@@ -157,3 +159,24 @@ def test_crop_takes_boxes_of_the_full_image():
 def test_crop_outside_the_picture_is_an_error(box):
     with pytest.raises(ValueError, match=r"outside the picture or is empty"):
         crop(numbered(), box)
+
+
+def test_pictures_of_every_kind_become_rgb(tmp_path):
+    pixels = canvas()
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    box = [100, 80, 300, 220]
+    expected, piece = draw(pixels, found([box])), crop(pixels, box)
+    opaque = np.full((300, 400, 1), 255, np.uint8)
+    path = tmp_path / "a.png"
+    for picture in (pixels[..., 0], np.concatenate([pixels, opaque], axis=2), path, str(path), path.read_bytes()):
+        np.testing.assert_array_equal(draw(picture, found([box])), expected)
+        np.testing.assert_array_equal(crop(picture, box), piece)
+
+
+@pytest.mark.parametrize("use", [draw, crop])
+def test_what_is_no_picture_is_named(use):
+    what = found([[1, 1, 2, 2]]) if use is draw else [1, 1, 2, 2]
+    with pytest.raises(ImageError, match="<array>: expected a uint8 array .* got float64"):
+        use(np.zeros((300, 400, 3)), what)
+    with pytest.raises(ImageError, match=r"gone\.jpg: no such file"):
+        use("gone.jpg", what)

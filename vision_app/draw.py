@@ -14,27 +14,32 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import ImageDraw, ImageFont
 
-    from vision_app.images import RGBImage
+    from vision_app.images import ImageSource
     from vision_app.results import Detections
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
-def draw(image: RGBImage | np.ndarray, detections: Detections) -> np.ndarray:
+def draw(image: ImageSource, detections: Detections) -> np.ndarray:
     """Draw every box with its label and score; line width and text follow the size of the picture.
 
     Args:
-        image: The picture, as an RGBImage or as an (H, W, 3) uint8 RGB array. It may be smaller than the image that
-            the detections speak of; boxes are scaled to it.
+        image: The picture, as anything that `read_image` takes. It may be smaller than the image that the detections
+            speak of; boxes are scaled to it.
         detections: What to draw. Better scores are drawn over weaker ones.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array of the size of the picture's pixels.
+
+    Raises:
+        ImageError: The picture cannot be read.
     """
     import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 
-    picture = Image.fromarray(getattr(image, "pixels", image)).copy()
+    from vision_app.images import read_image
+
+    picture = Image.fromarray(read_image(image).pixels).copy()
     scale = np.tile([picture.width / detections.width, picture.height / detections.height], 2)
     thickness = max(2, round(max(picture.size) / 300))
     font = ImageFont.load_default(size=max(11, max(picture.size) // 50))
@@ -56,11 +61,11 @@ def label_color(label: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def crop(image: RGBImage | np.ndarray, box: Sequence[float], margin: float = 0.0) -> np.ndarray:
+def crop(image: ImageSource, box: Sequence[float], margin: float = 0.0) -> np.ndarray:
     """Cut a box out of a picture.
 
     Args:
-        image: The picture, as an RGBImage or as an (H, W, 3) uint8 RGB array.
+        image: The picture, as anything that `read_image` takes.
         box: x1, y1, x2, y2 in pixels of the full image.
         margin: How much to add on each side, as a fraction of the box's width and height.
 
@@ -68,20 +73,23 @@ def crop(image: RGBImage | np.ndarray, box: Sequence[float], margin: float = 0.0
         (h, w, 3) uint8 RGB, a new array: the pixels that the box touches, as far as they lie in the picture.
 
     Raises:
+        ImageError: The picture cannot be read.
         ValueError: The box lies outside the picture.
     """
     import numpy as np
 
-    pixels = getattr(image, "pixels", image)
-    height, width = pixels.shape[:2]
-    scale = np.tile([width / getattr(image, "width", width), height / getattr(image, "height", height)], 2)
+    from vision_app.images import read_image
+
+    image = read_image(image)
+    height, width = image.pixels.shape[:2]
+    scale = np.tile([width / image.width, height / image.height], 2)
     x1, y1, x2, y2 = np.asarray(box, dtype=np.float64) * scale
     extra_x, extra_y = margin * (x2 - x1), margin * (y2 - y1)
     left, top = max(0, int(np.floor(x1 - extra_x))), max(0, int(np.floor(y1 - extra_y)))
     right, bottom = min(width, int(np.ceil(x2 + extra_x))), min(height, int(np.ceil(y2 + extra_y)))
     if left >= right or top >= bottom:
         raise ValueError(f"the box {[float(value) for value in box]} lies outside the picture or is empty")
-    return pixels[top:bottom, left:right].copy()
+    return image.pixels[top:bottom, left:right].copy()
 
 
 def _draw_label(
