@@ -176,7 +176,7 @@ def test_pictures_of_every_kind_become_rgb(tmp_path):
 @pytest.mark.parametrize("use", [draw, crop])
 def test_what_is_no_picture_is_named(use):
     what = found([[1, 1, 2, 2]]) if use is draw else [1, 1, 2, 2]
-    with pytest.raises(ImageError, match="<array>: expected a uint8 array .* got float64"):
+    with pytest.raises(ImageError, match=r"<array>: expected a uint8 array .* got float64"):
         use(np.zeros((300, 400, 3)), what)
     with pytest.raises(ImageError, match=r"gone\.jpg: no such file"):
         use("gone.jpg", what)
