@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from vision_app.errors import ModelError, unknown
 
@@ -38,6 +39,23 @@ class Model:
     def defaults(self) -> dict:
         """Options that the model was measured to do best with."""
         return self.info["defaults"]
+
+    def value(self, key: str, kind: type) -> Any:
+        """What model.json holds under a key such as "input.size".
+
+        Raises:
+            ModelError: it holds nothing of this kind there.
+        """
+        found = self.info
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if not isinstance(found, kind):
+            raise self.lacks(key)
+        return found
+
+    def lacks(self, key: str) -> ModelError:
+        """The error that says that model.json cannot be used for its key."""
+        return ModelError(f"{self.folder / 'model.json'}: has no usable '{key}'")
 
     def has(self, name: str) -> bool:
         return name in self.info["files"]
@@ -102,9 +120,9 @@ def _open(name: str, folder: Path) -> Model:
         info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder / 'model.json'}: cannot be read ({error})") from error
+    model = Model(name, folder, info)
     for key, kind in _KEYS.items():
-        if not isinstance(info, dict) or not isinstance(info.get(key), kind):
-            raise ModelError(f"{folder / 'model.json'}: has no usable '{key}'")
+        model.value(key, kind)
     if not all(isinstance(entry, dict) for entry in info["files"].values()):
-        raise ModelError(f"{folder / 'model.json'}: has no usable 'files'")
-    return Model(name, folder, info)
+        raise model.lacks("files")
+    return model

@@ -1,5 +1,9 @@
 """The detector on a small network with random weights, written and read as a model folder."""
 
+import json
+import shutil
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -120,6 +124,8 @@ def test_wanted_classes_only_and_a_second_best_class_counts_when_the_best_is_unw
     raw = raw_of({40: (5.0, (0.5, 0.5, 0, 0), (3.0, 2.0, -5.0)), 90: (5.0, (0.5, 0.5, 0, 0), (-5.0, -5.0, 4.0))})
     (found,) = detector.postprocess(raw, DetectOptions(classes=("bee",)))
     assert found.labels == ("bee",)
+    (same,) = detector.postprocess(raw, DetectOptions(classes="bee"))
+    assert same.to_dict() == found.to_dict()
     (both,) = detector.postprocess(raw)
     assert both.labels == ("cow", "ant")
 
@@ -146,6 +152,11 @@ def test_at_most_so_many_and_the_best_ones(detector):
         ({"iou": -0.1}, r"--iou -0.1: must lie between 0 and 1; the nearest valid value is 0"),
         ({"max_detections": 0}, r"--max-detections 0: must be at least 1"),
         ({"classes": ("ant", "bea")}, r"--classes: unknown class 'bea'; did you mean 'bee'"),
+        ({"confidence": "0.3"}, r"--confidence '0.3': must be a number"),
+        ({"iou": [0.5]}, r"--iou \[0.5\]: must be a number"),
+        ({"max_detections": 2.5}, r"--max-detections 2.5: must be a whole number"),
+        ({"classes": "bea"}, r"--classes: unknown class 'bea'; did you mean 'bee'"),
+        ({"classes": [1]}, r"--classes: unknown class '1'; choose from ant, bee, cow"),
         ({"confidense": 0.5}, r"unknown option 'confidense'; did you mean 'confidence'"),
     ],
 )
@@ -155,14 +166,32 @@ def test_wrong_options_are_named_with_the_nearest_right_one(detector, options, m
 
 
 def test_a_model_for_something_else_is_refused(folder, tmp_path):
-    import json
-    import shutil
-
     shutil.copytree(folder, tmp_path / "other")
     info = json.loads((folder / "model.json").read_text())
     (tmp_path / "other" / "model.json").write_text(json.dumps({**info, "task": "style"}))
     with pytest.raises(ModelError, match="is for style, not for detection"):
         Detector.load(tmp_path / "other")
+
+
+NEEDED = ["input.size", "input.pad", "architecture.strides", "architecture.anchors"]
+NEEDED += [f"defaults.{name}" for name in DEFAULTS]
+OTHER_ANCHORS = [[], [[[1, 2]]], [1, 2, 3], [[1, 2]] * 3, [[["a", "b"]]] * 3]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [*product(NEEDED, [None, "many"]), *product(["architecture.anchors"], OTHER_ANCHORS)],
+)
+def test_a_model_file_without_what_a_detector_needs_is_refused(folder, tmp_path, key, value):
+    shutil.copytree(folder, tmp_path / "damaged")
+    info = json.loads((folder / "model.json").read_text())
+    part, name = key.split(".")
+    info[part][name] = value
+    if value is None:
+        del info[part][name]
+    (tmp_path / "damaged" / "model.json").write_text(json.dumps(info))
+    with pytest.raises(ModelError, match=rf"damaged/model\.json: has no usable '{key}'"):
+        Detector.load(tmp_path / "damaged")
 
 
 def test_a_written_model_lists_what_it_is(folder, detector):

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -24,25 +25,32 @@ class DetectOptions:
     Attributes:
         confidence: lowest score p_c max c, 0 to 1.
         iou: boxes that overlap a better one by this or more are dropped, 0 to 1.
-        classes: names to keep; None keeps all.
+        classes: names to keep, or one name; None keeps all.
         max_detections: most objects an image, at least 1.
         agnostic: suppress across classes instead of within each.
     """
 
     confidence: float | None = None
     iou: float | None = None
-    classes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | str | None = None
     max_detections: int | None = None
     agnostic: bool = False
 
     def resolved(self, model: Model) -> "DetectOptions":
-        """These options with the model's defaults filled in.
+        """These options with the model's defaults filled in, and one class as a tuple of one.
 
         Raises:
-            UsageError: a value out of range or an unknown class; names the option, the value and the nearest valid one.
+            UsageError: a value of the wrong type or out of range, or an unknown class; names the option, the value and
+                the nearest valid one.
         """
         names = ("confidence", "iou", "max_detections")
         options = replace(self, **{name: model.defaults[name] for name in names if getattr(self, name) is None})
+        if isinstance(options.classes, str):
+            options = replace(options, classes=(options.classes,))
+        for name, kind in zip(names, (Real, Real, Integral), strict=True):
+            if not isinstance(value := getattr(options, name), kind):
+                what = "a number" if kind is Real else "a whole number"
+                raise UsageError(f"--{name.replace('_', '-')} {value!r}: must be {what}")
         for name in ("confidence", "iou"):
             value = getattr(options, name)
             if not 0 <= value <= 1:
@@ -52,7 +60,7 @@ class DetectOptions:
             raise UsageError(f"--max-detections {options.max_detections}: must be at least 1")
         for name in options.classes or ():
             if name not in model.classes:
-                raise UsageError("--classes: " + unknown("class", name, model.classes))
+                raise UsageError("--classes: " + unknown("class", str(name), model.classes))
         return options
 
 
@@ -83,10 +91,16 @@ class Detector:
         self.model, self.network = model, network
         self.name, self.classes, self.defaults = model.name, model.classes, model.defaults
         self.runtime, self.device = network.runtime, network.device
-        self._size, self._pad = model.info["input"]["size"], model.info["input"]["pad"]
-        architecture = model.info["architecture"]
-        self._strides = tuple(architecture["strides"])
-        self._anchors = tuple(tuple(map(tuple, scale)) for scale in architecture["anchors"])
+        self._size, self._pad = model.value("input.size", int), model.value("input.pad", int)
+        self._strides = tuple(model.value("architecture.strides", list))
+        anchors = model.value("architecture.anchors", list)
+        try:
+            scales = zip(self._strides, anchors, strict=True)
+            self._anchors = tuple(tuple((float(w), float(h)) for w, h in scale) for _, scale in scales)
+        except (TypeError, ValueError) as error:
+            raise model.lacks("architecture.anchors") from error
+        for name in ("confidence", "iou", "max_detections"):
+            model.value(f"defaults.{name}", Real)
 
     @classmethod
     def load(
