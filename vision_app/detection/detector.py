@@ -57,7 +57,8 @@ class DetectOptions:
                 nearest = f"the nearest valid value is {float(value > 1):g}"
                 raise UsageError(f"--{name} {value:g}: must lie between 0 and 1; {nearest}")
         if options.max_detections < 1:
-            raise UsageError(f"--max-detections {options.max_detections}: must be at least 1")
+            found = f"--max-detections {options.max_detections}"
+            raise UsageError(f"{found}: must be at least 1; the nearest valid value is 1")
         for name in options.classes or ():
             if name not in model.classes:
                 raise UsageError("--classes: " + unknown("class", str(name), model.classes))
