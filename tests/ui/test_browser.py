@@ -160,13 +160,13 @@ def test_downloads_hold_what_the_detector_found(page, photos, detector):
     own = card(page, path.name)
     png = np.asarray(Image.open(io.BytesIO(save(own, "PNG"))))
     np.testing.assert_array_equal(png, draw(read_image(path), detections))
-    assert json.loads(save(own, "JSON")) == row(picture, detections)
-    assert save(own, "CSV").decode() == table([(picture, detections)])
+    assert json.loads(save(own, "JSON")) == row(picture, detections, detector.name)
+    assert save(own, "CSV").decode() == table([row(picture, detections, detector.name)])
 
     with zipfile.ZipFile(io.BytesIO(save(page, "All (ZIP)"))) as archive:
         rows = [json.loads(line) for line in archive.read("detections.jsonl").splitlines()]
         assert [row["file"] for row in rows] == [photo.name for photo in photos]
-        assert archive.namelist()[2:] == [f"images/{photo.name}.png" for photo in photos]
+        assert archive.namelist()[2:] == [f"images/{photo.name}.jpg" for photo in photos]
 
 
 def test_bad_files_get_a_sentence_and_the_others_their_boxes(page, photos, bad_files, tmp_path):

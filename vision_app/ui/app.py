@@ -11,13 +11,12 @@ from vision_app.ui.text import plain
 
 ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched from a font server by the browser
 
-# The web server keeps an upload above 1 MB in a temporary file while it arrives. Photos stay in memory here: allow as
-# much as an upload may be, and a little for the form around it.
-MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
-
 
 def main() -> None:
     """Draw the page that the visitor chose."""
+    # The web server keeps an upload above 1 MB in a temporary file while it arrives. Photos stay in memory here: allow
+    # as much as an upload may be, and a little for the form around it.
+    MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
     st.set_page_config(page_title="Vision App", page_icon=ICON, layout="wide")
     page = st.navigation(
         [st.Page(detect.page, title="Detect", icon=":material/center_focus_strong:", url_path="detect", default=True)],

@@ -23,11 +23,10 @@ def page() -> None:
     detector, options = settings()
     pictures = chosen()
     overview = st.container(horizontal=True, vertical_alignment="center")
-    cards = [(picture, card(picture, detector, options)) for picture in pictures]
-    found = [(picture, detections) for picture, detections in cards if detections is not None]
-    if len(pictures) > 1 and found:
+    answers = [(picture, card(picture, detector, options)) for picture in pictures]
+    if len(answers) > 1 and any(isinstance(found, Detections) for _, found in answers):
         with overview:
-            summary(found, unread=len(pictures) - len(found))
+            summary(answers, detector.name)
 
 
 def settings() -> tuple[Detector, DetectOptions]:
@@ -95,14 +94,14 @@ def gallery() -> None:
             st.button(name, width="stretch", on_click=st.session_state.update, kwargs={"samples": [name]})
 
 
-def card(picture: Picture, detector: Detector, options: DetectOptions) -> Detections | None:
-    """Draw a picture with what was found in it, or a sentence where it cannot be read; then return None."""
+def card(picture: Picture, detector: Detector, options: DetectOptions) -> Detections | ImageError:
+    """Draw a picture with what was found in it and return that; or draw and return why it cannot be read."""
     try:
         with st.spinner(f"Looking at {plain(picture.name)} …"):
             seen = look(picture, detector, st.session_state.setdefault("looks", OrderedDict()))
     except ImageError as error:
         st.error(plain(str(error)), icon=":material/broken_image:")
-        return None
+        return error
     detections, nms_ms = find(seen, detector, options)
     with st.container(border=True):
         left, right = st.columns([3, 2], gap="medium")
@@ -146,23 +145,24 @@ def times(seen: Look, nms_ms: float) -> None:
 
 def buttons(picture: Picture, detections: Detections) -> None:
     """Draw the downloads of one picture."""
-    row = json.dumps(downloads.row(picture, detections), indent=2, ensure_ascii=False)
+    row = downloads.row(picture, detections, detections.model)
     with st.container(horizontal=True):
-        save("PNG", partial(downloads.png, picture, detections), f"{picture.name}.png", "image/png")
-        save("JSON", row, f"{picture.name}.json", "application/json")
-        save("CSV", downloads.table([(picture, detections)]), f"{picture.name}.csv", "text/csv")
+        save("PNG", partial(downloads.annotated, picture, detections, ".png"), f"{picture.name}.png", "image/png")
+        save("JSON", json.dumps(row, indent=2, ensure_ascii=False), f"{picture.name}.json", "application/json")
+        save("CSV", downloads.table([row]), f"{picture.name}.csv", "text/csv")
 
 
-def summary(found: list[downloads.Found], unread: int) -> None:
+def summary(answers: list[downloads.Answer], model: str) -> None:
     """Draw the sum over several pictures and their common download."""
+    read = [found for _, found in answers if isinstance(found, Detections)]
     counts = Counter()
-    for _, detections in found:
+    for detections in read:
         counts.update(detections.count())
-    text = f"**{amount(len(found), 'picture')}:** {plain(counted(dict(counts.most_common())))}"
-    if unread:
+    text = f"**{amount(len(read), 'picture')}:** {plain(counted(dict(counts.most_common())))}"
+    if unread := len(answers) - len(read):
         text += f" — {amount(unread, 'file')} not read"
     st.markdown(text, width="stretch")
-    save("All (ZIP)", partial(downloads.archive, found), "detections.zip", "application/zip")
+    save("All (ZIP)", partial(downloads.archive, answers, model), "detections.zip", "application/zip")
 
 
 def save(label: str, data, name: str, mime: str) -> None:

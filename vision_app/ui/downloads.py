@@ -4,47 +4,53 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
 from vision_app import Detections, draw, read_image
 from vision_app.detection.task import CSV_COLUMNS, csv_lines
+from vision_app.errors import ImageError
+from vision_app.images import WRITERS
 from vision_app.ui.pictures import Picture
 
-Found = tuple[Picture, Detections]
+Answer = tuple[Picture, Detections | ImageError]
 
 
-def row(picture: Picture, detections: Detections) -> dict:
+def row(picture: Picture, found: Detections | ImageError, model: str) -> dict:
     """Return the picture's row as `vision-app detect` writes it to detections.jsonl."""
-    return {"file": picture.name, "status": "ok", "error": None, **detections.to_dict()}
+    if isinstance(found, ImageError):
+        nothing = {"width": None, "height": None, "model": model, "detections": []}
+        return {"file": picture.name, "status": "failed", "error": found.reason, **nothing}
+    return {"file": picture.name, "status": "ok", "error": None, **found.to_dict()}
 
 
-def table(found: Sequence[Found]) -> str:
+def table(rows: Iterable[dict]) -> str:
     """Return the CSV table that `vision-app detect --csv` writes, one line an object."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for each in found:
-        writer.writerows(csv_lines(row(*each)))
+    for each in rows:
+        writer.writerows(csv_lines(each))
     return text.getvalue()
 
 
-def png(picture: Picture, detections: Detections) -> bytes:
-    """Return the picture at its full size with the boxes drawn on it, as a PNG file."""
+def annotated(picture: Picture, detections: Detections, suffix: str) -> bytes:
+    """Return the picture at its full size with the boxes drawn on it, as a file of the kind that `suffix` names."""
     buffer = io.BytesIO()
-    annotated = draw(read_image(picture.data, name=picture.name), detections)
-    Image.fromarray(annotated).save(buffer, "PNG", compress_level=3)
+    pixels = draw(read_image(picture.data, name=picture.name), detections)
+    Image.fromarray(pixels).save(buffer, **WRITERS[suffix])
     return buffer.getvalue()
 
 
-def archive(found: Sequence[Found]) -> bytes:
-    """Return a ZIP file laid out like the folder that `vision-app detect --csv --images` writes."""
+def archive(answers: Sequence[Answer], model: str) -> bytes:
+    """Return a ZIP file with the rows, the table and the pictures that `vision-app detect --csv --images` writes."""
     buffer = io.BytesIO()
+    rows = [row(*answer, model) for answer in answers]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as files:
-        rows = [json.dumps(row(*each), ensure_ascii=False) + "\n" for each in found]
-        files.writestr("detections.jsonl", "".join(rows))
-        files.writestr("detections.csv", table(found))
-        for picture, detections in found:
-            files.writestr(f"images/{picture.name}.png", png(picture, detections), zipfile.ZIP_STORED)
+        files.writestr("detections.jsonl", "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in rows))
+        files.writestr("detections.csv", table(rows))
+        for picture, found in answers:
+            if isinstance(found, Detections):
+                files.writestr(f"images/{picture.name}.jpg", annotated(picture, found, ".jpg"), zipfile.ZIP_STORED)
     return buffer.getvalue()

@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 
 from vision_app import Detections, DetectOptions, Detector, RGBImage, read_image
+from vision_app.errors import ImageError
 from vision_app.ui.pictures import Picture
 
 VIEW_SIZE = 1024
 KEPT_LOOKS = 40
 
-Looks = OrderedDict[tuple[str, str], "Look"]
+Looks = OrderedDict[tuple[str, str], "Look | ImageError"]
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,22 @@ class Look:
 def look(picture: Picture, detector: Detector, kept: Looks) -> Look:
     """Return the detector's look at the picture, from `kept` where it is there.
 
-    `kept` holds the most recently used KEPT_LOOKS looks by picture digest and model name.
+    `kept` holds the most recently used KEPT_LOOKS looks by picture digest and model name, failed ones too.
 
     Raises:
         ImageError: The picture cannot be read.
     """
     key = (picture.digest, detector.name)
     if key not in kept:
-        kept[key] = _look(picture, detector)
+        try:
+            kept[key] = _look(picture, detector)
+        except ImageError as error:
+            kept[key] = ImageError(picture.name, error.reason)  # without the traceback, which holds the picture
     kept.move_to_end(key)
     while len(kept) > KEPT_LOOKS:
         kept.popitem(last=False)
+    if isinstance(kept[key], ImageError):
+        raise ImageError(picture.name, kept[key].reason)  # the same file may go by another name now
     return kept[key]
 
 

@@ -3,12 +3,21 @@
 import streamlit as st
 
 from vision_app import Detector, released
+from vision_app.errors import ModelError
 from vision_app.ui.text import plain
 
 
 def names(task: str) -> list[str]:
-    """Return the names of the released models for `task`."""
-    return [name for name in released.available() if released.find(name).task == task]
+    """Return the names of the released models for `task`; draw a warning for each that cannot be opened."""
+    return [name for name in released.available() if _task(name) == task]
+
+
+def _task(name: str) -> str | None:
+    try:
+        return released.find(name).task
+    except ModelError as error:
+        st.warning(plain(str(error)), icon=":material/warning:")
+        return None
 
 
 @st.cache_resource(show_spinner="Loading the model …")
@@ -24,9 +33,9 @@ def about(model: released.Model) -> None:
         "Finds": f"{len(model.classes)} classes",
         "Confidence by default": f"{model.defaults['confidence']:.0%}",
         **{f"Measured on {name}": _figures(measured) for name, measured in info.get("measured", {}).items()},
-        "Size": f"{info['parameters'] / 1e6:.2f} million parameters",
+        "Size": f"{info['parameters'] / 1e6:.2f} million parameters" if "parameters" in info else "",
         "Learned from": "; ".join(info.get("learned_from", [])),
-        "License": info.get("licence", ""),
+        "License": info.get("license", ""),
     }
     with st.expander(f"About {plain(model.name)}", icon=":material/info:"):
         for name, text in facts.items():
@@ -34,8 +43,5 @@ def about(model: released.Model) -> None:
                 st.caption(f"**{plain(name)}**  \n{plain(text)}")
 
 
-def _figures(measured: dict | float) -> str:
-    """Return one number, or several by name, as a model's training or its release wrote them down."""
-    if isinstance(measured, dict):
-        return ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
-    return f"{measured:.3f}"
+def _figures(measured: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
