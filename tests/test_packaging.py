@@ -1,20 +1,24 @@
 """The wheel that a user installs: complete, with the released models inside, and nothing else."""
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from email.parser import Parser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import vision_app
 
 CHECKOUT = Path(__file__).parent.parent
-MODEL_FILES = ("model.json", "weights.safetensors", "model.onnx", "CARD.md")
+MODEL_FILES = ("model.json", "weights.safetensors", "model.onnx", "CARD.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +81,36 @@ def test_requirements_are_pinned_and_cover_the_package():
             if line and not line.startswith(("#", "-r")):
                 package, version = line.split("==")
                 pins[package] = version
-    tomllib = pytest.importorskip("tomllib")  # Python 3.11
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     ranges = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     for requirement in map(Requirement, ranges):
         assert requirement.specifier.contains(pins[requirement.name]), requirement
+
+
+def test_what_the_package_imports_is_required_and_nothing_else():
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (CHECKOUT / "vision_app").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    owners = packages_distributions()
+    imported = {canonicalize_name(owner) for module in modules for owner in owners.get(module.split(".")[0], [])}
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    ranges = [*project["dependencies"], *project["optional-dependencies"]["heic"]]
+    through_torch = {"onnx"}  # torch writes ONNX files with it
+    assert {Requirement(each).name for each in ranges} == (imported | through_torch) - {"vision-app"}
+
+
+@pytest.mark.parametrize("has_venv", [True, False])
+def test_the_check_installs_only_what_is_missing(tmp_path, has_venv):
+    """`.ci/run` with stand-ins for the system's commands, which write down how they were called."""
+    calls = tmp_path / "calls"
+    for name in ("apt-get", "chromium", "make", "python3"):
+        fails = name == "python3" and not has_venv
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {calls}\nexit {int(fails)}\n')
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run([CHECKOUT / ".ci" / "run"], env=environment, check=True)
+    installed = [call.split() for call in calls.read_text().splitlines() if call.startswith("apt-get install")]
+    assert ["python3-venv" in call for call in installed] == ([] if has_venv else [True])
+    assert not any("chromium" in call for call in installed)
+    assert calls.read_text().splitlines()[-1] == "make test"
