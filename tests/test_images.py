@@ -294,8 +294,15 @@ def test_writing_replaces_and_a_failure_leaves_the_old_file(tmp_path, monkeypatc
         Path(arguments[1]).write_bytes(b"half a file")
         raise OSError(28, "No space left on device")
 
+    def interrupted(*arguments, **options):
+        Path(arguments[1]).write_bytes(b"half a file")
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(Image.Image, "save", full_disk)
     with pytest.raises(ImageError, match=r"a\.png: cannot be written: No space left on device"):
+        write_image(path, quadrants())
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         write_image(path, quadrants())
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
     assert (read_image(path).pixels == quadrants()[:, ::-1]).all()

@@ -146,8 +146,9 @@ def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(temporary, **options)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ImageError(str(path), f"cannot be written: {_reason(error)}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _content(stream: BinaryIO, name: str) -> bytes:
