@@ -26,11 +26,17 @@ def test_list_has_a_line_a_model(capsys):
 
 def test_info_tells_what_the_model_file_says(copy, capsys):
     model = json.loads((copy / "model.json").read_text(encoding="utf-8"))
-    model |= {"licence": "A licence", "measured": {"Some set": {"AP50": 0.654}}}
+    model |= {"license": "A license", "measured": {"Some set": {"AP50": 0.654}}}
     (copy / "model.json").write_text(json.dumps(model), encoding="utf-8")
     assert main(["models", "info", "yolo"]) == 0
     text = capsys.readouterr().out
-    expected = [str(copy), "A licence", "AP50 0.654", f"confidence {model['defaults']['confidence']}", "80: person, "]
+    expected = [
+        str(copy),
+        "license:       A license",
+        "AP50 0.654",
+        f"confidence {model['defaults']['confidence']}",
+        "80: person, ",
+    ]
     assert all(words in text for words in expected)
 
 
@@ -53,3 +59,33 @@ def test_a_damaged_model_is_never_used(copy, capsys, tmp_path):
     assert main(["detect", str(tmp_path / "a.jpg"), "--output", str(tmp_path / "out")]) == 2
     assert "model.onnx: damaged or changed" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_be_opened_takes_no_other_down(copy, capsys):
+    (copy.parent / "broken").mkdir()
+    (copy.parent / "broken" / "model.json").write_text("{")
+    assert main(["models", "list"]) == 1
+    printed = capsys.readouterr()
+    assert [line.split()[0] for line in printed.out.splitlines()] == [name for name in available() if name != "broken"]
+    assert printed.err.startswith(f"broken: {copy.parent / 'broken' / 'model.json'}: cannot be read")
+    assert main(["models", "verify"]) == 1
+    text = capsys.readouterr().out
+    assert "yolo: 2 files ok" in text and "broken: " in text
+    assert main(["models", "verify", "broken", "yolo", "yolq"]) == 1
+    text = capsys.readouterr().out
+    assert "yolo: 2 files ok" in text and "unknown model 'yolq'" in text
+
+
+def test_what_a_model_file_does_not_say_is_left_out(copy, capsys):
+    model = json.loads((copy / "model.json").read_text(encoding="utf-8"))
+    for key in ("parameters", "license", "learned_from", "measured", "version"):
+        model.pop(key, None)
+    for file in model["files"].values():
+        del file["bytes"]
+    (copy / "model.json").write_text(json.dumps(model), encoding="utf-8")
+    assert main(["models", "list"]) == 0
+    assert "80 classes       ? MB" in capsys.readouterr().out
+    assert main(["models", "info", "yolo"]) == 0
+    text = capsys.readouterr().out
+    assert "? MB" in text and "parameters" not in text and "license" not in text
+    assert main(["models", "verify"]) == 0

@@ -16,19 +16,30 @@ def root(context: typer.Context, help: Help = False) -> None:
 
 @app.command("list")
 def list_models() -> int:
-    """List the released models: name, task, number of classes, size."""
+    """List the released models: name, task, number of classes, size. Exit code 1 when one cannot be opened."""
+    listed = [_list(name) for name in _names()]
+    return 0 if all(listed) else 1
+
+
+def _list(name: str) -> bool:
+    """Print a model's line, or what is wrong with the model."""
+    from vision_app.errors import ModelError
     from vision_app.released import find
 
-    for model in map(find, _names()):
-        typer.echo(f"{model.name:<16}{model.task:<12}{len(model.classes):>4} classes  {_megabytes(model):6.1f} MB")
-    return 0
+    try:
+        model = find(name)
+    except ModelError as error:
+        typer.echo(f"{name}: {error}", err=True)
+        return False
+    typer.echo(f"{name:<16}{model.task:<12}{len(model.classes):>4} classes  {_size(model):>9}")
+    return True
 
 
 @app.command()
 def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A released model, or the path of a model folder.")],
 ) -> int:
-    """Show what a model is: classes, default options, measured accuracy, licence."""
+    """Show what a model is: classes, default options, measured accuracy, license."""
     from vision_app.released import find
 
     model = find(name)
@@ -38,9 +49,9 @@ def info(
         "version": about.get("version"),
         "task": model.task,
         "folder": model.folder,
-        "size": f"{_megabytes(model):.1f} MB",
-        "parameters": f"{about['parameters']:,}" if "parameters" in about else None,
-        "licence": about.get("licence"),
+        "size": _size(model),
+        "parameters": _plain(about.get("parameters", "")),
+        "license": about.get("license"),
         "learned from": "; ".join(map(_plain, about.get("learned_from", []))),
         "defaults": _plain(model.defaults),
         "classes": f"{len(model.classes)}: {', '.join(model.classes)}",
@@ -57,23 +68,23 @@ def verify(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Models; all by default.")] = None,
 ) -> int:
     """Compare every file of the models with the digest in its model.json. Exit code 1 when one is damaged."""
+    whole = [_is_whole(name) for name in names or _names()]
+    return 0 if all(whole) else 1
+
+
+def _is_whole(name: str) -> bool:
+    """Say whether a model can be opened and its files are the ones released."""
+    from vision_app.errors import ModelError
     from vision_app.released import find
 
-    problems = [_problem(find(name)) for name in names or _names()]
-    return 1 if any(problems) else 0
-
-
-def _problem(model) -> str | None:
-    """Say whether the files of a model are whole, and return what is wrong with them, if anything."""
-    from vision_app.errors import ModelError
-
     try:
+        model = find(name)
         model.verify()
     except ModelError as error:
-        typer.echo(f"{model.name}: {error}")
-        return str(error)
-    typer.echo(f"{model.name}: {len(model.info['files'])} files ok")
-    return None
+        typer.echo(f"{name}: {error}")
+        return False
+    typer.echo(f"{name}: {len(model.info['files'])} files ok")
+    return True
 
 
 def _names() -> list[str]:
@@ -90,12 +101,13 @@ def _names() -> list[str]:
     return names
 
 
-def _megabytes(model) -> float:
+def _size(model) -> str:
     """Return the size of the largest of a model's files, its weights in one format or the other."""
-    return max(file["bytes"] for file in model.info["files"].values()) / 1e6
+    sizes = [file["bytes"] for file in model.info["files"].values() if isinstance(file.get("bytes"), int)]
+    return f"{max(sizes) / 1e6:.1f} MB" if sizes else "? MB"
 
 
 def _plain(value) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {entry}" for key, entry in value.items())
-    return str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
