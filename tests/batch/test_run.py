@@ -60,8 +60,7 @@ def failed(file, error):
 
 def run_over(task, files, path, *, batch_size=2, workers=2, resume=False, report=lambda rows: None):
     inputs = [file if isinstance(file, Input) else Input(file, f"{file}-name") for file in files]
-    names = [item.file for item in inputs]
-    with Journal(path, settings={}, files=names, batch_size=batch_size, resume=resume) as journal:
+    with Journal(path, settings={}, inputs=inputs, batch_size=batch_size, resume=resume) as journal:
         run(task, inputs, journal, batch_size=batch_size, workers=workers, report=report)
     return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -5,11 +5,13 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vision_app.batch.sinks import Journal, OutputError, Pictures, read_rows, write_csv
+from vision_app.batch.sources import Input
 from vision_app.errors import ImageError, UsageError
 from vision_app.images import read_image
 
@@ -21,7 +23,8 @@ def row(file, status="ok"):
 
 
 def open_journal(path, files, *, settings=SETTINGS, batch_size=2, resume=True):
-    return Journal(path, settings=settings, files=files, batch_size=batch_size, resume=resume)
+    inputs = [Input(file, file) for file in files]
+    return Journal(path, settings=settings, inputs=inputs, batch_size=batch_size, resume=resume)
 
 
 @pytest.fixture
@@ -63,13 +66,55 @@ def test_resume_keeps_whole_batches(path, files, batch_size, kept, failed):
     assert path.read_bytes() == b"".join(before[:kept])
 
 
-@pytest.mark.parametrize("damage", [b'{"file": "x', b'{"file": "c"}\n', b"\0\0\0\0\n", b"null\n", b"\xff\n"])
-def test_resume_cuts_off_what_is_no_row(path, damage):
+@pytest.mark.parametrize("tail", [b"{", b'{"file": "c', b'{"file": "c", "status": "ok"}', b"\0\0\0", b'{"fil\0\0'])
+def test_resume_cuts_off_a_torn_last_line(path, tail):
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:2]) + damage + b"".join(lines[3:]))
+    path.write_bytes(b"".join(lines[:2]) + tail)
     with open_journal(path, "abcde") as journal:
         assert journal.rows == 2
     assert path.read_bytes() == b"".join(lines[:2])
+
+
+@pytest.mark.parametrize("damage", [b"Dear diary\n", b'{"file": "c"}\n', b"\0\0\n", b"null\n", b"\xff\n", b"\n"])
+@pytest.mark.parametrize("before", [0, 2, 4])
+def test_resume_refuses_a_line_that_no_run_wrote_and_changes_nothing(path, damage, before):
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:before]) + damage + b"".join(lines[before + 1 :]))
+    content = path.read_bytes()
+    with pytest.raises(UsageError, match=rf"rows\.jsonl: line {before + 1} is no row"):
+        open_journal(path, "abcde")
+    assert path.read_bytes() == content
+
+
+def test_resume_refuses_a_file_of_one_line_that_no_run_wrote(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("Dear diary")
+    with pytest.raises(UsageError, match=r"rows\.jsonl: line 1 is no row"):
+        open_journal(tmp_path / "rows.jsonl", "abcde")
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("rows.jsonl", "Dear diary")]
+
+
+def test_a_journal_takes_one_run_at_a_time(path):
+    content = path.read_bytes()
+    with open_journal(path, "abcdefgh"):
+        kept = path.read_bytes()
+        for resume, message in {True: "another run is writing here", False: "exists already"}.items():
+            with pytest.raises(UsageError, match=rf"rows\.jsonl:? {message}"):
+                open_journal(path, "abcde", resume=resume)
+        assert path.read_bytes() == kept == content[: len(kept)]
+    with pytest.raises(UsageError, match="its row 1"):
+        open_journal(path, "X")
+    with open_journal(path, "abcdefgh") as journal:  # neither a closed journal nor a refused one keeps the lock
+        assert journal.rows == 4
+
+
+def test_of_two_new_journals_one_is_refused(tmp_path, monkeypatch):
+    """The other run makes the file just after this one has looked."""
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    with open_journal(tmp_path / "rows.jsonl", "a", resume=False) as journal:
+        with pytest.raises(UsageError, match="exists already"):
+            open_journal(tmp_path / "rows.jsonl", "a", resume=False)
+        journal.write([row("a")])
+    assert list(read_rows(tmp_path / "rows.jsonl")) == [row("a")]
 
 
 @pytest.mark.parametrize(
@@ -140,11 +185,12 @@ def test_a_full_disk_stops_with_a_clear_error_and_resume_repairs(tmp_path):
         "import resource, sys\n"
         "from pathlib import Path\n"
         "from vision_app.batch.sinks import Journal, OutputError\n"
-        "files = [f'file {number}' for number in range(100)]\n"
-        "journal = Journal(Path(sys.argv[1]), settings={}, files=files, batch_size=1, resume=True)\n"
+        "from vision_app.batch.sources import Input\n"
+        "inputs = [Input(f'file {number}', '') for number in range(100)]\n"
+        "journal = Journal(Path(sys.argv[1]), settings={}, inputs=inputs, batch_size=1, resume=True)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"  # the system then refuses to grow the file
         "try:\n"
-        "    for file in files: journal.write([{'file': file, 'status': 'ok'}])\n"
+        "    for item in inputs: journal.write([{'file': item.file, 'status': 'ok'}])\n"
         "except OutputError as error:\n"
         "    print(journal.rows, error)\n"
     )
@@ -181,19 +227,40 @@ def test_pictures_mirror_folders(tmp_path):
     assert [entry.name for entry in (tmp_path / "images/sub").iterdir()] == ["a.png.png"]
 
 
-def test_pictures_tell_a_bad_picture_from_a_bad_disk(tmp_path, monkeypatch):
+BLACK = np.zeros((1, 1, 3), np.uint8)
+
+
+def test_a_picture_that_cannot_be_written_fails_alone(tmp_path):
     pictures = Pictures(tmp_path / "images")
-    with pytest.raises(ImageError, match="the copy cannot be written"):
-        pictures.write("wide.png", np.zeros((1, 70_000, 3), np.uint8))  # JPEG ends at 65,535 pixels
-    with pytest.raises(ImageError, match="File name too long"):
-        pictures.write("x" * 252, np.zeros((1, 1, 3), np.uint8))
-    (tmp_path / "images" / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot write .*file/a\.png\.jpg"):
-        pictures.write("file/a.png", np.zeros((1, 1, 3), np.uint8))
+    pictures.write("a.jpg", BLACK)
+    failures = {
+        "wide.png": (np.zeros((1, 70_000, 3), np.uint8), ""),  # JPEG ends at 65,535 pixels
+        "x" * 252: (BLACK, "File name too long"),
+        "a.jpg.jpg/b.jpg": (BLACK, "File exists"),  # its folder has the name of a.jpg's copy
+        "a.jpg.jpg/c/b.jpg": (BLACK, "Not a directory"),
+    }
+    for name, (pixels, reason) in failures.items():
+        with pytest.raises(ImageError) as caught:
+            pictures.write(name, pixels)
+        assert caught.value.reason.startswith(f"the copy cannot be written: {reason}")
+        assert "images" not in caught.value.reason  # rows do not depend on the folder of the output
+    assert [entry.name for entry in (tmp_path / "images").rglob("*")] == ["a.jpg.jpg"]
 
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("PIL.Image.Image.save", full)
-    with pytest.raises(OutputError, match="No space left on device"):
-        pictures.write("a.png", np.zeros((1, 1, 3), np.uint8))
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM])
+def test_a_disk_that_takes_no_picture_stops_the_run(tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("PIL.Image.Image.save", refuse)
+    with pytest.raises(OutputError) as caught:
+        Pictures(tmp_path / "images").write("a.png", BLACK)
+    assert str(caught.value) == f"cannot write {tmp_path / 'images/a.png.jpg'}: {os.strerror(number)}"
+
+
+@pytest.mark.parametrize("folder", ["gone/images", "file"])
+def test_a_folder_that_is_gone_stops_the_run(tmp_path, folder):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=rf"cannot write .*/{folder}: "):
+        Pictures(tmp_path / folder).write("a.png", BLACK)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

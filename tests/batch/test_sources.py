@@ -1,5 +1,6 @@
 """Which files are read, in which order, and what they are called."""
 
+import glob
 import os
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def here(tmp_path, monkeypatch):
 
 
 def files_of(*sources, output="out"):
-    inputs, others = list_inputs(sources, suffixes={".jpg", ".png"}, output=output)
+    inputs, others, _ = list_inputs(sources, suffixes={".jpg", ".png"}, output=output)
     return [item.file for item in inputs], others
 
 
@@ -90,6 +91,59 @@ def test_a_pattern_stands_for_files_and_folders_once_each(here):
     assert files_of("p/*.gif", "p/z.jpg", "p/2023") == (["p/z.jpg", "p/2023/a.jpg"], 0)
 
 
+def test_a_pattern_enters_no_linked_folder_behind_its_first_wildcard(here):
+    make(here, "p/a.jpg", "p/sub/b.jpg", "p/.hidden/c.jpg", "elsewhere/d.jpg", "elsewhere/deep/e.jpg")
+    for place, target in {"p/loop": "p", "p/sub/up": "p", "p/link": "elsewhere"}.items():
+        (here / place).symlink_to(here / target)
+    (here / "q").symlink_to(here / "p")
+    assert files_of("p/**") == (["p/a.jpg", "p/sub/b.jpg"], 0)
+    assert files_of("p/**/*.jpg") == (["p/a.jpg", "p/sub/b.jpg"], 0)
+    assert files_of("p/*/") == files_of("p/*/*.jpg") == files_of("p/**/b.jpg") == (["p/sub/b.jpg"], 0)
+    assert files_of("q/**") == (["q/a.jpg", "q/sub/b.jpg"], 0)  # the fixed part may be a link, as a folder may
+    assert files_of("p/link/*.jpg") == (["p/link/d.jpg"], 0)
+    assert files_of("p/.h*/*") == (["p/.hidden/c.jpg"], 0)
+
+
+TREE = ["a.jpg", "ab.jpg", ".b.jpg", "a/a.jpg", "a/.b/a.jpg", "a/b/a.jpg", "a/b/note.txt", ".a/b.jpg", "b/b/b/b.jpg"]
+
+
+@given(
+    st.sets(st.sampled_from(TREE)),
+    st.lists(st.sampled_from(["a", "b", "*", "**", "?", "[ab]*", ".*", "*.jpg", "a/.."]), min_size=1, max_size=4),
+)
+def test_patterns_match_what_glob_matches(tmp_path_factory, names, parts):
+    folder = tmp_path_factory.mktemp("patterns")
+    make(folder, *names)
+    pattern = "/".join([os.fspath(folder), *parts, "*"])
+    expected = set()
+    for match in map(Path, glob.glob(pattern, recursive=True)):  # noqa: PTH207
+        below = match.rglob("*.jpg") if match.is_dir() else {match} - {match.with_suffix(".txt")}
+        expected |= {path for path in below if not any(part[0] == "." for part in path.relative_to(match).parts)}
+    assert set(map(Path, files_of(pattern)[0])) == expected
+
+
+def test_the_working_directory_may_be_the_start_of_a_pattern(here):
+    make(here, "a.jpg", "p/b.jpg", "notes.txt")
+    for pattern in ("*", "**"):
+        assert files_of(pattern) == (["a.jpg", "p/b.jpg"], 1)
+        assert files_of(f"./{pattern}") == (["./a.jpg", "./p/b.jpg"], 1)
+    assert files_of("**/*.jpg") == (["a.jpg", "p/b.jpg"], 0)
+
+
+def test_a_link_to_itself_is_listed_and_reading_it_says_why(here):
+    make(here, "p/a.jpg")
+    (here / "p/self.jpg").symlink_to("self.jpg")
+    for source in ("p", "p/*", "p/**", "**"):
+        assert files_of(source) == (["p/a.jpg", "p/self.jpg"], 0)
+
+
+def test_sources_that_bring_up_nothing_are_told(here):
+    make(here, "p/a.jpg", "texts/notes.txt")
+    (here / "nothing").mkdir()
+    sources = ["p", "nothing", "p/*.gif", "texts", "missing.jpg"]
+    assert list_inputs(sources, suffixes={".jpg"}, output="out")[2] == ["nothing", "p/*.gif", "texts"]
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -109,17 +163,19 @@ def test_a_source_that_is_nothing_is_refused_with_the_nearest_name(here, source,
 def test_names_mirror_sub_folders_and_never_meet(here):
     make(here, "one/a.png", "one/sub/a.png", "two/a.png", "two/a.png-2", "deep/er/x/a.png")
     sources = ["one", "two", "one/a.png", "deep/*/x", "one/../two/a.png", "deep/*/../../one/sub"]
-    inputs, _ = list_inputs(sources, suffixes={".png", "-2"}, output="out")
+    inputs, *_ = list_inputs(sources, suffixes={".png", "-2"}, output="out")
     assert [item.name for item in inputs] == [
         "a.png", "sub/a.png", "a.png-2", "a.png-2-2", "a.png-3", "er/x/a.png", "a.png-4", "one/sub/a.png",
     ]  # fmt: skip
+    unnamed, *_ = list_inputs(sources, suffixes={".png", "-2"}, output="out", named=False)
+    assert [(item.file, item.name) for item in unnamed] == [(item.file, "") for item in inputs]
 
 
 @given(st.lists(st.sampled_from(["a", "a-2", "a-2-2", "b"]), max_size=20))
 def test_names_are_unlike_for_any_sources(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("names")
     make(folder, "a", "a-2", "a-2-2", "b")
-    inputs, _ = list_inputs([folder / name for name in names], suffixes=(), output=folder / "out")
+    inputs, *_ = list_inputs([folder / name for name in names], suffixes=(), output=folder / "out")
     assert [item.file for item in inputs] == [os.fspath(folder / name) for name in names]
     assert len({item.name for item in inputs}) == len(names)
 
@@ -134,7 +190,7 @@ def test_a_folder_that_cannot_be_listed_gets_a_row(here, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    inputs, _ = list_inputs(["photos"], suffixes={".jpg"}, output="out")
+    inputs, *_ = list_inputs(["photos"], suffixes={".jpg"}, output="out")
     assert [(item.file, item.problem) for item in inputs] == [
         ("photos/a.jpg", None),
         ("photos/secret", "the folder cannot be listed: Permission denied"),

@@ -1,13 +1,17 @@
 """`vision-app detect` killed and interrupted at any moment goes on with --resume as if nothing had happened."""
 
+import json
 import os
 import pty
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
+
+from vision_app.released import find
 
 FLAGS = ["--batch-size", "2", "--workers", "2", "--confidence", "0.05", "--csv", "--images"]
 
@@ -75,6 +79,56 @@ def test_resume_with_other_settings_is_refused(photos, vision_app, tmp_path, who
     assert result.returncode == 2
     assert f"{change[0]} was " in result.stderr and "give the same settings" in result.stderr
     assert (tmp_path / "detections.jsonl").read_bytes() == whole["detections.jsonl"]
+
+
+def test_resume_on_another_kind_of_device_is_refused(photos, vision_app, tmp_path, whole):
+    for name in ("detections.jsonl", "detections.settings.json"):
+        (tmp_path / name).write_bytes(whole[name].replace(b'"--device": "cpu"', b'"--device": "cuda"'))
+    result = vision_app("detect", photos, "--output", tmp_path, *FLAGS, "--resume")
+    assert result.returncode == 2 and '--device was "cuda" and is now "cpu"' in result.stderr
+
+
+@pytest.mark.parametrize("key", ["classes", "architecture", "input"])
+def test_resume_with_a_changed_model_is_refused(photos, vision_app, tmp_path, key):
+    """The weights stay, but what model.json says of them changes."""
+    shutil.copytree(find("yolo").folder, tmp_path / "model")
+    command = ["detect", photos / "day 0", "--model", tmp_path / "model", "--output", tmp_path / "out", "--resume"]
+    assert vision_app(*command).returncode == 0
+    info = json.loads((tmp_path / "model/model.json").read_text())
+    change = {
+        "classes": info["classes"][::-1],
+        "architecture": info["architecture"] | {"anchors": info["architecture"]["anchors"][::-1]},
+        "input": info["input"] | {"pad": 0},
+    }
+    (tmp_path / "model/model.json").write_text(json.dumps(info | {key: change[key]}))
+    result = vision_app(*command)
+    assert result.returncode == 2 and "--model was " in result.stderr
+
+
+def test_two_runs_on_one_output_leave_the_rows_of_one(photos, start, vision_app, whole, tmp_path):
+    first = start("detect", photos, "--output", tmp_path, *FLAGS)
+    wait_for_rows(first, tmp_path / "detections.jsonl", 2)
+    first.send_signal(signal.SIGSTOP)
+    second = vision_app("detect", photos, "--output", tmp_path, *FLAGS, "--resume")
+    first.send_signal(signal.SIGCONT)
+    first.communicate()
+    assert second.returncode == 2 and "another run is writing here" in second.stderr
+    assert first.returncode == 0
+    assert content(tmp_path) == whole
+
+
+def test_a_table_of_fewer_rows_does_not_stay(photos, start, vision_app, whole, tmp_path):
+    """A run over one folder, then over both, which is broken off: the first one's table is out of date."""
+    flags = ["--output", tmp_path, *FLAGS, "--resume"]
+    assert vision_app("detect", photos / "day 0", *flags).returncode == 0
+    assert (tmp_path / "detections.csv").exists()
+    process = start("detect", photos / "day 0", photos / "day 1", *flags)
+    wait_for_rows(process, tmp_path / "detections.jsonl", 14)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "detections.csv").exists()
+    assert vision_app("detect", photos / "day 0", photos / "day 1", *flags).returncode == 0
+    assert (tmp_path / "detections.csv").read_bytes() == whole["detections.csv"]
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(photos, start, tmp_path):

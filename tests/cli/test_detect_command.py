@@ -141,10 +141,11 @@ def test_odd_and_broken_files_each_get_a_row(vision_app, tmp_path):
         (folder / name).write_bytes(content)
     os.mkfifo(folder / "pipe.jpg")
     (folder / "link.jpg").symlink_to("nowhere.jpg")
+    (folder / "self.jpg").symlink_to("self.jpg")
     (folder / "folder.jpg").mkdir()
     (folder / "notes.txt").write_text("Dear diary")
     reasons = {name: reason for name, (_, reason) in bad.items()}
-    reasons |= {"pipe.jpg": "is not a regular file", "link.jpg": "no such file"}
+    reasons |= {"pipe.jpg": "is not a regular file", "link.jpg": "no such file", "self.jpg": "symbolic links"}
     in_folder = sorted(good | reasons, key=os.fsencode)
     reasons |= {"notes.txt": "not an image", "missing.png": "no such file"}  # named explicitly
 
@@ -216,6 +217,30 @@ def test_a_copy_that_cannot_be_written_stops_with_a_clear_error(photos, vision_a
     assert "Traceback" not in result.stderr
     (tmp_path / "out/images").unlink()
     assert vision_app("detect", photos, "--output", tmp_path / "out", "--images", "--resume").returncode == 0
+    assert len(rows_of(tmp_path / "out")) == 24
+
+
+def test_copies_that_get_in_each_others_way_fail_alone(vision_app, tmp_path):
+    for place in ("in/a.jpg", "in/a.jpg.jpg/b.jpg", f"in/{'x' * 248}.png", "in/z.jpg"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(quadrants()).save(tmp_path / place)
+    flags = ["--output", "out", "--images", "--batch-size", 1, "--workers", 1]
+    assert vision_app("detect", "in", *flags, cwd=tmp_path).returncode == 1
+    reasons = {row["file"]: row["error"] for row in rows_of(tmp_path / "out")}
+    assert reasons == {
+        "in/a.jpg": None,
+        "in/a.jpg.jpg/b.jpg": "the copy cannot be written: File exists",
+        f"in/{'x' * 248}.png": "the copy cannot be written: File name too long",
+        "in/z.jpg": None,
+    }
+
+
+def test_sources_without_images_are_told(photos, vision_app, tmp_path):
+    (tmp_path / "empty").mkdir()
+    sources = ["empty", photos, "*.gif"]
+    result = vision_app("detect", *sources, "--output", "out", cwd=tmp_path)
+    assert result.returncode == 0
+    assert result.stderr.splitlines()[0] == "no images in empty, *.gif"
     assert len(rows_of(tmp_path / "out")) == 24
 
 

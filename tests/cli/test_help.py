@@ -1,7 +1,10 @@
 """Help is quick and complete, and a slip gets one line that helps."""
 
+import contextlib
+import io
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -20,6 +23,9 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
         ("models list --help", ["Usage: vision-app models list"]),
         ("models info --help", ["NAME"]),
         ("models verify --help", ["NAME"]),
+        ("train --help", ["yolo", "blend"]),
+        ("train yolo --help", ["--data", "--validation", "--output", "--resume", "auto|cpu|cuda|cuda:N"]),
+        ("train blend --help", ["START", "TRAINED", "--fraction"]),
         ("--version", [f"vision-app {__version__}"]),
     ],
 )
@@ -36,7 +42,7 @@ def test_help_loads_nothing_heavy(words, expected, environment):
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("words", [[], ["models"]])
+@pytest.mark.parametrize("words", [[], ["models"], ["train"]])
 def test_a_group_without_a_verb_shows_its_help_and_fails(words, capsys):
     assert main(words) == 2
     assert "Commands:" in capsys.readouterr().out
@@ -56,7 +62,10 @@ def test_a_group_without_a_verb_shows_its_help_and_fails(words, capsys):
         ("detect a.jpg --output o --confidence nan", "'--confidence': 'nan' is not a number"),
         ("detect a.jpg --output o --confidence 1.5", "--confidence 1.5: must lie between 0 and 1; the nearest valid"),
         ("detect a.jpg --output o --iou -0.1", "--iou -0.1: must lie between 0 and 1; the nearest valid value is 0"),
-        ("detect a.jpg --output o --max-megapixels 0", "--max-megapixels 0: must be more than 0"),
+        (
+            "detect a.jpg --output o --max-megapixels 0",
+            "--max-megapixels 0: too small; the nearest valid value is 0.000001",
+        ),
         ("detect a.jpg --output o --classes person,dgo", "--classes: unknown class 'dgo'; did you mean 'dog'?"),
         ("detect a.jpg --output o --classes ,", "--classes"),
         ("detect a.jpg --output o --model yolq", "unknown model 'yolq'; did you mean 'yolo'?"),
@@ -78,3 +87,28 @@ def test_wrong_usage_gets_one_line_and_writes_nothing(words, message, capsys, tm
     assert printed.err.startswith("vision-app: ") and printed.err.count("\n") == 1
     assert message in printed.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_may_call_the_command_and_keeps_its_streams_and_warnings(monkeypatch):
+    before = warnings.filters[:]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        assert main(["--version"]) == 0
+        assert main(["detect"]) == 2
+    assert out.getvalue() == f"vision-app {__version__}\n" and "Missing argument 'SOURCE'" in err.getvalue()
+    monkeypatch.setattr(sys, "stdout", None)  # as in a windowed program
+    assert main(["models", "verify", "--help"]) == 0
+    assert warnings.filters == before
+
+
+def test_interrupt_while_modules_are_loaded_ends_without_a_traceback(environment):
+    program = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from vision_app.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")

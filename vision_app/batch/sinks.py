@@ -5,12 +5,23 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
 
+from vision_app.batch.sources import Input
 from vision_app.errors import ImageError, UsageError, VisionAppError
 from vision_app.images import write_image
+
+try:
+    import fcntl
+except ImportError:  # not on this system: two runs on one output are then the user's to avoid
+    fcntl = None
+
+# What fails every picture of a folder, not one alone.
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+_START_OF_ROW = b'{"file": "'
 
 
 class OutputError(VisionAppError):
@@ -24,7 +35,8 @@ class Journal:
     """The JSONL file of a run: one row an input, in input order, flushed at every `write`.
 
     A kill can tear the last line only; opening the journal with `resume` cuts it off. The settings on which the rows
-    depend lie beside it in `<stem>.settings.json`, so that a run cannot go on with other ones.
+    depend lie beside it in `<stem>.settings.json`, so that a run cannot go on with other ones. The file is locked while
+    it is open, so that no two runs write to it.
 
     Attributes:
         path: The file.
@@ -32,35 +44,40 @@ class Journal:
         failed: Number of those with the status "failed".
     """
 
-    def __init__(self, path: Path, *, settings: dict, files: Sequence[str], batch_size: int, resume: bool):
+    def __init__(self, path: Path, *, settings: dict, inputs: Sequence[Input], batch_size: int, resume: bool):
         """Start the journal or, with `resume`, continue the one that is there.
 
         Args:
             path: The file; its folder is made when missing.
             settings: JSON values on which the rows depend, by the name of their flag.
-            files: The `file` of every input of this run. A continued journal must hold the first of them; new ones
-                may follow.
+            inputs: All inputs of this run. A continued journal must hold the first of them; new ones may follow.
             batch_size: Rows are kept in whole batches, so that every batch holds what it would hold without a break.
             resume: Continue a journal that exists instead of refusing to touch it.
 
         Raises:
-            UsageError: The folder cannot be written; the journal exists; or it belongs to other settings or inputs.
+            UsageError: The folder cannot be written; another run writes there; the journal exists, or holds what no
+                run wrote, or belongs to other settings or inputs. What is there stays as it is.
         """
         self.path = path
         self.rows = self.failed = 0
-        if path.exists() and not resume:
-            raise UsageError(f"{path} exists already; continue it with --resume or choose another --output")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            end = self._keep_whole_batches(files, batch_size) if path.exists() else 0
-            if end:
-                self._check_settings(settings)
-            self._stream = path.open("ab", buffering=0)
-            self._stream.truncate(end)
-            if not end:  # after the cut: no row ever lies beside settings that it was not made with
-                _write_text(self._settings_path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+            self._stream = _open_alone(path, "ab" if resume else "xb")
+            try:
+                self._start(settings, inputs, batch_size)
+            except BaseException:
+                self._stream.close()
+                raise
         except OSError as error:
             raise UsageError(f"--output {path.parent}: {error.strerror or error}") from error
+
+    def _start(self, settings: dict, inputs: Sequence[Input], batch_size: int) -> None:
+        end = self._keep_whole_batches(inputs, batch_size)
+        if end:
+            self._check_settings(settings)
+        self._stream.truncate(end)
+        if not end:  # after the cut: no row ever lies beside settings that it was not made with
+            _write_text(self._settings_path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
 
     def __enter__(self) -> "Journal":
         return self
@@ -89,13 +106,13 @@ class Journal:
             self.rows += 1
             self.failed += row["status"] != "ok"
 
-    def _keep_whole_batches(self, files: Sequence[str], batch_size: int) -> int:
+    def _keep_whole_batches(self, inputs: Sequence[Input], batch_size: int) -> int:
         """Count the rows to keep and return where in the file they end, in bytes."""
         position = end = 0
         batch = []
         for line, row in _whole_lines(self.path):
             place = self.rows + len(batch)
-            wanted = files[place] if place < len(files) else None
+            wanted = inputs[place].file if place < len(inputs) else None
             if row["file"] != wanted:
                 there = "no more inputs" if wanted is None else repr(wanted)
                 raise UsageError(
@@ -104,7 +121,7 @@ class Journal:
                 )
             batch.append(row)
             position += len(line)
-            if len(batch) == batch_size or place + 1 == len(files):
+            if len(batch) == batch_size or place + 1 == len(inputs):
                 self._count(batch)
                 batch, end = [], position
         return end
@@ -132,7 +149,7 @@ class Journal:
 
 
 def read_rows(path: Path) -> Iterator[dict]:
-    """Yield the rows of a journal, one at a time."""
+    """Yield the rows of a journal, one at a time; errors are those of `_whole_lines`."""
     return (row for _, row in _whole_lines(path))
 
 
@@ -163,6 +180,18 @@ def write_csv(
         raise OutputError(path, error) from error
 
 
+def remove(path: Path) -> None:
+    """Delete a file if it is there.
+
+    Raises:
+        OutputError: It is there to stay.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(path, error) from error
+
+
 class Pictures:
     """A folder of pictures named after the inputs that they show, in the same sub-folders."""
 
@@ -174,31 +203,62 @@ class Pictures:
         """Write `pixels`, (H, W, 3) uint8 RGB, to `<folder>/<name><suffix>`; the whole file appears at once.
 
         Raises:
-            OutputError: The folder or the disk does not take it.
+            OutputError: The folder or the disk takes no picture.
             ImageError: This picture alone cannot be written, for example one too wide for the format.
         """
         path = self.folder / (name + self.suffix)
         try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(self.folder, error) from error
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_image(path, pixels)
         except (ImageError, OSError) as error:
-            cause = error.__cause__ if isinstance(error, ImageError) else error
-            if isinstance(cause, OSError) and cause.errno not in (None, errno.ENAMETOOLONG):
+            cause = error.__cause__ or error
+            if isinstance(cause, OSError) and cause.errno in _FATAL:
                 raise OutputError(path, cause) from error
-            raise ImageError(os.fspath(path), f"the copy cannot be written: {cause}") from error
+            reason = getattr(cause, "strerror", None) or cause
+            raise ImageError(os.fspath(path), f"the copy cannot be written: {reason}") from error
+
+
+def _open_alone(path: Path, mode: str) -> FileIO:
+    """Open a journal for this process alone.
+
+    Raises:
+        UsageError: It exists and must not ("xb"), or another process has it open.
+    """
+    try:
+        stream = path.open(mode, buffering=0)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already; continue it with --resume or choose another --output") from None
+    try:
+        if fcntl:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.close()
+        raise UsageError(f"{path}: another run is writing here; choose another --output") from None
+    except OSError:
+        pass  # a file system without locks
+    return stream
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict]]:
-    """Yield each line of a journal and its row, up to the first line that is torn."""
+    """Yield each line of a journal and its row, without the torn last line that a kill or a power cut leaves.
+
+    Raises:
+        UsageError: A line is no row: this is no journal, or somebody changed it.
+    """
     with path.open("rb") as stream:
-        for line in stream:
+        for number, line in enumerate(stream, start=1):
             try:
-                row = json.loads(line) if line.endswith(b"\n") else None
+                row = json.loads(line)
             except ValueError:
-                return
-            if not isinstance(row, dict) or not {"file", "status"} <= row.keys():
-                return
-            yield line, row
+                row = None
+            if line.endswith(b"\n") and isinstance(row, dict) and {"file", "status"} <= row.keys():
+                yield line, row
+            elif line.endswith(b"\n") or not _START_OF_ROW.startswith(line.rstrip(b"\0")[: len(_START_OF_ROW)]):
+                raise UsageError(f"{path}: line {number} is no row; move the file away or choose another --output")
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,7 +1,8 @@
 """Which files a command reads: files, folders and glob patterns become one list in a fixed order."""
 # Paths stay as the user wrote them, and pathlib would tidy them up:
-# ruff: noqa: PTH112, PTH114, PTH118, PTH119, PTH120, PTH206, PTH207, PTH208
+# ruff: noqa: PTH112, PTH114, PTH118, PTH119, PTH120, PTH206, PTH208
 
+import fnmatch
 import glob
 import os
 from collections.abc import Collection, Iterable, Iterator
@@ -16,7 +17,8 @@ class Input:
 
     Attributes:
         file: The path as given, joined with the path inside it.
-        name: Relative path, without `..`, for what is made from it; no other input of the list has the same.
+        name: Relative path, without `..`, for what is made from it; no other input of the list has the same. Empty
+            where nothing is made.
         problem: Why it cannot even be opened (a folder that cannot be listed), or None.
     """
 
@@ -26,15 +28,16 @@ class Input:
 
 
 def list_inputs(
-    sources: Iterable[str | os.PathLike], *, suffixes: Collection[str], output: str | os.PathLike
-) -> tuple[list[Input], int]:
+    sources: Iterable[str | os.PathLike], *, suffixes: Collection[str], output: str | os.PathLike, named: bool = True
+) -> tuple[list[Input], int, list[str]]:
     """List what the sources stand for, source after source.
 
     - A **file** is listed whatever its suffix. A missing file with a known suffix is listed too: reading it says why.
     - A **folder** stands for the files with a known suffix anywhere below it, in the byte order of their paths. Hidden
       files and folders, links to folders and everything under `output` are left out.
     - A **glob pattern** (`*`, `?`, `[...]`, and `**` for any depth) stands for the files with a known suffix among its
-      matches and in the folders among its matches, in byte order, each once.
+      matches and in the folders among its matches, in byte order, each once. Behind its first wildcard it leaves out
+      what a folder leaves out.
 
     A file that two sources name is listed twice.
 
@@ -42,35 +45,40 @@ def list_inputs(
         sources: Paths and patterns.
         suffixes: Known suffixes in lower case, with the dot; a file's own may be in any case.
         output: The folder that the command writes to.
+        named: Whether to give the inputs names, which take memory.
 
     Returns:
-        The inputs, and the number of other files (of no known suffix) that folders and patterns brought up.
+        The inputs, the number of other files (of no known suffix) that folders and patterns brought up, and the
+        sources that brought up no input.
 
     Raises:
         UsageError: A source is neither a file, a folder nor a pattern.
     """
     known = tuple(suffixes)
     output = os.path.realpath(output)
-    names = _Names()
-    inputs, others = [], 0
+    claim = _Names().claim if named else lambda wanted: ""
+    inputs, others, empty = [], 0, []
     for source in map(os.fspath, sources):
         is_pattern = glob.has_magic(source)
         if os.path.isdir(source):
             base, found = source, dict(_walk(source, output))
         elif os.path.lexists(source) or (source.lower().endswith(known) and not is_pattern):
-            inputs.append(Input(source, names.claim(os.path.basename(source))))
+            inputs.append(Input(source, claim(os.path.basename(source))))
             continue
         elif is_pattern:
             base, found = _fixed_part(source), dict(_matches(source, output))
         else:
             raise UsageError(_no_such_source(source))
+        before = len(inputs)
         for file in sorted(found, key=os.fsencode):
             if found[file] or file.lower().endswith(known):
-                inside = os.path.relpath(file, base or os.curdir)
-                inputs.append(Input(file, names.claim(inside), found[file]))
+                name = claim(os.path.relpath(file, base or os.curdir)) if named else ""
+                inputs.append(Input(file, name, found[file]))
             else:
                 others += 1
-    return inputs, others
+        if len(inputs) == before:
+            empty.append(source)
+    return inputs, others, empty
 
 
 def _walk(folder: str, output: str) -> Iterator[tuple[str, str | None]]:
@@ -78,7 +86,7 @@ def _walk(folder: str, output: str) -> Iterator[tuple[str, str | None]]:
     if _is_under(folder, output):
         return
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(folder or os.curdir) as entries:
             entries = list(entries)
     except OSError as error:
         yield folder, f"the folder cannot be listed: {error.strerror}"
@@ -89,18 +97,54 @@ def _walk(folder: str, output: str) -> Iterator[tuple[str, str | None]]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(path, output)
-        elif not entry.is_dir():
+        elif not os.path.isdir(path):  # entry.is_dir() raises on a link to itself
             yield path, None
 
 
 def _matches(pattern: str, output: str) -> Iterator[tuple[str, str | None]]:
     """Yield what `_walk` yields for the files and folders that match `pattern`."""
-    for path in glob.iglob(pattern, recursive=True):
-        if not os.path.isdir(path):
+    for path in _expand(pattern):
+        if not os.path.isdir(path or os.curdir):
             if not _is_under(path, output):
                 yield path, None
         elif not os.path.islink(path):
             yield from _walk(path, output)
+
+
+def _expand(pattern: str) -> Iterator[str]:
+    """Yield the paths that match, links to folders left out; `glob` would go in circles where they do."""
+    parent, part = os.path.split(pattern)
+    if not glob.has_magic(pattern):
+        yield pattern
+        return
+    for folder in _expand(parent):
+        if not os.path.isdir(folder or os.curdir) or (glob.has_magic(parent) and os.path.islink(folder)):
+            continue
+        if part == "**":
+            yield from _folders(folder)
+        elif glob.has_magic(part):
+            hidden = part.startswith(".")
+            for name in fnmatch.filter(_names_in(folder), part):
+                if hidden or not name.startswith("."):
+                    yield os.path.join(folder, name)
+        elif os.path.lexists(path := os.path.join(folder, part)):
+            yield path
+
+
+def _folders(folder: str) -> Iterator[str]:
+    """Yield a folder and all folders below it but hidden and linked ones, each with a slash at its end."""
+    yield os.path.join(folder, "")
+    for name in _names_in(folder):
+        path = os.path.join(folder, name)
+        if not name.startswith(".") and os.path.isdir(path) and not os.path.islink(path):
+            yield from _folders(path)
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder or os.curdir)
+    except OSError:
+        return []
 
 
 def _fixed_part(pattern: str) -> str:

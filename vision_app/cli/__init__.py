@@ -2,6 +2,8 @@
 
 import sys
 
+INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
+
 
 def main(args: list[str] | None = None) -> int:
     """Run the command line.
@@ -12,16 +14,25 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 every input was handled, 1 some failed, 2 wrong usage or nothing to do, 130 interrupted.
     """
-    import warnings
+    try:
+        import warnings
 
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # about sloppy files that can be read all the same
+            return _run(args)
+    except KeyboardInterrupt:  # while modules are loaded
+        return INTERRUPTED
+
+
+def _run(args: list[str] | None) -> int:
     import typer
 
     from vision_app.cli.app import app
     from vision_app.errors import ModelError, UsageError, VisionAppError
 
-    warnings.filterwarnings("ignore", module="PIL")  # about sloppy files that can be read all the same
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a file name may be no text that this terminal can show
+        if hasattr(stream, "reconfigure"):  # a program that calls `main` may have put something else there
+            stream.reconfigure(errors="backslashreplace")  # a file name may be no text that this terminal can show
     try:
         return app(args, prog_name="vision-app", standalone_mode=False) or 0
     except typer.TyperException as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vision_app.cli import INTERRUPTED
 from vision_app.cli.progress import format_rate, show_progress
 
 if TYPE_CHECKING:
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
     from vision_app.batch.sinks import Journal
     from vision_app.batch.sources import Input
 
-INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
 
+def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
+    """List the images that the sources stand for, and say what was passed over.
 
-def gather(sources: list[str], output: Path) -> "list[Input]":
-    """List the images that the sources stand for, and say how many other files were passed over.
+    Args:
+        sources: Paths and patterns.
+        output: The folder that the command writes to.
+        named: Whether the inputs need names.
 
     Raises:
         UsageError: A source does not exist, or there are no images at all.
@@ -27,11 +31,13 @@ def gather(sources: list[str], output: Path) -> "list[Input]":
     from vision_app.errors import UsageError
     from vision_app.images import SUFFIXES
 
-    inputs, others = list_inputs(sources, suffixes=SUFFIXES, output=output)
+    inputs, others, empty = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named)
     passed_over = f"{others:,} other file{'s' * (others != 1)} skipped" if others else ""
     if not inputs:
         note = f" ({passed_over})" if others else ""
         raise UsageError(f"no images in {', '.join(sources)}{note}; hidden files and --output are not searched")
+    if empty:
+        print(f"no images in {', '.join(empty)}", file=sys.stderr)
     if others:
         print(passed_over, file=sys.stderr)
     return inputs

@@ -61,21 +61,24 @@ def detect(
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import Journal, Pictures, read_rows, write_csv
+    from vision_app.batch.sinks import Journal, Pictures, read_rows, remove, write_csv
     from vision_app.cli.batch import gather, run_all
     from vision_app.detection.detector import DetectOptions, Detector
     from vision_app.detection.task import CSV_COLUMNS, DetectTask, csv_lines
     from vision_app.errors import UsageError
 
-    if not max_megapixels > 0:
-        raise UsageError(f"--max-megapixels {max_megapixels:g}: must be more than 0")
+    max_pixels = round(max_megapixels * 1e6)
+    if max_pixels < 1:
+        raise UsageError(f"--max-megapixels {max_megapixels:g}: too small; the nearest valid value is 0.000001")
     names = None if classes is None else tuple(name.strip() for name in classes.split(","))
     detector = Detector.load(model, device=device, runtime=runtime, threads=1)
     options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector.model)
-    inputs = gather(sources, output)
-    digest = hashlib.sha256(json.dumps(detector.model.info["files"], sort_keys=True).encode()).hexdigest()
+    inputs = gather(sources, output, named=images)
+    essence = {key: detector.model.info[key] for key in ("files", "classes", "architecture", "input")}
+    digest = hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
     settings = {
         "--model": f"{model} {digest[:12]}",
+        "--device": detector.device.partition(":")[0],
         "--runtime": detector.runtime,
         "--confidence": options.confidence,
         "--iou": options.iou,
@@ -86,12 +89,13 @@ def detect(
         "--images": images,
     }
     batch_size = batch_size or (8 if detector.device == "cpu" else 32)
-    files = [item.file for item in inputs]
-    path = output / "detections.jsonl"
-    with Journal(path, settings=settings, files=files, batch_size=batch_size, resume=resume) as journal:
+    path, table = output / "detections.jsonl", output / "detections.csv"
+    with Journal(path, settings=settings, inputs=inputs, batch_size=batch_size, resume=resume) as journal:
+        if journal.rows < len(inputs):
+            remove(table)  # it will not show all rows
         pictures = Pictures(output / "images") if images else None
-        task = DetectTask(detector, options, max_pixels=int(max_megapixels * 1e6), pictures=pictures)
+        task = DetectTask(detector, options, max_pixels=max_pixels, pictures=pictures)
         code = run_all(task, inputs, journal, batch_size=batch_size, workers=workers)
         if csv and journal.rows == len(inputs):
-            write_csv(output / "detections.csv", CSV_COLUMNS, read_rows(path), csv_lines)
+            write_csv(table, CSV_COLUMNS, read_rows(path), csv_lines)
     return code
