@@ -150,7 +150,7 @@ def test_at_most_so_many_and_the_best_ones(detector):
     [
         ({"confidence": 1.5}, r"--confidence 1.5: must lie between 0 and 1; the nearest valid value is 1"),
         ({"iou": -0.1}, r"--iou -0.1: must lie between 0 and 1; the nearest valid value is 0"),
-        ({"max_detections": 0}, r"--max-detections 0: must be at least 1"),
+        ({"max_detections": 0}, r"--max-detections 0: must be at least 1; the nearest valid value is 1"),
         ({"classes": ("ant", "bea")}, r"--classes: unknown class 'bea'; did you mean 'bee'"),
         ({"confidence": "0.3"}, r"--confidence '0.3': must be a number"),
         ({"iou": [0.5]}, r"--iou \[0.5\]: must be a number"),
