@@ -15,7 +15,7 @@ from vision_app.released import Model, find
 from vision_app.results import Detections
 from vision_app.runtime import open_network
 
-CANDIDATES = 3000  # the best (box, class) pairs of an image that NMS looks at
+CANDIDATES = 3000  # the best boxes of an image, each with its best class, are what NMS looks at
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def write_model(network: YOLO, folder: Path, *, name: str, classes: tuple[str, .
     Args:
         classes: names, p of them.
         defaults: confidence, iou and max_detections that postprocessing uses unless told otherwise.
-        **about: more for model.json, such as `measured`, `licence` and `learned_from`.
+        **about: more for model.json, such as `measured`, `license` and `learned_from`.
     """
     if network.config.classes != len(classes):
         raise ValueError(f"the network has {network.config.classes} classes, {len(classes)} names were given")

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from vision_app.boxes import clip
+
 P_C, T_X, T_Y, T_H, T_W, FIRST_CLASS = range(6)
 
 
@@ -29,8 +31,7 @@ class Letterbox:
 
     def to_photo(self, boxes: np.ndarray) -> np.ndarray:
         """(N, 4) xyxy in input pixels -> xyxy in photo pixels, clipped to the photo."""
-        boxes = boxes / np.array([self.scale_x, self.scale_y] * 2, boxes.dtype)
-        return boxes.clip(0, np.array([self.width, self.height] * 2, boxes.dtype))
+        return clip(boxes / np.array([self.scale_x, self.scale_y] * 2, boxes.dtype), self.width, self.height)
 
 
 def letterbox_shape(width: int, height: int, size: int, multiple: int = 32) -> tuple[int, int, int, int]:
