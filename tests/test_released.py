@@ -152,3 +152,9 @@ def test_a_damaged_model_file_is_named(tmp_path, content, words):
     folder = make(tmp_path / "a")
     (folder / "model.json").write_bytes(content)
     assert error_of(folder).startswith(f"{folder / 'model.json'}: {words}")
+
+
+def test_a_models_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("VISION_APP_MODELS", str(tmp_path / "nowhere"))
+    with pytest.raises(ModelError, match=r"VISION_APP_MODELS=.*nowhere: there is no such folder"):
+        find("yolo")

@@ -184,3 +184,18 @@ def test_finding_objects_on_a_cpu_never_imports_torch(folder, tmp_path):
     command = [sys.executable, "-c", program, str(folder)]
     answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["100", "False", "True"]
+
+
+def test_onnx_runtime_reports_nothing_to_its_maker(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import os, numpy; from vision_app import Detector; Detector.load('yolo')(numpy.zeros((40, 40, 3), 'uint8')); "
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"HOME": str(home)}, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "1", done.stderr
+    assert [path for path in home.rglob("*") if "microsoft" in str(path).lower() or "onnx" in str(path).lower()] == []

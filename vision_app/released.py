@@ -84,10 +84,16 @@ class Model:
 
 
 def models_folders() -> list[Path]:
-    """Where released models are looked for, in order: $VISION_APP_MODELS, the installed package, the checkout."""
+    """Where released models are looked for, in order: $VISION_APP_MODELS, the installed package, the checkout.
+
+    Raises:
+        ModelError: $VISION_APP_MODELS names no folder.
+    """
     package = Path(__file__).resolve().parent
     candidates = [package / "_models", package.parent / "models"]
     if named := os.environ.get("VISION_APP_MODELS"):
+        if not Path(named).is_dir():
+            raise ModelError(f"VISION_APP_MODELS={named}: there is no such folder")
         candidates.insert(0, Path(named))
     return [folder for folder in candidates if folder.is_dir()]
 

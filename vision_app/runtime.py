@@ -91,6 +91,7 @@ class OnnxNetwork:
     runtime, device = "onnx", "cpu"
 
     def __init__(self, model: Model, threads: int | None = None):
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import; it would report this machine to its maker
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -230,6 +230,15 @@ def test_pictures_mirror_folders(tmp_path):
 BLACK = np.zeros((1, 1, 3), np.uint8)
 
 
+def test_half_pictures_of_a_killed_run_are_swept_away(tmp_path):
+    (tmp_path / "sub").mkdir()
+    leftover, other = tmp_path / "sub" / ".0123456789abcdef.part", tmp_path / ".mine.part"
+    leftover.touch()
+    other.touch()
+    Pictures(tmp_path)
+    assert not leftover.exists() and other.exists()
+
+
 def test_a_picture_that_cannot_be_written_fails_alone(tmp_path):
     pictures = Pictures(tmp_path / "images")
     pictures.write("a.jpg", BLACK)

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,9 @@ def test_hidden_files_linked_folders_and_the_output_are_left_out(here):
     expected = ["photos/a.jpg", "photos/broken.jpg", "photos/file-link.jpg"]
     assert files_of("photos", output="photos/out") == (expected, 0)
     assert files_of("photos/*", output="photos/out") == (expected, 0)
-    assert files_of("photos", output="photos") == ([], 0)
+    for source in ("photos", "photos/*", "."):
+        with pytest.raises(UsageError, match=re.escape(f"--output .: lies around the source {source};")):
+            files_of(source, output=".")
     assert files_of("photos/.git") == (["photos/.git/c.jpg"], 0)  # named, so not hidden
 
 

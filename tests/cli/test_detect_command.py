@@ -205,7 +205,7 @@ def test_an_output_inside_the_source_is_not_read_again(vision_app, tmp_path):
     refused = vision_app("detect", ".", *flags, cwd=tmp_path)
     assert refused.returncode == 2 and "continue it with --resume" in refused.stderr
     nothing = vision_app("detect", "results", *flags, cwd=tmp_path)
-    assert nothing.returncode == 2 and "no images in results" in nothing.stderr
+    assert nothing.returncode == 2 and "--output results: lies around the source results" in nothing.stderr
 
 
 def test_a_copy_that_cannot_be_written_stops_with_a_clear_error(photos, vision_app, tmp_path):

@@ -56,3 +56,7 @@ def test_rates(count, seconds, text):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (3599, "59:59"), (36_061, "10:01:01")])
 def test_times(seconds, text):
     assert progress._format_time(seconds) == text
+
+
+def test_names_cannot_steer_the_terminal():
+    assert progress.printable("a\x1b[31m\nb é.jpg") == "a\\x1b[31m\\nb é.jpg"

@@ -323,3 +323,15 @@ def test_an_upload_stays_in_memory_while_it_arrives():
     form = asyncio.run(MultiPartParser(headers, body()).parse())
     assert form["f"].size == 20 * 2**20
     assert not form["f"].file._rolled
+
+
+def test_a_picture_too_wide_for_a_jpeg_leaves_the_rest_of_the_zip_whole():
+    detector = Detector.load("yolo")
+    pixels = np.zeros((2, 66_000, 3), np.uint8), data.chelsea()
+    wide, cat = (encode(Image.fromarray(each), "PNG") for each in pixels)
+    files = [pictures.Picture("wide.png", wide), pictures.Picture("cat.png", cat)]
+    content = downloads.archive([(file, detector(file.data)) for file in files], detector.name)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert "images/cat.png.jpg" in archive.namelist() and "images/wide.png.jpg" not in archive.namelist()
+        rows = [json.loads(line) for line in archive.read("detections.jsonl").splitlines()]
+    assert [(row["file"], row["status"]) for row in rows] == [("wide.png", "ok"), ("cat.png", "ok")]

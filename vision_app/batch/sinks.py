@@ -198,6 +198,8 @@ class Pictures:
     def __init__(self, folder: Path, suffix: str = ".jpg"):
         self.folder = folder
         self.suffix = suffix
+        for leftover in folder.rglob("." + "[0-9a-f]" * 16 + ".part"):  # of a run that was killed while writing
+            leftover.unlink(missing_ok=True)
 
     def write(self, name: str, pixels: np.ndarray) -> None:
         """Write `pixels`, (H, W, 3) uint8 RGB, to `<folder>/<name><suffix>`; the whole file appears at once.

@@ -52,14 +52,19 @@ def list_inputs(
         sources that brought up no input.
 
     Raises:
-        UsageError: A source is neither a file, a folder nor a pattern.
+        UsageError: A source is neither a file, a folder nor a pattern, or a folder to search lies in `output`.
     """
     known = tuple(suffixes)
-    output = os.path.realpath(output)
+    given, output = os.fspath(output), os.path.realpath(output)
     claim = _Names().claim if named else lambda wanted: ""
     inputs, others, empty = [], 0, []
     for source in map(os.fspath, sources):
         is_pattern = glob.has_magic(source)
+        searched = source if os.path.isdir(source) else _fixed_part(source) if is_pattern else None
+        if searched is not None and _is_under(searched or os.curdir, output):
+            raise UsageError(
+                f"--output {given}: lies around the source {source}; choose a folder of its own for the results"
+            )
         if os.path.isdir(source):
             base, found = source, dict(_walk(source, output))
         elif os.path.lexists(source) or (source.lower().endswith(known) and not is_pattern):

@@ -28,6 +28,7 @@ def _run(args: list[str] | None) -> int:
     import typer
 
     from vision_app.cli.app import app
+    from vision_app.cli.progress import printable
     from vision_app.errors import ModelError, UsageError, VisionAppError
 
     for stream in (sys.stdout, sys.stderr):
@@ -41,5 +42,5 @@ def _run(args: list[str] | None) -> int:
         message, code = str(error), 2
     except VisionAppError as error:
         message, code = str(error), 1
-    print(f"vision-app: {' '.join(message.split())}", file=sys.stderr)
+    print(f"vision-app: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

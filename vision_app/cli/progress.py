@@ -17,6 +17,11 @@ def format_rate(count: int, seconds: float) -> str:
     return f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.1f} images/s"
 
 
+def printable(text: str) -> str:
+    """Return the text with what would move the cursor or color the terminal written out, as in `\\x1b`."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 @contextmanager
 def show_progress(total: int, done: int) -> Iterator[Report]:
     """Show progress while the block runs.
@@ -38,7 +43,7 @@ def show_progress(total: int, done: int) -> Iterator[Report]:
                 if row["status"] != "ok":
                     failures += 1
                     if failures <= FAILURES_SHOWN:
-                        say(f"failed: {row['file']}: {row['error']}")
+                        say(printable(f"failed: {row['file']}: {row['error']}"))
                     elif failures == FAILURES_SHOWN + 1:
                         say("more files failed; the rows say which")
             advance(len(rows))

@@ -44,7 +44,10 @@ def annotated(picture: Picture, detections: Detections, suffix: str) -> bytes:
 
 
 def archive(answers: Sequence[Answer], model: str) -> bytes:
-    """Return a ZIP file with the rows, the table and the pictures that `vision-app detect --csv --images` writes."""
+    """Return a ZIP file with the rows, the table and the pictures that `vision-app detect --csv --images` writes.
+
+    A picture too wide for a JPEG has its row, but no copy.
+    """
     buffer = io.BytesIO()
     rows = [row(*answer, model) for answer in answers]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as files:
@@ -52,5 +55,9 @@ def archive(answers: Sequence[Answer], model: str) -> bytes:
         files.writestr("detections.csv", table(rows))
         for picture, found in answers:
             if isinstance(found, Detections):
-                files.writestr(f"images/{picture.name}.jpg", annotated(picture, found, ".jpg"), zipfile.ZIP_STORED)
+                try:
+                    content = annotated(picture, found, ".jpg")
+                except OSError:  # a JPEG has at most 65,500 pixels a side
+                    continue
+                files.writestr(f"images/{picture.name}.jpg", content, zipfile.ZIP_STORED)
     return buffer.getvalue()
