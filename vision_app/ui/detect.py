@@ -132,7 +132,7 @@ def objects(detections: Detections, options: DetectOptions) -> None:
         },
         hide_index=True,
         column_config={
-            "Score": st.column_config.ProgressColumn(format="%.0f%%", min_value=0, max_value=100),
+            "Score": st.column_config.ProgressColumn(width=70, format="%.0f%%", min_value=0, max_value=100),
             "Box": st.column_config.TextColumn(help="Left, top, right and bottom in pixels of the picture."),
         },
     )
