@@ -1,5 +1,6 @@
 """The models that the page offers. Each is loaded once and serves all visitors."""
 
+import numpy as np
 import streamlit as st
 
 from vision_app import Detector, released
@@ -22,8 +23,10 @@ def _task(name: str) -> str | None:
 
 @st.cache_resource(show_spinner="Loading the model …")
 def detector(name: str) -> Detector:
-    """Return the detector called `name`."""
-    return Detector.load(name)
+    """Return the detector called `name`, after a first run, whose time would say nothing of the others."""
+    loaded = Detector.load(name)
+    loaded(np.zeros((64, 64, 3), np.uint8))
+    return loaded
 
 
 def about(model: released.Model) -> None:
