@@ -37,16 +37,14 @@ def command_rate(photos: list[Path], model: str, flags: list[str]) -> float:
         rows = Path(output) / "detections.jsonl"
         command = [sys.executable, "-m", "vision_app", "detect", *map(str, photos), "--output", output]
         process = subprocess.Popen([*command, "--model", model, *flags], stderr=subprocess.DEVNULL)
-        first = warm = done = 0
-        while process.poll() is None:
+        done = 0
+        while done < WARM_UP and process.poll() is None:
             time.sleep(0.005)
             done = rows.read_bytes().count(b"\n") if rows.exists() else 0
-            if not warm and done >= WARM_UP:
-                first, warm = done, time.perf_counter()
-        ended = time.perf_counter()
-        if process.returncode or not warm:
+        warm = time.perf_counter()
+        if process.wait() or done < WARM_UP:
             sys.exit(f"the command failed with code {process.returncode}")
-        return (len(photos) - first) / (ended - warm)
+        return (len(photos) - done) / (time.perf_counter() - warm)
 
 
 def main() -> None:

@@ -14,10 +14,14 @@ import tempfile
 from pathlib import Path
 
 from vision_app.cli import main as vision_app
-from vision_app.detection.evaluate import average_precision, best_confidence
+from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
 from vision_app.detection.export import describe
 
-FLAGS = ["--confidence", "0.01", "--iou", "0.6", "--max-detections", "100"]
+FLAGS = [
+    f"--confidence={MEASURING.confidence}",
+    f"--iou={MEASURING.iou}",
+    f"--max-detections={MEASURING.max_detections}",
+]
 
 
 def detect(truth_path: Path, truth: dict, model: str, output: Path) -> Path:

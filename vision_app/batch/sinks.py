@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -153,16 +154,20 @@ def read_rows(path: Path) -> Iterator[dict]:
     return (row for _, row in _whole_lines(path))
 
 
-def write_csv(
-    path: Path, columns: Sequence[str], rows: Iterable[dict], lines: Callable[[dict], Iterable[Sequence]]
-) -> None:
-    """Write a table to a temporary file and move it into place.
+Lines = Callable[[dict], Iterable[Sequence]]
+"""Returns the lines of a table for one row of a journal."""
 
-    Args:
-        path: The file.
-        columns: Names for the first line.
-        rows: Rows of a journal.
-        lines: Returns the table's lines for one row.
+
+def write_table(stream: TextIO, columns: Sequence[str], rows: Iterable[dict], lines: Lines) -> None:
+    """Write a table as CSV: the names of its columns, then the lines of each row."""
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(columns)
+    for row in rows:
+        table.writerows(lines(row))
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict], lines: Lines) -> None:
+    """Write a table to a temporary file and move it into place; arguments are those of `write_table`.
 
     Raises:
         OutputError: It could not be written.
@@ -170,10 +175,7 @@ def write_csv(
     unfinished = path.with_name(f".{path.name}.part")
     try:
         with unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            table = csv.writer(stream, lineterminator="\n")
-            table.writerow(columns)
-            for row in rows:
-                table.writerows(lines(row))
+            write_table(stream, columns, rows, lines)
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)

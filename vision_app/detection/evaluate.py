@@ -11,7 +11,10 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 from vision_app.boxes import iou_matrix
 from vision_app.data.names import canonical
+from vision_app.detection.detector import DetectOptions
 from vision_app.errors import DataError
+
+MEASURING = DetectOptions(confidence=0.01, iou=0.6, max_detections=100)  # AP needs the doubtful boxes too
 
 
 def average_precision(truth: Mapping, rows: Iterable[Mapping]) -> dict[str, float]:

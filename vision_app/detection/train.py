@@ -20,7 +20,7 @@ from vision_app.data.teacher import add_teacher_boxes
 from vision_app.detection.anchors import best_possible_recall, kmeans_anchors
 from vision_app.detection.backbone import STRIDES
 from vision_app.detection.detector import DetectOptions, Detector
-from vision_app.detection.evaluate import average_precision
+from vision_app.detection.evaluate import MEASURING, average_precision
 from vision_app.detection.export import INPUT_SIZE, describe, write_model
 from vision_app.detection.grid import Anchors
 from vision_app.detection.initialize import load_yolox_nano, restore_batch_statistics
@@ -32,7 +32,6 @@ from vision_app.training.augment import Augmenter, Scene, random_view
 from vision_app.training.blend import blend
 from vision_app.training.loop import TrainConfig, check_run_folder, fit
 
-MEASURING = DetectOptions(confidence=0.01, iou=0.6, max_detections=100)  # AP needs the doubtful boxes too
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
 TOLERATED = ("annotation without image", "empty box", "box out of range")  # in validation sets, by `ScanReport`
 CLOSE_EPOCHS = 3  # the last ones, without mosaic

@@ -38,30 +38,25 @@ def settings() -> tuple[Detector, DetectOptions]:
         name = st.selectbox("Model", names)
         detector = models.detector(name)
         defaults = detector.defaults
-        confidence = st.slider(
-            "Confidence",
-            0.01,
-            0.99,
-            float(defaults["confidence"]),
-            step=0.01,
-            format="percent",
-            key=f"confidence {name}",
-            help="Shows the objects that the model is at least this sure of.",
+        confidence = percentage(
+            "Confidence", defaults["confidence"], name, "Shows the objects that the model is at least this sure of."
         )
-        overlap = st.slider(
+        overlap = percentage(
             "Overlap",
-            0.01,
-            0.99,
-            float(defaults["iou"]),
-            step=0.01,
-            format="percent",
-            key=f"overlap {name}",
-            help="Two boxes of one class that share this much of their area (IoU) count as one object.",
+            defaults["iou"],
+            name,
+            "Two boxes of one class that share this much of their area (IoU) count as one object.",
         )
         classes = st.multiselect("Classes", sorted(detector.classes), placeholder="All", key=f"classes {name}")
         most = st.number_input("Most objects a picture", 1, 1000, defaults["max_detections"], key=f"most {name}")
         models.about(detector.model)
     return detector, DetectOptions(confidence, overlap, tuple(classes) or None, most)
+
+
+def percentage(label: str, default: float, model: str, help: str) -> float:
+    """Draw a slider from 1 % to 99 % that every model has its own setting of."""
+    key = f"{label.lower()} {model}"
+    return st.slider(label, 0.01, 0.99, float(default), step=0.01, format="percent", key=key, help=help)
 
 
 def chosen() -> list[Picture]:

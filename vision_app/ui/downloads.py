@@ -1,6 +1,5 @@
 """What a visitor can take home: annotated pictures and tables, made in memory when asked for."""
 
-import csv
 import io
 import json
 import zipfile
@@ -9,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from PIL import Image
 
 from vision_app import Detections, draw, read_image
+from vision_app.batch.sinks import write_table
 from vision_app.detection.task import CSV_COLUMNS, csv_lines
 from vision_app.errors import ImageError
 from vision_app.images import WRITERS
@@ -28,10 +28,7 @@ def row(picture: Picture, found: Detections | ImageError, model: str) -> dict:
 def table(rows: Iterable[dict]) -> str:
     """Return the CSV table that `vision-app detect --csv` writes, one line an object."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for each in rows:
-        writer.writerows(csv_lines(each))
+    write_table(text, CSV_COLUMNS, rows, csv_lines)
     return text.getvalue()
 
 
