@@ -3,8 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from vision_app.detection.backbone import STRIDES, CSPStage, PathAggregation, SpatialPyramidPooling
+from vision_app.detection.backbone import STRIDES
+from vision_app.detection.blocks import CSPStage, SpatialPyramidPooling
 from vision_app.detection.grid import make_grid
+from vision_app.detection.neck import PathAggregation
 from vision_app.detection.yolo import YOLO, ByteInput, ScaleHead, TorchGrid, YOLOConfig
 
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))

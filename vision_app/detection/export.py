@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vision_app.detection.backbone import ConvUnit
+from vision_app.detection.blocks import ConvUnit
 from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.yolo import YOLO, ByteInput
 

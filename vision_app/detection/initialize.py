@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vision_app.detection.backbone import STRIDES, ConvUnit
+from vision_app.detection.backbone import STRIDES
+from vision_app.detection.blocks import ConvUnit
 from vision_app.detection.yolo import YOLO
 from vision_app.errors import ModelError
 

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from vision_app.detection.backbone import STRIDES, ConvUnit, CSPBackbone, PathAggregation, SeparableConv
+from vision_app.detection.backbone import STRIDES, CSPBackbone
+from vision_app.detection.blocks import ConvUnit, SeparableConv
 from vision_app.detection.grid import Anchors, make_grid
+from vision_app.detection.neck import PathAggregation
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,89 @@
+"""The blocks that the networks are built from, each with its source.
+
+Every block takes (B, inputs, H, W) and gives (B, outputs, H / stride, W / stride).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_ACTIVATIONS = {"silu": F.silu, "hardswish": F.hardswish, "relu": F.relu, "none": None}
+
+
+class ConvUnit(nn.Module):
+    """Convolution without bias, batch norm, activation; with an odd kernel, stride 1 keeps the size.
+
+    Args:
+        activation: "silu", "hardswish", "relu" or "none".
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, activation: str = "silu"
+    ):
+        super().__init__()
+        padding = (kernel - 1) // 2
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03)
+        self.activation = _ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x))
+        return self.activation(x, inplace=True) if self.activation else x
+
+
+class SeparableConv(nn.Sequential):
+    """A 3x3 convolution in two steps: each channel by itself, then 1x1 across channels (Howard et al., 2017)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+        super().__init__(ConvUnit(inputs, inputs, 3, stride, groups=inputs), ConvUnit(inputs, outputs))
+
+
+class Bottleneck(nn.Module):
+    """1x1, then separable 3x3, with an optional identity shortcut around both."""
+
+    def __init__(self, channels: int, shortcut: bool):
+        super().__init__()
+        self.reduce = ConvUnit(channels, channels)
+        self.spatial = SeparableConv(channels, channels)
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.spatial(self.reduce(x))
+        return x + y if self.shortcut else y
+
+
+class CSPStage(nn.Module):
+    """Half of the channels pass through bottlenecks, half go around them, a 1x1 convolution joins the halves.
+
+    Cross Stage Partial networks (Wang et al., 2019).
+    """
+
+    def __init__(self, inputs: int, outputs: int, depth: int, shortcut: bool = True):
+        super().__init__()
+        hidden = outputs // 2
+        self.main = ConvUnit(inputs, hidden)
+        self.bypass = ConvUnit(inputs, hidden)
+        self.blocks = nn.Sequential(*(Bottleneck(hidden, shortcut) for _ in range(depth)))
+        self.join = ConvUnit(2 * hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.join(torch.cat([self.blocks(self.main(x)), self.bypass(x)], dim=1))
+
+
+class SpatialPyramidPooling(nn.Module):
+    """Max pooling with windows of 5, 9 and 13 beside the identity, so that a cell sees far around itself.
+
+    After He et al. (2014), at stride 1 as in YOLOv3 (Redmon and Farhadi, 2018).
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.reduce = ConvUnit(inputs, inputs // 2)
+        self.join = ConvUnit(2 * inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.reduce(x)
+        near = F.max_pool2d(x, 5, stride=1, padding=2)  # a window of 9 is two of 5 in a row, 13 is three
+        middle = F.max_pool2d(near, 5, stride=1, padding=2)
+        far = F.max_pool2d(middle, 5, stride=1, padding=2)
+        return self.join(torch.cat([x, near, middle, far], dim=1))
