@@ -87,3 +87,71 @@ class SpatialPyramidPooling(nn.Module):
         middle = F.max_pool2d(near, 5, stride=1, padding=2)
         far = F.max_pool2d(middle, 5, stride=1, padding=2)
         return self.join(torch.cat([x, near, middle, far], dim=1))
+
+
+class Residual(nn.Module):
+    """What enters is added to what the body makes of it, then ReLU (He et al., 2015).
+
+    Where the shapes differ, a 1x1 convolution adapts what enters.
+
+    Args:
+        body: (B, inputs, H, W) -> (B, outputs, H / stride, W / stride), without an activation at its end.
+    """
+
+    def __init__(self, body: nn.Module, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.body = body
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else ConvUnit(inputs, outputs, 1, stride, activation="none")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x), inplace=True)
+
+
+class ResidualBlock(Residual):
+    """Two 3x3 convolutions with a shortcut around them (He et al., 2015, figure 5, left)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+        body = nn.Sequential(
+            _rectified(inputs, outputs, 3, stride),
+            ConvUnit(outputs, outputs, 3, activation="none"),
+        )
+        super().__init__(body, inputs, outputs, stride)
+
+
+class ResidualBottleneck(Residual):
+    """1x1 to a quarter of the channels, 3x3, 1x1 back, with a shortcut around (He et al., 2015, figure 5, right)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+        hidden = outputs // 4
+        body = nn.Sequential(
+            _rectified(inputs, hidden),
+            _rectified(hidden, hidden, 3, stride),
+            ConvUnit(hidden, outputs, activation="none"),
+        )
+        super().__init__(body, inputs, outputs, stride)
+
+
+class InceptionBlock(nn.Module):
+    """Windows of 1, 3 and 5 and a max pooling side by side; `outputs` is a multiple of 8.
+
+    Szegedy et al. (2014), figure 2b, with about the shares of channels of its block 3a; the 5x5 convolution is two of
+    3x3 in a row (Szegedy et al., 2015, figure 5).
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        half, quarter, eighth = outputs // 2, outputs // 4, outputs // 8
+        self.one = _rectified(inputs, quarter)
+        self.three = nn.Sequential(_rectified(inputs, quarter), _rectified(quarter, half, 3))
+        self.five = nn.Sequential(
+            _rectified(inputs, eighth), _rectified(eighth, eighth, 3), _rectified(eighth, eighth, 3)
+        )
+        self.pool = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), _rectified(inputs, eighth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.one(x), self.three(x), self.five(x), self.pool(x)], dim=1)
+
+
+def _rectified(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> ConvUnit:
+    return ConvUnit(inputs, outputs, kernel, stride, activation="relu")
