@@ -1,0 +1,73 @@
+"""The statistics of fresh weights."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from vision_app.detection.yolo import YOLO, YOLOConfig
+from vision_app.errors import UsageError
+from vision_app.training.initialize import initialize
+
+
+def layers() -> list[nn.Module]:
+    return [nn.Conv2d(32, 64, 3), nn.Conv2d(64, 64, 5, groups=64), nn.Conv2d(64, 128, 1, groups=4), nn.Linear(200, 50)]
+
+
+@pytest.mark.parametrize(("index", "n_in", "n_out"), [(0, 288, 576), (1, 25, 25), (2, 16, 32), (3, 200, 50)])
+def test_weights_have_the_variance_of_the_papers(index, n_in, n_out):
+    torch.manual_seed(0)
+    for scheme, variance in (("he", 2 / n_in), ("xavier", 2 / (n_in + n_out))):
+        layer = layers()[index]
+        initialize(layer, scheme)
+        weight, count = layer.weight.double(), layer.weight.numel()
+        assert weight.var().item() == pytest.approx(variance, rel=6 * math.sqrt(2 / count))
+        assert abs(weight.mean().item()) < 5 * math.sqrt(variance / count)
+        bound = math.sqrt(3 * variance)
+        outside = (weight.abs() > bound).double().mean().item()  # 8 % of a normal distribution
+        assert outside == (0 if scheme == "xavier" else pytest.approx(0.083, abs=0.03))
+
+
+def test_he_keeps_the_size_of_a_signal_through_many_rectified_layers():
+    torch.manual_seed(0)
+    network = nn.Sequential(*(layer for _ in range(20) for layer in (nn.Linear(256, 256), nn.ReLU())))
+    x = torch.randn(64, 256)
+    sizes = {}
+    for scheme in ("he", "xavier"):
+        initialize(network, scheme)
+        with torch.no_grad():
+            sizes[scheme] = (network(x).square().mean() / x.square().mean()).item()
+    assert 0.3 < sizes["he"] < 3
+    assert sizes["xavier"] < 1e-4  # it halves the variance in every layer
+
+
+@pytest.mark.parametrize("scheme", ["he", "xavier"])
+def test_a_detector_keeps_its_belief_that_objects_are_rare_and_forgets_all_else(scheme):
+    anchors = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
+    network = YOLO(YOLOConfig(classes=3, anchors=anchors, width=4, depths=(1, 1, 1, 1)))
+    network.train()(torch.rand(2, 3, 64, 64))
+    nn.init.normal_(network.backbone.stem.norm.weight)
+    priors = {
+        name: bias.clone() for name, bias in network.named_parameters() if name.endswith(("logits.bias", "ness.bias"))
+    }
+    torch.manual_seed(0)
+    initialize(network, scheme)
+    first = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    assert len(priors) == 6
+    assert all(torch.equal(first[name], bias) for name, bias in priors.items())
+    assert first["heads.0.offsets.bias"].eq(0).all()
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        values = (norm.weight, 1), (norm.bias, 0), (norm.running_mean, 0), (norm.running_var, 1)
+        assert all(tensor.eq(value).all() for tensor, value in values)
+    initialize(network, scheme)
+    assert not torch.equal(network.backbone.stem.conv.weight, first["backbone.stem.conv.weight"])
+    torch.manual_seed(0)
+    initialize(network, scheme)
+    assert all(torch.equal(tensor, first[name]) for name, tensor in network.state_dict().items())
+
+
+def test_an_unknown_scheme_is_named_with_the_nearest():
+    with pytest.raises(UsageError, match="unknown initialization 'xavir'; did you mean 'xavier'"):
+        initialize(nn.Linear(2, 2), "xavir")
