@@ -50,7 +50,7 @@ def draw(image: ImageSource, detections: Detections) -> np.ndarray:
         canvas.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color, width=thickness)
         for x, y in [] if detection.landmarks is None else detection.landmarks * scale[:2]:
             canvas.circle((x, y), thickness + 1, fill=color)
-        _draw_label(canvas, f"{detection.label} {detection.score:.2f}", (left, top), color, font)
+        draw_label(canvas, f"{detection.label} {detection.score:.2f}", (left, top), color, font)
     return np.array(picture)
 
 
@@ -92,7 +92,7 @@ def crop(image: ImageSource, box: Sequence[float], margin: float = 0.0) -> np.nd
     return image.pixels[top:bottom, left:right].copy()
 
 
-def _draw_label(
+def draw_label(
     canvas: ImageDraw.ImageDraw,
     text: str,
     corner: tuple[int, int],

@@ -1,0 +1,35 @@
+"""Plots as PNG files: matplotlib without a screen, and without its cache in the user's home."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 100
+
+
+def new_figure(width: int, height: int) -> Figure:
+    """Return an empty figure of so many pixels, whose parts will be laid out without overlaps."""
+    if "matplotlib" not in sys.modules and "MPLCONFIGDIR" not in os.environ:
+        with TemporaryDirectory() as folder:  # matplotlib would keep a list of the machine's fonts in ~/.cache
+            os.environ["MPLCONFIGDIR"] = folder
+            try:
+                import matplotlib.font_manager  # noqa: F401
+            finally:
+                del os.environ["MPLCONFIGDIR"]
+    from matplotlib.figure import Figure
+
+    return Figure((width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH, layout="constrained")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, under a temporary name first. Equal figures make equal files."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    figure.savefig(temporary, format="png", metadata={"Software": None})
+    temporary.replace(path)

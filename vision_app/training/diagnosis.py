@@ -1,0 +1,160 @@
+"""Underfitting, overfitting, both or neither: what a run's losses say, and what to try next."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+TRAIN, VALIDATION = "loss", "validation_loss"  # columns of metrics.csv
+
+GAP = 1.25  # validation over training loss; augmentation makes training the harder part, so even 1 is much
+RISEN = 1.05  # loss at the end over its lowest
+LEARNED = 0.7  # training loss at the end over that of the first epoch
+SETTLED = 0.95  # loss at the end over that before; below this it is still falling
+
+VERDICTS = {
+    (False, False): "neither",
+    (True, False): "underfitting",
+    (False, True): "overfitting",
+    (True, True): "both",
+}
+TITLES = {
+    "underfitting": "underfitting",
+    "overfitting": "overfitting",
+    "both": "underfitting and overfitting",
+    "neither": "neither underfitting nor overfitting",
+}
+LONGER, GENTLER = "more --epochs", "a smaller --learning-rate"
+STRONGER = "a larger --learning-rate or network"
+REGULARIZED = "more photos, more augmentation or a larger --weight-decay"
+MORE = "more photos, a larger --size or a larger network if that is not enough yet"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a run suffers from.
+
+    Attributes:
+        verdict: "underfitting", "overfitting", "both" or "neither".
+        sentence: the verdict, the numbers behind it, and what to try.
+    """
+
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A loss over the epochs that have one, as running means over a fifth of them."""
+
+    epochs: np.ndarray
+    means: np.ndarray  # (E,) each over the window that ends with this epoch
+    window: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping], name: str) -> "_Curve | None":
+        epochs, values = column(rows, name)
+        if not values:
+            return None
+        window = max(1, len(values) // 5)
+        means = np.convolve(values, np.full(window, 1 / window), mode="valid")
+        return cls(np.array(epochs[window - 1 :]), means.clip(min=1e-9), window)
+
+    @property
+    def end(self) -> float:
+        return float(self.means[-1])
+
+    @property
+    def rise(self) -> float:
+        """Loss at the end over its lowest, 1 or more."""
+        return self.end / float(self.means.min())
+
+    @property
+    def fall(self) -> float:
+        """Loss at the end over that of the window before; 1 where there is none."""
+        return self.end / float(self.means[-1 - self.window]) if len(self.means) > self.window else 1.0
+
+    def since(self, epoch: int) -> float:
+        """Loss at the end over that of an epoch."""
+        return self.end / float(self.means[max(0, np.searchsorted(self.epochs, epoch, side="right") - 1)])
+
+
+def column(rows: Sequence[Mapping], name: str) -> tuple[list[int], list[float]]:
+    """The epochs that have a value in a column of metrics.csv, and these values."""
+    filled = [row for row in rows if row.get(name) not in (None, "")]
+    return [int(row["epoch"]) for row in filled], [float(row[name]) for row in filled]
+
+
+def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False) -> Diagnosis:
+    """Judges a run by its training and validation loss.
+
+    Losses are smoothed by running means over a fifth of the epochs that have one. A run overfits, if at its end
+
+    - validation loss is more than 25 % above training loss: what was learned by heart does not carry over; or
+    - validation loss is more than 5 % above its lowest, and training loss went on falling meanwhile.
+
+    It underfits, if at its end
+
+    - training loss is more than 70 % of the first epoch's: little was learned (not asked of a network that started
+      from trained weights); or
+    - training loss is more than 5 % above its lowest: what was learned is lost again; or
+    - validation loss, or training loss where there is no other, is still falling by more than 5 % a fifth.
+
+    The thresholds are rules of thumb: a loss has no scale of its own, so it is compared with other losses of the run.
+
+    Args:
+        rows: of metrics.csv, in order: `epoch`, `loss` and, in the epochs that were measured, `validation_loss`.
+        pretrained: whether training began from trained weights.
+
+    Raises:
+        ValueError: there is no row with a loss.
+    """
+    train, validation = _Curve.of(rows, TRAIN), _Curve.of(rows, VALIDATION)
+    if train is None:
+        raise ValueError("a run is judged by its losses, and it has none")
+    first = column(rows, TRAIN)[1][0]
+    under, over = _underfitting(train, validation, first, pretrained), _overfitting(train, validation)
+    signs = under + over or [(_steady(train, validation), MORE)]
+    reasons, advice = zip(*signs, strict=True)
+    verdict = VERDICTS[bool(under), bool(over)]
+    return Diagnosis(verdict, f"{TITLES[verdict]}: {' and '.join(reasons)}; try {', '.join(dict.fromkeys(advice))}")
+
+
+def _overfitting(train: _Curve, validation: _Curve | None) -> list[tuple[str, str]]:
+    """(reason, what to try) for each sign of it."""
+    if validation is None:
+        return []
+    found = []
+    if validation.end > GAP * train.end:
+        above = _percent(validation.end / train.end)
+        found.append(
+            (f"validation loss {validation.end:.3g} is {above} above training loss {train.end:.3g}", REGULARIZED)
+        )
+    lowest = int(validation.epochs[validation.means.argmin()])
+    if validation.rise > RISEN and train.since(lowest) < 1:
+        rose = f"validation loss rose by {_percent(validation.rise)} after epoch {lowest} while training loss fell"
+        found.append((rose, REGULARIZED))
+    return found
+
+
+def _underfitting(train: _Curve, validation: _Curve | None, first: float, pretrained: bool) -> list[tuple[str, str]]:
+    """(reason, what to try) for each sign of it; `first` is the training loss of the first epoch."""
+    found = []
+    if train.rise > RISEN:
+        found.append((f"training loss rose by {_percent(train.rise)} above its lowest", GENTLER))
+    elif not pretrained and train.end > LEARNED * first:
+        found.append((f"training loss came down from {first:.3g} to {train.end:.3g} only", f"{LONGER}, {STRONGER}"))
+    judged, name = (train, "training") if validation is None else (validation, "validation")
+    if judged.fall < SETTLED:
+        found.append((f"{name} loss was still falling, by {_percent(judged.fall)} in the last fifth", LONGER))
+    return found
+
+
+def _steady(train: _Curve, validation: _Curve | None) -> str:
+    if validation is None:
+        return f"training loss {train.end:.3g} has settled (there is no validation loss to compare it with)"
+    return f"training loss {train.end:.3g} and validation loss {validation.end:.3g} have settled side by side"
+
+
+def _percent(ratio: float) -> str:
+    return f"{abs(ratio - 1):.0%}"
