@@ -1,46 +1,13 @@
 import contextlib
 import io
 
-import numpy as np
 import pytest
+from detection_tables import NAMES, made_up
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vision_app.detection.evaluate import average_precision, best_confidence
 from vision_app.errors import DataError
-
-NAMES = ("airplane", "cat", "couch")
-
-
-def made_up(seed: int, names=("aeroplane", "cat", "sofa")):
-    """A truth with crowds and difficult objects, and rows that are right, shifted, of the wrong class or invented."""
-    generator = np.random.default_rng(seed)
-    truth = {
-        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 400, "height": 300} for i in range(12)],
-        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(names)],
-        "annotations": [],
-    }
-    rows = []
-    for image in truth["images"]:
-        detections = []
-        for _ in range(generator.integers(0, 6)):
-            x, y = generator.uniform(0, [280, 180])
-            w, h = generator.uniform(10, 120, 2)
-            label = int(generator.integers(3))
-            truth["annotations"].append(
-                {"id": len(truth["annotations"]), "image_id": image["id"], "category_id": label + 1,
-                 "bbox": [x, y, w, h], "area": w * h, "iscrowd": int(generator.random() < 0.1),
-                 "difficult": int(generator.random() < 0.2)}
-            )  # fmt: skip
-            shift = generator.normal(0, 8, 4)
-            detections.append((label if generator.random() < 0.9 else 0, np.array([x, y, x + w, y + h]) + shift))
-        detections += [(int(generator.integers(3)), np.array([5.0, 5, 60, 70])) for _ in range(generator.integers(3))]
-        answers = [
-            {"label": NAMES[label], "score": float(generator.random()), "box": box.tolist()}
-            for label, box in detections
-        ]
-        rows.append({"file": f"some/folder/{image['file_name']}", "detections": answers})
-    return truth, rows
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -164,20 +131,24 @@ def _f1(truth, rows) -> float:
         for one in sorted(found["detections"], key=lambda one: -one["score"]):
             mine = [a for a in truth["annotations"]
                     if a["image_id"] == image["id"] and NAMES[a["category_id"] - 1] == one["label"]]  # fmt: skip
-            overlaps = [(_overlap(one["box"], a["bbox"]), a) for a in mine]
-            open_ones = [
-                (iou, a["id"]) for iou, a in overlaps if not (a["iscrowd"] or a["difficult"] or a["id"] in used)
-            ]
-            if open_ones and max(open_ones)[0] >= 0.5:
-                used.add(max(open_ones)[1])
+            ignored = [a for a in mine if a["iscrowd"] or a["difficult"]]
+            overlaps = [(iou(one["box"], a["bbox"]), a["id"]) for a in mine if a not in ignored and a["id"] not in used]
+            if overlaps and max(overlaps)[0] >= 0.5:
+                used.add(max(overlaps)[1])
                 right += 1
-            elif not any(iou >= 0.5 and (a["iscrowd"] or a["difficult"]) for iou, a in overlaps):
+            elif not any(common(one["box"], a["bbox"]) >= 0.5 * area(one["box"]) for a in ignored):
                 wrong += 1
     return 2 * right / (right + wrong + wanted)
 
 
-def _overlap(box, xywh) -> float:
+def common(box, xywh) -> float:
     x, y, w, h = xywh
-    width = max(0.0, min(box[2], x + w) - max(box[0], x))
-    height = max(0.0, min(box[3], y + h) - max(box[1], y))
-    return width * height / ((box[2] - box[0]) * (box[3] - box[1]) + w * h - width * height)
+    return max(0.0, min(box[2], x + w) - max(box[0], x)) * max(0.0, min(box[3], y + h) - max(box[1], y))
+
+
+def area(box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def iou(box, xywh) -> float:
+    return common(box, xywh) / (area(box) + xywh[2] * xywh[3] - common(box, xywh))
