@@ -65,6 +65,7 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright (EXIF 2
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+_TURNED_BY_PILLOW = ("TIFF", "HEIF")  # whose size is that of the upright image from the start
 
 _PILLOW_LIMIT = Image.MAX_IMAGE_PIXELS or float("inf")  # up to here Pillow neither warns nor refuses
 _pillow_limit_lock = threading.Lock()
@@ -123,6 +124,25 @@ def read_image(
         kind = f"{type(source).__module__}.{type(source).__qualname__}".removeprefix("builtins.")
         raise ImageError(name or f"<{kind}>", f"expected a path, bytes, a binary file or an array, got {kind}")
     return _decode(io.BytesIO(content), name or default_name, target, max_pixels)
+
+
+def read_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Return the width and height of an upright image from its file's header, without decoding it.
+
+    Raises:
+        ImageError: As `read_image`, as far as the header tells.
+    """
+    name = os.fsdecode(path)
+    with _open_file(Path(path), name) as stream:
+        try:
+            image = _open(stream, name, MAX_PIXELS)
+            width, height = image.size
+            turned = _orientation(image) in _SIDEWAYS and image.format not in _TURNED_BY_PILLOW
+        except ImageError:
+            raise
+        except Exception as error:  # a damaged header can make a plugin raise anything
+            raise ImageError(name, f"damaged, cut short or unsupported ({_reason(error)})") from error
+    return (height, width) if turned else (width, height)
 
 
 def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_app.data.detection import DetectionSet, Sample, ScanReport
+from vision_app.data.samples import DetectionSet, Sample, ScanReport
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.teacher import DOUBTED, TRUSTED, add_teacher_boxes, confidence
 from vision_app.errors import DataError
@@ -34,12 +34,15 @@ def test_the_scores_of_this_table_mean_what_their_names_say():
 def sample(**changes):
     fields = {
         "path": Path("/photos/voc/images/1.jpg"),
+        "name": "1.jpg",
         "width": 100,
         "height": 100,
         "boxes": np.array([LABEL], np.float32),
         "labels": np.array([DOG]),
         "confidences": np.ones(1, np.float32),
+        "areas": np.array([1600.0], np.float32),
         "unknown": np.zeros((0, 4), np.float32),
+        "unknown_labels": np.zeros(0, np.int64),
         "labeled": frozenset({DOG, CAT}),
     }
     return Sample(**fields | changes)

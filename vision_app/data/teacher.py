@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.boxes import iou_matrix
-from vision_app.data.detection import DetectionSet, Sample
+from vision_app.boxes import area, iou_matrix
+from vision_app.data.samples import DetectionSet, Sample
 from vision_app.errors import DataError
 
 # A committee's score is no probability. Counted on the 2,811 COCO photos whose true boxes are known, a box of score s
@@ -73,7 +73,9 @@ def _taught(sample: Sample, rows: np.ndarray) -> Sample:
         boxes=np.concatenate([sample.boxes, boxes[target]]),
         labels=np.concatenate([sample.labels, labels[target]]),
         confidences=np.concatenate([sample.confidences, sure[target]]),
+        areas=np.concatenate([sample.areas, area(boxes[target])]),
         unknown=np.concatenate([sample.unknown, boxes[doubt]]),
+        unknown_labels=np.concatenate([sample.unknown_labels, labels[doubt]]),
     )
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_files import encode, quadrants
+from image_files import quadrants
 from PIL import Image
 
-from vision_app.data.detection import check_photos, load_coco
+from vision_app.data.coco import load_coco
 from vision_app.data.names import ALIASES, COCO_CLASSES, canonical
 from vision_app.errors import DataError
 
@@ -42,8 +42,8 @@ def write(tmp_path):
 
 def test_boxes_labels_and_sizes_of_every_photo(write):
     rows = [annotation(1, [2, 3, 10, 20], category_id=3), annotation(2, [0, 0, 64, 48]), annotation(1, [5, 5, 7, 9])]
-    found = load_coco(write([image(1), image(2), image(3)], rows), ["dog", "cat", "couch"])
-    assert found.classes == ("dog", "cat", "couch") and found.report.problems == []
+    found = load_coco(write([image(1), image(2), image(3)], rows), ["dog", "cat", "sofa"])
+    assert found.classes == ("dog", "cat", "sofa") and found.report.problems == []
     first, second, third = found.samples
     assert first.path.name == "1.png" and (first.width, first.height) == (64, 48)
     np.testing.assert_array_equal(first.boxes, [[2, 3, 12, 23], [5, 5, 12, 14]])
@@ -55,11 +55,21 @@ def test_boxes_labels_and_sizes_of_every_photo(write):
     assert third.boxes.shape == (0, 4) and third.labels.shape == (0,) and third.unknown.shape == (0, 4)
 
 
-def test_classes_of_the_file_itself_are_each_named_once(write):
-    categories = [*CATEGORIES, {"id": 9, "name": "couch"}]
+def test_classes_of_the_file_itself_keep_their_names_and_are_each_there_once(write):
+    categories = [*CATEGORIES, {"id": 9, "name": "dog"}, {"id": 1, "name": "couch"}]
     found = load_coco(write([image(1)], [annotation(1, [1, 1, 9, 9], category_id=9)], categories))
-    assert found.classes == ("couch", "dog")
-    assert found.samples[0].labels.tolist() == [0]
+    assert found.classes == ("sofa", "dog", "couch")
+    assert found.samples[0].labels.tolist() == [1] and found.samples[0].labeled == {0, 1, 2}
+
+
+def test_other_names_of_the_same_things_are_understood_under_cocos_classes_alone(write):
+    path = write([image(1)], [annotation(1, [1, 1, 9, 9], category_id=3), annotation(1, [3, 3, 9, 9], iscrowd=1)])
+    (sample,) = load_coco(path, COCO_CLASSES).samples
+    couch, dog = COCO_CLASSES.index("couch"), COCO_CLASSES.index("dog")
+    assert (sample.labels.tolist(), sample.unknown_labels.tolist()) == ([couch], [dog])
+    assert sample.labeled == {couch, dog}
+    with pytest.raises(DataError, match="category 'sofa' is none of the 2 classes"):
+        load_coco(path, ["dog", "couch"])
 
 
 def test_photos_may_lie_beside_the_file(write, tmp_path):
@@ -201,63 +211,12 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 def test_a_category_that_the_model_lacks_is_refused_by_name(write):
     with pytest.raises(DataError, match=r"boxes\.json: category 'dog' is none of the 2 classes"):
-        load_coco(write([image(1)]), ["cat", "couch"])
+        load_coco(write([image(1)]), ["cat", "sofa"])
 
 
 def test_without_one_photo_the_first_reason_is_given(write):
     with pytest.raises(DataError, match=r"none of its 2 images can be used \(missing image: 1.png"):
         load_coco(write([image(1), image(2)], photos=False))
-
-
-def test_every_photo_is_decoded_and_bad_ones_are_left_out(write, tmp_path):
-    data = load_coco(write([image(n) for n in range(1, 6)], [annotation(5, [1, 1, 9, 9])]))
-    folder = tmp_path / "images"
-    (folder / "1.png").write_bytes(b"no picture")
-    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:100])
-    (folder / "3.png").write_bytes(encode(Image.new("RGB", (48, 64)), "PNG"))
-    kept, photos = check_photos(data)
-    assert [sample.path.name for sample in kept.samples] == ["4.png", "5.png"] and len(photos) == 2
-    assert all((pixels == quadrants()).all() for pixels in photos)
-    assert kept.samples[1].boxes.tolist() == [[1, 1, 10, 10]]
-    assert kept.report.kinds == {"corrupt image": 2, "wrong size": 1}
-    assert ["1.png" in kept.report.problems[0], "2.png" in kept.report.problems[1]] == [True, True]
-    assert kept.report.problems[2] == "wrong size: 3.png is 48 x 64, listed as 64 x 48"
-    assert data.report.problems == []  # the report of what was given stays as it was
-
-
-def test_the_size_of_a_turned_photo_is_that_of_the_upright_picture(write, tmp_path):
-    path = write([image(1, width=48, height=64), image(2)])
-    sideways = Image.Exif()
-    sideways[0x0112] = 6  # to be shown turned a quarter clockwise
-    for number in (1, 2):
-        Image.fromarray(quadrants()).save(tmp_path / "images" / f"{number}.png", exif=sideways)
-    kept, photos = check_photos(load_coco(path))
-    assert [sample.path.name for sample in kept.samples] == ["1.png"]
-    np.testing.assert_array_equal(photos[0], np.rot90(quadrants(), -1))
-    assert kept.report.problems == ["wrong size: 2.png is 48 x 64, listed as 64 x 48"]
-
-
-def test_no_readable_photo_at_all_is_an_error(write, tmp_path):
-    data = load_coco(write([image(1)]))
-    (tmp_path / "images" / "1.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of the 1 photos can be read \(corrupt image: .*1\.png"):
-        check_photos(data)
-
-
-def test_progress_is_told_every_thousand_photos(write):
-    data = load_coco(write([image(1)]))
-    many = type(data)(data.classes, data.samples * 2001, data.report)
-    lines = []
-    check_photos(many, log=lines.append)
-    assert lines == ["checked 1000 of 2001 photos", "checked 2000 of 2001 photos"]
-
-
-def test_sets_join_under_the_same_classes_only(write):
-    one = load_coco(write([image(1)], [annotation(1, [10, 10, 0, 0])]))
-    both = one.joined(one)
-    assert len(both) == 2 and both.report.kinds == {"empty box": 2} and len(both.report.problems) == 2
-    with pytest.raises(ValueError, match="same classes"):
-        one.joined(load_coco(write([image(1)]), ["dog", "couch"]))
 
 
 def test_names():

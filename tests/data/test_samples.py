@@ -1,0 +1,93 @@
+"""Sets as values: joining, renaming, choosing, counting, and what they are as COCO content."""
+
+import csv
+
+import numpy as np
+import pytest
+from image_files import quadrants
+from PIL import Image
+
+from vision_app.data.samples import DetectionSet, Objects, Photos, ScanReport, write_reports
+from vision_app.errors import DataError
+
+
+def sample(tmp_path, name="a.png", boxes=(((2, 3, 12, 23), 0),), ignored=(), report=None):
+    """A 64 x 48 photo with some boxes, as a sample of a set of two classes."""
+    Image.fromarray(quadrants()).save(tmp_path / name)
+    objects = Objects(name, 64, 48, report or ScanReport())
+    for box, label in boxes:
+        objects.add(box, label, "a row")
+    for box, label in ignored:
+        objects.add(box, label, "a row", ignored=True, area=7)
+    return objects.sample(tmp_path / name, {0, 1})
+
+
+def test_a_box_that_is_there_twice_counts_once_and_one_of_another_class_counts(tmp_path):
+    report = ScanReport()
+    found = sample(tmp_path, boxes=[((2, 3, 12, 23), 0), ((2, 3, 12, 23), 1), ((2, 3, 12, 23), 0)], report=report)
+    assert found.labels.tolist() == [0, 1]
+    assert report.problems == ["duplicate box: a row in 64 x 48 (counted once)"]
+
+
+def test_photos_are_held_as_far_as_they_fit_and_read_otherwise(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path in paths:
+        Image.fromarray(quadrants()).save(path)
+    photos, size = Photos(limit=2 * 64 * 48 * 3), 64 * 48 * 3
+    for path in paths:
+        photos.hold(path, np.zeros((48, 64, 3), np.uint8))
+    assert photos.left == 0 and size * 2 == 18432
+    assert [int(photos.read(path).max()) for path in paths] == [0, 0, 255]
+    np.testing.assert_array_equal(photos.read(paths[2]), quadrants())
+
+
+def test_large_jpegs_are_read_no_larger_than_they_are_needed(tmp_path):
+    Image.fromarray(quadrants(640, 480)).save(tmp_path / "a.jpg")
+    assert Photos(target=100).read(tmp_path / "a.jpg").shape == (120, 160, 3)
+    assert Photos().read(tmp_path / "a.jpg").shape == (480, 640, 3)
+
+
+def test_sets_join_under_the_same_classes_only(tmp_path):
+    report = ScanReport([("empty box", "one")])
+    one = DetectionSet(("a", "b"), (sample(tmp_path),), report)
+    both = one.joined(one)
+    assert len(both) == 2 and both.report.kinds == {"empty box": 2}
+    assert one.report.problems == ["empty box: one"]
+    with pytest.raises(ValueError, match="same classes"):
+        one.joined(DetectionSet(("b", "a"), one.samples))
+
+
+def test_renamed_classes_keep_what_they_mean(tmp_path):
+    one = sample(tmp_path, boxes=[((0, 0, 9, 9), 1), ((5, 5, 9, 9), 0)], ignored=[((1, 1, 5, 5), 1)])
+    (found,) = DetectionSet(("a", "b"), (one,)).relabeled(["c", "b", "a"], "x").samples
+    assert (found.labels.tolist(), found.unknown_labels.tolist(), found.labeled) == ([1, 2], [1], {1, 2})
+    with pytest.raises(DataError, match="^x: category 'a' is none of the 2 classes"):
+        DetectionSet(("a", "b"), (one,)).relabeled(["b", "c"], "x")
+
+
+def test_some_samples_of_a_set_and_their_boxes_by_class(tmp_path):
+    samples = [sample(tmp_path, f"{i}.png", [((0, 0, 9, 9 + k), 1) for k in range(i)]) for i in range(4)]
+    data = DetectionSet(("a", "b"), tuple(samples), ScanReport([("kind", "sentence")]))
+    assert data.boxes_per_class() == {"a": 0, "b": 6}
+    chosen = data.subset([3, 1])
+    assert [one.name for one in chosen.samples] == ["3.png", "1.png"] and not chosen.report.entries
+    assert chosen.boxes_per_class() == {"a": 0, "b": 4} and data.subset([]).boxes_per_class() == {"a": 0, "b": 0}
+    np.testing.assert_array_equal(chosen.photo(0), quadrants())
+
+
+def test_a_set_as_coco_content(tmp_path):
+    first = sample(tmp_path, "sub-a.png", [((2, 3, 12, 23), 1)], ignored=[((0, 0, 5, 6), 1)])
+    content = DetectionSet(("none", "b", "c"), (first,)).to_coco()
+    assert content["images"] == [{"id": 0, "file_name": "sub-a.png", "width": 64, "height": 48}]
+    assert content["categories"] == [{"id": 0, "name": "none"}, {"id": 1, "name": "b"}]  # what it is labeled for
+    assert content["annotations"] == [
+        {"image_id": 0, "category_id": 1, "bbox": [2, 3, 10, 20], "area": 200, "iscrowd": 0, "id": 1},
+        {"image_id": 0, "category_id": 1, "bbox": [0, 0, 5, 6], "area": 30, "iscrowd": 1, "id": 2},
+    ]
+
+
+def test_reports_as_a_table(tmp_path):
+    report = ScanReport([("empty box", 'a row of "a, b.png"'), ("wrong size", "b")])
+    write_reports(tmp_path / "scan.csv", {"data": DetectionSet((), (), report), "val": DetectionSet((), ())})
+    rows = list(csv.reader((tmp_path / "scan.csv").open(newline="")))
+    assert rows == [["set", "kind", "entry"], ["data", "empty box", 'a row of "a, b.png"'], ["data", "wrong size", "b"]]

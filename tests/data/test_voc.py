@@ -1,0 +1,143 @@
+"""VOC folders as people have them: VOC's own layout, and XML files beside photos."""
+
+import numpy as np
+import pytest
+from image_files import quadrants
+from PIL import Image
+
+from vision_app.data.names import COCO_CLASSES
+from vision_app.data.voc import load_voc, voc_splits
+from vision_app.errors import DataError
+
+
+def objects(*rows, difficult=0):
+    """`object` elements of (name, xmin, ymin, xmax, ymax)."""
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    return "".join(
+        f"<object><name>{name}</name><difficult>{difficult}</difficult><part><name>head</name></part><bndbox>"
+        + "".join(f"<{side}>{value}</{side}>" for side, value in zip(sides, box, strict=True))
+        + "</bndbox></object>"
+        for name, *box in rows
+    )
+
+
+SIZE = "<size><width>64</width><height>48</height><depth>3</depth></size>"
+
+
+def xml(content, filename="", size=SIZE):
+    name = f"<filename>{filename}</filename>" if filename else ""
+    return f"<annotation><folder>x</folder>{name}{size}{content}</annotation>"
+
+
+@pytest.fixture
+def voc(tmp_path):
+    """Write a folder in VOC's layout from XML by stem, with a photo each, and its lists of splits."""
+
+    def make(files, splits=None, layout=("Annotations", "JPEGImages"), suffix=".jpg"):
+        for place in layout:
+            (tmp_path / place).mkdir(exist_ok=True)
+        for stem, content in files.items():
+            (tmp_path / layout[0] / f"{stem}.xml").write_text(content)
+            Image.fromarray(quadrants()).save(tmp_path / layout[-1] / f"{stem}{suffix}")
+        for split, lines in (splits or {}).items():
+            (tmp_path / "ImageSets" / "Main").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(lines) + "\n")
+        return tmp_path
+
+    return make
+
+
+CAT, DOG = objects(("cat", 11, 6, 30, 25)), objects(("dog", 1, 1, 64, 48))
+
+
+def test_pixels_count_from_one_and_a_box_holds_both_of_its_ends(voc):
+    found = load_voc(voc({"b": xml(DOG + CAT), "a": xml(CAT)}))
+    assert found.classes == ("cat", "dog") and not found.report.entries
+    first, second = found.samples
+    assert (first.path.name, first.name, first.width, first.height) == ("a.jpg", "a.jpg", 64, 48)
+    np.testing.assert_array_equal(first.boxes, [[10, 5, 30, 25]])  # 20 x 20 pixels
+    np.testing.assert_array_equal(second.boxes, [[0, 0, 64, 48], [10, 5, 30, 25]])
+    assert second.labels.tolist() == [1, 0] and first.labeled == {0, 1}
+
+
+def test_difficult_objects_are_neither_right_nor_wrong(voc):
+    (found,) = load_voc(voc({"a": xml(CAT + objects(("dog", 1, 1, 9, 9), difficult=1))})).samples
+    assert (found.labels.tolist(), found.unknown.tolist(), found.unknown_labels.tolist()) == ([0], [[0, 0, 9, 9]], [1])
+
+
+def test_splits_are_lists_of_names(voc):
+    files = {stem: xml(CAT) for stem in "abcd"}
+    lists = {"train": ["c", "a"], "val": ["b  1"], "cat_train": ["a 1"]}
+    folder = voc(files, lists)
+    assert voc_splits(folder) == ["train", "val"]
+    for split, stems in (("train", "ca"), ("val", "b"), (None, "abcd")):
+        assert [one.path.stem for one in load_voc(folder, split=split).samples] == list(stems)
+    with pytest.raises(DataError, match="unknown split 'vall'; did you mean 'val'"):
+        load_voc(folder, split="vall")
+
+
+@pytest.mark.parametrize("layout", [(".", "."), (".", "images"), ("Annotations", "images"), ("Annotations", ".")])
+@pytest.mark.parametrize("suffix", [".png", ".JPG"])
+def test_photos_may_lie_beside_the_xml_files_or_in_other_folders(voc, layout, suffix):
+    folder = voc({"a": xml(CAT, filename="C:\\photos\\gone.jpg")}, layout=layout, suffix=suffix)
+    assert load_voc(folder).samples[0].path.resolve() == (folder / layout[-1] / f"a{suffix}").resolve()
+
+
+def test_the_photo_that_the_xml_names_goes_before_one_of_the_same_stem(voc):
+    folder = voc({"a": xml(CAT, filename="b.png")})
+    Image.fromarray(quadrants()).save(folder / "JPEGImages" / "b.png")
+    assert load_voc(folder).samples[0].path.name == "b.png"
+
+
+@pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height></size>"])
+def test_a_size_that_is_left_out_is_the_photos(voc, size):
+    (found,) = load_voc(voc({"a": xml(CAT, size=size)})).samples
+    assert (found.width, found.height) == (64, 48)
+
+
+def test_entries_that_cannot_be_used_are_reported(voc):
+    bad_boxes = objects(("cat", "x", 1, 2, 3), ("cat", 1, 1, "nan", 9), ("", 1, 1, 9, 9), ("cat", 9, 9, 5, 20))
+    files = {
+        "a": xml(bad_boxes + objects(("cat", 1, 1, 99, 40))),
+        "b": "<annotation><object>",
+        "c": xml(CAT),
+        "d": xml(CAT, size="<size><width>wide</width><height>9</height></size>"),
+        "e": xml(CAT, size=""),
+        "f": xml(CAT),
+    }
+    folder = voc(files)
+    (folder / "JPEGImages" / "c.jpg").unlink()
+    (folder / "JPEGImages" / "e.jpg").write_bytes(b"no picture")
+    (folder / "Annotations" / "f.xml").rename(folder / "f.txt")
+    found = load_voc(folder)
+    assert [sample.boxes.tolist() for sample in found.samples] == [[[0, 0, 64, 40]]]
+    assert found.report.kinds == {
+        "malformed row": 3, "empty box": 1, "box out of range": 1, "malformed annotation": 2, "missing image": 1,
+        "corrupt image": 1, "image without annotation": 1,
+    }  # fmt: skip
+    text = "\n".join(found.report.problems)
+    for words in (
+        "object 1 of a.xml has no bndbox of four numbers", "object 3 of a.xml has no name", "object 4 of a.xml: [9.0, ",
+        "object 5 of a.xml", "b.xml cannot be read", "photo of c.xml is in none of", "d.xml has a size", "e.jpg: not",
+        "f.jpg has no XML file",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_what_a_split_lists_but_is_not_there(voc):
+    found = load_voc(voc({"a": xml(CAT)}, {"train": ["a", "b", "a"]}), split="train")
+    assert found.report.kinds == {"missing annotation": 1, "duplicate image": 1} and len(found) == 1
+
+
+def test_classes_may_be_given_and_vocs_own_names_are_understood_under_cocos(voc):
+    folder = voc({"a": xml(objects(("sofa", 1, 1, 9, 9)))})
+    assert load_voc(folder).classes == ("sofa",)
+    assert load_voc(folder, COCO_CLASSES).samples[0].labels.tolist() == [COCO_CLASSES.index("couch")]
+    with pytest.raises(DataError, match="category 'sofa' is none of the 1 classes"):
+        load_voc(folder, ["couch"])
+
+
+def test_a_folder_without_a_usable_entry_says_the_first_reason(voc):
+    folder = voc({"a": "<"})
+    with pytest.raises(DataError, match=r"none of its 1 XML files can be used \(malformed annotation: a\.xml"):
+        load_voc(folder)

@@ -1,0 +1,131 @@
+"""COCO-style JSON files with boxes."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from reprlib import repr as shortened
+
+from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
+from vision_app.errors import DataError
+
+
+def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> DetectionSet:
+    """Reads a COCO-style JSON file whose photos lie in `images/` beside it, or beside it.
+
+    Beyond COCO's fields, `difficult` on an annotation marks it as neither right nor wrong, as `iscrowd` does; `labels`
+    on an image may be `voc20`: only animals of VOC's classes are boxed there and more may be in the picture.
+
+    Args:
+        path: the file.
+        classes: names of the set's classes in order; by default the file's own.
+
+    Raises:
+        DataError: the file cannot be read, is no COCO file, or has a category that `classes` lacks.
+    """
+    path = Path(path)
+    content = _read_json(path)
+    report = ScanReport()
+    rows = _well_formed(content, "categories", report)
+    if report.entries:
+        raise DataError(f"{path}: {report.first()}")
+    names = tuple(dict.fromkeys(row["name"] for row in rows))
+    index = {row["id"]: names.index(row["name"]) for row in rows}
+    images, annotations = _well_formed(content, "images", report), defaultdict(list)
+    known = {image["id"] for image in images}
+    for row in _well_formed(content, "annotations", report):
+        if row["image_id"] in known:
+            annotations[row["image_id"]].append(row)
+        else:
+            report.add("annotation without image", f"annotation {row.get('id')} names image {row['image_id']}")
+    samples, seen = [], set()
+    for image in images:
+        keys = {("name", image["file_name"]), ("id", image["id"])}
+        if keys & seen:
+            report.add("duplicate image", f"{image['file_name']}, id {image['id']}")
+            continue
+        seen |= keys
+        sample = _sample(path.parent, image, annotations[image["id"]], index, report)
+        if sample:
+            samples.append(sample)
+    data = DetectionSet(names, tuple(samples), report)
+    if classes is not None:
+        data = data.relabeled(classes, path)
+    if not samples:
+        raise DataError(f"{path}: none of its {len(content['images'])} images can be used ({report.first()})")
+    return data
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not a JSON file ({error})") from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise DataError(f"{path}: not a COCO file, it has no list '{key}'")
+    return content
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e9  # no NaN, no infinity
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, int | str)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_side(value: object) -> bool:
+    return _is_number(value) and value >= 1
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
+
+
+_FIELDS = {  # what a row of each list must have
+    "images": {"id": _is_key, "file_name": _is_name, "width": _is_side, "height": _is_side},
+    "annotations": {"image_id": _is_key, "category_id": _is_key, "bbox": _is_box},
+    "categories": {"id": _is_key, "name": _is_name},
+}
+
+
+def _well_formed(content: dict, name: str, report: ScanReport) -> list[dict]:
+    """The rows of one of the file's lists that have all that we need of them; the others are reported."""
+    rows = []
+    for i, row in enumerate(content[name]):
+        if not isinstance(row, dict):
+            report.add("malformed row", f"{name}[{i}] is {shortened(row)}, not an object")
+        elif missing := [key for key in _FIELDS[name] if key not in row]:
+            report.add("malformed row", f"{name}[{i}] has no '{missing[0]}'")
+        elif wrong := [key for key, valid in _FIELDS[name].items() if not valid(row[key])]:
+            report.add("malformed row", f"{name}[{i}] has '{wrong[0]}': {shortened(row[wrong[0]])}")
+        else:
+            rows.append(row)
+    return rows
+
+
+def _sample(folder: Path, image: dict, rows: list[dict], index: dict[int, int], report: ScanReport) -> Sample | None:
+    name = image["file_name"]
+    photo = next((p for p in (folder / "images" / name, folder / name) if p.is_file()), None)
+    if photo is None:
+        report.add("missing image", f"{name} is neither in {folder / 'images'} nor in {folder}")
+        return None
+    objects = Objects(name, image["width"], image["height"], report)
+    for row in rows:
+        if row["category_id"] not in index:
+            report.add("unknown category", f"annotation {row.get('id')} of {name}: {row['category_id']}")
+            continue
+        x, y, w, h = row["bbox"]
+        ignored, area = bool(row.get("iscrowd") or row.get("difficult")), row.get("area")
+        objects.add(
+            (x, y, x + w, y + h), index[row["category_id"]], f"annotation {row.get('id')} of {name}: {row['bbox']}",
+            ignored=ignored, area=area if _is_number(area) else None,
+        )  # fmt: skip
+    return objects.sample(photo, index.values(), exhaustive=image.get("labels") != "voc20")

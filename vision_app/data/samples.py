@@ -1,0 +1,243 @@
+"""What every data set of boxes becomes: photos with checked boxes, under one list of class names."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from vision_app.boxes import xyxy_to_xywh
+from vision_app.data.names import COCO_CLASSES, canonical
+from vision_app.errors import DataError
+from vision_app.images import read_image
+
+GIGABYTE = 10**9
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One photo and what is in it.
+
+    Attributes:
+        path: the photo.
+        name: what the set calls it: the file name in a COCO file, the path inside the folder elsewhere.
+        width, height: its upright size in pixels.
+        boxes: (M, 4) float32 xyxy in pixels.
+        labels: (M,) indices of the set's classes.
+        confidences: (M,) 1 for boxes that people drew, less for a teacher's.
+        areas: (M,) pixels that each object covers, by which COCO tells small ones from large: of its outline where
+            that is known, of its box elsewhere.
+        unknown: (U, 4) float32 boxes that are neither right nor wrong (crowds, difficult objects, a teacher's doubts).
+        unknown_labels: (U,) indices of their classes.
+        labeled: indices of the classes of which every object is boxed.
+        exhaustive: whether an unboxed object of these classes is certainly none.
+    """
+
+    path: Path
+    name: str
+    width: int
+    height: int
+    boxes: np.ndarray
+    labels: np.ndarray
+    confidences: np.ndarray
+    areas: np.ndarray
+    unknown: np.ndarray
+    unknown_labels: np.ndarray
+    labeled: frozenset[int]
+    exhaustive: bool = True
+
+
+@dataclass
+class ScanReport:
+    """What is odd about a set's entries, in their order: (kind, sentence) each."""
+
+    entries: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, kind: str, sentence: str) -> None:
+        self.entries.append((kind, sentence))
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each entry."""
+        return [f"{kind}: {sentence}" for kind, sentence in self.entries]
+
+    @property
+    def kinds(self) -> Counter:
+        """How many there are of each kind."""
+        return Counter(kind for kind, _ in self.entries)
+
+    def first(self) -> str:
+        return self.problems[0] if self.entries else "it lists none"
+
+
+class Objects:
+    """Collects and checks the boxes of one photo.
+
+    Args:
+        name: of the photo, for the report.
+        width, height: of the upright photo in pixels.
+        report: takes what is wrong.
+    """
+
+    def __init__(self, name: str, width: int, height: int, report: ScanReport):
+        self.name, self.width, self.height, self.report = name, width, height, report
+        self._rows: dict[tuple, float] = {}  # (ignored, label, x1, y1, x2, y2) -> area, in the order of the file
+
+    def add(
+        self, box: Sequence[float], label: int, what: str, *, ignored: bool = False, area: float | None = None
+    ) -> None:
+        """Takes a box, clipped to the photo; reports it when it lies outside, is empty or is there already.
+
+        Args:
+            box: xyxy in pixels.
+            label: index of its class.
+            what: the entry in its file's own words, for the report.
+            ignored: whether it is neither right nor wrong.
+            area: pixels that the object covers; by default its box's.
+        """
+        x1, y1, x2, y2 = box
+        given = f"{what} in {self.width} x {self.height}"
+        clipped = max(x1, 0.0), max(y1, 0.0), min(x2, float(self.width)), min(y2, float(self.height))
+        width, height = clipped[2] - clipped[0], clipped[3] - clipped[1]
+        if not (width >= 1 and height >= 1):
+            self.report.add("empty box", given)
+            return
+        if min(x1, y1) < -1 or x2 > self.width + 1 or y2 > self.height + 1:  # a pixel too far is rounding
+            self.report.add("box out of range", f"{given} (clipped)")
+        row = (ignored, label, *clipped)
+        if row in self._rows:
+            self.report.add("duplicate box", f"{given} (counted once)")
+        self._rows.setdefault(row, width * height if area is None else area)
+
+    def sample(self, path: Path, labeled: Iterable[int], exhaustive: bool = True) -> Sample:
+        """The photo at `path` with the boxes taken so far."""
+        rows = np.array(list(self._rows), np.float64).reshape(-1, 6)
+        ignored = rows[:, 0] == 1
+        boxes, labels, areas = rows[:, 2:].astype(np.float32), rows[:, 1].astype(np.int64), [*self._rows.values()]
+        return Sample(
+            path=path,
+            name=self.name,
+            width=self.width,
+            height=self.height,
+            boxes=boxes[~ignored],
+            labels=labels[~ignored],
+            confidences=np.ones((~ignored).sum(), np.float32),
+            areas=np.array(areas, np.float32)[~ignored],
+            unknown=boxes[ignored],
+            unknown_labels=labels[ignored],
+            labeled=frozenset(labeled),
+            exhaustive=exhaustive,
+        )
+
+
+class Photos:
+    """Decodes photos when they are asked for, and holds as many decoded ones as fit.
+
+    Args:
+        limit: bytes of decoded photos to hold; one takes three bytes a pixel, 0.4 MB at 416 x 312.
+        target: the caller needs no more than this many pixels on the long side; see `images.read_image`.
+    """
+
+    def __init__(self, limit: int = 2 * GIGABYTE, target: int | None = None):
+        self.left, self.target = limit, target
+        self._held: dict[Path, np.ndarray] = {}
+
+    def hold(self, path: Path, pixels: np.ndarray) -> None:
+        """Keeps a decoded photo if there is room for it."""
+        if pixels.nbytes <= self.left and path not in self._held:
+            self._held[path] = pixels
+            self.left -= pixels.nbytes
+
+    def read(self, path: Path) -> np.ndarray:
+        """The (h, w, 3) uint8 pixels of a photo, possibly reduced to no less than `target`."""
+        pixels = self._held.get(path)
+        return read_image(path, target=self.target).pixels if pixels is None else pixels
+
+
+@dataclass(frozen=True)
+class DetectionSet:
+    """Samples under one list of class names, what was odd about them, and their pixels."""
+
+    classes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    report: ScanReport = field(default_factory=ScanReport)
+    photos: Photos = field(default_factory=Photos, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def photo(self, index: int) -> np.ndarray:
+        """The pixels of a sample's photo, (h, w, 3) uint8 RGB; see `Photos`."""
+        return self.photos.read(self.samples[index].path)
+
+    def subset(self, indices: Iterable[int]) -> "DetectionSet":
+        """Some of the samples, in the order of `indices`, with an empty report."""
+        return replace(self, samples=tuple(self.samples[i] for i in indices), report=ScanReport())
+
+    def joined(self, other: "DetectionSet") -> "DetectionSet":
+        """Both sets after each other; their classes must be the same."""
+        if self.classes != other.classes:
+            raise ValueError("two sets can only be joined under the same classes")
+        report = ScanReport(self.report.entries + other.report.entries)
+        return replace(self, samples=self.samples + other.samples, report=report)
+
+    def relabeled(self, classes: Sequence[str], source: str | Path) -> "DetectionSet":
+        """The same samples under another list of classes. Under COCO's, PASCAL VOC's names are understood too.
+
+        Raises:
+            DataError: `classes` lack one of this set's; names `source`.
+        """
+        classes = tuple(classes)
+        names = [canonical(name) for name in self.classes] if classes == COCO_CLASSES else self.classes
+        if missing := sorted(set(names) - set(classes)):
+            raise DataError(f"{source}: category '{missing[0]}' is none of the {len(classes)} classes of the model")
+        index = np.array([classes.index(name) for name in names], np.int64)
+        samples = tuple(
+            replace(
+                sample,
+                labels=index[sample.labels],
+                unknown_labels=index[sample.unknown_labels],
+                labeled=frozenset(index[list(sample.labeled)].tolist()),
+            )
+            for sample in self.samples
+        )
+        return replace(self, classes=classes, samples=samples)
+
+    def boxes_per_class(self) -> dict[str, int]:
+        """How many boxes each class has, unknown ones left out."""
+        labels = np.concatenate([sample.labels for sample in self.samples] or [np.zeros(0, np.int64)])
+        return dict(zip(self.classes, np.bincount(labels, minlength=len(self.classes)).tolist(), strict=True))
+
+    def to_coco(self) -> dict:
+        """The set as COCO-style content: `images` by index, `annotations` with unknown boxes as crowds, `categories`.
+
+        Only classes that some sample is labeled for become categories.
+        """
+        images, annotations = [], []
+        for i, sample in enumerate(self.samples):
+            images.append({"id": i, "file_name": sample.name, "width": sample.width, "height": sample.height})
+            for boxes, labels, areas, crowd in (
+                (sample.boxes, sample.labels, sample.areas, 0),
+                (sample.unknown, sample.unknown_labels, None, 1),
+            ):
+                sides = xyxy_to_xywh(boxes.astype(np.float64))
+                areas = sides[:, 2:].prod(axis=1) if areas is None else areas
+                annotations += [
+                    {"image_id": i, "category_id": label, "bbox": box, "area": area, "iscrowd": crowd}
+                    for label, box, area in zip(labels.tolist(), sides.tolist(), areas.tolist(), strict=True)
+                ]
+        for i, row in enumerate(annotations):
+            row["id"] = i + 1
+        used = sorted(frozenset().union(*(sample.labeled for sample in self.samples)))
+        categories = [{"id": i, "name": self.classes[i]} for i in used]
+        return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def write_reports(path: Path, sets: dict[str, DetectionSet]) -> None:
+    """Writes what is odd about some sets, by name, as a CSV file with the columns set, kind and entry."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("set", "kind", "entry"))
+        writer.writerows((name, *entry) for name, data in sets.items() for entry in data.report.entries)

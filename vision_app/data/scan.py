@@ -1,0 +1,82 @@
+"""The scan: every photo of a set is decoded once before anything is trained."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from vision_app.data.samples import GIGABYTE, DetectionSet, Photos, Sample, ScanReport
+from vision_app.errors import DataError, ImageError
+from vision_app.images import RGBImage, read_image
+
+
+def scan(
+    data: DetectionSet,
+    *,
+    target: int | None = None,
+    limit: int = 2 * GIGABYTE,
+    seen: dict[str, Path] | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> DetectionSet:
+    """Decodes every photo once; leaves out those that cannot be read or whose size is not the one listed.
+
+    A photo that is there twice, by the digest of its file, and one without boxes, which stays as background, are
+    reported.
+
+    Args:
+        target, limit: as for `Photos`; the first photos stay decoded in memory until `limit` is reached.
+        seen: digests of photos that were scanned before, those of other sets, too; this set's are added.
+        log: called with a line of progress every thousand photos.
+
+    Returns:
+        The set that is left, with its photos at hand.
+
+    Raises:
+        DataError: no photo can be read.
+    """
+    kept, photos, report = [], Photos(limit, target), ScanReport(list(data.report.entries))
+    seen = {} if seen is None else seen
+    for done, (sample, image, digest) in enumerate(_decoded(data.samples, target)):
+        if done and done % 1000 == 0:
+            log(f"checked {done} of {len(data)} photos")
+        if isinstance(image, ImageError):
+            report.add("corrupt image", str(image))
+            continue
+        if (image.width, image.height) != (sample.width, sample.height):
+            listed = f"{sample.width} x {sample.height}"
+            report.add("wrong size", f"{sample.name} is {image.width} x {image.height}, listed as {listed}")
+            continue
+        if (first := seen.setdefault(digest, sample.path)) != sample.path:
+            report.add("duplicate photo", f"{sample.path} is the same file as {first} (kept)")
+        if not len(sample.boxes) and not len(sample.unknown):
+            report.add("unlabeled image", f"{sample.name} has no boxes (kept as background)")
+        kept.append(sample)
+        photos.hold(sample.path, image.pixels)
+    if not kept:
+        raise DataError(f"none of the {len(data)} photos can be read ({report.first()})")
+    return replace(data, samples=tuple(kept), report=report, photos=photos)
+
+
+def _decoded(samples: tuple[Sample, ...], target: int | None) -> Iterator[tuple[Sample, RGBImage | ImageError, str]]:
+    """Samples in order with their decoded photos, or why there is none, and the digests of their files."""
+
+    def decode(sample: Sample) -> tuple[Sample, RGBImage | ImageError, str]:
+        try:
+            content = sample.path.read_bytes()
+            image = read_image(content, target=target, name=str(sample.path))
+            return sample, image, hashlib.blake2b(content, digest_size=16).hexdigest()
+        except OSError as error:
+            return sample, ImageError(str(sample.path), error.strerror or str(error)), ""
+        except ImageError as error:
+            return sample, error, ""
+
+    threads = os.cpu_count() or 1
+    left = iter(samples)
+    with ThreadPoolExecutor(threads) as pool:
+        ahead = [pool.submit(decode, sample) for sample in islice(left, 4 * threads)]  # bounds what waits in memory
+        while ahead:
+            yield ahead.pop(0).result()
+            ahead += [pool.submit(decode, sample) for sample in islice(left, 1)]

@@ -1,0 +1,132 @@
+"""Folders of PASCAL VOC's XML files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
+from vision_app.errors import DataError, ImageError, unknown
+from vision_app.images import SUFFIXES, read_size
+
+SPLITS = ("train", "val", "trainval", "test")
+
+
+def load_voc(folder: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
+    """Reads a folder laid out as VOC's, or one of XML files with their photos beside them.
+
+    In VOC's layout `Annotations/` holds the XML files, `JPEGImages/` the photos and `ImageSets/Main/SPLIT.txt` the
+    names of a split's photos. Pixels count from 1, and both ends of a box lie in it. Objects marked `difficult` are
+    neither right nor wrong.
+
+    Args:
+        folder: the set.
+        classes: names of the set's classes in order; by default those of its objects, by the alphabet.
+        split: which list of ImageSets/Main; by default every XML file.
+
+    Raises:
+        DataError: the folder holds no usable entry, no such split, or a class that `classes` lacks.
+    """
+    folder = Path(folder)
+    annotations = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
+    report = ScanReport()
+    if split is None:
+        stems = sorted(path.stem for path in annotations.glob("*.xml"))
+        _report_unannotated(folder, set(stems), report)
+    else:
+        stems = _listed(folder, split)
+    parsed, seen = [], set()
+    for stem in stems:
+        if stem in seen:
+            report.add("duplicate image", f"{stem} is listed twice in {split}.txt")
+        elif (root := _parsed(annotations / f"{stem}.xml", report)) is not None:
+            parsed.append((stem, root))
+        seen.add(stem)
+    names = tuple(sorted({_text(one, "name") for _, root in parsed for one in root.iter("object")} - {""}))
+    samples = [_sample(folder, annotations, stem, root, names, report) for stem, root in parsed]
+    data = DetectionSet(names, tuple(sample for sample in samples if sample), report)
+    if classes is not None:
+        data = data.relabeled(classes, folder)
+    if not data.samples:
+        raise DataError(f"{folder}: none of its {len(stems)} XML files can be used ({report.first()})")
+    return data
+
+
+def voc_splits(folder: Path) -> list[str]:
+    """The usual splits that a folder lists."""
+    return [split for split in SPLITS if (folder / "ImageSets" / "Main" / f"{split}.txt").is_file()]
+
+
+def _listed(folder: Path, split: str) -> list[str]:
+    try:
+        lines = (folder / "ImageSets" / "Main" / f"{split}.txt").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: {unknown('split', split, voc_splits(folder))}") from error
+    return [line.split()[0] for line in lines if line.strip()]
+
+
+def _report_unannotated(folder: Path, stems: set[str], report: ScanReport) -> None:
+    for photo in sorted(path for place in _photo_folders(folder) for path in place.glob("*")):
+        if photo.suffix.lower() in SUFFIXES and photo.stem not in stems:
+            report.add("image without annotation", f"{photo.name} has no XML file (left out)")
+
+
+def _photo_folders(folder: Path) -> list[Path]:
+    return [folder / name for name in ("JPEGImages", "images", ".") if (folder / name).is_dir()]
+
+
+def _parsed(path: Path, report: ScanReport) -> ElementTree.Element | None:
+    try:
+        return ElementTree.parse(path).getroot()
+    except FileNotFoundError:
+        report.add("missing annotation", f"{path} is not there")
+    except (OSError, ElementTree.ParseError, ValueError) as error:
+        report.add("malformed annotation", f"{path.name} cannot be read ({error})")
+    return None
+
+
+def _text(element: ElementTree.Element, key: str) -> str:
+    return (element.findtext(key) or "").strip()
+
+
+def _sample(
+    folder: Path, annotations: Path, stem: str, root: ElementTree.Element, names: Sequence[str], report: ScanReport
+) -> Sample | None:
+    photo = _photo(folder, annotations, stem, _text(root, "filename"))
+    if photo is None:
+        report.add(
+            "missing image", f"the photo of {stem}.xml is in none of {', '.join(map(str, _photo_folders(folder)))}"
+        )
+        return None
+    try:
+        width, height = (int(float(_text(root, f"size/{side}") or 0)) for side in ("width", "height"))
+        if min(width, height) < 1:  # many tools leave it out
+            width, height = read_size(photo)
+    except ImageError as error:
+        report.add("corrupt image", str(error))
+        return None
+    except (ValueError, OverflowError):
+        report.add("malformed annotation", f"{stem}.xml has a size that is no number")
+        return None
+    objects = Objects(photo.name, width, height, report)
+    for number, one in enumerate(root.iter("object"), start=1):
+        what, name = f"object {number} of {stem}.xml", _text(one, "name")
+        try:
+            sides = [float(_text(one, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]
+        except ValueError:
+            sides = []
+        if not name or not sides or not all(abs(side) < 1e9 for side in sides):
+            report.add("malformed row", f"{what} has no {'bndbox of four numbers' if name else 'name'}")
+            continue
+        x1, y1, x2, y2 = sides
+        ignored = _text(one, "difficult") == "1"
+        objects.add((x1 - 1, y1 - 1, x2, y2), names.index(name), f"{what}: {sides}", ignored=ignored)
+    return objects.sample(photo, range(len(names)))
+
+
+def _photo(folder: Path, annotations: Path, stem: str, filename: str) -> Path | None:
+    """The photo of an XML file: the one it names, or else one of its own name."""
+    base = filename.replace("\\", "/").rpartition("/")[2]
+    names = [base] if base else []
+    names += [stem + suffix for suffix in sorted(SUFFIXES)] + [stem + suffix.upper() for suffix in sorted(SUFFIXES)]
+    places = dict.fromkeys([*_photo_folders(folder), annotations])
+    return next((place / name for name in names for place in places if (place / name).is_file()), None)

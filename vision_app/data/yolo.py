@@ -1,0 +1,189 @@
+"""Data sets in the YOLO text format, described by a `data.yaml`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
+from vision_app.errors import DataError, ImageError, unknown
+from vision_app.images import SUFFIXES, read_size
+
+SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
+
+
+def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
+    """Reads a data.yaml: `path` (its root), `train`, `val`, `test`, and `names` as a list or by index.
+
+    A split is a folder of photos, a text file that lists photos, or a list of such. The labels of `a/images/b.jpg` are
+    in `a/labels/b.txt`, or else beside the photo; a photo without them is background. A row of labels is a class index
+    and either center x, center y, width and height as fractions of the photo's sides, or the corners of an outline,
+    which becomes the box around it.
+
+    Args:
+        path: the data.yaml.
+        classes: names of the set's classes in order; by default the file's.
+        split: train, val or test; by default all that there are.
+
+    Raises:
+        DataError: the file cannot be read or has no such split, the split no usable photo or not one file of labels,
+            or a class is missing from `classes`.
+    """
+    path = Path(path)
+    content = _read_yaml(path)
+    index, names = _names(path, content)
+    available = yolo_splits(path)
+    if not available:
+        raise DataError(f"{path}: lists no photos, it has none of the keys {', '.join(SPLITS)}")
+    if split is not None and split not in available:
+        raise DataError(f"{path}: {unknown('split', split, available)}")
+    report = ScanReport()
+    samples, seen, labeled, count = [], set(), 0, 0
+    for one in available if split is None else [split]:
+        for photo, name in _photos(path, content, one):
+            count += 1
+            if (place := photo.absolute()) in seen:
+                report.add("duplicate image", f"{name} is listed twice")
+                continue
+            seen.add(place)
+            labels = _labels_of(photo)
+            labeled += labels.is_file()
+            sample = _sample(photo, name, labels, index, "kpt_shape" in content, report)
+            if sample:
+                samples.append(sample)
+    if samples and not labeled:
+        raise DataError(f"{path}: none of its {count} photos has labels; those of {photo} should be in {labels}")
+    if not samples:
+        raise DataError(f"{path}: none of its {count} photos can be used ({report.first()})")
+    data = DetectionSet(names, tuple(samples), report)
+    return data if classes is None else data.relabeled(classes, path)
+
+
+def yolo_splits(path: Path) -> list[str]:
+    """The splits that a data.yaml lists."""
+    content = _read_yaml(path)
+    return [split for split, keys in SPLITS.items() if any(content.get(key) for key in keys)]
+
+
+def _read_yaml(path: Path) -> dict:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: not a data.yaml, it has no keys such as train, val and names")
+    return content
+
+
+def _names(path: Path, content: dict) -> tuple[dict[int, int], tuple[str, ...]]:
+    """From the class indices of labels to ours, and the names of these."""
+    names, count = content.get("names"), content.get("nc")
+    if names is None and isinstance(count, int):
+        names = [f"class {i}" for i in range(count)]
+    rows = dict(enumerate(names)) if isinstance(names, list) else names
+    if not isinstance(rows, dict) or not rows or not all(isinstance(key, int) for key in rows):
+        raise DataError(f"{path}: 'names' must list the names of the classes")
+    if isinstance(count, int) and count != len(rows):
+        raise DataError(f"{path}: 'nc' is {count}, but 'names' lists {len(rows)}")
+    unique = tuple(dict.fromkeys(str(rows[key]) for key in sorted(rows)))
+    return {key: unique.index(str(name)) for key, name in rows.items()}, unique
+
+
+def _photos(path: Path, content: dict, split: str) -> Iterator[tuple[Path, str]]:
+    """The photos of a split in order, each with its name: the path from the root of the set, where it lies there."""
+    given = next(content[key] for key in SPLITS[split] if content.get(key))
+    for entry in given if isinstance(given, list) else [given]:
+        root, place = _found(path, content, split, str(entry))
+        if place.is_dir():
+            photos = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        else:
+            photos = [_listed(line.strip(), place, root) for line in _lines(place) if line.strip()]
+        for photo in photos:
+            yield photo, (photo.relative_to(root) if photo.is_relative_to(root) else photo).as_posix()
+
+
+def _found(path: Path, content: dict, split: str, entry: str) -> tuple[Path, Path]:
+    """The root of the set and what an entry of a split names.
+
+    People move sets around: `path` may be relative to the file, to the working directory, or name a place elsewhere,
+    and some exports write `../train/images` for what lies in `train/images`.
+    """
+    given = str(content.get("path") or ".")
+    tried = []
+    for root in (path.parent / given, Path(given), path.parent):
+        for name in (entry, entry.removeprefix("../")):
+            if (place := root / name).exists():
+                return root, place
+            tried.append(place)
+    raise DataError(
+        f"{path}: its {split} '{entry}' is not there; looked for {', '.join(dict.fromkeys(map(str, tried)))}"
+    )
+
+
+def _listed(line: str, file: Path, root: Path) -> Path:
+    """The photo that a line of a text file names: from the file's folder, or else from the root of the set."""
+    return next((place for place in (file.parent / line, root / line) if place.exists()), root / line)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error})") from error
+
+
+def _labels_of(photo: Path) -> Path:
+    """Where the labels of a photo are: the last `images` of its path read as `labels`, or else beside it."""
+    parts = list(photo.parts)
+    beside = photo.with_suffix(".txt")
+    if "images" in parts[:-1]:
+        last = len(parts) - 2 - parts[-2::-1].index("images")
+        swapped = Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt")
+        return swapped if swapped.is_file() or not beside.is_file() else beside
+    return beside
+
+
+def _sample(
+    photo: Path, name: str, labels: Path, index: dict[int, int], pose: bool, report: ScanReport
+) -> Sample | None:
+    if not photo.is_file():
+        report.add("missing image", f"{photo} is not there")
+        return None
+    try:
+        width, height = read_size(photo)
+    except ImageError as error:
+        report.add("corrupt image", str(error))
+        return None
+    objects = Objects(name, width, height, report)
+    for number, line in enumerate(_lines(labels) if labels.is_file() else (), start=1):
+        if not line.strip():
+            continue
+        what = f"{labels.name} line {number}: {line.strip()[:60]}"
+        row = _numbers(line)
+        if row is None or row[0] not in index:
+            kind = "malformed row" if row is None else "unknown category"
+            report.add(kind, f"{what} (of {name})")
+            continue
+        x1, y1, x2, y2 = _box(row[1:5] if pose else row[1:])
+        objects.add((x1 * width, y1 * height, x2 * width, y2 * height), index[row[0]], what)
+    return objects.sample(photo, index.values())
+
+
+def _numbers(line: str) -> list[float] | None:
+    """A class index and four numbers, or the x and y of three corners or more; None where it is no such row."""
+    try:
+        row = [float(word) for word in line.split()]
+    except ValueError:
+        return None
+    usable = len(row) >= 5 and len(row) % 2 == 1 and all(abs(value) < 1e6 for value in row)
+    return row if usable else None
+
+
+def _box(values: list[float]) -> tuple[float, float, float, float]:
+    """Center and size, or the corners of an outline -> xyxy."""
+    if len(values) == 4:
+        x, y, w, h = values
+        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    return min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
