@@ -11,7 +11,7 @@ from skimage import data
 
 from vision_app import images
 from vision_app.errors import ImageError
-from vision_app.images import SUFFIXES, RGBImage, read_image, write_image
+from vision_app.images import SUFFIXES, RGBImage, read_image, read_size, write_image
 
 LOSSLESS = ("PNG", "BMP", "TIFF", "GIF")
 
@@ -385,3 +385,29 @@ def test_writing_touches_no_other_file(tmp_path):
     (tmp_path / ".a.png.part").write_text("mine")
     write_image(tmp_path / "a.png", quadrants())
     assert (tmp_path / ".a.png.part").read_text() == "mine"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_the_size_in_a_header_is_that_of_the_decoded_picture(tmp_path, kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(quadrants()).save(tmp_path / "a", kind, exif=exif)
+    image = read_image(tmp_path / "a")
+    assert read_size(tmp_path / "a") == (image.width, image.height)
+
+
+def test_the_size_in_a_heic_header_is_that_of_the_decoded_picture():
+    pytest.importorskip("pi_heif")
+    path = Path(__file__).parent / "data" / "sideways.heic"
+    image = read_image(path)
+    assert read_size(path) == (image.width, image.height)
+
+
+def test_a_header_that_cannot_be_read_is_named(tmp_path):
+    for content in (b"", b"no picture", b"\x89PNG\r\n\x1a\n"):
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(ImageError, match=r"a\.png: "):
+            read_size(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="no such file"):
+        read_size(tmp_path / "none.png")

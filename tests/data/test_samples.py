@@ -61,7 +61,7 @@ def test_renamed_classes_keep_what_they_mean(tmp_path):
     one = sample(tmp_path, boxes=[((0, 0, 9, 9), 1), ((5, 5, 9, 9), 0)], ignored=[((1, 1, 5, 5), 1)])
     (found,) = DetectionSet(("a", "b"), (one,)).relabeled(["c", "b", "a"], "x").samples
     assert (found.labels.tolist(), found.unknown_labels.tolist(), found.labeled) == ([1, 2], [1], {1, 2})
-    with pytest.raises(DataError, match="^x: category 'a' is none of the 2 classes"):
+    with pytest.raises(DataError, match=r"^x: category 'a' is none of the 2 classes"):
         DetectionSet(("a", "b"), (one,)).relabeled(["b", "c"], "x")
 
 

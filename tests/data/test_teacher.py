@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_app.data.samples import DetectionSet, Sample, ScanReport
 from vision_app.data.names import COCO_CLASSES
+from vision_app.data.samples import DetectionSet, Sample, ScanReport
 from vision_app.data.teacher import DOUBTED, TRUSTED, add_teacher_boxes, confidence
 from vision_app.errors import DataError
 

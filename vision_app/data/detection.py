@@ -47,8 +47,8 @@ def _kind(path: Path) -> str:
     if path.is_dir():
         if (path / "Annotations").is_dir() or next(path.glob("*.xml"), None):
             return "voc"
-        inside = sorted(file.name for pattern in ("*.yaml", "*.yml", "*.json") for file in path.glob(pattern))
-        hint = f"; did you mean {path / inside[0]}?" if inside else ""
+        inside = [file for pattern in ("*.yaml", "*.yml", "*.json") for file in sorted(path.glob(pattern))]
+        hint = f"; did you mean {inside[0]}?" if inside else ""
         raise DataError(f"{path}: not a VOC folder, it has neither Annotations/ nor .xml files{hint}")
     kind = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(path.suffix.lower())
     if kind is None:

@@ -1,0 +1,186 @@
+"""The data.yaml that people have, with its folders, lists and labels, becomes samples."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from image_files import quadrants
+from PIL import Image
+
+from vision_app.data.names import COCO_CLASSES
+from vision_app.data.yolo import _box, load_yolo, yolo_splits
+from vision_app.errors import DataError
+
+NAMES = "names: [screw, nut]\n"
+
+
+@pytest.fixture
+def yolo(tmp_path):
+    """Write a data.yaml, 64 x 48 photos by path, and label files by path."""
+
+    def make(content, photos=(), labels=None):
+        for name in photos:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(quadrants()).save(tmp_path / name)
+        for name, rows in (labels or {}).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(rows)
+        (tmp_path / "data.yaml").write_text(content)
+        return tmp_path / "data.yaml"
+
+    return make
+
+
+PHOTOS = ("images/train/a.png", "images/train/sub/b.png", "images/val/c.png")
+LABELS = {"labels/train/a.txt": "0 0.5 0.5 0.5 0.25\n\n1 0.25 0.75 0.5 0.5\n", "labels/val/c.txt": "1 .5 .5 1 1"}
+YAML = "train: images/train\nval: images/val\ntest:  # none\n" + NAMES
+
+
+def names(data):
+    return [sample.name for sample in data.samples]
+
+
+def test_boxes_are_fractions_of_the_photo_and_photos_without_labels_are_background(yolo):
+    found = load_yolo(yolo(YAML, PHOTOS, LABELS), split="train")
+    assert found.classes == ("screw", "nut") and not found.report.entries
+    first, second = found.samples
+    assert (first.name, first.width, first.height) == ("images/train/a.png", 64, 48)
+    np.testing.assert_array_equal(first.boxes, [[16, 18, 48, 30], [0, 24, 32, 48]])
+    assert (first.labels.tolist(), first.labeled) == ([0, 1], {0, 1})
+    assert second.name == "images/train/sub/b.png" and second.boxes.shape == (0, 4)
+
+
+def test_splits(yolo):
+    path = yolo(YAML, PHOTOS, LABELS)
+    assert yolo_splits(path) == ["train", "val"]
+    assert names(load_yolo(path, split="val")) == ["images/val/c.png"] and len(load_yolo(path)) == 3
+    with pytest.raises(DataError, match=r"data\.yaml: unknown split 'valid'; did you mean 'val'"):
+        load_yolo(path, split="valid")
+
+
+def test_a_turned_photo_has_the_size_that_people_see(yolo, tmp_path):
+    sideways = Image.Exif()
+    sideways[0x0112] = 8
+    path = yolo(YAML, PHOTOS, LABELS)
+    Image.fromarray(quadrants()).save(tmp_path / "images" / "val" / "c.png", exif=sideways)
+    (found,) = load_yolo(path, split="val").samples
+    assert (found.width, found.height, found.boxes.tolist()) == (48, 64, [[0, 0, 48, 64]])
+
+
+def test_outlines_become_the_boxes_around_them(yolo):
+    rows = "0 0.25 0.5 0.5 0.25 0.75 0.5\n1 0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5"
+    (found,) = load_yolo(yolo("val: images\n" + NAMES, ["images/a.png"], {"labels/a.txt": rows})).samples
+    np.testing.assert_allclose(found.boxes, [[16, 12, 48, 24], [6.4, 4.8, 32, 24]], rtol=1e-6)
+
+
+def test_key_points_behind_a_box_are_no_outline(yolo):
+    content = "val: images\nkpt_shape: [2, 2]\nnames: [hand]\n"
+    path = yolo(content, ["images/a.png"], {"labels/a.txt": "0 0.5 0.5 0.5 0.25 0.1 0.1 0.9 0.9"})
+    np.testing.assert_array_equal(load_yolo(path).samples[0].boxes, [[16, 18, 48, 30]])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=9))
+def test_the_box_around_an_outline_touches_it_on_all_sides(corners):
+    x, y = zip(*corners, strict=True)
+    assert _box([value for corner in corners for value in corner]) == (min(x), min(y), max(x), max(y))
+
+
+@pytest.mark.parametrize(
+    ("content", "photos", "expected"),
+    [
+        ("path: .\ntrain: images/train", PHOTOS, ["images/train/a.png", "images/train/sub/b.png"]),
+        ("train: [images/train/sub, images/val]", PHOTOS, ["images/train/sub/b.png", "images/val/c.png"]),
+        ("path: sets/one\ntrain: images", ["sets/one/images/a.png"], ["images/a.png"]),
+        # made on another machine
+        ("path: /content/datasets/one\ntrain: images/val", PHOTOS, ["images/val/c.png"]),
+        # an export that writes one folder too many
+        ("train: ../train/images", ["train/images/a.png"], ["train/images/a.png"]),
+        ("train: list.txt", PHOTOS, ["images/val/c.png", "images/train/a.png"]),
+    ],
+)
+def test_photos_are_found_where_people_keep_them(yolo, tmp_path, content, photos, expected):
+    (tmp_path / "list.txt").write_text("./images/val/c.png\nimages/train/a.png\n\n")
+    labels = {name.replace("images", "labels").replace("png", "txt"): "0 .5 .5 .5 .5" for name in photos}
+    found = load_yolo(yolo(content + "\n" + NAMES, photos, labels), split="train")
+    assert [name.removeprefix(f"{tmp_path}/") for name in names(found)] == expected
+    assert all(sample.labels.tolist() == [0] for sample in found.samples)
+
+
+def test_paths_in_a_list_may_be_absolute(yolo, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{tmp_path / PHOTOS[0]}\n{tmp_path / 'gone.png'}\n")
+    found = load_yolo(yolo("train: list.txt\n" + NAMES, PHOTOS, LABELS))
+    assert names(found) == ["images/train/a.png"]
+    assert found.report.problems == [f"missing image: {tmp_path / 'gone.png'} is not there"]
+
+
+@pytest.mark.parametrize("labels", ["photos/a.txt", "images/labels/a.txt", "images/images/a.txt"])
+def test_labels_lie_in_labels_or_beside_the_photo(yolo, labels):
+    photo = "photos/a.png" if labels.startswith("photos") else "images/images/a.png"
+    found = load_yolo(yolo(f"val: {photo.partition('/')[0]}\n{NAMES}", [photo], {labels: "1 .5 .5 .5 .5"}))
+    assert found.samples[0].labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("lines", "classes", "label"),
+    [
+        ("names: {0: screw, 1: nut}", ("screw", "nut"), 1),
+        ("names:\n  1: nut\n  0: screw", ("screw", "nut"), 1),
+        ("names: {1: nut, 7: screw}", ("nut", "screw"), 0),
+        ("nc: 2", ("class 0", "class 1"), 1),
+        ("names: [no, 12]", ("False", "12"), 1),  # as YAML understands them
+        ("names: [nut, nut]", ("nut",), 0),
+    ],
+)
+def test_class_names_are_a_list_or_by_index(yolo, lines, classes, label):
+    found = load_yolo(yolo(f"val: images\n{lines}\n", ["images/a.png"], {"labels/a.txt": "1 .5 .5 .5 .5"}))
+    assert (found.classes, found.samples[0].labels.tolist()) == (classes, [label])
+
+
+def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path):
+    rows = ["0 0.5 0.5 0.5 0.5", "2 .5 .5 .1 .1", "0.5 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 .1 nan", "screw 1 2 3 4"]
+    rows += ["0 .5 .5 .1 .1 .9", "0 .9 .5 .5 .5", "1 .5 .5 0 .5", "0 0.5 0.5 0.5 0.5"]
+    photos = ["images/a.png", "images/b.png", "images/c.png"]
+    path = yolo("val: [images, images/a.png, list.txt]\n" + NAMES, photos, {"labels/a.txt": "\n".join(rows)})
+    (tmp_path / "list.txt").write_text("images/a.png\n")
+    (tmp_path / "images" / "b.png").write_bytes(b"no picture")
+    path.write_text("val: [images, list.txt]\n" + NAMES)
+    found = load_yolo(path)
+    assert names(found) == ["images/a.png", "images/c.png"]
+    np.testing.assert_allclose(found.samples[0].boxes, [[16, 12, 48, 36], [41.6, 12, 64, 36]], rtol=1e-6)
+    assert found.report.kinds == {
+        "unknown category": 2, "malformed row": 4, "box out of range": 1, "empty box": 1, "duplicate box": 1,
+        "corrupt image": 1, "duplicate image": 1,
+    }  # fmt: skip
+    text = "\n".join(found.report.problems)
+    for number in (2, 3, 4, 5, 6, 7, 8, 9, 10):
+        assert f"a.txt line {number}: {rows[number - 1]}" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("train: [", "not a YAML file"),
+        ("- 1", "not a data.yaml"),
+        ("train: images", "'names' must list"),
+        ("train: images\nnames: screw", "'names' must list"),
+        ("train: images\nnames: {screw: 0}", "'names' must list"),
+        ("train: images\nnc: 3\n" + NAMES, "'nc' is 3, but 'names' lists 2"),
+        (NAMES, "lists no photos"),
+        ("train: image\n" + NAMES, "its train 'image' is not there; looked for "),
+        ("train: empty\n" + NAMES, "none of its 0 photos can be used"),
+        ("train: images\n" + NAMES, "none of its 1 photos has labels; those of "),
+    ],
+)
+def test_files_that_are_no_data_set(yolo, tmp_path, content, words):
+    (tmp_path / "empty").mkdir()
+    path = yolo(content, ["images/a.png"])
+    with pytest.raises(DataError) as error:
+        load_yolo(path)
+    assert str(error.value).startswith(f"{path}: ") and words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_classes_may_be_given(yolo):
+    path = yolo("val: images\nnames: [sofa, dog]", ["images/a.png"], {"labels/a.txt": "0 .5 .5 .5 .5"})
+    assert load_yolo(path, COCO_CLASSES).samples[0].labels.tolist() == [COCO_CLASSES.index("couch")]
+    with pytest.raises(DataError, match="category 'sofa' is none of the 1 classes"):
+        load_yolo(path, ["dog"])
