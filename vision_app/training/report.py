@@ -1,0 +1,133 @@
+"""What a run's folder shows of the run. Each class here watches `loop.fit` and writes one kind of thing."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vision_app.figures import new_figure, save_figure
+from vision_app.images import write_image
+from vision_app.training.diagnosis import TRAIN, VALIDATION, column, diagnose
+from vision_app.training.sheets import Boxes, contact_sheet
+
+METRICS = "metrics.csv"
+BATCHES, PICTURES = 3, 16  # how many first batches are drawn, and how much of each
+PREDICT = Callable[[Path, Sequence[np.ndarray]], Sequence[Boxes]]
+
+
+class TensorBoard:
+    """Every number of a run's rows, for `tensorboard --logdir RUN`."""
+
+    def on_start(self, folder: Path, task, config) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def on_epoch(self, row: Mapping) -> None:
+        for name, value in row.items():
+            if name != "epoch":
+                self._writer.add_scalar(name.replace(" ", "_"), value, row["epoch"])
+        self._writer.flush()
+
+    def on_end(self, folder: Path, rows: Sequence[Mapping]) -> None:
+        self._writer.close()
+
+
+class Curves:
+    """curves.png, drawn again after every epoch from metrics.csv."""
+
+    def on_start(self, folder: Path, task, config) -> None:
+        self._folder = folder
+
+    def on_epoch(self, row: Mapping) -> None:
+        with (self._folder / METRICS).open(newline="", encoding="utf-8") as file:
+            plot_curves(list(csv.DictReader(file)), self._folder / "curves.png")
+
+
+class FirstBatches:
+    """batch-1.png and so on: the first batches as the network gets them, augmented, with their targets."""
+
+    def __init__(self, classes: Sequence[str]):
+        self._classes = classes
+
+    def on_start(self, folder: Path, task, config) -> None:
+        self._folder = folder
+
+    def on_batch(self, step: int, images, targets) -> None:
+        if step < BATCHES:
+            images, targets = images[:PICTURES].cpu(), [target.to("cpu") for target in targets[:PICTURES]]
+            write_image(self._folder / f"batch-{step + 1}.png", contact_sheet(images, targets, self._classes))
+
+
+class Predictions:
+    """predictions.png: truth and predictions side by side on a few pictures, each time that a network was measured.
+
+    Args:
+        pictures: (H, W, 3) uint8 each.
+        truth: what is true of each.
+        classes: names of the labels.
+        predict: from a model folder and pictures to what the model finds.
+    """
+
+    def __init__(
+        self, pictures: Sequence[np.ndarray], truth: Sequence[Boxes], classes: Sequence[str], predict: PREDICT
+    ):
+        self._pictures, self._truth, self._classes, self._predict = pictures, truth, classes, predict
+
+    def on_start(self, folder: Path, task, config) -> None:
+        self._folder = folder
+
+    def on_epoch(self, row: Mapping) -> None:
+        if any(name.endswith(" AP") for name in row):
+            self._draw(self._folder / "last")
+
+    def on_end(self, folder: Path, rows: Sequence[Mapping]) -> None:
+        self._draw(folder / "best")
+
+    def _draw(self, model: Path) -> None:
+        found = self._predict(model, self._pictures)
+        pairs = [each for pair in zip(self._truth, found, strict=True) for each in pair]
+        pictures = [picture for picture in self._pictures for _ in range(2)]
+        captions = ["truth", f"found by {model.name}"] * len(self._pictures)
+        sheet = contact_sheet(pictures, pairs, self._classes, captions=captions)
+        write_image(self._folder / "predictions.png", sheet)
+
+
+class Verdict:
+    """The last line: underfitting, overfitting, both or neither, and what to try."""
+
+    def __init__(self, log: Callable[[str], None], *, pretrained: bool):
+        self._log, self._pretrained = log, pretrained
+
+    def on_end(self, folder: Path, rows: Sequence[Mapping]) -> None:
+        self._log(diagnose(rows, pretrained=self._pretrained).sentence)
+
+
+def plot_curves(rows: Sequence[Mapping], path: Path) -> None:
+    """Draws loss, average precision and learning rate over the epochs as a PNG file.
+
+    Args:
+        rows: of metrics.csv, in order.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    precisions = [name for name in names if name.endswith((" AP", " AP50"))]
+    panels = {
+        "loss": {TRAIN: "training", VALIDATION: "validation"},
+        "average precision": {name: name for name in precisions},
+        "learning rate": {"learning_rate": ""},
+    }
+    panels = {title: lines for title, lines in panels.items() if any(column(rows, name)[0] for name in lines)}
+    figure = new_figure(480 * len(panels), 420)
+    row = figure.subplots(1, len(panels), sharex=True, squeeze=False)[0]
+    for axes, (title, lines) in zip(row, panels.items(), strict=True):
+        for name, label in lines.items():
+            epochs, values = column(rows, name)
+            if epochs:
+                axes.plot(epochs, values, marker="." if len(epochs) < 50 else "", label=label)
+        axes.set(title=title, xlabel="epoch", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        if any(lines.values()):
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
+    save_figure(figure, path)
