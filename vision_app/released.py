@@ -1,14 +1,19 @@
-"""The released models: where they lie, what they say of themselves, and that their files are the ones released."""
+"""The released models: where they lie, what they say of themselves, and that their files are the ones released.
+
+A model is a folder, or one ONNX file that was exported from such a folder.
+"""
 
 import hashlib
 import json
 import os
+import secrets
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vision_app.errors import ModelError, unknown
+from vision_app import onnx_file
+from vision_app.errors import ModelError, UsageError, unknown
 
 _KEYS = {"task": str, "classes": list, "architecture": dict, "input": dict, "defaults": dict, "files": dict}
 
@@ -55,7 +60,7 @@ class Model:
 
     def lacks(self, key: str) -> ModelError:
         """The error that says that model.json cannot be used for its key."""
-        return ModelError(f"{self.folder / 'model.json'}: has no usable '{key}'")
+        return ModelError(f"{self._source}: has no usable '{key}'")
 
     def has(self, name: str) -> bool:
         return name in self.info["files"]
@@ -68,12 +73,12 @@ class Model:
         """
         if not self.has(name):
             raise ModelError(f"model '{self.name}' has no {name}")
-        path = self.folder / name
+        path, entry = self._path(name), self.info["files"][name]
         try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            content = self._digested(path.read_bytes(), entry)
         except OSError as error:
             raise ModelError(f"{path}: {error.strerror}") from error
-        if digest != self.info["files"][name].get("sha256"):
+        if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
             raise ModelError(f"{path}: damaged or changed, its digest is not the one in model.json")
         return path
 
@@ -81,6 +86,32 @@ class Model:
         """Checks the digest of every file; raises ModelError as `file` does."""
         for name in self.info["files"]:
             self.file(name)
+
+    @property
+    def _source(self) -> Path:
+        """Where `info` comes from."""
+        return self.folder / "model.json"
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name
+
+    def _digested(self, content: bytes, entry: dict) -> bytes:
+        """The part of a file's content that the digest in its entry is of."""
+        return content
+
+
+class OnnxModel(Model):
+    """A model in one ONNX file that carries `model.json`, see `onnx_file`; `folder` is that file."""
+
+    @property
+    def _source(self) -> Path:
+        return self.folder
+
+    def _path(self, name: str) -> Path:
+        return self.folder
+
+    def _digested(self, content: bytes, entry: dict) -> bytes:
+        return content[: entry.get("bytes")]  # the network, without the metadata that the digest is a part of
 
 
 def models_folders() -> list[Path]:
@@ -104,12 +135,14 @@ def available() -> list[str]:
 
 
 def find(name: str | os.PathLike) -> Model:
-    """A released model by its name, or any model folder by its path.
+    """A released model by its name, or any model folder or exported ONNX file by its path.
 
     Raises:
         ModelError: there is no such model, or its model.json cannot be used.
     """
     name = os.fspath(name)
+    if name.endswith(".onnx") and not Path(name).is_dir():
+        return _open_file(Path(name))
     if os.sep in name:
         if (Path(name) / "model.json").is_file():
             return _open(name, Path(name))
@@ -121,14 +154,53 @@ def find(name: str | os.PathLike) -> Model:
     raise ModelError(unknown("model", name, available()) + hint)
 
 
+def write_file(model: Model, path: Path) -> None:
+    """Writes a model folder as one ONNX file that `find` opens: its network, `model.json` and license.
+
+    Raises:
+        ModelError: the model has no `model.onnx`, or it is damaged.
+        UsageError: there is such a file already, or it cannot be written.
+    """
+    if path.suffix != ".onnx":
+        raise UsageError(f"--output {path}: must end in .onnx; the nearest valid value is {path}.onnx")
+    if os.path.lexists(path):
+        raise UsageError(f"--output {path}: is there already and will not be overwritten; choose another name")
+    if not path.parent.is_dir():
+        raise UsageError(f"--output {path}: there is no folder {path.parent}; make it first")
+    if isinstance(model, OnnxModel):
+        raise UsageError(f"{model.folder}: is an exported file already; copy it")
+    network, license = model.file(onnx_file.NETWORK), model.folder / "LICENSE"
+    texts = {"LICENSE": license.read_text(encoding="utf-8")} if license.is_file() else {}
+    content = onnx_file.pack(network.read_bytes(), model.info, **texts)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"--output {path}: cannot be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _open(name: str, folder: Path) -> Model:
     try:
         info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder / 'model.json'}: cannot be read ({error})") from error
-    model = Model(name, folder, info)
+    return _checked(Model(name, folder, info))
+
+
+def _open_file(path: Path) -> Model:
+    try:
+        info = onnx_file.unpack(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    return _checked(OnnxModel(path.stem, path, info))
+
+
+def _checked(model: Model) -> Model:
     for key, kind in _KEYS.items():
         model.value(key, kind)
-    if not all(isinstance(entry, dict) for entry in info["files"].values()):
+    if not all(isinstance(entry, dict) for entry in model.info["files"].values()):
         raise model.lacks("files")
     return model

@@ -34,10 +34,10 @@ def open_network(
     """Opens a released network where it runs best.
 
     Args:
-        model: its folder holds `model.onnx`, `weights.safetensors` or both.
+        model: holds `model.onnx`, `weights.safetensors` or both.
         build: for torch, makes the module that takes uint8 pixels; its `network` gets the weights. Called only then.
         device: "auto", "cpu", "cuda" or "cuda:N"; "auto" is the GPU when `runtime` is torch and there is one.
-        runtime: "auto" is ONNX Runtime on a CPU and torch on a GPU.
+        runtime: "auto" is ONNX Runtime on a CPU and torch on a GPU, as far as the model holds both files.
         threads: of the network on a CPU; by default all cores.
 
     Raises:
@@ -46,7 +46,13 @@ def open_network(
     """
     if runtime == "auto" and not model.has("model.onnx"):
         runtime = "torch"
+    has_weights = model.has("weights.safetensors")
+    if (device, runtime) == ("auto", "auto") and not has_weights:
+        runtime = "onnx"
     device, runtime = resolve(device, runtime)
+    if runtime == "torch" and not has_weights:
+        hint = "it runs with --runtime onnx and --device cpu"
+        raise ModelError(f"model '{model.name}' has no weights.safetensors, which torch needs; {hint}")
     return OnnxNetwork(model, threads) if runtime == "onnx" else TorchNetwork(model, build, device, threads)
 
 

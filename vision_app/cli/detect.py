@@ -16,7 +16,9 @@ def detect(
         Argument(metavar="SOURCE", help="Images, folders (with all their sub-folders) and quoted glob patterns."),
     ],
     output: Annotated[Path, Option(metavar="DIR", help="Folder for detections.jsonl and all other results.")],
-    model: Annotated[str, Option(metavar="NAME", help="A released model, or the path of a model folder.")] = "yolo",
+    model: Annotated[
+        str, Option(metavar="NAME", help="A released model, or the path of a model folder or exported file.")
+    ] = "yolo",
     confidence: Annotated[
         float | None,
         Option(metavar="0..1", parser=number, help="Lowest score of an object.", show_default="the model's own"),

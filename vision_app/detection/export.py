@@ -8,12 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vision_app.detection.blocks import ConvUnit
 from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.yolo import YOLO, ByteInput
+from vision_app.onnx_file import pack
 
 INPUT_SIZE, PAD = 416, 114
 
@@ -21,9 +19,9 @@ INPUT_SIZE, PAD = 416, 114
 def export_onnx(network: YOLO, path: Path) -> None:
     """Writes a network that takes (batch, height, width, 3) uint8 RGB and gives (batch, N, 5 + p), all sizes free.
 
-    Batch norms are folded into the convolutions in front of them.
+    The exporter folds batch norms into the convolutions in front of them.
     """
-    module = ByteInput(_fused(network)).cpu().eval()
+    module = ByteInput(copy.deepcopy(network)).cpu().eval()
     example = torch.zeros(1, INPUT_SIZE, INPUT_SIZE - 32, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter fixes the sizes of this network
@@ -34,21 +32,24 @@ def export_onnx(network: YOLO, path: Path) -> None:
         )  # fmt: skip
 
 
-def _fused(network: YOLO) -> YOLO:
-    network = copy.deepcopy(network).cpu().eval()
-    for module in network.modules():
-        if isinstance(module, ConvUnit):
-            module.conv = fuse_conv_bn_eval(module.conv, module.norm)
-            module.norm = nn.Identity()
-    return network
-
-
-def write_model(network: YOLO, folder: Path, *, name: str, classes: tuple[str, ...], defaults: dict, **about) -> None:
+def write_model(
+    network: YOLO,
+    folder: Path,
+    *,
+    name: str,
+    classes: tuple[str, ...],
+    defaults: dict,
+    size: int = INPUT_SIZE,
+    stretch: float = 1.0,
+    **about,
+) -> None:
     """Writes `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder.
 
     Args:
         classes: names, p of them.
         defaults: confidence, iou and max_detections that postprocessing uses unless told otherwise.
+        size: length in pixels that a photo's long side is scaled to, a multiple of 32.
+        stretch: how far the short side may be scaled up beyond that, see `letterbox_shape`.
         **about: more for model.json, such as `measured`, `license` and `learned_from`.
     """
     if network.config.classes != len(classes):
@@ -64,25 +65,33 @@ def write_model(network: YOLO, folder: Path, *, name: str, classes: tuple[str, .
         "task": "detection",
         "architecture": network.config.to_dict(),
         "classes": list(classes),
-        "input": {"size": INPUT_SIZE, "pad": PAD, "color": "RGB", "layout": "batch, height, width, 3 uint8"},
+        "input": {
+            "size": size,
+            "pad": PAD,
+            "stretch": stretch,
+            "color": "RGB",
+            "layout": "batch, height, width, 3 uint8",
+        },
         "output": f"batch, rows, {FIRST_CLASS} + {len(classes)}: p_c, t_x, t_y, t_h, t_w, classes; logits and offsets",
         "defaults": defaults,
         "parameters": sum(p.numel() for p in network.parameters()),
         **about,
-        "files": {file: _entry(folder / file) for file in ("weights.safetensors", "model.onnx")},
     }
     _write_info(folder, info)
 
 
 def describe(folder: Path, **about) -> None:
-    """Adds to or changes what a model folder's model.json says."""
+    """Adds to or changes what a model folder's model.json says, and the ONNX file's copy of it."""
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    del info["files"]
     _write_info(folder, info | about)
 
 
 def _write_info(folder: Path, info: dict) -> None:
-    files = info.pop("files")  # last, since nobody reads digests
-    text = json.dumps(info | {"files": files}, indent=1, ensure_ascii=False)
+    network = folder / "model.onnx"
+    network.write_bytes(pack(network.read_bytes(), info))
+    files = {file: _entry(folder / file) for file in ("weights.safetensors", network.name)}
+    text = json.dumps(info | {"files": files}, indent=1, ensure_ascii=False)  # last, since nobody reads digests
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 
