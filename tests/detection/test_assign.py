@@ -11,11 +11,12 @@ from vision_app.detection.yolo import TorchGrid
 
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 SIZE, CLASSES = 128, 4
+STRIDES = (8, 16, 32)
 
 
 @pytest.fixture
 def grid() -> TorchGrid:
-    return TorchGrid.make(SIZE, SIZE, ANCHORS)
+    return TorchGrid.make(SIZE, SIZE, STRIDES, ANCHORS)
 
 
 def scene(seed: int, objects: int, grid: TorchGrid):

@@ -25,7 +25,7 @@ DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     network = YOLO(YOLOConfig(3, ANCHORS, width=4, depths=(1, 1, 1, 1)))
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):  # statistics that a wrong fusion would not survive
@@ -197,7 +197,9 @@ def test_a_model_file_without_what_a_detector_needs_is_refused(folder, tmp_path,
 def test_a_written_model_lists_what_it_is(folder, detector):
     info = detector.model.info
     assert detector.classes == NAMES
-    assert info["parameters"] == sum(p.numel() for p in YOLO(YOLOConfig(3, ANCHORS, 4, (1, 1, 1, 1))).parameters())
+    assert info["parameters"] == sum(
+        p.numel() for p in YOLO(YOLOConfig(3, ANCHORS, width=4, depths=(1, 1, 1, 1))).parameters()
+    )
     for name, entry in info["files"].items():
         assert (folder / name).stat().st_size == entry["bytes"]
         assert (folder / name).stat().st_mode & 0o444 == 0o444

@@ -96,9 +96,12 @@ def test_every_anchor_starts_as_the_one_box_of_its_cell(original, tmp_path):
         single, double = one(images)[0], two(images)[0]
     torch.testing.assert_close(double[:, 5:], single[:, 5:].repeat_interleave(2, dim=0))
     torch.testing.assert_close(double[:, 0], single[:, 0].repeat_interleave(2))
-    boxes = TorchGrid.make(64, 64, ONE).decode(single[:, 1:5])
+    boxes = TorchGrid.make(64, 64, STRIDES, ONE).decode(single[:, 1:5])
     torch.testing.assert_close(
-        TorchGrid.make(64, 64, TWO).decode(double[:, 1:5]), boxes.repeat_interleave(2, dim=0), rtol=1e-4, atol=1e-3
+        TorchGrid.make(64, 64, STRIDES, TWO).decode(double[:, 1:5]),
+        boxes.repeat_interleave(2, dim=0),
+        rtol=1e-4,
+        atol=1e-3,
     )
 
 

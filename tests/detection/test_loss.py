@@ -10,6 +10,7 @@ from vision_app.detection.assign import assign
 from vision_app.detection.loss import Targets, detection_loss, giou
 from vision_app.detection.yolo import YOLO, TorchGrid, YOLOConfig
 
+STRIDES = (8, 16, 32)
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 CLASSES = 3
 
@@ -27,7 +28,7 @@ def test_giou_equals_torchvision(pairs):
 
 def scene(seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
-    grid = TorchGrid.make(64, 96, ANCHORS)
+    grid = TorchGrid.make(64, 96, STRIDES, ANCHORS)
     raw = torch.randn(2, len(grid.cells), 5 + CLASSES, generator=generator) * 0.5
     first = Targets(
         torch.tensor([[5.0, 6.0, 30.0, 25.0], [40.0, 10.0, 90.0, 60.0]]),
@@ -39,40 +40,50 @@ def scene(seed: int = 0):
     return raw, [first, nothing], grid
 
 
-def entropy(logit: float, target: float) -> float:
-    p = 1 / (1 + math.exp(-logit))
-    return -target * math.log(p) - (1 - target) * math.log(1 - p)
+def varifocal(score: float, wanted: float) -> float:
+    if wanted == 0:
+        return -0.75 * score**2 * math.log(1 - score)
+    return -wanted * (wanted * math.log(score) + (1 - wanted) * math.log(1 - score))
 
 
-def test_loss_equals_a_plain_loop_over_anchors():
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_equals_a_plain_loop_over_anchors(smoothing):
     raw, targets, grid = scene()
-    box = objectness = classes = positives = 0.0
+    box = score = positives = 0.0
     for output, target in zip(raw, targets, strict=True):
         predicted = grid.decode(output[:, 1:5])
         found = assign(target.boxes, target.labels, predicted, torch.cat([output[:, :1], output[:, 5:]], 1), grid)
         owner = dict(zip(found.rows.tolist(), found.objects.tolist(), strict=True))
         positives += len(owner)
         for row in range(len(output)):
+            scores = (output[row, 0].sigmoid() * output[row, 5:].sigmoid()).tolist()
+            wanted = [0.0] * CLASSES
             if row in owner:
                 j = owner[row]
                 o = target.confidences[j].item()
                 pair = predicted[row][None], target.boxes[j][None]
                 box += o * (1 - generalized_box_iou(*pair).item())
-                objectness += entropy(output[row, 0].item(), o)
                 iou = found.ious[found.rows.tolist().index(row)].item()
-                for c in range(CLASSES):
-                    wanted = iou if c == target.labels[j].item() else 0.0
-                    classes += o * entropy(output[row, 5 + c].item(), wanted)
-            else:
-                overlaps = [_iou(predicted[row].tolist(), u.tolist()) for u in target.unknown]
-                if not any(overlap > 0.5 for overlap in overlaps):
-                    objectness += entropy(output[row, 0].item(), 0.0)
-    losses = detection_loss(raw, targets, grid)
+                wanted[target.labels[j].item()] = o * iou
+                wanted = [(1 - smoothing) * q + smoothing / CLASSES for q in wanted]
+            elif any(_iou(predicted[row].tolist(), u.tolist()) > 0.5 for u in target.unknown):
+                continue
+            score += sum(varifocal(s, q) for s, q in zip(scores, wanted, strict=True))
+    losses = detection_loss(raw, targets, grid, label_smoothing=smoothing)
     assert losses.positives == positives > 3
-    assert losses.box.item() == pytest.approx(box / positives, rel=1e-4)
-    assert losses.objectness.item() == pytest.approx(objectness / positives, rel=1e-4)
-    assert losses.classes.item() == pytest.approx(classes / positives, rel=1e-4)
-    assert losses.total.item() == pytest.approx((5 * box + objectness + classes) / positives, rel=1e-4)
+    assert losses.box.item() == pytest.approx(box, rel=1e-4)
+    assert losses.score.item() == pytest.approx(score, rel=1e-4)
+    assert losses.total.item() == pytest.approx(2 * box + score, rel=1e-4)
+
+
+def test_scores_near_zero_and_one_keep_the_loss_finite():
+    raw, targets, grid = scene()
+    for logit in (-60.0, 60.0):
+        extreme = torch.cat([raw[..., :1] * 0 + logit, raw[..., 1:5], raw[..., 5:] * 0 + logit], dim=2).requires_grad_()
+        total = detection_loss(extreme, targets, grid).total
+        total.backward()
+        assert torch.isfinite(total) and torch.isfinite(extreme.grad).all()
+        assert total.item() > 1
 
 
 def _iou(a: list[float], b: list[float]) -> float:
@@ -111,7 +122,7 @@ def test_giou_gradients_agree_with_finite_differences():
 def test_a_small_network_learns_two_pictures_by_heart():
     torch.manual_seed(0)
     config = YOLOConfig(CLASSES, (((12.0, 12.0),), ((24.0, 24.0),), ((48.0, 48.0),)), width=4, depths=(1, 1, 1, 1))
-    network, grid = YOLO(config).train(), TorchGrid.make(64, 64, config.anchors)
+    network, grid = YOLO(config).train(), TorchGrid.make(64, 64, config.strides, config.anchors)
     images = torch.rand(2, 3, 64, 64)
     images[0, 0, 10:34, 8:40] = 1.0
     images[1, 2, 30:60, 20:44] = 1.0
@@ -120,14 +131,16 @@ def test_a_small_network_learns_two_pictures_by_heart():
         Targets(torch.tensor([[8.0, 10.0, 40.0, 34.0]]), torch.tensor([0]), torch.ones(1), unknown),
         Targets(torch.tensor([[20.0, 30.0, 44.0, 60.0]]), torch.tensor([2]), torch.ones(1), unknown),
     ]
-    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
-    first = detection_loss(network(images), targets, grid).total.item()
-    for _ in range(150):
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=250)
+    start = detection_loss(network(images), targets, grid)
+    for _ in range(250):
         optimizer.zero_grad()
         loss = detection_loss(network(images), targets, grid)
-        loss.total.backward()
+        (loss.total / loss.positives).backward()
         optimizer.step()
-    assert loss.total.item() < 0.1 * first
+        schedule.step()
+    assert loss.total.item() / loss.positives < 0.1 * start.total.item() / start.positives
     with torch.no_grad():
         raw = network(images)
     for output, target in zip(raw, targets, strict=True):

@@ -6,8 +6,9 @@ from torch import nn
 from vision_app.detection.backbone import STRIDES
 from vision_app.detection.blocks import CSPStage, SpatialPyramidPooling
 from vision_app.detection.grid import make_grid
+from vision_app.detection.heads import DecoupledHead
 from vision_app.detection.neck import PathAggregation
-from vision_app.detection.yolo import YOLO, ByteInput, ScaleHead, TorchGrid, YOLOConfig
+from vision_app.detection.yolo import YOLO, ByteInput, TorchGrid, YOLOConfig
 
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 SMALL = YOLOConfig(classes=3, anchors=ANCHORS, width=4, depths=(1, 1, 1, 1))
@@ -25,7 +26,7 @@ def test_one_row_for_every_anchor_of_the_grid(network):
 
 def test_a_head_lays_its_maps_into_rows_of_cells_and_anchors():
     torch.manual_seed(1)
-    head = ScaleHead(8, 8, k=2, classes=3).eval()
+    head = DecoupledHead(8, 8, 3, ((1.0, 1.0), (2.0, 2.0)), 8).eval()
     x = torch.rand(1, 8, 4, 5)
     rows = head(x)[0]
     features = head.stem(x)
@@ -45,7 +46,7 @@ def test_a_head_lays_its_maps_into_rows_of_cells_and_anchors():
 
 
 def test_tensors_and_arrays_decode_alike():
-    grid, tensors = make_grid(64, 96, STRIDES, ANCHORS), TorchGrid.make(64, 96, ANCHORS)
+    grid, tensors = make_grid(64, 96, STRIDES, ANCHORS), TorchGrid.make(64, 96, STRIDES, ANCHORS)
     offsets = np.random.default_rng(0).normal(0, 1.5, (len(grid.cells), 4)).astype(np.float32)
     np.testing.assert_array_equal(tensors.anchors.numpy(), grid.anchors)
     np.testing.assert_allclose(tensors.decode(torch.from_numpy(offsets)), grid.decode(offsets), rtol=1e-5, atol=1e-3)

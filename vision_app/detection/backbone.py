@@ -17,6 +17,7 @@ from vision_app.detection.blocks import (
     SeparableConv,
     SpatialPyramidPooling,
 )
+from vision_app.detection.shuffle import ShuffleBackbone
 
 STRIDES = (8, 16, 32)
 
@@ -97,4 +98,5 @@ BACKBONES: dict[str, Callable[[int, tuple[int, ...]], nn.Module]] = {
     "csp": CSPBackbone,
     "residual": ResidualBackbone,
     "inception": InceptionBackbone,
+    "shuffle": ShuffleBackbone,
 }

@@ -93,6 +93,7 @@ class Detector:
         self.name, self.classes, self.defaults = model.name, model.classes, model.defaults
         self.runtime, self.device = network.runtime, network.device
         self._size, self._pad = model.value("input.size", int), model.value("input.pad", int)
+        self._stretch = model.info["input"].get("stretch", 1.0)
         self._strides = tuple(model.value("architecture.strides", list))
         anchors = model.value("architecture.anchors", list)
         try:
@@ -107,7 +108,7 @@ class Detector:
     def load(
         cls, model="yolo", *, device: str = "auto", runtime: str = "auto", threads: int | None = None
     ) -> "Detector":
-        """Loads a released model by name, or a model folder by path.
+        """Loads a released model by name, or a model folder or exported ONNX file by path.
 
         Args:
             device: "auto", "cpu", "cuda" or "cuda:N".
@@ -129,7 +130,8 @@ class Detector:
 
     def preprocess(self, images: Sequence[RGBImage]) -> Inputs:
         """Scales each picture so that its long side is the model's input size, on gray up to a multiple of 32."""
-        boxed = [letterbox(image.pixels, image.width, image.height, self._size, self._pad) for image in images]
+        fit = (self._size, self._pad, self._stretch)
+        boxed = [letterbox(image.pixels, image.width, image.height, *fit) for image in images]
         return Inputs(tuple(pixels for pixels, _ in boxed), tuple(back for _, back in boxed))
 
     def forward(self, inputs: Inputs) -> Raw:

@@ -1,8 +1,8 @@
 """The geometry of the grid detector, in NumPy: letterboxing, the cells of every scale, and decoding their boxes.
 
-For each stride s the input is covered by a grid of (H/s) x (W/s) cells with k anchor boxes each. The rows of a
-prediction run over the strides, then over the cells line by line, then over the k anchors of a cell; the columns are
-`(p_c, t_x, t_y, t_h, t_w, c_1 ... c_p)`, all as the network gives them (logits and offsets).
+For each stride s the input is covered by a grid of (H/s) x (W/s) cells, rounded up, with k anchor boxes each. The rows
+of a prediction run over the strides, then over the cells line by line, then over the k anchors of a cell; the columns
+are `(p_c, t_x, t_y, t_h, t_w, c_1 ... c_p)`, all as the network gives them (logits and offsets).
 """
 
 from dataclasses import dataclass
@@ -34,18 +34,29 @@ class Letterbox:
         return clip(boxes / np.array([self.scale_x, self.scale_y] * 2, boxes.dtype), self.width, self.height)
 
 
-def letterbox_shape(width: int, height: int, size: int, multiple: int = 32) -> tuple[int, int, int, int]:
+def letterbox_shape(
+    width: int, height: int, size: int, stretch: float = 1.0, multiple: int = 32
+) -> tuple[int, int, int, int]:
     """The smallest input that holds a photo whose long side is scaled to `size`.
+
+    Args:
+        stretch: the short side may be scaled up to this many times as much as the long one, as far as it stays the
+            shorter one. A network that learned from stretched photos sees more of them this way.
 
     Returns:
         (rows, columns) of the scaled photo and of the input around it, the latter rounded up to `multiple`.
     """
     scale = size / max(width, height)
-    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    more = min(stretch, max(width, height) / min(width, height))
+    tall = height < width
+    rows = max(1, round(height * scale * (more if tall else 1)))
+    columns = max(1, round(width * scale * (1 if tall else more)))
     return rows, columns, -(-rows // multiple) * multiple, -(-columns // multiple) * multiple
 
 
-def letterbox(pixels: np.ndarray, width: int, height: int, size: int, pad: int) -> tuple[np.ndarray, Letterbox]:
+def letterbox(
+    pixels: np.ndarray, width: int, height: int, size: int, pad: int, stretch: float = 1.0
+) -> tuple[np.ndarray, Letterbox]:
     """Scales a picture into the top left of an input that is filled up with gray.
 
     Args:
@@ -53,26 +64,27 @@ def letterbox(pixels: np.ndarray, width: int, height: int, size: int, pad: int) 
         width, height: the size of the photo that `pixels` shows; boxes are reported in it.
         size: length of the input's long side, a multiple of 32.
         pad: gray value of what the photo does not cover.
+        stretch: see `letterbox_shape`.
 
     Returns:
         The input, (rows, columns, 3) uint8 with both sides multiples of 32, and the way back.
     """
     import cv2
 
-    rows, columns, full_rows, full_columns = letterbox_shape(width, height, size)
-    canvas = np.full((full_rows, full_columns, 3), pad, np.uint8)
+    rows, columns, full_rows, full_columns = letterbox_shape(width, height, size, stretch)
     shrinking = pixels.shape[0] > rows or pixels.shape[1] > columns
     scaled = pixels
     if pixels.shape[:2] != (rows, columns):
         interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         scaled = cv2.resize(pixels, (columns, rows), interpolation=interpolation)
+    canvas = np.full((full_rows, full_columns, 3), pad, np.uint8)
     canvas[:rows, :columns] = scaled
     return canvas, Letterbox(width, height, columns / width, rows / height)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """All anchors of one input size. N = sum over strides of (H/s)(W/s)k.
+    """All anchors of one input size. N = sum over strides of ceil(H/s) ceil(W/s) k.
 
     Attributes:
         cells: (N, 2) column and row of each anchor's cell.
@@ -95,7 +107,8 @@ class Grid:
         return np.concatenate([center - half, center + half], axis=1)
 
 
-Anchors = tuple[tuple[tuple[float, float], ...], ...]
+ScaleAnchors = tuple[tuple[float, float], ...]
+Anchors = tuple[ScaleAnchors, ...]
 
 
 @lru_cache(maxsize=64)
@@ -103,12 +116,12 @@ def make_grid(height: int, width: int, strides: tuple[int, ...], anchors: Anchor
     """The grid of an input of height x width pixels.
 
     Args:
-        strides: one per scale; both sides must be multiples of the largest.
+        strides: one per scale.
         anchors: for every scale its k anchors as (width, height) in pixels.
     """
     cells, steps, sizes = [], [], []
     for stride, scale_anchors in zip(strides, anchors, strict=True):
-        k, rows, columns = len(scale_anchors), height // stride, width // stride
+        k, rows, columns = len(scale_anchors), -(-height // stride), -(-width // stride)
         y, x = np.mgrid[:rows, :columns]
         cells.append(np.stack([x, y], axis=-1).reshape(-1, 2).repeat(k, axis=0))
         steps.append(np.full((rows * columns * k, 1), stride))

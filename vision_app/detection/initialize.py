@@ -1,21 +1,25 @@
-"""Initial weights for our network from a published YOLOX-Nano checkpoint (Apache-2.0, Megvii, COCO).
+"""Initial weights for our networks from published ones (both Apache-2.0, trained on COCO).
 
-The checkpoint predicts one box a cell without anchors. Every anchor of ours starts as a copy of that box: sizes are
-exp(t) s there and a exp(t') here, so t' = t + ln(s / a) is the same box. The network therefore starts with the
-teacher's answers, and training only has to tell the anchors of a cell apart.
+YOLOX-Nano (Megvii) fits the CSP backbone, its neck and the decoupled head; PicoDet-S (PaddlePaddle) fits the shuffle
+backbone, its neck and the distribution head. Both predict one box a cell without anchors. Every anchor of ours starts
+as a copy of that box, so the network starts with the teacher's answers, and training only has to go on from them.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_app.detection.backbone import STRIDES
 from vision_app.detection.blocks import ConvUnit
 from vision_app.detection.yolo import YOLO
 from vision_app.errors import ModelError
+
+CERTAIN = 8.0  # logit of a p_c that is 1 in effect
+DEVIATION = (0.229, 0.224, 0.225)  # of ImageNet's pixels, RGB in 0..1
 
 _BRANCH = {"cls_convs": "class_branch", "reg_convs": "box_branch", "stems": "stem"}
 _PREDICTION = {"cls_preds": "class_logits", "obj_preds": "objectness", "reg_preds": "offsets"}
@@ -42,6 +46,15 @@ _RULES = [  # the checkpoint's names -> ours, applied in this order
     (r"\.pconv\.", ".1."),
     (r"\.bn\.", ".norm."),
 ]
+
+
+def load_published(network: YOLO, path: str | Path) -> None:
+    """Copies the weights of a YOLOX-Nano checkpoint (`.pth`) or of a PicoDet-S file (`.bin`, as ncnn has it).
+
+    Raises:
+        ModelError: the file is neither, or its tensors do not fit the network.
+    """
+    (load_picodet_s if Path(path).suffix == ".bin" else load_yolox_nano)(network, path)
 
 
 def our_name(name: str) -> str:
@@ -83,8 +96,11 @@ def _stem_to_rgb(tensors: dict[str, Tensor]) -> None:
 
 
 def _boxes_to_anchors(tensors: dict[str, Tensor], network: YOLO) -> None:
-    """One box a cell -> k anchors a cell, all of them that box; (x, y, w, h) -> (x, y, h, w)."""
-    for i, (stride, anchors) in enumerate(zip(STRIDES, network.config.anchors, strict=True)):
+    """One box a cell -> k anchors a cell, all of them that box; (x, y, w, h) -> (x, y, h, w).
+
+    Sizes are exp(t) s there and a exp(t') here, so t' = t + ln(s / a) is the same box.
+    """
+    for i, (stride, anchors) in enumerate(zip(network.config.strides, network.config.anchors, strict=True)):
         for branch in ("class_logits", "objectness", "offsets"):
             weight, bias = f"heads.{i}.{branch}.weight", f"heads.{i}.{branch}.bias"
             if branch == "offsets":
@@ -94,6 +110,78 @@ def _boxes_to_anchors(tensors: dict[str, Tensor], network: YOLO) -> None:
             tensors[bias] = tensors[bias].repeat(len(anchors))
         sizes = torch.tensor(anchors).flip(1)  # (k, 2) height, width
         tensors[f"heads.{i}.offsets.bias"].view(-1, 4)[:, 2:] += (stride / sizes).log()
+
+
+@torch.no_grad()
+def load_picodet_s(network: YOLO, path: str | Path) -> None:
+    """Copies PicoDet-S's weights into a network with the shuffle backbone and 80 classes.
+
+    The file holds the convolutions in the order in which they are computed, which is the order of our modules: for each
+    a tag that says "float32", its weights and its biases. Batch norms are folded; ours get the bias and otherwise do
+    nothing, see `restore_batch_statistics`. There is no objectness: ours starts at p_c = 1.
+    """
+    stream = _Floats(Path(path))
+    norms = {module.conv: module.norm for module in network.modules() if isinstance(module, ConvUnit)}
+    parts = [network.backbone, network.neck, *(head.branch for head in network.heads)]
+    ends = dict(zip(parts[2:], network.heads, strict=True))
+    for part in parts:
+        for conv in (module for module in part.modules() if isinstance(module, nn.Conv2d)):
+            weight, bias = stream.convolution(conv.weight.shape)
+            conv.weight.copy_(weight)
+            if conv in norms:
+                _undo_norm(norms[conv], bias)
+            else:
+                conv.bias.copy_(bias)
+        if part in ends:
+            _read_predictions(stream, ends[part])
+    stream.expect_end()
+    network.backbone.stem[0].conv.weight /= torch.tensor(DEVIATION).view(1, 3, 1, 1)  # theirs divide the pixels by it
+
+
+class _Floats:
+    """A file of float32 numbers, read from front to back."""
+
+    def __init__(self, path: Path):
+        self.path, self.position = path, 0
+        try:
+            self.numbers = torch.from_numpy(np.fromfile(path, "<f4"))
+        except OSError as error:
+            raise ModelError(f"{path}: {error.strerror}") from error
+
+    def convolution(self, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """The next convolution's weights (O, I, F, F) and biases (O,)."""
+        tag, weight, bias = (self._take(count) for count in (1, math.prod(shape), shape[0]))
+        if len(bias) < shape[0] or tag.item() != 0:
+            raise ModelError(f"{self.path}: not PicoDet-S's weights in float32, or not of this network's shape")
+        return weight.view(shape), bias
+
+    def expect_end(self) -> None:
+        if self.position != len(self.numbers):
+            raise ModelError(f"{self.path}: holds more than PicoDet-S's weights")
+
+    def _take(self, count: int) -> Tensor:
+        self.position += count
+        return self.numbers[self.position - count : self.position]
+
+
+def _undo_norm(norm: nn.BatchNorm2d, bias: Tensor) -> None:
+    """Makes a batch norm, in eval mode, add a bias and nothing else."""
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1.0)
+    norm.weight.fill_(math.sqrt(1.0 + norm.eps))
+    norm.bias.copy_(bias)
+
+
+def _read_predictions(stream: _Floats, head: nn.Module) -> None:
+    """The layer that gives 80 classes and 4 x 8 bins for each cell, copied for each of the head's k anchors."""
+    classes, bins = (layer.out_channels // head.k for layer in (head.class_logits, head.sides))
+    hidden = head.sides.in_channels
+    weight, bias = stream.convolution((classes + bins, hidden, 1, 1))
+    for layer, rows in ((head.class_logits, slice(0, classes)), (head.sides, slice(classes, None))):
+        layer.weight.copy_(weight[rows].repeat(head.k, 1, 1, 1))
+        layer.bias.copy_(bias[rows].repeat(head.k))
+    nn.init.zeros_(head.objectness.weight)
+    nn.init.constant_(head.objectness.bias, CERTAIN)
 
 
 @torch.no_grad()

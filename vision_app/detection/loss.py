@@ -1,4 +1,4 @@
-"""The detector's loss: box, objectness and class terms, each divided by the number of positives."""
+"""The detector's loss: one term for the boxes, one for the scores p_c c_i."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from vision_app.detection.assign import Assignment, assign, weight_of_unknown
 from vision_app.detection.yolo import TorchGrid
 
-BOX_WEIGHT = 5.0
+BOX_WEIGHT = 2.0
+NEGATIVE_WEIGHT, FOCUS = 0.75, 2.0  # alpha and gamma of the varifocal loss
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,15 @@ class Targets:
 
 @dataclass(frozen=True)
 class Losses:
-    """Sums over a batch, divided by the number of positives; `total` is what is minimized."""
+    """Sums over a batch; what is minimized is `total` divided by the number of positives."""
 
     box: Tensor
-    objectness: Tensor
-    classes: Tensor
+    score: Tensor
     positives: int
 
     @property
     def total(self) -> Tensor:
-        return BOX_WEIGHT * self.box + self.objectness + self.classes
+        return BOX_WEIGHT * self.box + self.score
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
@@ -58,44 +58,64 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     return intersection / (union + 1e-7) - (hull - union) / (hull + 1e-7)
 
 
-def detection_loss(raw: Tensor, targets: list[Targets], grid: TorchGrid) -> Losses:
+def detection_loss(raw: Tensor, targets: list[Targets], grid: TorchGrid, *, label_smoothing: float = 0.0) -> Losses:
     """The loss of a batch.
 
-    Positives come from `assign`. With o an object's confidence and q the IoU of the predicted box with it:
-    box = sum 1 - GIoU; objectness = BCE(p_c, o) over all anchors, 0 for those that answer for nothing, without those
-    on unknown boxes; class = BCE(c, q one-hot) over the positives, so that p_c c_i comes to mean "this class, and
-    this well localized" (the IoU-aware target of YOLOX). Box terms count by confidence.
+    Positives come from `assign`. Box term: the sum of o (1 - GIoU) over them, o being the object's confidence. Score
+    term: the varifocal loss (Zhang et al., 2021) of s_i = p_c c_i over all anchors and classes, with the target
+    q = o IoU(predicted box, object) for a positive's class and 0 elsewhere: q BCE(s, q) where q > 0, and
+    -0.75 s^2 ln(1 - s) where q = 0. So s_i comes to mean "this class, and this well
+    localized", and an easy background counts for little. Anchors on unknown boxes that answer for nothing are left out.
 
     Args:
         raw: (B, N, 5 + p) network output.
         targets: one per image.
         grid: of the N anchors.
+        label_smoothing: e; targets become (1 - e) q + e / p for every class of a positive (Szegedy et al., 2016).
     """
     raw = raw.float() if raw.dtype in (torch.bfloat16, torch.float16) else raw
     predicted = grid.decode(raw[..., 1:5])
     logits = torch.cat([raw[..., :1], raw[..., 5:]], dim=2).detach()
-    box, objectness, classes, positives = [], [], [], 0
+    box, score, positives = [], [], 0
     for output, boxes, output_logits, target in zip(raw, predicted, logits, targets, strict=True):
         found = assign(target.boxes, target.labels, boxes.detach(), output_logits, grid)
-        terms = _image_terms(output, boxes, target, found)
-        for total, term in zip((box, objectness, classes), terms, strict=True):
-            total.append(term)
+        confidence = target.confidences[found.objects]
+        box.append(((1 - giou(boxes[found.rows], target.boxes[found.objects])) * confidence).sum())
+        weight = weight_of_unknown(boxes.detach(), target.unknown)
+        quality = _quality(target.labels[found.objects], confidence * found.ious, output.shape[1] - 5, label_smoothing)
+        score.append(varifocal_loss(output, found.rows, quality.to(output), weight))
         positives += len(found.rows)
-    scale = 1 / max(positives, 1)
-    return Losses(*(torch.stack(part).sum() * scale for part in (box, objectness, classes)), positives)
+    return Losses(torch.stack(box).sum(), torch.stack(score).sum(), positives)
 
 
-def _image_terms(raw: Tensor, boxes: Tensor, target: Targets, found: Assignment) -> tuple[Tensor, Tensor, Tensor]:
-    confidence = target.confidences[found.objects]
-    box = ((1 - giou(boxes[found.rows], target.boxes[found.objects])) * confidence).sum()
+def _quality(labels: Tensor, quality: Tensor, classes: int, smoothing: float) -> Tensor:
+    """(P,) classes and qualities -> (P, p) targets."""
+    targets = F.one_hot(labels, classes) * quality[:, None]
+    return (1 - smoothing) * targets + smoothing / classes if smoothing else targets
 
-    present = torch.zeros_like(raw[:, 0])
-    present[found.rows] = confidence.to(present)
-    weight = weight_of_unknown(boxes.detach(), target.unknown)
-    weight[found.rows] = 1.0
-    objectness = F.binary_cross_entropy_with_logits(raw[:, 0], present, weight, reduction="sum")
 
-    one_hot = F.one_hot(target.labels[found.objects], raw.shape[1] - 5).to(raw)
-    wanted = one_hot * found.ious[:, None]
-    classes = F.binary_cross_entropy_with_logits(raw[found.rows, 5:], wanted, reduction="none").sum(dim=1)
-    return box, objectness, (classes * confidence).sum()
+def varifocal_loss(raw: Tensor, rows: Tensor, quality: Tensor, weight: Tensor) -> Tensor:
+    """The score term of one image, see `detection_loss`.
+
+    Args:
+        raw: (N, 5 + p) network output.
+        rows: (P,) the positives, no index twice.
+        quality: (P, p) their targets.
+        weight: (N,) of the anchors that are no positives.
+    """
+    log_score = F.logsigmoid(raw[:, :1]) + F.logsigmoid(raw[:, 5:])  # (N, p), ln s
+    negative = _negative(log_score).sum(dim=1)  # (N,)
+    wanted, log_positive = quality, log_score[rows]
+    cross_entropy = -wanted * log_positive - (1 - wanted) * _log_rest(log_positive)
+    positive = torch.where(wanted > 0, wanted * cross_entropy, _negative(log_positive))
+    weight = weight.index_fill(0, rows, 0.0)
+    return (negative * weight).sum() + positive.sum()
+
+
+def _negative(log_score: Tensor) -> Tensor:
+    return -NEGATIVE_WEIGHT * (FOCUS * log_score).exp() * _log_rest(log_score)
+
+
+def _log_rest(log_score: Tensor) -> Tensor:
+    """ln(1 - s) from ln s, without loss of digits where s is small."""
+    return torch.log(-torch.expm1(log_score.clamp(max=-1e-6)))

@@ -10,6 +10,8 @@ from vision_app.detection.blocks import ConvUnit, CSPStage, SeparableConv
 class PathAggregation(nn.Module):
     """Top-down, then bottom-up: every scale gets the meaning of the coarse maps and the detail of the fine ones."""
 
+    strides = (8, 16, 32)
+
     def __init__(self, channels: tuple[int, int, int], depth: int = 1):
         super().__init__()
         c3, c4, c5 = channels

@@ -1,16 +1,42 @@
-"""The grid detector as a torch module: backbone, neck, and a decoupled head with k anchors a cell."""
+"""The grid detector as a torch module: backbone, neck, and heads with k anchors a cell."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 
-from vision_app.detection.backbone import STRIDES, CSPBackbone
-from vision_app.detection.blocks import ConvUnit, SeparableConv
+from vision_app.detection.backbone import BACKBONES
 from vision_app.detection.grid import Anchors, make_grid
+from vision_app.detection.heads import DecoupledHead, DistributionHead
 from vision_app.detection.neck import PathAggregation
+from vision_app.detection.shuffle import LightPathAggregation
+from vision_app.errors import UsageError, unknown
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What goes with a backbone: neck and head, and the width and depths that it was designed with."""
+
+    neck: type[nn.Module] = PathAggregation
+    head: type[nn.Module] = DecoupledHead
+    width: int = 16
+    depths: tuple[int, ...] = (1, 3, 3, 1)
+
+
+LAYOUTS = {
+    "csp": Layout(),
+    "residual": Layout(),
+    "inception": Layout(),
+    "shuffle": Layout(LightPathAggregation, DistributionHead, 24, (3, 7, 3)),
+}
+
+
+def layout(backbone: str) -> Layout:
+    """The layout of a backbone by name; UsageError for a name that there is none of."""
+    if backbone not in LAYOUTS:
+        raise UsageError("--backbone: " + unknown("backbone", backbone, tuple(LAYOUTS)))
+    return LAYOUTS[backbone]
 
 
 @dataclass(frozen=True)
@@ -19,61 +45,44 @@ class YOLOConfig:
 
     Attributes:
         classes: number of classes p.
-        anchors: for each of the strides 8, 16, 32 its k anchors, (width, height) in input pixels.
-        width: channels after the stem.
-        depths: bottlenecks in the four stages of the backbone.
+        anchors: for each of the strides its k anchors, (width, height) in input pixels.
+        backbone: one of `LAYOUTS`, which also decides neck and head.
+        width: channels after the stem; by default the layout's.
+        depths: blocks of each stage of the backbone; by default the layout's.
+        dropout: probability that a channel in front of the class layer is dropped in training.
     """
 
     classes: int
     anchors: Anchors
-    width: int = 16
-    depths: tuple[int, ...] = (1, 3, 3, 1)
+    backbone: str = "csp"
+    width: int | None = None
+    depths: tuple[int, ...] | None = None
+    dropout: float = 0.0
 
     def __post_init__(self):
-        if len(self.anchors) != len(STRIDES) or len({len(scale) for scale in self.anchors}) != 1:
-            raise ValueError(f"anchors must be given for {len(STRIDES)} scales, the same number for each")
+        chosen = layout(self.backbone)
+        object.__setattr__(self, "width", self.width or chosen.width)
+        object.__setattr__(self, "depths", self.depths or chosen.depths)
+        if len(self.anchors) != len(self.strides) or len({len(scale) for scale in self.anchors}) != 1:
+            raise ValueError(f"anchors must be given for {len(self.strides)} scales, the same number for each")
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return layout(self.backbone).neck.strides
 
     def to_dict(self) -> dict:
-        return {"type": "yolo", "strides": list(STRIDES), **asdict(self)}
+        return {"type": "yolo", "strides": list(self.strides), **asdict(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "YOLOConfig":
         return cls(
             classes=values["classes"],
             anchors=tuple(tuple(tuple(anchor) for anchor in scale) for scale in values["anchors"]),
+            backbone=values.get("backbone", "csp"),
             width=values["width"],
             depths=tuple(values["depths"]),
+            dropout=values.get("dropout", 0.0),
         )
-
-
-class ScaleHead(nn.Module):
-    """The head of one scale: one branch for the classes, one for objectness and box."""
-
-    def __init__(self, inputs: int, hidden: int, k: int, classes: int):
-        super().__init__()
-        self.stem = ConvUnit(inputs, hidden)
-        self.class_branch = nn.Sequential(SeparableConv(hidden, hidden), SeparableConv(hidden, hidden))
-        self.box_branch = nn.Sequential(SeparableConv(hidden, hidden), SeparableConv(hidden, hidden))
-        self.class_logits = nn.Conv2d(hidden, k * classes, 1)
-        self.objectness = nn.Conv2d(hidden, k, 1)
-        self.offsets = nn.Conv2d(hidden, k * 4, 1)
-        self.k = k
-        rare = -math.log((1 - 0.01) / 0.01)  # start from "1 % of the cells hold something" (Lin et al., 2017)
-        for layer in (self.class_logits, self.objectness):
-            nn.init.constant_(layer.bias, rare)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, G_y, G_x) -> (B, G_y G_x k, 5 + p), columns (p_c, t_x, t_y, t_h, t_w, c_1 ... c_p)."""
-        x = self.stem(x)
-        box_features = self.box_branch(x)
-        parts = (self.objectness(box_features), self.offsets(box_features), self.class_logits(self.class_branch(x)))
-        return torch.cat([_rows(part, self.k) for part in parts], dim=2)
-
-
-def _rows(x: Tensor, k: int) -> Tensor:
-    """(B, k c, G_y, G_x) -> (B, G_y G_x k, c)."""
-    batch, channels = x.shape[:2]
-    return x.permute(0, 2, 3, 1).reshape(batch, -1, channels // k)
 
 
 class YOLO(nn.Module):
@@ -82,10 +91,14 @@ class YOLO(nn.Module):
     def __init__(self, config: YOLOConfig):
         super().__init__()
         self.config = config
-        self.backbone = CSPBackbone(config.width, config.depths)
-        self.neck = PathAggregation(self.backbone.channels)
-        k, hidden = len(config.anchors[0]), self.backbone.channels[0]
-        self.heads = nn.ModuleList(ScaleHead(c, hidden, k, config.classes) for c in self.neck.channels)
+        parts = layout(config.backbone)
+        self.backbone = BACKBONES[config.backbone](config.width, config.depths)
+        self.neck = parts.neck(self.backbone.channels)
+        hidden, scales = self.backbone.channels[0], zip(self.neck.channels, config.anchors, config.strides, strict=True)
+        self.heads = nn.ModuleList(
+            parts.head(inputs, hidden, config.classes, anchors, stride, config.dropout)
+            for inputs, anchors, stride in scales
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.neck(self.backbone(images))
@@ -114,14 +127,16 @@ class TorchGrid:
     slot: Tensor  # (N,) which of its cell's k anchors a row is
 
     @classmethod
-    def make(cls, height: int, width: int, anchors: Anchors, device: torch.device | str = "cpu") -> "TorchGrid":
-        grid = make_grid(height, width, STRIDES, anchors)
+    def make(
+        cls, height: int, width: int, strides: tuple[int, ...], anchors: Anchors, device: torch.device | str = "cpu"
+    ) -> "TorchGrid":
+        grid = make_grid(height, width, strides, anchors)
         table = torch.tensor(anchors, device=device)
         k = table.shape[1]
-        cells, strides = (torch.from_numpy(part).to(device) for part in (grid.cells, grid.strides))
-        counts = torch.tensor([height // s * (width // s) * k for s in STRIDES], device=device)
-        scale = torch.arange(len(STRIDES), device=device).repeat_interleave(counts)
-        return cls(cells, strides, table, scale, torch.arange(k, device=device).repeat(len(cells) // k))
+        cells, steps = (torch.from_numpy(part).to(device) for part in (grid.cells, grid.strides))
+        counts = torch.tensor([-(-height // s) * -(-width // s) * k for s in strides], device=device)
+        scale = torch.arange(len(strides), device=device).repeat_interleave(counts)
+        return cls(cells, steps, table, scale, torch.arange(k, device=device).repeat(len(cells) // k))
 
     @property
     def anchors(self) -> Tensor:
