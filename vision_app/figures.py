@@ -25,7 +25,9 @@ def new_figure(width: int, height: int) -> Figure:
                 del os.environ["MPLCONFIGDIR"]
     from matplotlib.figure import Figure
 
-    return Figure((width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure((width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches around every part
+    return figure
 
 
 def save_figure(figure: Figure, path: Path) -> None:
