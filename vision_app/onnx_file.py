@@ -36,12 +36,11 @@ def unpack(content: bytes) -> dict:
     Raises:
         ValueError: the content is no ONNX file, or carries no such thing; says so.
     """
-    from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
     try:
         model = ModelProto.FromString(content)
-    except DecodeError as error:
+    except Exception as error:  # Protobuf's own, and only onnx depends on Protobuf
         raise ValueError("no ONNX file, or a damaged one") from error
     texts = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in texts:
