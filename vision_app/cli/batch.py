@@ -71,7 +71,7 @@ def run_all(
     done_before, start = journal.rows, time.monotonic()
     try:
         with show_progress(len(inputs), done_before) as report:
-            run(task, inputs, journal, batch_size=batch_size, workers=workers or _cores(), report=report)
+            run(task, inputs, journal, batch_size=batch_size, workers=workers or cores(), report=report)
     except KeyboardInterrupt:
         say_stopped()
         return INTERRUPTED
@@ -89,6 +89,6 @@ def _summary(journal: "Journal", done: int, seconds: float) -> str:
     return f"{journal.rows:,} image{'s' * (journal.rows != 1)}: {ok:,} ok, {journal.failed:,} failed{where}{rate}"
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,154 @@
+"""`vision-app evaluate`: how good a model is on pictures whose truth is known."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Option
+
+from vision_app.cli.options import Help, show_help
+
+if TYPE_CHECKING:
+    from vision_app.data.detection import DetectionSet
+    from vision_app.detection.detector import Detector
+
+app = typer.Typer(help="Measure models on data whose truth is known.", add_help_option=False)
+HARMLESS = (  # kinds of oddities of a set that leave no image out
+    "annotation without image", "box out of range", "duplicate box", "empty box", "unlabeled image",
+)  # fmt: skip
+DOUBTFUL = 0.05  # rows should hold scores down to this at least
+
+
+@app.callback(invoke_without_command=True)
+def root(context: typer.Context, help: Help = False) -> None:
+    show_help(context, help)
+
+
+@app.command()
+def detector(
+    data: Annotated[
+        Path,
+        Option(
+            metavar="FILE.json|FILE.yaml|FOLDER", help="Boxes as COCO, YOLO or PASCAL VOC writes them.", exists=True
+        ),
+    ],
+    output: Annotated[Path, Option(metavar="DIR", help="New folder for figures, tables and plots.", file_okay=False)],
+    split: Annotated[str | None, Option(metavar="NAME", help="The part of the data to take, e.g. val.")] = None,
+    model: Annotated[
+        str | None,
+        Option(metavar="NAME", help="A released model, a model folder or an ONNX file.", show_default="yolo"),
+    ] = None,
+    rows: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE.jsonl",
+            help="Rows of an earlier `vision-app detect --confidence 0.01 --iou 0.6`, instead of --model.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where the network runs.")] = "auto",
+    runtime: Annotated[str, Option(metavar="auto|onnx|torch", help="What runs the network.")] = "auto",
+) -> int:
+    """Measure a detector.
+
+    DIR gets evaluation.json with all figures, each table as CSV and each plot as PNG: average precision in all and by
+    class, precision and recall, F1 by confidence, confusions, kinds of errors, reliability of the confidences.
+
+    Exit code: 0 measured, 1 the data or some of its photos cannot be used, 2 wrong usage.
+    """
+    from vision_app.batch.sinks import read_rows
+    from vision_app.detection.detector import Detector
+    from vision_app.detection.evaluate.evaluation import evaluate
+    from vision_app.detection.evaluate.plots import write_plots
+    from vision_app.detection.evaluate.report import summary, write_report
+    from vision_app.detection.evaluate.table import Table
+    from vision_app.errors import UsageError
+
+    if rows and model:
+        raise UsageError(f"--model {model}: not together with --rows, which says what was found already")
+    if output.exists() and any(output.iterdir()):
+        raise UsageError(f"--output {output}: is not empty; choose another folder")
+    found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1)
+    truth = _load(data, split)
+    if found:
+        _check_classes(found, truth, data)
+        rows = _detect(found, truth, output)
+    answers = list(read_rows(rows))
+    table = Table.make(truth.to_coco(), answers)
+    if not found and len(table.scores) and (lowest := table.scores[-1]) > DOUBTFUL:
+        print(f"{rows}: no score is below {lowest:.2f}; AP needs the doubtful boxes too", file=sys.stderr)
+    evaluation = evaluate(table)
+    about = {"data": str(data), "split": split, "model": answers[0].get("model")}
+    print(f"{about['model']} on {data}" + (f", {split}" if split else ""))
+    for line in summary(evaluation):
+        print(line)
+    output.mkdir(parents=True, exist_ok=True)
+    write_report(evaluation, output, about)
+    write_plots(evaluation, output)
+    print(f"\nfigures, tables and plots are in {output}")
+    return 0
+
+
+def _load(path: Path, split: str | None) -> "DetectionSet":
+    """Read a set, and say what is odd about it.
+
+    Raises:
+        DataError: It cannot be read, or one of its images cannot be measured on.
+    """
+    from vision_app.data.detection import load_detection
+    from vision_app.errors import DataError
+
+    data = load_detection(path, split=split)
+    for kind, sentence in data.report.entries:
+        if kind not in HARMLESS:
+            raise DataError(f"{path}: {kind}: {sentence}; mend it or take it out")
+    for kind, count in data.report.kinds.items():
+        print(f"{path}: {kind}: {count:,}", file=sys.stderr)
+    return data
+
+
+def _check_classes(detector: "Detector", truth: "DetectionSet", path: Path) -> None:
+    """Say which classes of the truth the model does not know.
+
+    Raises:
+        DataError: It knows none.
+    """
+    from vision_app.data.names import canonical
+    from vision_app.errors import DataError
+
+    strange = [name for name in truth.classes if not {name, canonical(name)} & set(detector.classes)]
+    if len(strange) == len(truth.classes):
+        raise DataError(f"{path}: model '{detector.name}' knows none of its classes ({', '.join(strange[:5])})")
+    if strange:
+        print(f"not known to model '{detector.name}': {', '.join(strange)}", file=sys.stderr)
+
+
+def _detect(detector: "Detector", data: "DetectionSet", output: Path) -> Path:
+    """Write the rows of all photos, as `vision-app detect` does, and return their file."""
+    from vision_app.batch.run import run
+    from vision_app.batch.sinks import Journal
+    from vision_app.batch.sources import Input
+    from vision_app.cli.batch import cores
+    from vision_app.cli.progress import show_progress
+    from vision_app.detection.evaluate import MEASURING
+    from vision_app.detection.task import DetectTask
+
+    inputs = [Input(str(sample.path), "") for sample in data.samples]
+    settings = {
+        "--model": detector.name,
+        "--device": detector.device.partition(":")[0],
+        "--runtime": detector.runtime,
+        "--confidence": MEASURING.confidence,
+        "--iou": MEASURING.iou,
+        "--max-detections": MEASURING.max_detections,
+    }
+    size, path = 8 if detector.device == "cpu" else 32, output / "detections.jsonl"
+    task = DetectTask(detector, MEASURING)
+    with (
+        Journal(path, settings=settings, inputs=inputs, batch_size=size, resume=False) as journal,
+        show_progress(len(inputs), 0) as report,
+    ):
+        run(task, inputs, journal, batch_size=size, workers=cores(), report=report)
+    return path
