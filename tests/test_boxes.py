@@ -123,6 +123,18 @@ def test_nms_agrees_with_torchvision_away_from_ties(case, iou_threshold):
     assert bx.nms(boxes, scores, labels, **options).tolist() == expected
 
 
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_nms_of_hundreds_of_boxes_equals_the_textbook(agnostic):
+    generator = np.random.default_rng(0)
+    corners = generator.uniform(0, 60, (400, 2))
+    boxes = np.concatenate([corners, corners + generator.uniform(5, 40, (400, 2))], axis=1)
+    scores, labels = generator.permutation(400) / 400, generator.integers(0, 2, 400)
+    expected = textbook_nms(boxes, scores, 0 * labels if agnostic else labels, 0.1, 0.4)
+    assert len(expected) > 30 and np.argsort(-scores).tolist().index(expected[-1]) > 200
+    options = {"score_threshold": 0.1, "iou_threshold": 0.4, "max_detections": 400, "agnostic": agnostic}
+    assert bx.nms(boxes, scores, labels, **options).tolist() == expected
+
+
 @given(nms_cases(), st.integers(0, 5))
 def test_max_detections_keeps_the_best(case, count):
     boxes, scores, labels = case

@@ -6,6 +6,8 @@ the "+ 1" of integer conventions. Functions return new arrays and keep a floatin
 
 import numpy as np
 
+_BLOCK = 128  # so many boxes are compared with each other at once: NumPy's calls cost more than its arithmetic
+
 
 def area(boxes: np.ndarray) -> np.ndarray:
     """Return the (N,) areas of (N, 4) boxes; a box with x2 < x1 or y2 < y1 is empty and has area 0."""
@@ -86,13 +88,22 @@ def nms(
     Returns:
         (K,) int64 indices into `boxes`, best first, K <= max_detections.
     """
+    labels = np.zeros(len(boxes), int) if labels is None or agnostic else np.asarray(labels)
+
+    def discards(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        overlaps = iou_matrix(boxes[some], boxes[others]) >= iou_threshold
+        return overlaps & (labels[some, None] == labels[others])
+
     candidates = np.flatnonzero(scores >= score_threshold)
     waiting = candidates[np.argsort(-scores[candidates], kind="stable")]
-    boxes = boxes[waiting]  # from here on, row i of boxes and of labels belongs to waiting[i]
-    labels = np.zeros(len(waiting)) if labels is None or agnostic else np.asarray(labels)[waiting]
     kept = []
     while len(waiting) and len(kept) < max_detections:
-        kept.append(waiting[0])
-        survives = (iou_matrix(boxes[:1], boxes[1:])[0] < iou_threshold) | (labels[1:] != labels[0])
-        waiting, boxes, labels = waiting[1:][survives], boxes[1:][survives], labels[1:][survives]
-    return np.array(kept, dtype=np.int64)
+        block, waiting = waiting[:_BLOCK], waiting[_BLOCK:]
+        discarded, lives = discards(block, block), np.ones(len(block), bool)
+        for i in range(len(block)):
+            if lives[i]:
+                lives[i + 1 :] &= ~discarded[i, i + 1 :]
+        kept.extend(block[lives])
+        if len(waiting):
+            waiting = waiting[~discards(block[lives], waiting).any(axis=0)]
+    return np.array(kept[:max_detections], dtype=np.int64)
