@@ -1,99 +1,81 @@
-"""The training loop, read top to bottom: batches, loss, optimizer, averaged weights, validation, checkpoints.
+"""The training loop, read top to bottom: batches, steps, averaged weights, measuring, checkpoints.
 
 It knows nothing of the task: that is a `Task`, which makes batches, computes the loss, and releases and measures a
-network.
+network. One step is in `step`, the folder of a run in `runs`.
 """
 
 import copy
-import csv
-import json
-import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from vision_app.errors import DataError, UsageError, nearest
-from vision_app.runtime import resolve
-from vision_app.training import checkpoints
-from vision_app.training.schedules import warmup_cosine
+from vision_app.errors import DataError
+from vision_app.training import checkpoints, runs
+from vision_app.training.config import TrainConfig
+from vision_app.training.interrupt import Interrupt
+from vision_app.training.runs import CHECKPOINT, Progress, check_run_folder
+from vision_app.training.schedules import factor, plateau, waited
+from vision_app.training.step import Stepper, make_fabric
 
-PRECISIONS = ("auto", "fp32", "bf16")
-CHECKPOINT = "last.safetensors"
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a network is trained; the defaults are those of the released detector.
-
-    Attributes:
-        epochs: passes over the data.
-        batch_size: samples a step.
-        learning_rate: of AdamW after the warm-up.
-        weight_decay: of AdamW, on convolution weights only.
-        warmup_epochs: until the full learning rate.
-        average: decay of the exponential moving average of the weights, which is what gets measured and released.
-        clip: largest norm of the gradient.
-        validate_every: epochs between measurements; the last epoch is always measured.
-        seed: of data order, augmentation and initial weights.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "bf16" (autocast), "fp32", or "auto": bf16 where the processor computes in it, fp32 elsewhere, where
-            bf16 is many times slower.
-    """
-
-    epochs: int = 16
-    batch_size: int = 32
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.05
-    warmup_epochs: float = 0.5
-    average: float = 0.998
-    clip: float = 10.0
-    validate_every: int = 4
-    seed: int = 0
-    device: str = "cpu"
-    precision: str = "auto"
-
-    def __post_init__(self):
-        for name, low, high in (
-            ("epochs", 1, 10_000), ("batch_size", 1, 4096), ("learning_rate", 1e-7, 10.0), ("weight_decay", 0.0, 10.0),
-            ("warmup_epochs", 0.0, 10_000.0), ("average", 0.0, 1.0), ("clip", 1e-3, 1e6), ("validate_every", 1, 10_000),
-            ("seed", 0, 2**32 - 1),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: must lie between {low} and {high}")
-        if self.precision not in PRECISIONS:
-            guess = nearest(self.precision, PRECISIONS)
-            hint = f"; did you mean {guess}?" if guess else ""
-            raise UsageError(f"--precision {self.precision}: must be one of {', '.join(PRECISIONS)}{hint}")
-        resolve(self.device, "torch")
+WATCHED_STEPS = 3  # at the start of a run, shown to watchers
+STEPS_A_LINE = 25
 
 
 class Task(Protocol):
-    """What is learned."""
+    """What is learned.
+
+    A task may also have `validation_loss() -> float`, the mean loss of `network` over the validation data, which is
+    called without gradients and with the network in evaluation mode.
+    """
 
     network: nn.Module
 
     def batches_per_epoch(self, config: TrainConfig) -> int: ...
 
-    def batches(self, config: TrainConfig, epoch: int) -> Iterable:
-        """The (images, targets) of an epoch, a pure function of (seed, epoch)."""
+    def batches(
+        self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
+    ) -> Iterable[tuple[Tensor, Sequence]]:
+        """The (images, targets) of an epoch, a pure function of (seed, epoch).
 
-    def loss(self, images: Tensor, output: Tensor, targets) -> tuple[Tensor, dict[str, float]]:
-        """The loss to minimize and its parts, for the log."""
+        Args:
+            rank, world: which process this is and how many there are; it gets samples rank * B // world to
+                (rank + 1) * B // world of each batch of B.
+            start: first step to give, without doing the work of those before it.
+
+        Returns:
+            Images (b, 3, H, W) in 0..1 and b targets, as a list or a tensor: anything that can be sliced.
+        """
+
+    def loss(self, images: Tensor, output: Tensor, targets: Sequence) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The sum of losses over these samples, the number of positives that it is to be divided by, and sums of the
+        parts of the loss, for the log. The gradient is that of the whole batch's sum over the whole batch's number.
+        """
 
     def release(self, network: nn.Module, folder: Path) -> dict[str, float]:
-        """Writes a model folder and measures it on the validation data; the first metric decides which one is best."""
+        """Writes a model folder and measures it on the validation data; the first metric decides which one is best.
+        Without any metric, the newest one is.
+        """
 
 
-def check_run_folder(folder: Path, resume: bool) -> None:
-    """Raises UsageError if a run lies in `folder` that is not to be resumed; worth knowing before anything is read."""
-    if (folder / CHECKPOINT).exists() and not resume:
-        raise UsageError(f"--output {folder}: holds a run already; --resume continues it")
+class Watcher(Protocol):
+    """Looks on while a network is trained. All methods are optional; they are called in the first process alone."""
+
+    def on_start(self, folder: Path, task: Task, config: TrainConfig) -> None: ...
+
+    def on_batch(self, step: int, images: Tensor, targets: Sequence) -> None:
+        """The first batches of a run."""
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """A row of metrics.csv."""
+
+    def on_end(self, folder: Path, rows: list[dict[str, str]]) -> None:
+        """All rows of metrics.csv as they stand there."""
 
 
 def fit(
@@ -101,14 +83,16 @@ def fit(
     config: TrainConfig,
     folder: Path,
     *,
-    inputs: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Any] | None = None,
     resume: bool = False,
     log: Callable[[str], None] = print,
+    watchers: Sequence[Watcher] = (),
 ) -> dict[str, float]:
-    """Trains `task.network` and leaves in `folder`: config.json, metrics.csv, last.safetensors, and the
-    model folders initial/ (before training), best/ and last/.
+    """Trains `task.network` and leaves in `folder`: config.json, metrics.csv, last.safetensors, and the model folders
+    initial/ (before training), best/, last/ and top/epoch-N.
 
-    A run that was stopped and is resumed goes on from its last whole epoch exactly as if it had not been stopped.
+    A run that was stopped at any moment and is resumed goes on from its last checkpoint exactly as if it had not been
+    stopped. Ctrl-C writes a checkpoint after the step that is being taken.
 
     Args:
         folder: of the run; must not hold another run unless it is resumed.
@@ -120,79 +104,123 @@ def fit(
 
     Raises:
         UsageError: the folder holds a run and `resume` is False, or the resumed run had another configuration.
-        DataError: the loss is no number any more, or the checkpoint to resume from cannot be used.
+        DataError: the loss is no number any more, memory ran out, or the checkpoint to resume from cannot be used.
+        KeyboardInterrupt: after Ctrl-C.
     """
     check_run_folder(folder, resume)
+    fabric = make_fabric(config)
+    if not fabric.is_global_zero:
+        log, watchers = _silent, ()
     folder.mkdir(parents=True, exist_ok=True)
-    last = folder / CHECKPOINT
-
-    device = torch.device(resolve(config.device, "torch")[0])
-    network = task.network.to(device, memory_format=torch.channels_last)
-    averaged = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(_parameter_groups(network, config.weight_decay), lr=config.learning_rate)
+    step = Stepper(task, config, fabric, log)
+    averaged = copy.deepcopy(step.network).eval().requires_grad_(False)
     settings = asdict(config) | dict(inputs or {})
-    first, best = 0, {}
-    if resume and last.exists():
-        first, best = _restore(last, network, averaged, optimizer, settings)
-        log(f"resuming after epoch {first} of {config.epochs}")
-    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    progress = Progress()
+    if resume and (folder / CHECKPOINT).exists():
+        progress = _restore(folder, settings, step, averaged)
+        log(
+            f"resuming after epoch {progress.epoch} of {config.epochs}"
+            + f", step {progress.step}" * bool(progress.step)
+        )
+    fabric.barrier()  # every process has read the checkpoint before one writes the next
+    if fabric.is_global_zero:
+        runs.write_settings(folder, settings)
+    _tell(watchers, "on_start", folder, task, config)
 
-    mixed = config.precision == "bf16" or (config.precision == "auto" and _computes_bf16(device))
     per_epoch = task.batches_per_epoch(config)
-    steps, warmup = config.epochs * per_epoch, max(1, int(config.warmup_epochs * per_epoch))
-    if first == 0:
-        metrics = task.release(averaged, folder / "initial")
-        log("before training: " + _pairs(metrics))
-    for epoch in range(first, config.epochs):
-        network.train()
-        started, sums = time.monotonic(), {}
-        for i, (images, targets) in enumerate(task.batches(config, epoch)):
-            step = epoch * per_epoch + i
-            rate = config.learning_rate * warmup_cosine(step, steps, warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            images = images.to(device).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                output = network(images)
-            loss, parts = task.loss(images, output, targets)
-            if not torch.isfinite(loss):
-                raise DataError(f"the loss became {loss.item()} in epoch {epoch + 1}; try a smaller --learning-rate")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-            optimizer.step()
-            _average(averaged, network, min(config.average, (step + 1) / (step + 10)))
-            for name, value in {"loss": loss.item(), **parts}.items():
-                sums[name] = sums.get(name, 0.0) + value
-            if (i + 1) % 25 == 0:
-                log(_progress(epoch, i + 1, per_epoch, sums, started, config))
-        row = {"epoch": epoch + 1, "learning_rate": rate, **{name: total / per_epoch for name, total in sums.items()}}
-        if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs:
-            metrics = task.release(averaged, folder / "last")
-            row |= metrics
-            decisive = next(iter(metrics))
-            if not best or metrics[decisive] > best[decisive]:
-                best = metrics
-                _replace_folder(folder / "best", folder / "last")
-        log(f"epoch {epoch + 1}/{config.epochs} " + _pairs(row, skip="epoch") + f" {time.monotonic() - started:.0f} s")
-        _append(folder / "metrics.csv", row)
-        _save(last, network, averaged, optimizer, epoch + 1, best, settings)
-    return best
+    total, warmup = config.epochs * per_epoch, max(1, int(config.warmup_epochs * per_epoch))
+
+    def rate(index: int) -> float:
+        slope = factor(config.schedule, index, total, warmup, final=config.final, cycles=config.cycles)
+        if config.schedule == "plateau":
+            slope *= plateau([value for _, value in progress.measured], config.plateau_patience, config.final)
+        return config.learning_rate * slope
+
+    def save() -> None:
+        if fabric.is_global_zero:
+            _save(folder, settings, progress, step, averaged)
+
+    if progress == Progress():
+        log("before training: " + _pairs(_on_first(fabric, lambda: task.release(averaged, folder / "initial"))))
+    with Interrupt() as interrupt:
+        while progress.epoch < config.epochs and not _is_over(progress, config):
+            step.network.train()
+            started, first = time.monotonic(), progress.step
+            share = {"rank": fabric.global_rank, "world": fabric.world_size}
+            for images, targets in task.batches(config, progress.epoch, **share, start=first):
+                index = progress.epoch * per_epoch + progress.step
+                if index < WATCHED_STEPS:
+                    _tell(watchers, "on_batch", index, images, targets)
+                try:
+                    sums = step(index, rate(index), images, targets, stop=interrupt.asked)
+                except DataError as error:
+                    raise DataError(_advice(error, progress, folder)) from error
+                _average(averaged, step.network, min(config.average, (index + 1) / (index + 10)))
+                stop = sums.pop("stop") > 0
+                progress.step += 1
+                progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in sums.items()}
+                if progress.step % STEPS_A_LINE == 0:
+                    log(_line(progress, per_epoch, config, (time.monotonic() - started) / (progress.step - first)))
+                if stop or (config.checkpoint_every and (index + 1) % config.checkpoint_every == 0):
+                    save()
+                if stop:
+                    where = f"epoch {progress.epoch}, step {progress.step}"
+                    log(f"stopped after {where}; the same command with --resume goes on")
+                    raise KeyboardInterrupt
+            means = _means(progress, per_epoch * config.batch_size)
+            row = {"epoch": progress.epoch + 1, "learning_rate": rate((progress.epoch + 1) * per_epoch - 1), **means}
+            progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+            if progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
+                row |= _measure(fabric, task, averaged, folder, progress, config.keep)
+            log(
+                f"epoch {progress.epoch}/{config.epochs} {_pairs(row, skip='epoch')} {time.monotonic() - started:.0f} s"
+            )
+            if fabric.is_global_zero:
+                runs.append_metrics(folder / "metrics.csv", row)
+            _tell(watchers, "on_epoch", row)
+            save()
+    if progress.epoch < config.epochs:
+        log(f"ended after epoch {progress.epoch}: {config.patience} measurements brought nothing better")
+    _tell(watchers, "on_end", folder, runs.read_metrics(folder / "metrics.csv"))
+    return progress.best
 
 
-def _computes_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()  # torch has no public name for it
+def _measure(
+    fabric: Fabric, task: Task, averaged: nn.Module, folder: Path, progress: Progress, keep: int
+) -> dict[str, float]:
+    """Releases the averaged network as last/, and as best/ and into top/ if it is that good; returns the metrics."""
+
+    def measure() -> tuple[dict[str, float], dict[str, float]]:
+        losses = {}
+        if hasattr(task, "validation_loss"):
+            task.network.eval()
+            with torch.no_grad(), fabric.autocast():
+                losses["validation_loss"] = task.validation_loss()
+        return losses, task.release(averaged, folder / "last")
+
+    losses, metrics = _on_first(fabric, measure)
+    progress.measured.append((progress.epoch, next(iter(metrics.values()), float(progress.epoch))))
+    if not waited([value for _, value in progress.measured]):
+        progress.best = metrics
+    if fabric.is_global_zero:
+        runs.keep_models(folder, progress.measured, keep)
+    return {**losses, **metrics}
 
 
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay pulls on convolution weights, not on biases and norms (He et al., 2019, "Bag of tricks")."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def _is_over(progress: Progress, config: TrainConfig) -> bool:
+    """Whether patience has run out."""
+    return bool(config.patience) and waited([value for _, value in progress.measured]) >= config.patience
+
+
+def _on_first(fabric: Fabric, work: Callable[[], Any]) -> Any:
+    """What `work` returns in the first process, in all of them."""
+    return fabric.broadcast(work() if fabric.is_global_zero else None)
+
+
+def _tell(watchers: Sequence[Watcher], event: str, *words) -> None:
+    for watcher in watchers:
+        if hasattr(watcher, event):
+            getattr(watcher, event)(*words)
 
 
 @torch.no_grad()
@@ -205,63 +233,53 @@ def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
             mean.copy_(value)
 
 
-def _replace_folder(folder: Path, source: Path) -> None:
-    """Makes `folder` a copy of `source`, never a mixture of old and new files."""
-    temporary, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for leftover in (temporary, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(source, temporary)
-    if folder.exists():
-        folder.rename(old)
-    temporary.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _save(path, network, averaged, optimizer, epoch, best, settings) -> None:
+def _save(folder: Path, settings: dict, progress: Progress, step: Stepper, averaged: nn.Module) -> None:
     tensors = {
-        **checkpoints.with_prefix("network", network.state_dict()),
-        **checkpoints.with_prefix("averaged", averaged.state_dict()),
-        **checkpoints.with_prefix("optimizer", checkpoints.optimizer_tensors(optimizer)),
+        "network": step.network.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimizer": checkpoints.optimizer_tensors(step.optimizer),
     }
-    checkpoints.save(path, tensors, {"epoch": epoch, "best": best, "settings": settings})
+    scaler = step.fabric.strategy.precision.state_dict()
+    runs.save(folder, progress, tensors, parts=step.parts, scaler=scaler, settings=settings)
 
 
-def _restore(path, network, averaged, optimizer, settings) -> tuple[int, dict[str, float]]:
-    tensors, state = checkpoints.load(path)
-    for key, value in settings.items():
-        was = state.get("settings", {}).get(key)
-        if was != value:
-            raise UsageError(f"--{key.replace('_', '-')} {value}: the run to resume was started with {was}")
+def _restore(folder: Path, settings: dict, step: Stepper, averaged: nn.Module) -> Progress:
+    progress, tensors, state = runs.load(folder, settings)
     try:
-        network.load_state_dict(checkpoints.without_prefix("network", tensors))
+        step.network.load_state_dict(checkpoints.without_prefix("network", tensors))
         averaged.load_state_dict(checkpoints.without_prefix("averaged", tensors))
     except RuntimeError as error:
-        raise DataError(f"{path}: belongs to another network ({error})") from error
-    checkpoints.restore_optimizer(optimizer, checkpoints.without_prefix("optimizer", tensors))
-    return state["epoch"], state["best"]
+        raise DataError(f"{folder / CHECKPOINT}: belongs to another network ({error})") from error
+    checkpoints.restore_optimizer(step.optimizer, checkpoints.without_prefix("optimizer", tensors))
+    step.fabric.strategy.precision.load_state_dict(state["scaler"])
+    step.parts = state["parts"]
+    return progress
 
 
-def _append(path: Path, row: dict[str, float]) -> None:
-    """Adds a row to a CSV file, whose header grows with new columns, and drops what is there of later epochs."""
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
-    rows = [r for r in rows if int(r["epoch"]) < row["epoch"]] + [row]
-    columns = list(dict.fromkeys(key for r in rows for key in r))
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
+def _means(progress: Progress, samples: int) -> dict[str, float]:
+    """Losses a positive, and positives a sample."""
+    sums = dict(progress.sums)
+    positives = sums.pop("positives")
+    return {name: total / max(positives, 1) for name, total in sums.items()} | {"positives": positives / samples}
 
 
-def _progress(epoch, done, per_epoch, sums, started, config) -> str:
-    seconds = time.monotonic() - started
-    left = (per_epoch * (config.epochs - epoch) - done) * seconds / done
-    means = _pairs({name: total / done for name, total in sums.items()})
-    rate = done * config.batch_size / seconds
-    where = f"epoch {epoch + 1}/{config.epochs} step {done}/{per_epoch}"
-    return f"{where} {means} {rate:.1f} images/s, {left / 60:.0f} min left"
+def _advice(error: DataError, progress: Progress, folder: Path) -> str:
+    left = f"; {folder / CHECKPOINT} holds the state before" if (folder / CHECKPOINT).exists() else ""
+    where = f"in epoch {progress.epoch + 1}, step {progress.step + 1}"
+    return f"{error} {where}{left}; try a smaller --learning-rate"
 
 
-def _pairs(values: dict[str, float], skip: str = "") -> str:
+def _line(progress: Progress, per_epoch: int, config: TrainConfig, seconds: float) -> str:
+    """A line of progress, at so many seconds a step."""
+    left = per_epoch * (config.epochs - progress.epoch) - progress.step
+    where = f"epoch {progress.epoch + 1}/{config.epochs} step {progress.step}/{per_epoch}"
+    means = _pairs(_means(progress, progress.step * config.batch_size))
+    return f"{where} {means} {config.batch_size / seconds:.1f} images/s, {left * seconds / 60:.0f} min left"
+
+
+def _pairs(values: Mapping[str, float], skip: str = "") -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in values.items() if name != skip)
+
+
+def _silent(line: str) -> None:
+    pass

@@ -1,0 +1,119 @@
+"""The folder of a run: what it is made from, its metrics, its model folders, and the checkpoint to go on from."""
+
+import csv
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from vision_app.errors import DataError, UsageError
+from vision_app.training import checkpoints
+from vision_app.training.config import flag
+
+CHECKPOINT = "last.safetensors"
+
+
+@dataclass
+class Progress:
+    """How far a run has come; all that a resumed run needs to know beside tensors.
+
+    Attributes:
+        epoch: whole epochs done.
+        step: steps done of the next one.
+        sums: of the epoch's losses.
+        measured: (epoch, decisive metric) of each measurement.
+        best: all metrics of the best measurement.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    measured: list[tuple[int, float]] = field(default_factory=list)
+    best: dict[str, float] = field(default_factory=dict)
+
+
+def check_run_folder(folder: Path, resume: bool) -> None:
+    """Raises UsageError if a run lies in `folder` that is not to be resumed; worth knowing before anything is read."""
+    if (folder / CHECKPOINT).exists() and not resume:
+        raise UsageError(f"--output {folder}: holds a run already; --resume continues it")
+
+
+def save(folder: Path, progress: Progress, tensors: Mapping[str, Mapping[str, Tensor]], **state) -> None:
+    """Writes the checkpoint of a run.
+
+    Args:
+        tensors: by a name each, several state dictionaries.
+        state: more that goes into JSON.
+    """
+    flat = {name: t for prefix, group in tensors.items() for name, t in checkpoints.with_prefix(prefix, group).items()}
+    checkpoints.save(folder / CHECKPOINT, flat, {**asdict(progress), **state})
+
+
+def load(folder: Path, settings: Mapping) -> tuple[Progress, dict[str, Tensor], dict]:
+    """Reads the checkpoint of a run that was made from the same settings: its progress, tensors and whole state.
+
+    Raises:
+        UsageError: the run was made from other settings.
+        DataError: the file is no such checkpoint.
+    """
+    tensors, state = checkpoints.load(folder / CHECKPOINT)
+    for key, value in settings.items():
+        was = state.get("settings", {}).get(key)
+        if was != value:
+            raise UsageError(f"{flag(key)} {value}: the run to resume was started with {was}")
+    try:
+        progress = Progress(**{key: state[key] for key in Progress.__dataclass_fields__})
+    except KeyError as error:
+        raise DataError(f"{folder / CHECKPOINT}: has no {error}; it cannot be resumed by this version") from error
+    return progress, tensors, state
+
+
+def write_settings(folder: Path, settings: Mapping) -> None:
+    """Writes config.json."""
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def append_metrics(path: Path, row: Mapping[str, float]) -> None:
+    """Adds a row to a CSV file, whose header grows with new columns, and drops what is there of later epochs."""
+    rows = [r for r in read_metrics(path) if int(r["epoch"]) < row["epoch"]] + [dict(row)]
+    columns = list(dict.fromkeys(key for r in rows for key in r))
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, none where there is no file."""
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+
+
+def keep_models(folder: Path, measured: Sequence[tuple[int, float]], count: int) -> None:
+    """Copies last/ to best/ if it is the best so far, and to top/epoch-N if it is among the `count` best."""
+    ranking = [f"epoch-{epoch:04}" for epoch, _ in sorted(measured, key=lambda pair: -pair[1])]  # equals in order
+    newest, names = f"epoch-{measured[-1][0]:04}", ranking[:count]
+    if newest == ranking[0]:
+        replace_folder(folder / "best", folder / "last")
+    if newest in names:
+        (folder / "top").mkdir(exist_ok=True)
+        replace_folder(folder / "top" / newest, folder / "last")
+    for old in (folder / "top").glob("epoch-*"):
+        if old.name not in names:
+            shutil.rmtree(old)
+
+
+def replace_folder(folder: Path, source: Path) -> None:
+    """Makes `folder` a copy of `source`, never a mixture of old and new files."""
+    temporary, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    if folder.exists():
+        folder.rename(old)
+    temporary.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,176 @@
+"""One step of training, on one processor or many: gradients of a whole batch, clipping, optimizer."""
+
+import math
+import os
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from torch import Tensor, nn
+
+from vision_app.errors import DataError, UsageError
+from vision_app.runtime import resolve
+from vision_app.training.config import TrainConfig
+from vision_app.training.optimizers import build_optimizer, set_rate, weights
+from vision_app.training.regularization import adversarial, shrink
+
+OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
+OUT_OF_MEMORY_ON_CPU = ("not enough memory", "DefaultCPUAllocator")
+
+
+class Losses(Protocol):
+    """What a step needs of a task; see `loop.Task`."""
+
+    network: nn.Module
+
+    def loss(self, images: Tensor, output: Tensor, targets) -> tuple[Tensor, Tensor, dict[str, Tensor]]: ...
+
+
+def make_fabric(config: TrainConfig) -> Fabric:
+    """Processes, devices and precision as configured, launched. Under `torchrun` the processes are those that it made.
+
+    Raises:
+        UsageError: there are more processes than samples in a batch.
+    """
+    device = torch.device(resolve(config.device, "torch")[0])
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
+    nodes = max(1, int(os.environ.get("WORLD_SIZE", local)) // local)
+    if local * nodes > config.batch_size:
+        raise UsageError(f"--batch-size {config.batch_size}: must be at least the number of processes, {local * nodes}")
+    mixed = {"bf16": "bf16-mixed", "fp16": "16-mixed"}.get(_precision(config.precision, device))
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=local if device.index is None else [device.index],
+        num_nodes=nodes,
+        strategy="ddp" if local * nodes > 1 else "auto",
+        plugins=MixedPrecision(mixed, device.type) if mixed else None,
+    )
+    fabric.launch()
+    return fabric
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()  # torch has no public name for it
+    return "bf16" if fast else "fp32"
+
+
+class Stepper:
+    """Takes steps with a task's network.
+
+    Attributes:
+        network: the bare module, whatever wraps it for many processes.
+        optimizer: the bare optimizer.
+        parts: that this process works through its share of a batch in; doubled when memory runs out.
+    """
+
+    def __init__(self, task: Losses, config: TrainConfig, fabric: Fabric, log: Callable[[str], None] = print):
+        self.task, self.config, self.fabric, self.log = task, config, fabric, log
+        self.network = task.network.to(fabric.device, memory_format=torch.channels_last)
+        if fabric.world_size > 1 and fabric.device.type == "cuda":  # it knows no other device
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+        self.optimizer = build_optimizer(
+            config.optimizer,
+            self.network,
+            config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.parts = config.accumulate
+        self._model, self._optimizer = fabric.setup(self.network, self.optimizer)
+
+    def __call__(self, index: int, rate: float, images: Tensor, targets, *, stop: bool = False) -> dict[str, float]:
+        """Takes a step.
+
+        Every random choice in it is a function of (seed, index, process), so that no random state has to be kept.
+
+        Args:
+            index: of the step in the whole run.
+            rate: learning rate.
+            images, targets: this process's share of the batch.
+            stop: whether this process wants to end the run.
+
+        Returns:
+            Sums over the whole batch of all processes: "loss", "positives", the parts of the loss, and "stop", how many
+            processes want to end the run.
+
+        Raises:
+            DataError: loss or gradient are no number; the weights are still those of before.
+        """
+        sums = self._gradients_in_memory(index, images, targets) | {"stop": torch.tensor(float(stop))}
+        totals = torch.stack([value.to(self.fabric.device, torch.float64) for value in sums.values()])
+        totals = self.fabric.all_reduce(totals, reduce_op="sum")
+        # Processes average their gradients; what is wanted is the gradient of sum / number of positives.
+        positives = totals[list(sums).index("positives")].clamp(min=1)
+        factor = (self.config.batch_size * self.fabric.world_size / positives).float()
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+        norm = self.fabric.clip_gradients(
+            self._model, self._optimizer, max_norm=self.config.clip, error_if_nonfinite=False
+        )
+        *values, norm = torch.cat([totals, norm[None]]).tolist()
+        values = dict(zip(sums, values, strict=True))
+        scaled = bool(self.fabric.strategy.precision.state_dict())  # fp16's scaler leaves infinite gradients out itself
+        for what, value in {"loss": values["loss"], "gradient": 0.0 if scaled else norm}.items():
+            if not math.isfinite(value):
+                raise DataError(f"the {what} became {value}")
+        set_rate(self.optimizer, rate)
+        self._optimizer.step()
+        if self.config.l1:
+            shrink(weights(self.network), rate * self.config.l1)
+        return values
+
+    def _gradients_in_memory(self, index: int, images: Tensor, targets) -> dict[str, Tensor]:
+        """`_gradients` in as many parts as it takes; on many processes, where all must agree, in as many as asked."""
+        while True:
+            try:
+                return self._gradients(index, images, targets)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if self.fabric.world_size > 1 or self.parts >= len(images):
+                    wanted = "smaller pictures" if self.parts >= len(images) else f"--accumulate {2 * self.parts}"
+                    raise DataError(f"memory ran out; try {wanted} or a smaller --batch-size") from error
+            self.parts *= 2
+            self.log(f"memory ran out; each batch is worked through in {self.parts} parts from now on")
+            if self.fabric.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _gradients(self, index: int, images: Tensor, targets) -> dict[str, Tensor]:
+        """Leaves the gradient of sum of losses / batch size in the weights and returns the sums."""
+        seeds = np.random.SeedSequence((self.config.seed, index, self.fabric.global_rank))
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
+        self._optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        bounds = [len(images) * i // self.parts for i in range(self.parts + 1)]
+        for start, end in pairwise(bounds):
+            if start == end:
+                continue
+            part = images[start:end].to(self.fabric.device, memory_format=torch.channels_last)
+            if self.config.adversarial:  # clean and perturbed samples count alike
+                part.requires_grad_()
+                self._backward(part, targets[start:end], sums, synchronize=False)
+                part = adversarial(part.detach(), part.grad, self.config.adversarial)
+            self._backward(part, targets[start:end], sums, synchronize=end == len(images))
+        return sums
+
+    def _backward(self, images: Tensor, targets, sums: dict[str, Tensor], *, synchronize: bool) -> None:
+        """Adds the gradient and the sums of some samples; the last ones of a step synchronize the processes."""
+        with self.fabric.no_backward_sync(self._model, enabled=not synchronize):
+            output = self._model(images)
+            loss, positives, parts = self.task.loss(images, output, targets)
+            self.fabric.backward(loss / self.config.batch_size)
+        for name, value in {"loss": loss, "positives": positives, **parts}.items():
+            sums[name] = sums.get(name, 0.0) + torch.as_tensor(value).detach()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, OutOfMemory) or any(words in str(error) for words in OUT_OF_MEMORY_ON_CPU)
