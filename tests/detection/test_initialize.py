@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vision_app.detection.backbone import STRIDES
-from vision_app.detection.initialize import load_yolox_nano, our_name, restore_batch_statistics
+from vision_app.detection.initialize import load_published, load_yolox_nano, our_name, restore_batch_statistics
 from vision_app.detection.yolo import YOLO, TorchGrid, YOLOConfig
 from vision_app.errors import ModelError
 
@@ -155,3 +155,74 @@ def test_another_file_is_refused_by_name(content, original, tmp_path):
         (tmp_path / "other.pth").write_bytes(content)
     with pytest.raises(ModelError, match=r"other\.pth: (not a checkpoint|its tensors do not fit)"):
         load_yolox_nano(YOLO(YOLOConfig(CLASSES, TWO, width=4)), tmp_path / "other.pth")
+
+
+def picodet_file(path, network, seed=0):
+    """The published layout: for each convolution in the order of computing a tag, weights and biases, float32."""
+    generator, numbers = torch.Generator().manual_seed(seed), []
+
+    def add(*shape: int) -> torch.Tensor:
+        weight, bias = torch.randn(*shape, generator=generator) * 0.1, torch.randn(shape[0], generator=generator) * 0.1
+        numbers.extend([torch.zeros(1), weight.flatten(), bias])
+        return weight, bias
+
+    stem = add(*network.backbone.stem[0].conv.weight.shape)
+    convs = [m for part in (network.backbone, network.neck) for m in part.modules() if isinstance(m, torch.nn.Conv2d)]
+    for conv in convs[1:]:
+        add(*conv.weight.shape)
+    for head in network.heads:
+        for conv in (m for m in head.branch.modules() if isinstance(m, torch.nn.Conv2d)):
+            add(*conv.weight.shape)
+        last = add(CLASSES + 32, head.sides.in_channels, 1, 1)
+    torch.cat(numbers).numpy().tofile(path)
+    return stem, last
+
+
+def shuffle_network(k: int = 1) -> YOLO:
+    anchors = tuple(((4.0 * s, 4.0 * s), (6.0 * s, 8.0 * s))[:k] for s in (8, 16, 32, 64))
+    return YOLO(YOLOConfig(CLASSES, anchors, "shuffle", width=4, depths=(2, 2, 1))).eval()
+
+
+def test_picodet_convolutions_land_where_they_are_computed(tmp_path):
+    network = shuffle_network()
+    (stem_weight, stem_bias), (weight, bias) = picodet_file(tmp_path / "pico.bin", network)
+    load_published(network, tmp_path / "pico.bin")
+    x = torch.rand(1, 3, 32, 32)
+    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    with torch.no_grad():
+        expected = torch.nn.functional.conv2d((x - mean) / deviation, stem_weight, stem_bias, 2, 1)
+        unit = network.backbone.stem[0]
+        torch.testing.assert_close(unit.norm(unit.conv(x - network.backbone.mean)), expected, rtol=1e-4, atol=1e-5)
+        head, features = network.heads[-1], torch.rand(1, network.neck.channels[-1], 2, 3)
+        features = head.branch(features)
+        both = torch.nn.functional.conv2d(features, weight, bias)
+        torch.testing.assert_close(head.class_logits(features), both[:, :CLASSES])
+        torch.testing.assert_close(head.sides(features), both[:, CLASSES:])
+        assert (head.objectness(features).sigmoid() > 0.999).all()
+
+
+def test_every_anchor_of_a_cell_starts_as_picodets_box(tmp_path):
+    one, two = shuffle_network(1), shuffle_network(2)
+    picodet_file(tmp_path / "pico.bin", one)
+    for network in (one, two):
+        load_published(network, tmp_path / "pico.bin")
+    x = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        (single,), (double,) = one(x), two(x)
+    boxes, more = (
+        TorchGrid.make(64, 96, n.config.strides, n.config.anchors).decode(rows[:, 1:5])
+        for n, rows in ((one, single), (two, double))
+    )
+    torch.testing.assert_close(more, boxes.repeat_interleave(2, dim=0), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(double[:, 5:], single[:, 5:].repeat_interleave(2, dim=0))
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "quantized"])
+def test_a_file_that_is_not_picodet_is_refused(tmp_path, change):
+    network = shuffle_network()
+    picodet_file(tmp_path / "pico.bin", network)
+    content = (tmp_path / "pico.bin").read_bytes()
+    content = {"shorter": content[:-4], "longer": content + bytes(4), "quantized": b"\x01\x02\x03\x04" + content[4:]}
+    (tmp_path / "pico.bin").write_bytes(content[change])
+    with pytest.raises(ModelError, match=r"pico\.bin"):
+        load_published(network, tmp_path / "pico.bin")

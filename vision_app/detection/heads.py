@@ -80,7 +80,7 @@ class DistributionHead(nn.Module):
     def _offsets(self, sides: Tensor) -> Tensor:
         """(B, N, 4 BINS) logits -> (B, N, 4) offsets."""
         with torch.autocast(sides.device.type, enabled=False):
-            sums = F.linear(sides.float().clamp(max=40).exp(), self.sums)  # one product instead of a softmax: faster
+            sums = F.linear(sides.float().clamp(-40, 40).exp(), self.sums)  # one product instead of a softmax: faster
         distances = sums[..., 1::2] / sums[..., ::2]  # (B, N, 4) left, top, right, bottom in cells
         near, far = distances.split(2, dim=2)
         center = (1 + far - near) / 2  # (t_x, t_y)

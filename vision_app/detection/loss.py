@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_app.detection.assign import Assignment, assign, weight_of_unknown
+from vision_app.detection.assign import assign, weight_of_unknown
 from vision_app.detection.yolo import TorchGrid
 
 BOX_WEIGHT = 2.0

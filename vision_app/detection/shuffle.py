@@ -66,7 +66,7 @@ class ShuffleBlock(nn.Module):
 
     def __init__(self, channels: int, inner: int):
         super().__init__()
-        half = channels // 2
+        self.half = half = channels // 2
         self.expand = _unit(half, inner)
         self.ghost = _depthwise(inner, 3, activation="none")
         self.attend = SqueezeExcitation(2 * inner)
@@ -75,7 +75,7 @@ class ShuffleBlock(nn.Module):
         self.register_buffer("order", torch.arange(channels).view(2, half).T.flatten(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        kept, x = x.split(len(self.order) // 2, dim=1)
+        kept, x = x.split(self.half, dim=1)
         x = self.expand(x)
         x = self.project(self.attend(torch.cat([x, self.ghost(x)], dim=1)))
         return torch.cat([kept, x], dim=1)[:, self.order]
