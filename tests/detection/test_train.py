@@ -1,63 +1,44 @@
-"""What is refused before training starts, and what training makes of photos; whole runs are in tests/cli."""
+"""What is refused before training starts, and what a task makes of photos; whole runs are in tests/cli."""
 
-import json
+import shutil
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from drawn_sets import coco, yolo
+from safetensors.torch import load_file
 
-from vision_app.data.detection import check_photos, load_coco
-from vision_app.data.names import COCO_CLASSES
-from vision_app.detection.export import write_model
-from vision_app.detection.grid import make_grid
-from vision_app.detection.train import SIZES, DetectionTask, Validation, _resized, choose_anchors, train
+from vision_app.data.coco import load_coco
+from vision_app.data.scan import scan
+from vision_app.detection.datasets import Validation
+from vision_app.detection.detector import Detector
+from vision_app.detection.loss import BOX_WEIGHT
+from vision_app.detection.scenes import plain_batches, sizes
+from vision_app.detection.train import DetectionOptions, DetectionTask, blend_models, train
 from vision_app.detection.yolo import YOLO, YOLOConfig
 from vision_app.errors import DataError, ModelError, UsageError
 from vision_app.training.loop import TrainConfig
 
 ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
-
-
-def coco(folder, photos: int = 3, boxes: int = 3, **changes):
-    """A set of photos with a red rectangle each, and a crowd in the corner."""
-    (folder / "images").mkdir(parents=True)
-    content = {"images": [], "annotations": [], "categories": [{"id": 7, "name": "motorbike"}]}
-    for i in range(photos):
-        pixels = np.full((90, 120, 3), 60, np.uint8)
-        pixels[20:60, 30:80] = (250, 0, 0)
-        Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
-        content["images"].append({"id": i, "file_name": f"{i}.png", "width": 120, "height": 90})
-        for k in range(boxes):
-            box = [30 - k, 20, 50 + k, 40]
-            content["annotations"].append({"id": 10 * i + k, "image_id": i, "category_id": 7, "bbox": box})
-        content["annotations"].append(
-            {"id": 10 * i + 9, "image_id": i, "category_id": 7, "bbox": [0, 0, 9, 9], "iscrowd": 1}
-        )
-    path = folder / "boxes.json"
-    path.write_text(json.dumps(content | changes))
-    return path
+OPTIONS = DetectionOptions(size=96)
 
 
 @pytest.fixture
 def task(tmp_path):
-    data, photos = check_photos(load_coco(coco(tmp_path / "set"), COCO_CLASSES))
-    network = YOLO(YOLOConfig(len(COCO_CLASSES), ANCHORS, width=4, depths=(1, 1, 1, 1)))
-    return DetectionTask(network, data, photos, [], {}, workers=0)
+    torch.manual_seed(0)
+    data = scan(load_coco(coco(tmp_path / "set", photos=5)))
+    network = YOLO(YOLOConfig(1, ANCHORS, width=4, depths=(1, 1, 1, 1)))
+    return DetectionTask(network, data, [Validation("set", data)], OPTIONS, workers=0)
 
 
 def test_a_batch_holds_photos_and_where_things_are_in_them(task):
-    config = TrainConfig(epochs=1, batch_size=3)  # the last epoch: no mosaic
-    ((images, targets),) = task.batches(config, 0)
-    assert images.shape[0] == 3 and images.shape[2] == images.shape[3] in SIZES
-    motorcycle = COCO_CLASSES.index("motorcycle")
+    ((images, targets),) = task.batches(TrainConfig(epochs=1, batch_size=5), 0)  # the last epoch: no mosaic
+    assert images.shape[0] == 5 and images.shape[2] == images.shape[3] in sizes(96, True)
     for image, target in zip(images, targets, strict=True):
-        assert set(target.labels.tolist()) <= {motorcycle}
-        assert (target.confidences == 1).all()
+        assert set(target.labels.tolist()) <= {0} and (target.confidences == 1).all()
         for x1, y1, x2, y2 in target.boxes.tolist():
             middle = image[:, int((y1 + y2) / 2), int((x1 + x2) / 2)]
             assert middle[0] > middle[1] + 0.2 or torch.allclose(middle[0], middle[1], atol=0.05)  # red, or all gray
-        assert sum(len(t.unknown) for t in targets) > 0
+    assert sum(len(target.unknown) for target in targets) > 0
 
 
 def test_batches_depend_on_seed_and_epoch_alone(task):
@@ -67,62 +48,99 @@ def test_batches_depend_on_seed_and_epoch_alone(task):
     assert one.shape != other.shape or not torch.equal(one, other)
 
 
-def test_the_loss_of_a_batch_can_be_followed_down_to_the_first_layer(task):
-    images, targets = next(iter(task.batches(TrainConfig(epochs=1, batch_size=3), 0)))
-    loss, parts = task.loss(images, task.network(images), targets)
+def equal(one, other):
+    (images, targets), (others, other_targets) = one, other
+    assert torch.equal(images, others) and len(targets) == len(other_targets)
+    for target, same in zip(targets, other_targets, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(vars(target).values(), vars(same).values(), strict=True))
+
+
+def test_an_epoch_can_be_entered_at_any_step(task):
+    config = TrainConfig(epochs=6, batch_size=1)
+    whole = list(task.batches(config, 1))
+    assert len(whole) == task.batches_per_epoch(config) == 5
+    for start in range(6):
+        rest = list(task.batches(config, 1, start=start))
+        assert len(rest) == 5 - start
+        for one, other in zip(whole[start:], rest, strict=True):
+            equal(one, other)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_each_batch(task, world):
+    config = TrainConfig(epochs=6, batch_size=5)
+    ((images, targets),) = task.batches(config, 2)
+    shares = [next(iter(task.batches(config, 2, rank=rank, world=world))) for rank in range(world)]
+    assert [len(share) for share, _ in shares] == [5 * (r + 1) // world - 5 * r // world for r in range(world)]
+    equal((images, targets), (torch.cat([share for share, _ in shares]), [t for _, part in shares for t in part]))
+
+
+def test_the_loss_of_a_batch_is_a_sum_over_its_samples(task):
+    task.network.eval()  # where no sample sees the others
+    ((images, targets),) = task.batches(TrainConfig(epochs=1, batch_size=5), 0)
+    loss, positives, parts = task.loss(images, task.network(images), targets)
+    single = [task.loss(images[i : i + 1], task.network(images[i : i + 1]), targets[i : i + 1]) for i in range(5)]
+    assert loss.item() == pytest.approx(sum(one.item() for one, _, _ in single), rel=1e-4)
+    assert positives.item() == sum(count.item() for _, count, _ in single) > 0
+    assert loss.item() == pytest.approx(BOX_WEIGHT * parts["box"].item() + parts["score"].item(), rel=1e-5)
     loss.backward()
     assert task.network.backbone.stem.conv.weight.grad.abs().sum() > 0
-    assert loss.item() == pytest.approx(5 * parts["box"] + parts["objectness"] + parts["class"], rel=1e-4)
 
 
-def test_resizing_a_batch_moves_its_boxes_along(task):
-    images, targets = next(iter(task.batches(TrainConfig(epochs=1, batch_size=3), 0)))
-    smaller, moved = _resized(images, targets, images.shape[-1] // 2)
-    assert smaller.shape[-1] == images.shape[-1] // 2
-    for before, after in zip(targets, moved, strict=True):
-        torch.testing.assert_close(after.boxes, before.boxes / 2)
-        torch.testing.assert_close(after.unknown, before.unknown / 2)
+def test_the_validation_loss_is_the_mean_over_the_photos_as_they_are(task, monkeypatch):
+    task.network.eval()
+    ((images, targets),) = plain_batches(task.data, 96)
+    loss, positives, _ = task.loss(images, task.network(images), targets)
+    assert task.validation_loss() == pytest.approx(loss.item() / positives.item(), rel=1e-4)
+    monkeypatch.setattr("vision_app.detection.train.LOOKED_AT", 2)
+    chosen = [task.validation_loss() for _ in range(2)]
+    assert chosen[0] == chosen[1] > 0
 
 
-def test_anchors_are_chosen_for_boxes_as_the_network_sees_them(tmp_path):
-    data = load_coco(coco(tmp_path / "set"), COCO_CLASSES)
-    anchors, recall, mean_iou = choose_anchors(data, per_scale=1)
-    scale = 416 / 120
-    expected = sorted((round((50 + k) * scale, 1), round(40 * scale, 1)) for k in range(3))
-    np.testing.assert_allclose([anchor for (anchor,) in anchors], expected)
-    assert (recall, mean_iou) == (1.0, pytest.approx(1.0))
-    assert len(make_grid(416, 416, (8, 16, 32), anchors).cells) == 52**2 + 26**2 + 13**2
+def test_a_released_folder_is_a_model_of_its_classes_and_size(task, tmp_path):
+    metrics = task.release(task.network.eval(), tmp_path / "run" / "last")
+    detector = Detector.load(tmp_path / "run" / "last")
+    assert detector.classes == ("motorbike",) and detector.model.info["input"]["size"] == 96
+    assert list(metrics) == ["set AP", "set AP50"] and detector.model.info["measured"]["set"].keys() == {"AP", "AP50"}
+
+    other = shutil.copytree(tmp_path / "run" / "last", tmp_path / "other")
+    (other / "model.json").write_text((other / "model.json").read_text().replace("motorbike", "bike"))
+    with pytest.raises(UsageError, match="the two models know different classes"):
+        blend_models(tmp_path / "run" / "last", other, 0.5, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": 100}, "--size 100: must be a multiple of 32 between 32 and 2048; the nearest valid value is 96"),
+        ({"size": 0}, "the nearest valid value is 32"),
+        ({"size": 9999}, "the nearest valid value is 2048"),
+        ({"mosaic": 1.5}, "--mosaic 1.5: must lie between 0.0 and 1.0; the nearest valid value is 1.0"),
+        ({"close_epochs": -1}, "--close-epochs -1: must lie between 0 and 10000"),
+        ({"label_smoothing": 0.9}, "--label-smoothing 0.9"),
+        ({"dropout": float("nan")}, "--dropout nan"),
+        ({"transfer": "heads"}, "--transfer: unknown choice 'heads'; did you mean 'head'?"),
+        ({"initialize": "hee"}, "--initialize: unknown choice 'hee'; did you mean 'he'?"),
+        ({"backbone": "cps"}, "--backbone: unknown choice 'cps'; did you mean 'csp'?"),
+    ],
+)
+def test_options_out_of_range_name_the_nearest_valid_value(options, words):
+    with pytest.raises(UsageError) as error:
+        DetectionOptions(**options)
+    assert words in str(error.value)
 
 
 def run(tmp_path, data, validation, **options):
-    return train([data], [validation], tmp_path / "run", TrainConfig(epochs=1), log=lambda line: None, **options)
+    words = [data], [validation], tmp_path / "run", TrainConfig(epochs=1), OPTIONS
+    return train(*words, log=lambda line: None, **options)
 
 
-def test_too_few_boxes_for_anchors_are_an_error_that_says_so(tmp_path):
+def test_nothing_is_written_before_everything_is_known_to_fit(tmp_path):
     data, validation = coco(tmp_path / "set", photos=1, boxes=2), coco(tmp_path / "val")
     with pytest.raises(DataError, match="6 anchors cannot be found from 2 boxes"):
         run(tmp_path, data, validation)
-
-
-@pytest.mark.parametrize("broken", ["missing photo", "corrupt photo", "malformed image", "no json", "no such file"])
-def test_a_validation_set_that_cannot_be_measured_on_is_refused_at_once(tmp_path, broken):
-    data, validation = coco(tmp_path / "set"), coco(tmp_path / "val")
-    named = "1.png"
-    if broken == "missing photo":
-        (tmp_path / "val" / "images" / "1.png").unlink()
-    elif broken == "corrupt photo":
-        (tmp_path / "val" / "images" / "1.png").write_bytes(b"no picture")
-    elif broken == "malformed image":
-        content, named = json.loads(validation.read_text()), r"images\[3\]"
-        validation.write_text(json.dumps({**content, "images": [*content["images"], {"id": 79}]}))
-    elif broken == "no json":
-        validation.write_text("{")
-        named = validation.name
-    else:
-        validation = tmp_path / "val" / "other.json"
-        named = validation.name
-    with pytest.raises(DataError, match=named):
-        run(tmp_path, data, validation)
+    with pytest.raises(ModelError, match="unknown model 'nothing'"):
+        run(tmp_path, data, validation, initial=type(tmp_path)("nothing"))
     assert not (tmp_path / "run").exists()
 
 
@@ -133,28 +151,41 @@ def test_a_folder_with_a_run_is_refused_before_anything_is_read(tmp_path):
         run(tmp_path, tmp_path / "nowhere.json", tmp_path / "nowhere.json")
 
 
-def test_validation_photos_go_by_the_names_in_the_file(tmp_path):
-    validation = Validation.load(coco(tmp_path / "val"))
-    assert validation.name == "val boxes"
-    assert validation.photos == {f"{i}.png": tmp_path / "val" / "images" / f"{i}.png" for i in range(3)}
+def test_a_part_of_a_network_is_trained_only_where_there_is_one(tmp_path):
+    words = [tmp_path / "nowhere.json"], [], tmp_path / "run", TrainConfig(), DetectionOptions(transfer="head")
+    with pytest.raises(UsageError, match="--transfer head: there is nothing to transfer; --initial names a model"):
+        train(*words)
 
 
-def test_validation_photos_may_lie_in_sub_folders_and_boxes_may_stick_out(tmp_path):
-    path = coco(tmp_path / "val")
-    content = json.loads(path.read_text())
-    (tmp_path / "val" / "images" / "sub").mkdir()
-    (tmp_path / "val" / "images" / "0.png").rename(tmp_path / "val" / "images" / "sub" / "0.png")
-    content["images"][0]["file_name"] = "sub/0.png"
-    content["annotations"][0]["bbox"] = [100, 20, 50, 40]
-    path.write_text(json.dumps(content))
-    photos = Validation.load(path).photos
-    assert list(photos) == ["sub/0.png", "1.png", "2.png"]
-    assert photos["sub/0.png"] == tmp_path / "val" / "images" / "sub" / "0.png"
+def test_the_head_alone_is_trained_on_from_a_model(tmp_path):
+    """A whole run without the command: what is frozen stays, and the classes are the data's."""
+    torch.manual_seed(0)
+    data = yolo(tmp_path / "set")
+    network = YOLO(YOLOConfig(1, ANCHORS, width=4, depths=(1, 1, 1, 1)))
+    start = DetectionTask(network, scan(load_coco(coco(tmp_path / "old"))), [], OPTIONS)
+    start.release(network, tmp_path / "start")
+    lines, seen = [], []
 
+    class Watcher:
+        def on_batch(self, step, images, targets):
+            seen.append((step, tuple(images.shape)))
 
-def test_a_network_of_other_classes_is_no_start(tmp_path):
-    network = YOLO(YOLOConfig(2, ANCHORS, width=4))
-    write_model(network, tmp_path / "other", name="other", classes=("a", "b"), defaults={})
-    data, validation = coco(tmp_path / "set"), coco(tmp_path / "val")
-    with pytest.raises(ModelError, match="not a grid detector of COCO's classes"):
-        run(tmp_path, data, validation, initial=tmp_path / "other")
+    config = TrainConfig(epochs=1, batch_size=3, precision="fp32")
+    options = DetectionOptions(size=64, transfer="head", multi_scale=False)
+    best = train(
+        [data], [], tmp_path / "run", config, options,
+        initial=tmp_path / "start", workers=0, log=lines.append, watchers=[Watcher()],
+    )  # fmt: skip
+    assert list(best) == ["set val AP", "set val AP50"]
+    assert seen == [(0, (3, 3, 64, 64)), (1, (3, 3, 64, 64))]
+    detector = Detector.load(tmp_path / "run" / "best")
+    assert detector.classes == ("screw", "nut") and detector.model.info["input"]["size"] == 64
+    before, after = (
+        load_file(path / "weights.safetensors") for path in (tmp_path / "start", tmp_path / "run" / "last")
+    )
+    same = {
+        name for name in before if before[name].shape == after[name].shape and torch.equal(before[name], after[name])
+    }
+    assert all(name in same for name in before if name.startswith(("backbone.", "neck.")))
+    assert "heads.0.offsets.weight" not in same
+    assert (tmp_path / "run" / "scan.csv").read_text().splitlines() == ["set,kind,entry"]

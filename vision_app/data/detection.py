@@ -54,9 +54,3 @@ def _kind(path: Path) -> str:
     if kind is None:
         raise DataError(f"{path}: not a data set; give a COCO .json, a data.yaml or a folder of VOC's .xml files")
     return kind
-
-
-def check_photos(data, log=lambda line: None):
-    """Scan a set and decode all of its photos; goes when training streams them."""
-    found = scan(data, log=log)
-    return found, [found.photo(i) for i in range(len(found))]

@@ -1,6 +1,7 @@
 """What every data set of boxes becomes: photos with checked boxes, under one list of class names."""
 
 import csv
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -209,6 +210,15 @@ class DetectionSet:
         """How many boxes each class has, unknown ones left out."""
         labels = np.concatenate([sample.labels for sample in self.samples] or [np.zeros(0, np.int64)])
         return dict(zip(self.classes, np.bincount(labels, minlength=len(self.classes)).tolist(), strict=True))
+
+    def digest(self) -> str:
+        """Twelve digits that stay the same wherever the photos lie and change with any name, class or box."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        for one in self.samples:
+            digest.update(repr((one.name, one.width, one.height, sorted(one.labeled), one.exhaustive)).encode())
+            for part in (one.boxes, one.labels, one.confidences, one.unknown):
+                digest.update(part.tobytes() + b"|")
+        return digest.hexdigest()[:12]
 
     def to_coco(self) -> dict:
         """The set as COCO-style content: `images` by index, `annotations` with unknown boxes as crowds, `categories`.

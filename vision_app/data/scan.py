@@ -80,3 +80,19 @@ def _decoded(samples: tuple[Sample, ...], target: int | None) -> Iterator[tuple[
         while ahead:
             yield ahead.pop(0).result()
             ahead += [pool.submit(decode, sample) for sample in islice(left, 1)]
+
+
+def summarize(name: str, data: DetectionSet, shown: int = 3) -> Iterator[str]:
+    """What a set holds and what is odd about it, in a few lines.
+
+    Args:
+        shown: how many entries of each kind are spelled out.
+    """
+    boxes = data.boxes_per_class()
+    yield f"{name}: {len(data)} photos, {sum(boxes.values())} boxes, {len(data.report.entries)} remarks"
+    yield "boxes by class: " + ", ".join(f"{label} {count}" for label, count in boxes.items())
+    for kind, count in data.report.kinds.items():
+        sentences = [sentence for other, sentence in data.report.entries if other == kind]
+        yield from (f"{kind}: {sentence}" for sentence in sentences[:shown])
+        if count > shown:
+            yield f"{kind}: {count - shown} more"

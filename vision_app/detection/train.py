@@ -1,178 +1,171 @@
 """What training the grid detector means: its data, its loss, its measure. The loop itself is `training.loop`."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from vision_app.data.detection import DetectionSet, check_photos, load_coco
 from vision_app.data.names import COCO_CLASSES
+from vision_app.data.samples import DetectionSet, write_reports
 from vision_app.data.teacher import add_teacher_boxes
-from vision_app.detection.anchors import best_possible_recall, kmeans_anchors
-from vision_app.detection.backbone import STRIDES
+from vision_app.detection.datasets import Validation, load_datasets
 from vision_app.detection.detector import DetectOptions, Detector
 from vision_app.detection.evaluate import MEASURING, average_precision
 from vision_app.detection.export import INPUT_SIZE, describe, write_model
-from vision_app.detection.grid import Anchors
-from vision_app.detection.initialize import load_yolox_nano, restore_batch_statistics
 from vision_app.detection.loss import Targets, detection_loss
-from vision_app.detection.yolo import YOLO, TorchGrid, YOLOConfig
-from vision_app.errors import DataError, ModelError, UsageError
-from vision_app.released import Model, find
-from vision_app.training.augment import Augmenter, Scene, random_view
+from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
+from vision_app.detection.start import published, released_network, starting_network
+from vision_app.detection.watchers import run_watchers
+from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid
+from vision_app.errors import UsageError, unknown
+from vision_app.released import find
+from vision_app.training.augment import Augmenter
 from vision_app.training.blend import blend
+from vision_app.training.initialize import INITIALIZATIONS
 from vision_app.training.loop import TrainConfig, check_run_folder, fit
+from vision_app.training.transfer import TRANSFER, freeze
 
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
-TOLERATED = ("annotation without image", "empty box", "box out of range")  # in validation sets, by `ScanReport`
-CLOSE_EPOCHS = 3  # the last ones, without mosaic
-ANCHORS_PER_CELL = 2
-SIZES = (288, 320, 352, 384, 416)  # multi-scale training: each batch is resized to one of these
+LOOKED_AT = 256  # validation photos that the validation loss is the mean of, at most
 
 
 @dataclass(frozen=True)
-class Validation:
-    """A COCO-style file to measure on: its name in the metrics, its content, and its photos by file name."""
+class DetectionOptions:
+    """What is particular to training a detector; see `training.config.TrainConfig` for the rest.
 
-    name: str
-    truth: dict
-    photos: dict[str, Path]
+    Attributes:
+        size: side in pixels of the network's input, a multiple of 32.
+        backbone: a name in `yolo.LAYOUTS`; by default that of what training starts from, or "csp".
+        initialize: how fresh weights are drawn, "he" or "xavier".
+        transfer: which part of a network that was trained before is trained again; see `training.transfer.freeze`.
+        mosaic: probability that a scene is made of four photos.
+        close_epochs: the last ones, without mosaic.
+        multi_scale: whether each batch is resized to a random size from 0.7 `size` on.
+        label_smoothing: part of each class target that is spread over all classes.
+        dropout: probability that a channel in front of the class layer is dropped.
 
-    @classmethod
-    def load(cls, path: str | Path) -> "Validation":
-        """Reads the file as `load_coco` does; an image that cannot be measured on is an error here, not left out."""
-        path = Path(path)
-        data, _ = check_photos(load_coco(path, COCO_CLASSES))
-        for problem in data.report.problems:
-            if not problem.startswith(TOLERATED):
-                raise DataError(f"{path}: {problem}")
-        truth = json.loads(path.read_text(encoding="utf-8"))
-        names = [image["file_name"] for image in truth["images"]]
-        photos = dict(zip(names, (sample.path for sample in data.samples), strict=True))
-        return cls(f"{path.parent.name} {path.stem}", truth, photos)
-
-
-def choose_anchors(data: DetectionSet, per_scale: int = ANCHORS_PER_CELL) -> tuple[Anchors, float, float]:
-    """Anchors for the strides from small to large by k-means on the boxes as the network sees them.
-
-    Returns:
-        The anchors, their best possible recall at IoU 0.5, and the mean best IoU.
+    Raises:
+        UsageError: a value is unknown or out of its range; the error names the option and the nearest valid value.
     """
-    shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * (INPUT_SIZE / max(s.width, s.height)) for s in data.samples]
-    shapes, count = np.concatenate(shapes).clip(min=1), per_scale * len(STRIDES)
-    if len(shapes) < count:
-        raise DataError(f"{count} anchors cannot be found from {len(shapes)} boxes in all; start from a model folder")
-    anchors, mean_iou = kmeans_anchors(shapes, count)
-    rounded = anchors.round(1)
-    scales = rounded.reshape(len(STRIDES), per_scale, 2).tolist()
-    return tuple(tuple(map(tuple, scale)) for scale in scales), best_possible_recall(shapes, rounded), mean_iou
 
+    size: int = INPUT_SIZE
+    backbone: str | None = None
+    initialize: str = "he"
+    transfer: str = "all"
+    mosaic: float = 0.7
+    close_epochs: int = 3
+    multi_scale: bool = True
+    label_smoothing: float = 0.0
+    dropout: float = 0.0
 
-class _Scenes(Dataset):
-    """Augmented scenes of one epoch as tensors. Photos stay decoded in memory, shared by the worker processes."""
-
-    def __init__(self, data: DetectionSet, photos: Sequence[np.ndarray], augmenter: Augmenter, epoch: int, close: bool):
-        self.data, self.photos, self.augmenter, self.epoch, self.close = data, photos, augmenter, epoch, close
-        counts = [len(s.boxes) + len(s.unknown) for s in data.samples]
-        self.starts = np.concatenate([[0], np.cumsum(counts)])  # ids of boxes run through the whole set
-        parts = [(s.labels, s.confidences, len(s.unknown)) for s in data.samples]
-        self.labels = np.concatenate([np.append(labels, np.full(u, -1)) for labels, _, u in parts]).astype(np.int64)
-        self.confidences = np.concatenate([np.append(c, np.zeros(u)) for _, c, u in parts]).astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def _scene(self, index: int) -> Scene:
-        sample = self.data.samples[index]
-        boxes = np.concatenate([sample.boxes, sample.unknown])
-        return Scene(self.photos[index], boxes, np.arange(self.starts[index], self.starts[index + 1]))
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Targets]:
-        scene = self.augmenter(self._scene, len(self), self.epoch, index, self.close)
-        labels, boxes = torch.from_numpy(self.labels[scene.ids]), torch.from_numpy(scene.boxes)
-        known = labels >= 0
-        confidences = torch.from_numpy(self.confidences[scene.ids])[known]
-        targets = Targets(boxes[known], labels[known], confidences, boxes[~known])
-        return torch.from_numpy(scene.pixels).permute(2, 0, 1), targets
-
-
-def _collate(items: list[tuple[Tensor, Targets]]) -> tuple[Tensor, list[Targets]]:
-    return torch.stack([pixels for pixels, _ in items]), [targets for _, targets in items]
+    def __post_init__(self):
+        if self.size % 32 or not 32 <= self.size <= 2048:
+            nearest = min(max(round(self.size / 32), 1), 64) * 32
+            wanted = "must be a multiple of 32 between 32 and 2048"
+            raise UsageError(f"--size {self.size}: {wanted}; the nearest valid value is {nearest}")
+        for name, low, high in (
+            ("mosaic", 0.0, 1.0), ("close_epochs", 0, 10_000), ("label_smoothing", 0.0, 0.5), ("dropout", 0.0, 0.9),
+        ):  # fmt: skip
+            value, flag = getattr(self, name), f"--{name.replace('_', '-')}"
+            if not low <= value <= high:
+                closest = high if value > high else low
+                raise UsageError(
+                    f"{flag} {value}: must lie between {low} and {high}; the nearest valid value is {closest}"
+                )
+        for name, choices in (("initialize", INITIALIZATIONS), ("transfer", TRANSFER), ("backbone", tuple(LAYOUTS))):
+            if (value := getattr(self, name)) is not None and value not in choices:
+                raise UsageError(f"--{name}: " + unknown("choice", str(value), choices))
 
 
 class DetectionTask:
-    """A `training.loop.Task`."""
+    """A `training.loop.Task`.
+
+    Args:
+        network: to train.
+        data: scanned, of the network's classes.
+        validations: to measure on; the first decides.
+        about: more for model.json.
+        workers: processes that augment.
+    """
 
     def __init__(
         self,
         network: YOLO,
         data: DetectionSet,
-        photos: Sequence[np.ndarray],
-        validations: Sequence[Validation],
-        about: dict,
+        validations: Sequence[Validation] = (),
+        options: DetectionOptions = DetectionOptions(),
         *,
+        about: dict | None = None,
         workers: int = 1,
     ):
-        self.network, self.data, self.photos, self.validations, self.about = network, data, photos, validations, about
-        self.workers = workers
+        self.network, self.data, self.validations, self.options = network, data, validations, options
+        self.about, self.workers = about or {}, workers
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
         return max(1, len(self.data) // config.batch_size)
 
-    def batches(self, config: TrainConfig, epoch: int) -> Iterator[tuple[Tensor, list[Targets]]]:
+    def batches(
+        self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
+    ) -> Iterator[tuple[Tensor, list[Targets]]]:
+        """Augmented batches of an epoch, (B, 3, S, S) in 0..1; see `training.loop.Task`."""
         order = np.random.default_rng((config.seed, epoch)).permutation(len(self.data))
         count, size = self.batches_per_epoch(config), config.batch_size
-        batches = [order[i * size : (i + 1) * size].tolist() for i in range(count)]
-        close = epoch >= config.epochs - CLOSE_EPOCHS
-        scenes = _Scenes(self.data, self.photos, Augmenter(INPUT_SIZE, config.seed), epoch, close)
-        loader = DataLoader(scenes, batch_sampler=batches, num_workers=self.workers, collate_fn=_collate)
-        sizes = np.random.default_rng((config.seed, epoch, 1)).choice(SIZES, count)
-        for (pixels, targets), side in zip(loader, sizes.tolist(), strict=True):
-            yield _resized(pixels.float() / 255, targets, side)
+        plan = [order[i * size : (i + 1) * size].tolist() for i in range(start, count)]
+        shares = [batch[rank * len(batch) // world : (rank + 1) * len(batch) // world] for batch in plan]
+        close = epoch >= config.epochs - self.options.close_epochs
+        augmenter = Augmenter(self.options.size, config.seed, self.options.mosaic, (0.5, LARGEST_ZOOM))
+        scenes = Scenes(self.data, augmenter, epoch, close)
+        loader = DataLoader(scenes, batch_sampler=shares, num_workers=self.workers, collate_fn=collate)
+        choices = sizes(self.options.size, self.options.multi_scale)
+        sides = np.random.default_rng((config.seed, epoch, 1)).choice(choices, count)[start:]
+        for (pixels, targets), side in zip(loader, sides.tolist(), strict=True):
+            yield resized(pixels.float() / 255, targets, side)
 
-    def loss(self, images: Tensor, output: Tensor, targets: list[Targets]) -> tuple[Tensor, dict[str, float]]:
-        grid = TorchGrid.make(*images.shape[2:], self.network.config.anchors, output.device)
+    def loss(self, images: Tensor, output: Tensor, targets: list[Targets]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The sum of losses, the number of positives, and the sums that the loss is made of."""
+        config = self.network.config
+        grid = TorchGrid.make(*images.shape[2:], config.strides, config.anchors, output.device)
         targets = [target.to(output.device) for target in targets]
-        losses = detection_loss(output, targets, grid)
-        parts = {"box": losses.box.item(), "objectness": losses.objectness.item(), "class": losses.classes.item()}
-        return losses.total, {**parts, "positives": losses.positives / len(targets)}
+        losses = detection_loss(output, targets, grid, label_smoothing=self.options.label_smoothing)
+        positives = torch.tensor(float(losses.positives), device=output.device)
+        return losses.total, positives, {"box": losses.box.detach(), "score": losses.score.detach()}
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """The mean loss over up to 256 photos of the first validation set, as they are."""
+        data = self.validations[0].data
+        chosen = data.subset(np.random.default_rng(0).permutation(len(data))[:LOOKED_AT].tolist())
+        device = next(self.network.parameters()).device
+        total, positives = 0.0, 0.0
+        for images, targets in plain_batches(chosen, self.options.size):
+            images = images.to(device)
+            loss, count, _ = self.loss(images, self.network(images), targets)
+            total, positives = total + loss.item(), positives + count.item()
+        return total / max(positives, 1.0)
 
     def release(self, network: YOLO, folder: Path) -> dict[str, float]:
         """Writes a model folder and measures what was written; AP on the first validation set comes first."""
         write_model(
-            network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS, **self.about
-        )
+            network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS,
+            size=self.options.size, **self.about,
+        )  # fmt: skip
         detector, measured = Detector.load(folder.resolve()), {}
         for validation in self.validations:
-            precision = average_precision(validation.truth, predict_rows(detector, validation.photos, MEASURING))
+            precision = average_precision(validation.truth, predict_rows(detector, validation.paths, MEASURING))
             measured[validation.name] = {key: round(precision[key], 4) for key in ("AP", "AP50")}
         describe(folder, measured=measured)
         return {f"{name} {key}": value for name, figures in measured.items() for key, value in figures.items()}
 
 
-def predict_rows(detector: Detector, photos: dict[str, Path], options: DetectOptions) -> Iterator[dict]:
-    """Rows as `vision-app detect` writes them, for photos by name."""
-    for name, path in photos.items():
-        yield {"file": name, **detector(path, options).to_dict()}
-
-
-def _resized(images: Tensor, targets: list[Targets], side: int) -> tuple[Tensor, list[Targets]]:
-    """A batch of square scenes at another size."""
-    scale = side / images.shape[-1]
-    if scale == 1:
-        return images, targets
-    images = F.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=False)
-    moved = [Targets(t.boxes * scale, t.labels, t.confidences, t.unknown * scale) for t in targets]
-    return images, moved
+def predict_rows(detector: Detector, paths: Sequence[str], options: DetectOptions) -> Iterator[dict]:
+    """Rows as `vision-app detect` writes them."""
+    for path in paths:
+        yield {"file": path, **detector(path, options).to_dict()}
 
 
 def train(
@@ -180,46 +173,62 @@ def train(
     validation: Sequence[Path],
     output: Path,
     config: TrainConfig,
+    options: DetectionOptions = DetectionOptions(),
     *,
     initial: Path | None = None,
     teacher_boxes: Path | None = None,
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
+    watchers: Sequence = (),
+    run: Callable[..., dict[str, float]] = fit,
 ) -> dict[str, float]:
-    """Trains a detector of COCO's eighty classes; see `training.loop.fit` for what it leaves in `output`.
+    """Trains a detector; see `training.loop.fit` and `detection.watchers` for what `output` holds beside scan.csv.
+
+    The classes are those of the data, or COCO's eighty with a published network or a teacher's boxes, which know these.
 
     Args:
-        data: COCO-style files whose categories are COCO's or VOC's.
-        validation: COCO-style files to measure on; the AP of the first decides which network is best.
-        initial: a YOLOX-Nano checkpoint, or a model folder of ours, to start from.
+        data, validation: sets as `data.detection.load_detection` takes them; see `datasets.load_datasets` for what is
+            measured on without `validation`. The AP on the first decides which network is best.
+        initial: what to start from: a model of ours, by its folder or name, or a file of published weights.
         teacher_boxes: see `data.teacher`.
         workers: processes that augment.
+        watchers: more of them, see `training.loop.Watcher`.
+        run: what is done with the task: `fit`, or `training.rates.find_rate`.
 
     Raises:
         DataError, ModelError, UsageError: before training starts, with the file or option named.
     """
     check_run_folder(output, resume)
+    if options.transfer != "all" and initial is None:
+        raise UsageError(f"--transfer {options.transfer}: there is nothing to transfer; --initial names a model")
     torch.manual_seed(config.seed)
-    validations = [Validation.load(path) for path in validation]
-    joined = _joined([load_coco(path, COCO_CLASSES) for path in data])
+    coco = COCO_CLASSES if teacher_boxes or published(initial) else None
+    target = round(LARGEST_ZOOM * options.size)
+    learned, validations, scanned = load_datasets(
+        data, validation, classes=coco, target=target, seed=config.seed, log=log
+    )
     if teacher_boxes:
-        joined = add_teacher_boxes(joined, teacher_boxes)
-    joined, photos = check_photos(joined, log=log)
-    for problem in joined.report.problems:
-        log(problem)
-    log(f"{len(joined)} photos, {len(joined.report.problems)} problems: {dict(joined.report.kinds)}")
-    network, about = _initial_network(initial, joined, photos)
-    log("anchors " + "; ".join(f"{key} {value}" for key, value in about.items()))
-    about = {"trained": {"photos": len(joined), **asdict(config)}, **about}
-    task = DetectionTask(network, joined, photos, validations, about, workers=workers)
-    inputs = {
-        "data": _identity(*data),
-        "validation": _identity(*validation),
+        learned = add_teacher_boxes(learned, teacher_boxes)
+    network, about = starting_network(
+        initial, learned, size=options.size, backbone=options.backbone, initialization=options.initialize,
+        dropout=options.dropout,
+    )  # fmt: skip
+    for key, value in about.items():
+        log(f"anchors: {key.replace('_', ' ')} {value}")
+    freeze(network, options.transfer)
+    output.mkdir(parents=True, exist_ok=True)
+    write_reports(output / "scan.csv", scanned)
+    trained = {"photos": len(learned), **asdict(config), **asdict(options)}
+    task = DetectionTask(network, learned, validations, options, about={"trained": trained, **about}, workers=workers)
+    inputs = asdict(options) | {
+        "data": f"{_names(data)} {learned.digest()}",
+        "validation": ", ".join(f"{one.name} {one.data.digest()}" for one in validations),
         "initial": _identity(initial),
         "teacher_boxes": _identity(teacher_boxes),
     }
-    return fit(task, config, output, inputs=inputs, resume=resume, log=log)
+    watchers = (*run_watchers(task, log, pretrained=initial is not None), *watchers)
+    return run(task, config, output, inputs=inputs, resume=resume, log=log, watchers=watchers)
 
 
 def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> None:
@@ -230,66 +239,32 @@ def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> N
     """
     if (output / "model.json").exists():
         raise UsageError(f"--output {output}: holds a model already")
-    model = find(trained.resolve())
-    networks = [_released_network(found) for found in (find(start.resolve()), model)]
+    models = find(start.resolve()), find(trained.resolve())
+    networks = [released_network(model) for model in models]
+    if models[0].classes != models[1].classes:
+        raise UsageError(f"{start} and {trained}: the two models know different classes")
     try:
         mixed = blend(*(network.state_dict() for network in networks), fraction)
     except ValueError as error:
         raise UsageError(f"{start} and {trained}: {error}") from error
-    network = networks[1]
+    network, model = networks[1], models[1]
     network.load_state_dict(mixed)
     about = {"trained": model.info.get("trained", {}) | {"blended": fraction}}
-    write_model(network, output, name=output.name, classes=model.classes, defaults=model.defaults, **about)
+    if "stretch" in model.info["input"]:
+        about["stretch"] = model.info["input"]["stretch"]
+    write_model(
+        network, output, name=output.name, classes=model.classes, defaults=model.defaults,
+        size=model.value("input.size", int), **about,
+    )  # fmt: skip
 
 
-def _joined(sets: Sequence[DetectionSet]) -> DetectionSet:
-    first, *others = sets
-    for other in others:
-        first = first.joined(other)
-    return first
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
 
 
-def _identity(*paths: Path | None) -> str:
-    """Names and digests of files, of a model folder those of its weights; the same wherever they lie."""
-    files = [path / "weights.safetensors" if path.is_dir() else path for path in paths if path]
-    return ", ".join(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}" for file in files) or "none"
-
-
-def _initial_network(initial: Path | None, data: DetectionSet, photos: Sequence[np.ndarray]) -> tuple[YOLO, dict]:
-    """The network that training starts from, and what model.json says of its anchors."""
-    if initial and initial.is_dir():
-        return _released_network(find(initial.resolve())), {}
-    anchors, recall, mean_iou = choose_anchors(data)
-    about = {"best_possible_recall": round(recall, 4), "mean_best_iou": round(mean_iou, 4)}
-    network = YOLO(YOLOConfig(len(COCO_CLASSES), anchors))
-    if initial:
-        load_yolox_nano(network, initial)
-        restore_batch_statistics(network, _typical_batches(photos))
-    return network, about
-
-
-def _released_network(model: Model) -> YOLO:
-    """A released detector of the same classes as a module to train on.
-
-    Raises:
-        ModelError: it is no such detector, or its weights do not fit what model.json says.
-    """
-    if model.info["architecture"].get("type") != "yolo" or model.classes != COCO_CLASSES:
-        raise ModelError(f"{model.folder}: not a grid detector of COCO's classes")
-    network = YOLO(YOLOConfig.from_dict(model.info["architecture"]))
-    try:
-        network.load_state_dict(load_file(model.file("weights.safetensors")))
-    except (RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{model.folder}: its weights do not fit its architecture ({error})") from error
-    return network
-
-
-def _typical_batches(photos: Sequence[np.ndarray], count: int = 256, size: int = 16) -> Iterator[Tensor]:
-    """Views of random photos as the network takes them, to measure activations on."""
-    generator = np.random.default_rng(0)
-    chosen = generator.choice(len(photos), min(count, len(photos)), replace=False)
-    nothing = np.zeros((0, 4), np.float32), np.zeros(0, int)
-    for start in range(0, len(chosen), size):
-        scenes = [Scene(photos[i], *nothing) for i in chosen[start : start + size]]
-        views = [random_view(scene, INPUT_SIZE, generator, (0.6, 1.4)).pixels for scene in scenes]
-        yield torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float() / 255
+def _identity(path: Path | None) -> str:
+    """The name and digest of a file, or of a model's weights; the same wherever they lie."""
+    if path is None:
+        return "none"
+    file = path if path.is_file() else find(path.resolve() if path.is_dir() else str(path)).file("weights.safetensors")
+    return f"{path.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"

@@ -1,0 +1,117 @@
+"""Which photos a detector is trained on, which it is measured on, and under which names."""
+
+import json
+import shutil
+
+import pytest
+from drawn_sets import coco, yolo
+
+from vision_app.data.names import COCO_CLASSES
+from vision_app.detection.datasets import load_datasets
+from vision_app.errors import DataError
+
+
+def load(data, validation=(), **options):
+    lines = []
+    return *load_datasets(data, validation, log=lines.append, **options), lines
+
+
+def names(data):
+    return {sample.name for sample in data.samples}
+
+
+def test_splits_that_come_with_the_data_are_used(tmp_path):
+    path = yolo(tmp_path / "set")
+    data, (validation,), scanned, lines = load([path])
+    assert (data.classes, len(data), len(validation.data)) == (("screw", "nut"), 6, 2)
+    assert validation.name == "set val" and list(scanned) == ["set train", "set val"]
+    assert lines[0] == "set train: 6 photos, 12 boxes, 0 remarks" and "boxes by class: screw 6, nut 6" in lines
+    assert names(validation.data) == {"images/val/0.png", "images/val/1.png"}
+
+
+def test_without_a_validation_set_a_tenth_is_held_out_by_the_seed(tmp_path):
+    path = yolo(tmp_path / "set", splits=[("train", 20)])
+    data, (validation,), scanned, lines = load([path], seed=3)
+    assert (len(data), len(validation.data), validation.name) == (18, 2, "held out")
+    assert not names(data) & names(validation.data) and len(scanned["set train"]) == 20
+    assert lines[-1].startswith("no validation set: 2 of the photos, drawn by the seed, are held out")
+    again, other = load([path], seed=3), load([path], seed=4)
+    assert names(again[1][0].data) == names(validation.data) != names(other[1][0].data)
+    alone = yolo(tmp_path / "alone", splits=[("train", 1)])
+    with pytest.raises(DataError, match="one photo cannot be both"):
+        load([alone])
+
+
+def test_a_validation_set_that_is_named_goes_before_the_datas_own(tmp_path):
+    path, other = yolo(tmp_path / "set"), yolo(tmp_path / "other", splits=[("val", 1)])
+    _, (validation,), _, _ = load([path], [other])
+    assert (validation.name, len(validation.data)) == ("other val", 1)
+
+
+def test_several_sets_are_joined_under_all_of_their_classes(tmp_path):
+    one = coco(tmp_path / "one", names=("screw", "bolt"))
+    data, validations, _, lines = load([one, yolo(tmp_path / "set")])
+    assert data.classes == ("screw", "bolt", "nut") and len(data) == 9
+    assert [one.name for one in validations] == ["set val"] and validations[0].data.classes == data.classes
+    assert "one boxes and set train: 9 photos, 21 boxes, 0 remarks" in lines
+
+
+def test_classes_that_come_to_cocos_are_cocos(tmp_path):
+    voc_names = tuple({"couch": "sofa", "tv": "tvmonitor"}.get(name, name) for name in reversed(COCO_CLASSES))
+    assert load([coco(tmp_path / "set", names=voc_names)])[0].classes == COCO_CLASSES
+    assert load([coco(tmp_path / "few", names=("sofa",))])[0].classes == ("sofa",)
+    assert load([coco(tmp_path / "told", names=("sofa",))], classes=COCO_CLASSES)[0].classes == COCO_CLASSES
+
+
+def test_a_photo_that_is_trained_and_measured_on_is_reported(tmp_path):
+    path = yolo(tmp_path / "set")
+    shutil.copy(tmp_path / "set/images/train/3.png", tmp_path / "set/images/val/0.png")
+    _, _, scanned, lines = load([path])
+    assert scanned["set val"].report.kinds == {"duplicate photo": 1}
+    assert any(line.startswith("duplicate photo: ") and "train/3.png (kept)" in line for line in lines)
+
+
+def test_many_remarks_of_a_kind_are_counted(tmp_path):
+    path = yolo(tmp_path / "set", splits=[("train", 6), ("val", 1)])
+    for i in range(5):
+        (tmp_path / "set" / "labels" / "train" / f"{i}.txt").write_text("")
+    _, _, scanned, lines = load([path])
+    assert scanned["set train"].report.kinds == {"unlabeled image": 5}
+    assert sum(line.startswith("unlabeled image: ") for line in lines) == 4 and "unlabeled image: 2 more" in lines
+
+
+@pytest.mark.parametrize("broken", ["missing photo", "corrupt photo", "malformed image", "no json", "no such file"])
+def test_a_validation_set_that_cannot_be_measured_on_is_refused(tmp_path, broken):
+    data, validation = coco(tmp_path / "set"), coco(tmp_path / "val")
+    named = "1.png"
+    if broken == "missing photo":
+        (tmp_path / "val" / "images" / "1.png").unlink()
+    elif broken == "corrupt photo":
+        (tmp_path / "val" / "images" / "1.png").write_bytes(b"no picture")
+    elif broken == "malformed image":
+        content, named = json.loads(validation.read_text()), r"images\[3\]"
+        validation.write_text(json.dumps({**content, "images": [*content["images"], {"id": 79}]}))
+    elif broken == "no json":
+        validation.write_text("{")
+        named = validation.name
+    else:
+        validation = tmp_path / "val" / "other.json"
+        named = validation.name
+    with pytest.raises(DataError, match=named):
+        load([data], [validation])
+
+
+def test_the_truth_goes_by_paths_and_boxes_may_stick_out(tmp_path):
+    data, path = coco(tmp_path / "set"), coco(tmp_path / "val")
+    content = json.loads(path.read_text())
+    (tmp_path / "val" / "images" / "sub").mkdir()
+    (tmp_path / "val" / "images" / "0.png").rename(tmp_path / "val" / "images" / "sub" / "0.png")
+    content["images"][0]["file_name"] = "sub/0.png"
+    content["annotations"][0]["bbox"] = [100, 20, 50, 40]
+    path.write_text(json.dumps(content))
+    _, (validation,), _, _ = load([data], [path])
+    assert validation.name == "val boxes"
+    folder = tmp_path / "val" / "images"
+    assert validation.paths == [str(folder / name) for name in ("sub/0.png", "1.png", "2.png")]
+    assert [image["file_name"] for image in validation.truth["images"]] == validation.paths
+    assert validation.truth["annotations"][0]["bbox"] == [100, 20, 20, 40]

@@ -1,0 +1,137 @@
+"""What a detector is trained and measured on: sets read, split, scanned and brought under one list of classes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from vision_app.data.detection import load_detection, splits
+from vision_app.data.names import COCO_CLASSES, canonical
+from vision_app.data.samples import DetectionSet
+from vision_app.data.scan import scan, summarize
+from vision_app.errors import DataError
+
+HELD_OUT = 0.1  # part of the photos to measure on where nothing else is given
+HARMLESS = {  # kinds of entries of a report after which a set is still all that it says it is
+    "annotation without image", "box out of range", "duplicate box", "duplicate photo", "empty box", "unlabeled image",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A set to measure on, and its name in the metrics."""
+
+    name: str
+    data: DetectionSet
+
+    @cached_property
+    def truth(self) -> dict:
+        """COCO-style content whose images go by the paths of their photos."""
+        content = self.data.to_coco()
+        for image, path in zip(content["images"], self.paths, strict=True):
+            image["file_name"] = path
+        return content
+
+    @property
+    def paths(self) -> list[str]:
+        return [str(sample.path.absolute()) for sample in self.data.samples]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of one of the given sets."""
+
+    path: Path
+    split: str | None
+    data: DetectionSet
+
+    @classmethod
+    def load(cls, path: Path, *wanted: str, classes: Sequence[str] | None = None) -> "Part":
+        """The first of the wanted splits that the set has, or everything where it has none of them."""
+        split = next((name for name in wanted if name in splits(path)), None)
+        return cls(path, split, load_detection(path, classes, split))
+
+    @property
+    def name(self) -> str:
+        """Such as "voc val": the folder and what it is of."""
+        folder = self.path.absolute() if self.path.is_dir() else self.path.absolute().parent
+        return f"{folder.name} {self.split or self.path.stem}"
+
+
+def load_datasets(
+    data: Sequence[Path],
+    validation: Sequence[Path],
+    *,
+    classes: Sequence[str] | None = None,
+    target: int | None = None,
+    seed: int = 0,
+    log: Callable[[str], None] = print,
+) -> tuple[DetectionSet, list[Validation], dict[str, DetectionSet]]:
+    """Reads and scans what to train and what to measure on.
+
+    Sets with splits are trained on their `train`. What to measure on is the first of: `validation`, which must be
+    without fault; the `val` of the sets; a tenth of the photos, drawn by `seed`.
+
+    Args:
+        data, validation: paths as `load_detection` takes them.
+        classes: names in order; by default those of the sets, COCO's eighty if it comes to these.
+        target: see `images.read_image`.
+
+    Returns:
+        What to train on, what to measure on, and all scanned sets by name with their reports.
+
+    Raises:
+        DataError: a set cannot be used, `validation` has faults, or there are too few photos.
+    """
+    parts = [Part.load(path, "train", "trainval") for path in data]
+    explicit = bool(validation)
+    if explicit:
+        measured = [Part.load(path, "val") for path in validation]
+    else:
+        measured = [Part.load(path, "val") for path in data if "val" in splits(path)]
+    if classes is None:
+        classes = _classes([part.data for part in (parts if explicit else parts + measured)])
+    seen: dict[str, Path] = {}
+    joined = parts[0].data.relabeled(classes, parts[0].path)
+    for part in parts[1:]:
+        joined = joined.joined(part.data.relabeled(classes, part.path))
+    joined = scan(joined, target=target, seen=seen, log=log)
+    scanned, validations = {" and ".join(part.name for part in parts): joined}, []
+    for part in measured:
+        found = scan(part.data.relabeled(classes, part.path), target=target, limit=0, seen=seen, log=log)
+        if explicit:
+            _refuse_faults(found, part.path)
+        scanned[part.name] = found
+        validations.append(Validation(part.name, found))
+    for name, one in scanned.items():
+        for line in summarize(name, one):
+            log(line)
+    if not validations:
+        joined, held_out = _hold_out(joined, seed)
+        log(f"no validation set: {len(held_out)} of the photos, drawn by the seed, are held out to measure on")
+        validations = [Validation("held out", held_out)]
+    return joined, validations, scanned
+
+
+def _classes(sets: Sequence[DetectionSet]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name for data in sets for name in data.classes))
+    return COCO_CLASSES if {canonical(name) for name in names} == set(COCO_CLASSES) else names
+
+
+def _refuse_faults(data: DetectionSet, path: Path) -> None:
+    faults = [f"{kind}: {sentence}" for kind, sentence in data.report.entries if kind not in HARMLESS]
+    if faults:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise DataError(f"{path}: {faults[0]}{more}; what is measured on must be without fault")
+
+
+def _hold_out(data: DetectionSet, seed: int) -> tuple[DetectionSet, DetectionSet]:
+    """The set without a tenth of its samples, and that tenth, both in order."""
+    if len(data) < 2:
+        raise DataError("one photo cannot be both trained and measured on; give more of them, or --validation")
+    count = max(1, round(HELD_OUT * len(data)))
+    order = np.random.default_rng((seed, 2)).permutation(len(data))
+    held_out = data.subset(sorted(order[:count].tolist()))
+    return replace(data.subset(sorted(order[count:].tolist())), report=data.report), held_out

@@ -1,0 +1,141 @@
+"""The network that training starts from: fresh, from published weights, or from a model of ours."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vision_app.data.names import canonical
+from vision_app.data.samples import DetectionSet
+from vision_app.detection.anchors import best_possible_recall, kmeans_anchors
+from vision_app.detection.grid import Anchors
+from vision_app.detection.initialize import load_published, restore_batch_statistics
+from vision_app.detection.scenes import typical_batches
+from vision_app.detection.yolo import YOLO, YOLOConfig, layout
+from vision_app.errors import DataError, ModelError, UsageError
+from vision_app.released import Model, find
+from vision_app.training.initialize import initialize
+
+ANCHORS_PER_CELL = 2
+PUBLISHED = {".bin": "shuffle"}  # which backbone a file of published weights fits, by its suffix; else csp
+
+
+def choose_anchors(
+    data: DetectionSet, size: int, strides: tuple[int, ...], per_scale: int = ANCHORS_PER_CELL
+) -> tuple[Anchors, float, float]:
+    """Anchors for the strides from small to large by k-means on the boxes as the network sees them.
+
+    Args:
+        size: long side in pixels that photos are scaled to.
+
+    Returns:
+        The anchors, their best possible recall at IoU 0.5, and the mean best IoU.
+
+    Raises:
+        DataError: there are fewer boxes than anchors.
+    """
+    shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * (size / max(s.width, s.height)) for s in data.samples]
+    shapes, count = np.concatenate(shapes).clip(min=1), per_scale * len(strides)
+    if len(shapes) < count:
+        raise DataError(f"{count} anchors cannot be found from {len(shapes)} boxes in all; start from a model folder")
+    anchors, mean_iou = kmeans_anchors(shapes, count)
+    rounded = anchors.round(1)
+    scales = rounded.reshape(len(strides), per_scale, 2).tolist()
+    return tuple(tuple(map(tuple, scale)) for scale in scales), best_possible_recall(shapes, rounded), mean_iou
+
+
+def starting_network(
+    initial: Path | None,
+    data: DetectionSet,
+    *,
+    size: int,
+    backbone: str | None = None,
+    initialization: str = "he",
+    dropout: float = 0.0,
+) -> tuple[YOLO, dict]:
+    """The network that training starts from, and what model.json says of its anchors.
+
+    Args:
+        initial: a model of ours, by its folder or name, whose anchors and backbone are kept and whose class layer
+            follows the classes of `data`; or a file of published weights, see `initialize.load_published`; or None for
+            fresh weights.
+        data: of the classes to learn.
+        size: side of the network's input in pixels.
+        backbone, initialization, dropout: see `train.DetectionOptions`.
+
+    Raises:
+        DataError: there are too few boxes to choose anchors for.
+        ModelError: `initial` does not fit.
+        UsageError: there is no such backbone, or `initial` has another one.
+    """
+    if initial and not published(initial):
+        model = find(initial.resolve() if initial.is_dir() else str(initial))
+        network = with_classes(released_network(model), model.classes, data.classes, dropout)
+        if backbone not in (None, network.config.backbone):
+            raise UsageError(
+                f"--backbone {backbone}: the model to start from has the backbone {network.config.backbone}"
+            )
+        return network, {}
+    backbone = backbone or (PUBLISHED.get(initial.suffix, "csp") if initial else "csp")
+    anchors, recall, mean_iou = choose_anchors(data, size, layout(backbone).neck.strides)
+    network = YOLO(YOLOConfig(len(data.classes), anchors, backbone=backbone, dropout=dropout))
+    if initial:
+        load_published(network, initial)
+        restore_batch_statistics(network, typical_batches(data, size))
+    else:
+        initialize(network, initialization)
+    return network, {"best_possible_recall": round(recall, 4), "mean_best_iou": round(mean_iou, 4)}
+
+
+def published(initial: Path | None) -> bool:
+    """Whether it names a file of published weights, which know COCO's eighty classes."""
+    return initial is not None and initial.is_file()
+
+
+def released_network(model: Model) -> YOLO:
+    """A released detector as a module to train on.
+
+    Raises:
+        ModelError: it is no grid detector, or its weights do not fit what model.json says.
+    """
+    if model.info["architecture"].get("type") != "yolo":
+        raise ModelError(f"{model.folder}: not a grid detector")
+    network = YOLO(YOLOConfig.from_dict(model.info["architecture"]))
+    try:
+        network.load_state_dict(load_file(model.file("weights.safetensors")))
+    except (RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{model.folder}: its weights do not fit its architecture ({error})") from error
+    return network
+
+
+def with_classes(network: YOLO, old: tuple[str, ...], new: tuple[str, ...], dropout: float = 0.0) -> YOLO:
+    """The same network for other classes: everything but the class layers is copied, and of these the rows of classes
+    that both know, COCO's and VOC's names for a thing counting as one. The other rows start fresh.
+    """
+    values = network.config.to_dict() | {"classes": len(new), "dropout": dropout}
+    fresh = YOLO(YOLOConfig.from_dict(values))
+    places = {canonical(name): i for i, name in enumerate(old)} | {name: i for i, name in enumerate(old)}
+    found = {i: places.get(name, places.get(canonical(name))) for i, name in enumerate(new)}
+    rows = {i: place for i, place in found.items() if place is not None}
+    fresh.load_state_dict(_taken_over(network.state_dict(), fresh.state_dict(), rows, len(old), len(new)))
+    return fresh
+
+
+@torch.no_grad()
+def _taken_over(
+    old: Mapping[str, Tensor], new: Mapping[str, Tensor], rows: Mapping[int, int], before: int, after: int
+) -> dict[str, Tensor]:
+    """`new` with the values of `old`. A class layer has k rows of classes one after the other, (k p, ...)."""
+    result = {}
+    for name, tensor in new.items():
+        if "class_logits" in name:
+            tensor, known = tensor.clone(), old[name].unflatten(0, (-1, before))
+            tensor.unflatten(0, (-1, after))[:, list(rows.keys())] = known[:, list(rows.values())]
+            result[name] = tensor
+        else:
+            result[name] = old[name]
+    return result

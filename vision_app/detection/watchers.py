@@ -1,0 +1,52 @@
+"""What a detector's run shows of itself in its folder; each part is one of `training.report`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from vision_app.detection.detector import Detector
+from vision_app.detection.scenes import whole_scene
+from vision_app.images import RGBImage
+from vision_app.training.report import Curves, FirstBatches, Predictions, TensorBoard, Verdict
+
+PICTURES = 8  # validation photos on which truth and predictions are shown
+
+
+def run_watchers(task, log: Callable[[str], None], *, pretrained: bool) -> list:
+    """TensorBoard logs, curves, the first batches, predictions beside truth, and a last line of advice.
+
+    Args:
+        task: a `train.DetectionTask`.
+        log: takes the last line.
+        pretrained: whether training starts from trained weights.
+    """
+    data, classes = task.validations[0].data, task.data.classes
+    order = sorted(range(len(data)), key=lambda i: (not len(data.samples[i].boxes), i))[:PICTURES]  # some with boxes
+    pictures, truth = [], []
+    for i in order:
+        sample = data.samples[i]
+        count = len(sample.boxes)
+        scene = whole_scene(data, i, np.arange(count + len(sample.unknown)))
+        pictures.append(scene.pixels)
+        boxes, unknown = scene.boxes[:count], scene.boxes[count:]
+        truth.append(_boxes(boxes, sample.labels, sample.confidences, unknown))
+
+    def predict(model: Path, pictures: Sequence[np.ndarray]) -> list[SimpleNamespace]:
+        detector = Detector.load(model.resolve())
+        found = detector.predict([RGBImage(pixels, pixels.shape[1], pixels.shape[0]) for pixels in pictures])
+        return [_boxes(one.boxes, [classes.index(label) for label in one.labels], one.scores) for one in found]
+
+    return [
+        TensorBoard(),
+        Curves(),
+        FirstBatches(classes),
+        Predictions(pictures, truth, classes, predict),
+        Verdict(log, pretrained=pretrained),
+    ]
+
+
+def _boxes(boxes, labels, confidences, unknown=()) -> SimpleNamespace:
+    """What `training.sheets` draws."""
+    return SimpleNamespace(boxes=boxes, labels=labels, confidences=confidences, unknown=unknown)
