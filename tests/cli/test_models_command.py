@@ -89,3 +89,37 @@ def test_what_a_model_file_does_not_say_is_left_out(copy, capsys):
     text = capsys.readouterr().out
     assert "? MB" in text and "parameters" not in text and "license" not in text
     assert main(["models", "verify"]) == 0
+
+
+def test_summary_of_a_name_and_of_a_folder_have_the_same_layers_and_all_parameters(copy, capsys):
+    model = json.loads((copy / "model.json").read_text(encoding="utf-8"))
+    assert main(["models", "summary", "yolo"]) == 0
+    by_name = capsys.readouterr().out.splitlines()
+    assert by_name[0] == f"yolo: input 3 x {model['input']['size']} x {model['input']['size']}"
+    assert by_name[-1].split()[:2] == ["total", f"{model['parameters']:,}"]
+    assert main(["models", "summary", str(copy)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == by_name[1:]
+
+
+def test_summary_at_another_size_has_the_same_parameters_and_fewer_operations(capsys):
+    totals = {}
+    for size in (64, 128):
+        assert main(["models", "summary", "yolo", "--size", str(size)]) == 0
+        totals[size] = [int(number.replace(",", "")) for number in capsys.readouterr().out.split()[-2:]]
+    assert totals[64][0] == totals[128][0]
+    assert 3.5 < totals[128][1] / totals[64][1] < 4.5
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "message"),
+    [
+        ({}, ["--size", "100"], "--size 100: must be a multiple of 32; the nearest valid value is 96"),
+        ({"task": "style"}, [], "model 'yolo' is for style, not for detection"),
+        ({"architecture": {"type": "yolo"}}, [], "has no usable 'architecture'"),
+    ],
+)
+def test_what_cannot_be_summarized_is_refused(change, words, message, copy, capsys):
+    model = json.loads((copy / "model.json").read_text(encoding="utf-8"))
+    (copy / "model.json").write_text(json.dumps(model | change), encoding="utf-8")
+    assert main(["models", "summary", "yolo", *words]) == 2
+    assert message in capsys.readouterr().err

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from vision_app.cli.options import Help, show_help
+from vision_app.cli.options import Help, positive_int, show_help
 
 app = typer.Typer(help="List, describe and verify released models.", add_help_option=False)
 
@@ -37,7 +37,9 @@ def _list(name: str) -> bool:
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A released model, or the path of a model folder.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A released model, or the path of a model folder or exported file.")
+    ],
 ) -> int:
     """Show what a model is: classes, default options, measured accuracy, license."""
     from vision_app.released import find
@@ -48,7 +50,7 @@ def info(
         "name": model.name,
         "version": about.get("version"),
         "task": model.task,
-        "folder": model.folder,
+        "file" if model.folder.is_file() else "folder": model.folder,
         "size": _size(model),
         "parameters": _plain(about.get("parameters", "")),
         "license": about.get("license"),
@@ -60,6 +62,32 @@ def info(
     for key, value in lines.items():
         if value:
             typer.echo(f"{key + ':':<14} {value}")
+    return 0
+
+
+@app.command()
+def summary(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A released model, or the path of a model folder or exported file.")
+    ],
+    size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", parser=positive_int, help="Side of the picture in pixels.", show_default="the model's own"
+        ),
+    ] = None,
+) -> int:
+    """Show every layer of a model: output size, parameters, multiply-adds, receptive field.
+
+    Sizes are channels x height x width, for one square picture. A receptive field of "all" is the whole picture.
+    Activations and changes of layout, which cost and change none of this, are left out.
+    """
+    from vision_app.detection.summary import format_table, summarize_model
+    from vision_app.released import find
+
+    model = find(name)
+    size, layers = summarize_model(model, size)
+    typer.echo(f"{model.name}: input 3 x {size} x {size}\n\n{format_table(layers)}")
     return 0
 
 
@@ -83,7 +111,8 @@ def _is_whole(name: str) -> bool:
     except ModelError as error:
         typer.echo(f"{name}: {error}")
         return False
-    typer.echo(f"{name}: {len(model.info['files'])} files ok")
+    count = len(model.info["files"])
+    typer.echo(f"{name}: {count} file{'s' * (count != 1)} ok")
     return True
 
 
