@@ -194,6 +194,7 @@ def train(
         teacher_boxes: see `data.teacher`.
         workers: processes that augment.
         watchers: more of them, see `training.loop.Watcher`.
+        run: what is done with the task: `training.loop.fit`, or something else that takes the same arguments.
         run: what is done with the task: `fit`, or `training.rates.find_rate`.
 
     Raises:
