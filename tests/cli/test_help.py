@@ -27,6 +27,7 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
         ("train --help", ["yolo", "blend"]),
         ("train yolo --help", ["--data", "--validation", "--output", "--resume", "auto|cpu|cuda|cuda:N"]),
         ("train blend --help", ["START", "TRAINED", "--fraction"]),
+        ("evaluate detector --help", ["--data", "--split", "--model", "--rows", "--output", "auto|onnx|torch"]),
         ("--version", [f"vision-app {__version__}"]),
     ],
 )
@@ -43,7 +44,7 @@ def test_help_loads_nothing_heavy(words, expected, environment):
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("words", [[], ["models"], ["train"]])
+@pytest.mark.parametrize("words", [[], ["evaluate"], ["models"], ["train"]])
 def test_a_group_without_a_verb_shows_its_help_and_fails(words, capsys):
     assert main(words) == 2
     assert "Commands:" in capsys.readouterr().out

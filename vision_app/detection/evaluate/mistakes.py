@@ -119,12 +119,15 @@ def fixed(table: Table, matches: Matches, mistakes: Mistakes, kind: int) -> Tabl
 
 
 def costs(table: Table, matches: Matches, mistakes: Mistakes) -> np.ndarray:
-    """(6,) by how much AP50 would rise without each of `KINDS`; the mean is over the classes with objects."""
-    now = _ap50(table, matches)
+    """(6,) by how much AP50 would rise without each of `KINDS`.
+
+    The mean is always over the table's classes with objects; one that has none left to find counts as perfect.
+    """
+    measured = table.wanted > 0
+    now = _ap50(table, matches, measured)
     changed = [fixed(table, matches, mistakes, kind) for kind in range(len(KINDS))]
-    return np.array([_ap50(one, match(one)) - now for one in changed])
+    return np.array([_ap50(one, match(one), measured) - now for one in changed])
 
 
-def _ap50(table: Table, matches: Matches) -> float:
-    curves = precision_curves(table, matches)
-    return float(np.nanmean(curves)) if table.wanted.any() else 0.0
+def _ap50(table: Table, matches: Matches, measured: np.ndarray) -> float:
+    return float(np.nan_to_num(precision_curves(table, matches), nan=1.0)[measured].mean())

@@ -125,8 +125,8 @@ def plot_reliability(evaluation: Evaluation) -> Figure:
     axes.plot(reliability.confidence, reliability.precision, "o", color=ORANGE, label="mean confidence of the bin")
     axes.legend(loc="upper left")
     below.bar(start, reliability.counts, width, align="edge", color=PALE, edgecolor="white")
-    below.set(yscale="log", xlabel="confidence", ylabel="detections")
-    below.set_ylim(bottom=0.7)
+    below.set(yscale="symlog", xlabel="confidence", ylabel="detections")
+    below.set_ylim(bottom=0)
     below.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -1,0 +1,187 @@
+"""`vision-app evaluate detector` as users run it, with the released model on photos whose truth is made up."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from vision_app.cli import main
+from vision_app.detection.evaluate.plots import plot_errors
+
+PLOTS = ("classes", "confusion", "errors", "f1", "precision_recall", "reliability")
+TRUE = {  # VOC's name of the table; the dog is not there, and the thing on the table is nothing that the model finds
+    "chelsea.png": [("cat", [5, 5, 430, 290]), ("dog", [400, 250, 50, 50])],
+    "coffee.png": [("cup", [160, 10, 265, 290]), ("diningtable", [0, 0, 600, 400]), ("cup", [2, 2, 90, 30])],
+}
+
+
+def write_set(folder, **changes):
+    """A COCO file with its photos; `changes` replace lists of it."""
+    (folder / "images").mkdir(parents=True)
+    names = sorted({name for boxes in TRUE.values() for name, _ in boxes})
+    content = {"images": [], "annotations": [], "categories": [{"id": i, "name": n} for i, n in enumerate(names)]}
+    for name, boxes in TRUE.items():
+        photo = getattr(data, name.removesuffix(".png"))()
+        Image.fromarray(photo).save(folder / "images" / name)
+        content["images"].append({"id": name, "file_name": name, "width": photo.shape[1], "height": photo.shape[0]})
+        content["annotations"] += [
+            {
+                "id": 0,
+                "image_id": name,
+                "category_id": names.index(label),
+                "bbox": box,
+                "difficult": int(label == "dog"),
+            }
+            for label, box in boxes
+        ]
+    path = folder / "truth.json"
+    path.write_text(json.dumps(content | changes))
+    return path
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def evaluated(vision_app, truth, tmp_path_factory):
+    """The folder that the command leaves, and what it said."""
+    out = tmp_path_factory.mktemp("evaluated") / "new" / "out"
+    done = vision_app("evaluate", "detector", "--data", truth, "--output", out)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_figures_of_two_photos(evaluated, truth):
+    out, _ = evaluated
+    figures = json.loads((out / "evaluation.json").read_text())
+    expected = {"data": str(truth), "split": None, "model": "yolo", "images": 2, "boxes": 4, "ignored_boxes": 1}
+    assert {key: figures[key] for key in expected} == expected
+    by_class = {row["class"]: row for row in figures["classes"]}
+    assert by_class["cat"]["AP50"] == by_class["diningtable"]["AP50"] == 1.0  # the model calls it "dining table"
+    assert by_class["cup"]["AP50"] == pytest.approx(51 / 101, abs=1e-4)  # one of two
+    assert by_class["dog"]["AP50"] is None
+    assert figures["AP50"] == pytest.approx((1 + 1 + 51 / 101) / 3, abs=1e-4)
+    best = figures["best_f1"]
+    assert (best["precision"], best["recall"]) == (1.0, 0.75) and 0.4 < best["confidence"] < 0.9
+    assert best["f1"] == pytest.approx(2 * 3 / (3 + 4), abs=1e-4)
+    names, counts = figures["confusion"]["classes"], np.array(figures["confusion"]["counts"])
+    assert names == ["cat", "cup", "diningtable", "dog", "background"]
+    assert counts.tolist() == [[1, 0, 0, 0, 0], [0, 1, 0, 0, 1], [0, 0, 1, 0, 0], [0] * 5, [0] * 5]
+    assert figures["errors"][-1]["count"] == 1
+
+
+def test_rows_are_those_of_the_detect_command(evaluated, truth, vision_app, tmp_path):
+    out, _ = evaluated
+    flags = ["--confidence", 0.01, "--iou", 0.6, "--max-detections", 100]
+    photos = [truth.parent / "images" / name for name in TRUE]
+    assert vision_app("detect", *photos, *flags, "--output", tmp_path).returncode == 0
+    assert (out / "detections.jsonl").read_bytes() == (tmp_path / "detections.jsonl").read_bytes()
+
+
+def test_pictures_are_drawn_and_tables_written(evaluated):
+    out, _ = evaluated
+    for name in PLOTS:
+        with Image.open(out / f"{name}.png") as image:
+            assert image.width >= 600 and image.height >= 150
+            assert 0.003 < (np.asarray(image.convert("L")) < 240).mean() < 0.9, name
+    with (out / "classes.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["class"], row["boxes"]) for row in rows] == [
+        ("cat", "1"), ("cup", "2"), ("diningtable", "1"), ("dog", "0"),
+    ]  # fmt: skip
+
+
+def test_the_terminal_gets_a_summary(evaluated):
+    out, done = evaluated
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("yolo on ") and lines[1].startswith("2 images, 4 objects of 3 classes (1 more do not")
+    assert lines[2].startswith("AP 0.") and "AP50 0.835" in lines[2]
+    assert any(line.startswith("diningtable ") for line in lines) and lines[-1].endswith(f" are in {out}")
+
+
+def test_rows_of_an_earlier_run_give_the_same_figures(evaluated, truth, tmp_path, capsys, monkeypatch):
+    out, done = evaluated
+    monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {"errors": plot_errors})
+    words = ["evaluate", "detector", "--data", truth, "--rows", out / "detections.jsonl", "--output", tmp_path / "new"]
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[:-1] == done.stdout.splitlines()[:-1] and said.err == ""
+    for name in ("evaluation.json", "f1.csv", "errors.png"):
+        assert (tmp_path / "new" / name).read_bytes() == (out / name).read_bytes(), name
+    assert not (tmp_path / "new" / "detections.jsonl").exists()
+
+
+def test_rows_without_the_doubtful_boxes_are_remarked_on(evaluated, truth, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
+    rows = [json.loads(line) for line in (evaluated[0] / "detections.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["detections"] = [one for one in row["detections"] if one["score"] > 0.4]
+    (tmp_path / "sure.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["evaluate", "detector", "--data", truth, "--rows", tmp_path / "sure.jsonl", "--output", tmp_path / "out"]
+    assert main(list(map(str, words))) == 0
+    assert "sure.jsonl: no score is below 0." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--data", "none.json"], 2, "Invalid value for '--data': path 'none.json' does not exist."),
+        (["--data", "set/truth.json", "--model", "yolq"], 2, "unknown model 'yolq'; did you mean 'yolo'?"),
+        (["--data", "set/truth.json", "--device", "gpu"], 2, "--device gpu: must be auto, cpu, cuda or cuda:N"),
+        (["--data", "set/truth.json", "--rows", "none"], 2, "Invalid value for '--rows': file 'none' does not exist."),
+        (["--data", "set/truth.json", "--rows", "rows", "--model", "yolo"], 2,
+         "--model yolo: not together with --rows, which says what was found already"),
+        (["--data", "set/truth.json", "--rows", "rows"], 1, "the rows hold no 'chelsea.png'"),
+        (["--data", "set/truth.json", "--rows", "failed"], 1,
+         "chelsea.png: truncated; mend the image or leave it out of the truth"),
+        (["--data", "set/truth.json", "--rows", "small"], 1, "chelsea.png: is 100 x 80, listed as 451 x 300"),
+        (["--data", "set/truth.json", "--rows", "set/truth.json"], 2, "set/truth.json: line 1 is no row"),
+        (["--data", "set/truth.json", "--split", "val"], 1, "set/truth.json: a COCO file has no splits"),
+        (["--data", "set/broken.json"], 1, "set/broken.json: not a JSON file"),
+        (["--data", "set/lost.json"], 1, "set/lost.json: missing image: gone.png is neither in set/images nor in "),
+        (["--data", "set/odd.json"], 1, "set/odd.json: model 'yolo' knows none of its classes (unicorn)"),
+        (["--data", "set/empty.json"], 1, "the truth holds no object to find"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_measured_is_refused(tmp_path, monkeypatch, capsys, words, code, message):
+    monkeypatch.chdir(tmp_path)
+    content = json.loads(write_set(tmp_path / "set").read_text())
+    image = content["images"][0]
+    variants = {
+        "lost": {"images": [image | {"id": "gone", "file_name": "gone.png"}, *content["images"]]},
+        "odd": {"categories": [{"id": 0, "name": "unicorn"}], "annotations": [content["annotations"][0]]},
+        "empty": {"annotations": []},
+    }
+    for name, changes in variants.items():
+        (tmp_path / "set" / f"{name}.json").write_text(json.dumps(content | changes))
+    (tmp_path / "set" / "broken.json").write_text("{")
+    row = {"file": "chelsea.png", "status": "ok", "error": None, "width": 451, "height": 300, "detections": []}
+    for name, changes in {
+        "rows": {"file": "other.png"},
+        "failed": {"status": "failed", "error": "truncated", "width": None, "height": None},
+        "small": {"width": 100, "height": 80},
+    }.items():
+        (tmp_path / name).write_text(json.dumps(row | changes) + "\n")
+    assert main(["evaluate", "detector", *words, "--output", "out"]) == code
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"vision-app: {message}")
+    assert not (tmp_path / "out" / "evaluation.json").exists()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(truth, tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("mine")
+    assert main(["evaluate", "detector", "--data", str(truth), "--output", str(tmp_path)]) == 2
+    assert f"--output {tmp_path}: is not empty; choose another folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_photo_that_cannot_be_read_is_named(tmp_path, capsys):
+    path = write_set(tmp_path / "set")
+    (tmp_path / "set" / "images" / "coffee.png").write_bytes(b"no picture")
+    assert main(["evaluate", "detector", "--data", str(path), "--output", str(tmp_path / "out")]) == 1
+    assert "coffee.png: " in (error := capsys.readouterr().err) and "mend the image or leave it out" in error

@@ -1,0 +1,95 @@
+"""The rules by which detections find objects, case by case."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from detection_tables import by_hand, made_up
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from vision_app.boxes import iou_matrix, xyxy_to_xywh
+from vision_app.detection.evaluate.curves import precision_curves
+from vision_app.detection.evaluate.matching import match
+from vision_app.detection.evaluate.table import Table
+
+BOX, FAR = (0, 0, 10, 10), (100, 100, 110, 110)
+
+
+@pytest.mark.parametrize(
+    ("true", "found", "truth", "counts"),
+    [
+        # The better score takes the object, though the other one lies better.
+        ([("cat", BOX)], [("cat", (0, 0, 10, 8), 0.9), ("cat", BOX, 0.8)], [0, -1], [True, True]),
+        # Of two objects the one with more overlap is found, and then the other one.
+        ([("cat", BOX), ("cat", (0, 2, 10, 12))], [("cat", (0, 2, 10, 12), 0.9), ("cat", (0, 2, 10, 12), 0.8)],
+         [1, 0], [True, True]),
+        # Boxes of other classes and images are none of its business.
+        ([("cat", BOX), ("dog", BOX)], [("dog", BOX, 0.9), ("cat", BOX, 0.8, 1)], [1, -1], [True, True]),
+        # IoU 0.5 is enough, less is not.
+        ([("cat", BOX)], [("cat", (0, 0, 10, 5), 0.9)], [0], [True]),
+        ([("cat", BOX)], [("cat", (0, 0, 10, 4.9), 0.9)], [-1], [True]),
+        # A small box in a crowd does not count, however small; half outside is enough, and more is wrong.
+        ([("cat", BOX, "ignored")], [("cat", (1, 1, 2, 2), 0.9)], [-1], [False]),
+        ([("cat", BOX, "ignored")], [("cat", (0, 5, 10, 15), 0.9)], [-1], [False]),
+        ([("cat", BOX, "ignored")], [("cat", (0, 5.1, 10, 15.1), 0.9)], [-1], [True]),
+        ([("cat", BOX, "ignored")], [("dog", BOX, 0.9)], [-1], [True]),
+        # An object that counts comes before a crowd around it; once it is found, the next box is the crowd's.
+        ([("cat", BOX), ("cat", (0, 0, 20, 20), "ignored")], [("cat", BOX, 0.9), ("cat", BOX, 0.8)],
+         [0, -1], [True, False]),
+        ([], [("cat", BOX, 0.9)], [-1], [True]),
+        ([("cat", BOX)], [], [], []),
+    ],
+)  # fmt: skip
+def test_cases(true, found, truth, counts):
+    matches = match(by_hand(true, found))
+    assert matches.truth.tolist() == truth
+    assert matches.counts.tolist() == counts
+    assert matches.wrong.tolist() == [c and t < 0 for t, c in zip(truth, counts, strict=True)]
+
+
+def test_without_classes_a_dog_finds_a_cat():
+    table = by_hand([("cat", BOX), ("dog", FAR)], [("dog", BOX, 0.9), ("dog", FAR, 0.8)])
+    assert match(table).truth.tolist() == [-1, 1]
+    assert match(table, by_class=False).truth.tolist() == [0, 1]
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 0.75]))
+def test_every_object_is_found_at_most_once_and_by_a_box_that_fits(seed, overlap):
+    table = Table.make(*made_up(seed))
+    matches = match(table, overlap)
+    truth = matches.truth[matches.right]
+    assert len(set(truth.tolist())) == len(truth)
+    assert not table.ignored[truth].any()
+    assert (table.labels[matches.right] == table.true_labels[truth]).all()
+    assert (table.image[matches.right] == table.true_images[truth]).all()
+    ious = iou_matrix(table.boxes[matches.right], table.true_boxes[truth])
+    assert (ious.diagonal() >= overlap).all()
+    lowered = table.keep(found=table.scores >= 0.5)  # what comes later changes nothing before it
+    assert match(lowered, overlap).truth.tolist() == matches.truth[: len(lowered.scores)].tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_precision_by_recall_equals_pycocotools(seed):
+    """Point by point, for every class, and so its area, too."""
+    truth, rows = made_up(seed)
+    table = Table.make(truth, rows)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {**truth, "annotations": [
+            {**a, "id": a["id"] + 1, "iscrowd": a["iscrowd"] or a["difficult"]} for a in truth["annotations"]
+        ]}  # fmt: skip
+        coco.createIndex()
+        columns = table.image, table.labels + 1, table.scores, xyxy_to_xywh(table.boxes)
+        names = "image_id", "category_id", "score", "bbox"
+        lists = zip(*(column.tolist() for column in columns), strict=True)
+        evaluation = COCOeval(coco, coco.loadRes([dict(zip(names, row, strict=True)) for row in lists]), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    for overlap, place in ((0.5, 0), (0.75, 5)):
+        expected = evaluation.eval["precision"][place, :, :, 0, -1].T  # (K, 101)
+        np.testing.assert_allclose(precision_curves(table, match(table, overlap)), expected, atol=1e-9)
