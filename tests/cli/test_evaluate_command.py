@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -114,6 +115,52 @@ def test_rows_of_an_earlier_run_give_the_same_figures(evaluated, truth, tmp_path
     for name in ("evaluation.json", "f1.csv", "errors.png"):
         assert (tmp_path / "new" / name).read_bytes() == (out / name).read_bytes(), name
     assert not (tmp_path / "new" / "detections.jsonl").exists()
+
+
+def write_voc(folder):
+    for part in ("Annotations", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True)
+    (folder / "ImageSets" / "Main" / "val.txt").write_text("chelsea\ncoffee\n")
+    for name, boxes in TRUE.items():
+        objects = "".join(
+            f"<object><name>{label}</name><difficult>{int(label == 'dog')}</difficult><bndbox><xmin>{x + 1}</xmin>"
+            f"<ymin>{y + 1}</ymin><xmax>{x + w}</xmax><ymax>{y + h}</ymax></bndbox></object>"
+            for label, (x, y, w, h) in boxes
+        )
+        stem = name.removesuffix(".png")
+        (folder / "Annotations" / f"{stem}.xml").write_text(
+            f"<annotation><filename>{name}</filename>{objects}</annotation>"
+        )
+    return folder
+
+
+def write_yolo(folder):
+    names = sorted({name for boxes in TRUE.values() for name, _ in boxes})
+    for name, boxes in TRUE.items():
+        height, width = getattr(data, name.removesuffix(".png"))().shape[:2]
+        lines = [
+            (names.index(label), (x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
+            for label, (x, y, w, h) in boxes
+            if label != "dog"  # which this format cannot mark as difficult
+        ]
+        path = folder / "labels" / "val" / f"{name.removesuffix('.png')}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(" ".join(map(str, line)) + "\n" for line in lines))
+    (folder / "data.yaml").write_text(f"path: .\ntrain: images/train\nval: images/val\nnames: {json.dumps(names)}\n")
+    return folder / "data.yaml"
+
+
+@pytest.mark.parametrize(("write", "photos"), [(write_voc, "JPEGImages"), (write_yolo, "images/val")])
+def test_other_formats_give_the_same_figures(write, photos, evaluated, truth, tmp_path, monkeypatch):
+    monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
+    path = write(tmp_path / "set")
+    shutil.copytree(truth.parent / "images", tmp_path / "set" / photos)
+    words = ["evaluate", "detector", "--data", path, "--split", "val", "--output", tmp_path / "out"]
+    assert main(list(map(str, words))) == 0
+    figures, expected = (json.loads((out / "evaluation.json").read_text()) for out in (tmp_path / "out", evaluated[0]))
+    assert (figures["data"], figures["split"], figures["boxes"]) == (str(path), "val", expected["boxes"])
+    for name in ("AP", "AP50", "AP75", "APlarge", "best_f1"):
+        assert figures[name] == expected[name], name
 
 
 def test_rows_without_the_doubtful_boxes_are_remarked_on(evaluated, truth, tmp_path, capsys, monkeypatch):

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from vision_app.detection.detector import Detector
 
 app = typer.Typer(help="Measure models on data whose truth is known.", add_help_option=False)
-HARMLESS = (  # kinds of oddities of a set that leave no image out
-    "annotation without image", "box out of range", "duplicate box", "empty box", "unlabeled image",
+HARMLESS = (  # kinds of oddities that leave out no image with a truth
+    "annotation without image", "box out of range", "duplicate box", "empty box", "image without annotation",
 )  # fmt: skip
 DOUBTFUL = 0.05  # rows should hold scores down to this at least
 

@@ -81,6 +81,21 @@ def test_images_in_sub_folders_meet_the_row_of_their_own_folder():
     assert average_precision(truth, [elsewhere, here])["AP"] == pytest.approx(1)
 
 
+def test_a_name_that_ends_another_gets_its_own_row():
+    truth = single()
+    truth["images"].append({"id": 2, "file_name": "x/a.jpg", "width": 100, "height": 100})
+    rows = [{**row([10, 10, 60, 50]), "file": "photos/a.jpg"}, {"file": "photos/x/a.jpg", "detections": []}]
+    assert average_precision(truth, rows)["AP"] == average_precision(truth, rows[::-1])["AP"] == pytest.approx(1)
+
+
+def test_names_are_compared_as_they_are_before_their_other_names():
+    truth = single()  # of a sofa
+    assert average_precision(truth, [row([10, 10, 60, 50], "sofa")])["AP"] == pytest.approx(1)
+    truth["categories"].append({"id": 2, "name": "couch"})  # a set that tells the two apart
+    assert average_precision(truth, [row([10, 10, 60, 50], "couch")])["AP"] == pytest.approx(0)
+    assert average_precision(truth, [row([10, 10, 60, 50], "sofa")])["AP"] == pytest.approx(1)
+
+
 def test_area_may_be_missing():
     truth = single()
     del truth["annotations"][0]["area"]

@@ -1,7 +1,7 @@
 """Truth and detections of a set of images side by side, as arrays: what every figure of an evaluation is made from."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -105,20 +105,21 @@ def _is_ignored(annotation: Mapping) -> bool:
     return bool(annotation.get("iscrowd") or annotation.get("difficult"))
 
 
-def _rows_of_images(images: Iterable[Mapping], rows: Iterable[Mapping]) -> list[Mapping]:
-    """For every image the row whose `file` ends in the image's `file_name`."""
+def _rows_of_images(images: Sequence[Mapping], rows: Iterable[Mapping]) -> list[Mapping]:
+    """For every image the row whose `file` ends in the image's `file_name`; the longest names choose first."""
     by_last_part = defaultdict(list)
     for row in rows:
         by_last_part[_parts(row["file"])[-1]].append(row)
-    found = []
-    for image in images:
-        name = _parts(image["file_name"])
+    found = {}
+    for i in sorted(range(len(images)), key=lambda i: -len(_parts(images[i]["file_name"]))):
+        name = _parts(images[i]["file_name"])
         mine = [row for row in by_last_part[name[-1]] if _parts(row["file"])[-len(name) :] == name]
         if len(mine) != 1:
-            raise DataError(f"the rows hold {'no' if not mine else 'more than one'} '{image['file_name']}'")
-        _check(mine[0], image)
-        found.append(mine[0])
-    return found
+            raise DataError(f"the rows hold {'no' if not mine else 'more than one'} '{images[i]['file_name']}'")
+        _check(mine[0], images[i])
+        by_last_part[name[-1]].remove(mine[0])
+        found[i] = mine[0]
+    return [found[i] for i in range(len(images))]
 
 
 def _parts(path: str) -> list[str]:
