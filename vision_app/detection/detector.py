@@ -15,7 +15,7 @@ from vision_app.released import Model, find
 from vision_app.results import Detections
 from vision_app.runtime import open_network
 
-CANDIDATES = 3000  # the best boxes of an image, each with its best class, are what NMS looks at
+CANDIDATES = 3000  # the best pairs of a box and a class are what NMS looks at
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class DetectOptions:
     """What to keep of a network's output. None stands for the model's own default.
 
     Attributes:
-        confidence: lowest score p_c max c, 0 to 1.
+        confidence: lowest score p_c c_i, 0 to 1. A box may count for more than one class that reaches it.
         iou: boxes that overlap a better one by this or more are dropped, 0 to 1.
         classes: names to keep, or one name; None keeps all.
         max_detections: most objects an image, at least 1.
@@ -195,16 +195,14 @@ class Detector:
         return Detections(boxes[keep], scores[keep], labels, back.width, back.height, self.name)
 
     def _candidates(self, scores: np.ndarray, options: DetectOptions) -> tuple[np.ndarray, np.ndarray]:
-        """(R, p) scores -> rows and labels: each row's best wanted class, of these the best CANDIDATES."""
+        """(R, p) scores -> rows and labels of the pairs that reach the confidence, of these the best CANDIDATES."""
         if options.classes is not None:
-            wanted = np.isin(self.classes, options.classes)
-            scores = np.where(wanted, scores, -1.0)
-        label = scores.argmax(axis=1)
-        best = scores[np.arange(len(scores)), label]
-        row = np.flatnonzero(best >= options.confidence)
+            scores = np.where(np.isin(self.classes, options.classes), scores, -1.0)
+        row, label = np.nonzero(scores >= options.confidence)
         if len(row) > CANDIDATES:
-            row = row[np.argsort(-best[row], kind="stable")[:CANDIDATES]]
-        return row, label[row]
+            best = np.argsort(-scores[row, label], kind="stable")[:CANDIDATES]
+            row, label = row[best], label[best]
+        return row, label
 
 
 def _build(model: Model):
