@@ -86,6 +86,25 @@ def test_a_set_as_coco_content(tmp_path):
     ]
 
 
+def test_what_costs_a_set_something_is_told_from_what_does_not():
+    report = ScanReport([("empty box", "a"), ("missing image", "b"), ("unlabeled image", "c"), ("wrong size", "d")])
+    assert report.faults == ["missing image: b", "wrong size: d"] and len(report.problems) == 4
+
+
+def test_the_digest_of_a_set_follows_its_content_and_not_its_place(tmp_path):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+    one, same = (DetectionSet(("x", "y"), (sample(tmp_path / folder),)) for folder in "ab")
+    others = [
+        DetectionSet(("y", "x"), one.samples),
+        DetectionSet(("x", "y"), one.samples * 2),
+        DetectionSet(("x", "y"), (sample(tmp_path, boxes=[((2, 3, 12, 23), 1)]),)),
+        DetectionSet(("x", "y"), (sample(tmp_path, boxes=[((2, 3, 12, 24), 0)]),)),
+        DetectionSet(("x", "y"), (sample(tmp_path, name="b.png"),)),
+    ]
+    assert one.digest() == same.digest() and len({one.digest(), *(other.digest() for other in others)}) == 6
+
+
 def test_reports_as_a_table(tmp_path):
     report = ScanReport([("empty box", 'a row of "a, b.png"'), ("wrong size", "b")])
     write_reports(tmp_path / "scan.csv", {"data": DetectionSet((), (), report), "val": DetectionSet((), ())})

@@ -129,6 +129,13 @@ def test_what_a_split_lists_but_is_not_there(voc):
     assert found.report.kinds == {"missing annotation": 1, "duplicate image": 1} and len(found) == 1
 
 
+def test_a_photo_that_two_xml_files_name_counts_once(voc):
+    found = load_voc(voc({"a": xml(CAT, filename="a.jpg"), "b": xml(DOG, filename="a.jpg")}))
+    assert [sample.labels.tolist() for sample in found.samples] == [[0]]
+    # b.jpg belongs to b.xml by its name, which the other name goes before
+    assert found.report.problems == ["duplicate image: b.xml is not the first to name a.jpg"]
+
+
 def test_classes_may_be_given_and_vocs_own_names_are_understood_under_cocos(voc):
     folder = voc({"a": xml(objects(("sofa", 1, 1, 9, 9)))})
     assert load_voc(folder).classes == ("sofa",)

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from drawn_sets import coco, yolo
+from drawn_sets import coco, draw, yolo
 
 from vision_app.data.names import COCO_CLASSES
 from vision_app.detection.datasets import load_datasets
@@ -27,6 +27,24 @@ def test_splits_that_come_with_the_data_are_used(tmp_path):
     assert validation.name == "set val" and list(scanned) == ["set train", "set val"]
     assert lines[0] == "set train: 6 photos, 12 boxes, 0 remarks" and "boxes by class: screw 6, nut 6" in lines
     assert names(validation.data) == {"images/val/0.png", "images/val/1.png"}
+
+
+def test_the_lists_of_a_voc_folder_are_used(tmp_path):
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>40</xmax><ymax>40</ymax></bndbox>"
+    (tmp_path / "voc" / "Annotations").mkdir(parents=True)
+    (tmp_path / "voc" / "ImageSets" / "Main").mkdir(parents=True)
+    for i, name in enumerate(("cat", "dog", "cow")):
+        draw(tmp_path / "voc" / "JPEGImages" / f"{i}.png", [], seed=i)
+        text = f"<annotation><object><name>{name}</name>{box}</object></annotation>"
+        (tmp_path / "voc" / "Annotations" / f"{i}.xml").write_text(text)
+    for split, stems in (("train", "1"), ("trainval", "0\n1"), ("test", "2")):
+        (tmp_path / "voc" / "ImageSets" / "Main" / f"{split}.txt").write_text(stems)
+    explicit = load([tmp_path / "voc"], [yolo(tmp_path / "set", names=("dog", "dog"))])
+    assert explicit[0].classes == ("dog",) and names(explicit[0]) == {"1.png"}
+    (tmp_path / "voc" / "ImageSets" / "Main" / "val.txt").write_text("0")
+    data, (validation,), _, _ = load([tmp_path / "voc"])
+    assert (names(data), names(validation.data), validation.name) == ({"1.png"}, {"0.png"}, "voc val")
+    assert data.classes == ("dog", "cat") == validation.data.classes
 
 
 def test_without_a_validation_set_a_tenth_is_held_out_by_the_seed(tmp_path):

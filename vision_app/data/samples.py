@@ -15,6 +15,10 @@ from vision_app.errors import DataError
 from vision_app.images import read_image
 
 GIGABYTE = 10**9
+HARMLESS = {  # kinds of entries that leave the set what it says it is
+    "annotation without image", "box out of range", "duplicate box", "duplicate photo", "empty box",
+    "image without annotation", "unlabeled image",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ class ScanReport:
     def problems(self) -> list[str]:
         """One line for each entry."""
         return [f"{kind}: {sentence}" for kind, sentence in self.entries]
+
+    @property
+    def faults(self) -> list[str]:
+        """The lines of entries that cost the set a photo with its truth, or the photo's truth a part of it."""
+        kinds = [kind for kind, _ in self.entries]
+        return [line for kind, line in zip(kinds, self.problems, strict=True) if kind not in HARMLESS]
 
     @property
     def kinds(self) -> Counter:

@@ -42,8 +42,14 @@ def load_voc(folder: str | Path, classes: Sequence[str] | None = None, split: st
             parsed.append((stem, root))
         seen.add(stem)
     names = tuple(sorted({_text(one, "name") for _, root in parsed for one in root.iter("object")} - {""}))
-    samples = [_sample(folder, annotations, stem, root, names, report) for stem, root in parsed]
-    data = DetectionSet(names, tuple(sample for sample in samples if sample), report)
+    samples: dict[Path, Sample] = {}
+    for stem, root in parsed:
+        sample = _sample(folder, annotations, stem, root, names, report)
+        if sample and sample.path in samples:
+            report.add("duplicate image", f"{stem}.xml is not the first to name {sample.name}")
+        elif sample:
+            samples[sample.path] = sample
+    data = DetectionSet(names, tuple(samples.values()), report)
     if classes is not None:
         data = data.relabeled(classes, folder)
     if not data.samples:

@@ -14,9 +14,6 @@ from vision_app.data.scan import scan, summarize
 from vision_app.errors import DataError
 
 HELD_OUT = 0.1  # part of the photos to measure on where nothing else is given
-HARMLESS = {  # kinds of entries of a report after which a set is still all that it says it is
-    "annotation without image", "box out of range", "duplicate box", "duplicate photo", "empty box", "unlabeled image",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,8 +118,7 @@ def _classes(sets: Sequence[DetectionSet]) -> tuple[str, ...]:
 
 
 def _refuse_faults(data: DetectionSet, path: Path) -> None:
-    faults = [f"{kind}: {sentence}" for kind, sentence in data.report.entries if kind not in HARMLESS]
-    if faults:
+    if faults := data.report.faults:
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise DataError(f"{path}: {faults[0]}{more}; what is measured on must be without fault")
 
