@@ -1,4 +1,4 @@
-"""`vision-app train`: train the released networks again, or go on from them."""
+"""`vision-app train`: train a detector on one's own photos, train the released networks again, or go on from them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from vision_app.cli.config import Config
 from vision_app.cli.options import Help, number, positive_int, show_help
 
 app = typer.Typer(help="Train networks.", add_help_option=False)
-FILE = {"exists": True, "dir_okay": False}
+BOXES = "FILE.json|FILE.yaml|FOLDER"
+POSITIVE = {"metavar": "N", "parser": positive_int}  # other limits are checked by `TrainConfig` and `DetectionOptions`
 
 
 @app.callback(invoke_without_command=True)
@@ -19,47 +21,185 @@ def root(context: typer.Context, help: Help = False) -> None:
 
 @app.command()
 def yolo(
+    context: typer.Context,
+    config: Config = None,
+    # what is learned from, and where to
     data: Annotated[
-        list[Path],
-        Option(metavar="FILE.json", help="COCO-style boxes of COCO's or VOC's classes; may be repeated.", **FILE),
-    ],
+        list[Path] | None,
+        Option(
+            metavar=BOXES,
+            help="Photos with boxes: a COCO file, a YOLO data.yaml or a folder of VOC's XML; may be repeated.",
+            exists=True,
+        ),
+    ] = None,
     validation: Annotated[
-        list[Path], Option(metavar="FILE.json", help="Boxes to measure on; the first decides; may be repeated.", **FILE)
-    ],
+        list[Path] | None,
+        Option(
+            "--validation",
+            "--val",
+            metavar=BOXES,
+            help="Boxes to measure on; the first decides which model is best; may be repeated. By default what --data "
+            "sets apart for it.",
+            exists=True,
+        ),
+    ] = None,
     output: Annotated[
-        Path, Option(metavar="RUN", help="Folder of the run; RUN/best becomes the model.", file_okay=False)
-    ],
+        Path | None, Option(metavar="RUN", help="Folder of the run; RUN/best becomes the model.", file_okay=False)
+    ] = None,
+    resume: Annotated[bool, Option("--resume", help="Continue the run in RUN.")] = False,
+    # the network
     initial: Annotated[
         Path | None,
-        Option(metavar="FILE|FOLDER", help="A YOLOX-Nano checkpoint or a model folder to start from.", exists=True),
+        Option(metavar="MODEL|FILE", help="A model's name or folder, or a file of published weights, to start from."),
     ] = None,
+    transfer: Annotated[
+        str, Option(metavar="head|last|all", help="What to train of a network from --initial.")
+    ] = "all",
+    backbone: Annotated[
+        str | None, Option(metavar="NAME", help="Of a fresh network: csp, residual, inception or shuffle.")
+    ] = None,
+    initialize: Annotated[str, Option(metavar="he|xavier", help="How fresh weights are drawn.")] = "he",
+    size: Annotated[int, Option(help="Side of the network's input in pixels.", **POSITIVE)] = 416,
     teacher_boxes: Annotated[
-        Path | None, Option(metavar="FILE.json.gz", help="A teacher's boxes for classes that were not labeled.", **FILE)
+        Path | None,
+        Option(
+            metavar="FILE.json.gz",
+            help="A teacher's boxes for classes that were not labeled.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
-    epochs: Annotated[int, Option(metavar="N", parser=positive_int, help="Passes over the data.")] = 16,
-    batch_size: Annotated[int, Option(metavar="N", parser=positive_int, help="Photos a step.")] = 32,
-    learning_rate: Annotated[float, Option(metavar="RATE", parser=number, help="Of AdamW.")] = 5e-4,
+    # steps
+    epochs: Annotated[int, Option(help="Passes over the data.", **POSITIVE)] = 16,
+    batch_size: Annotated[int, Option(help="Photos a step, on all devices together.", **POSITIVE)] = 32,
+    accumulate: Annotated[
+        int, Option(help="Parts that a batch is worked through in; more take less memory.", **POSITIVE)
+    ] = 1,
+    optimizer: Annotated[
+        str,
+        Option(
+            metavar="NAME",
+            help="sgd, momentum, nesterov, adagrad, rmsprop, adadelta, adam, adamax, nadam or adamw.",
+        ),
+    ] = "adamw",
+    momentum: Annotated[
+        float, Option(help="Of the optimizer; beta 1 of the Adam family.", metavar="0..1", parser=number)
+    ] = 0.9,
+    clip: Annotated[float, Option(help="Largest norm of the gradient.", metavar="NORM", parser=number)] = 10.0,
+    average: Annotated[
+        float,
+        Option(help="Decay of the moving average of the weights, which is the model.", metavar="0..1", parser=number),
+    ] = 0.998,
+    # the learning rate
+    learning_rate: Annotated[float, Option(help="After the warm-up.", metavar="RATE", parser=number)] = 5e-4,
+    schedule: Annotated[
+        str,
+        Option(
+            metavar="NAME",
+            help="constant, step, exponential, cosine, restarts, triangle, one-cycle or plateau.",
+        ),
+    ] = "cosine",
+    warmup_epochs: Annotated[float, Option(help="Of linear rise to the full rate.", metavar="N", parser=number)] = 0.5,
+    final: Annotated[
+        float, Option(help="Lowest rate of the schedule, relative to the full one.", metavar="0..1", parser=number)
+    ] = 0.05,
+    cycles: Annotated[int, Option(help="Stages of step, cycles of restarts and triangle.", **POSITIVE)] = 3,
+    plateau_patience: Annotated[
+        int, Option(help="Measurements without a better one until plateau lowers the rate.", **POSITIVE)
+    ] = 2,
+    plot_schedule: Annotated[
+        Path | None, Option(metavar="FILE.png", help="Draw the schedule, and end.", dir_okay=False)
+    ] = None,
+    find_lr: Annotated[
+        bool, Option("--find-lr", help="Search for a learning rate, draw the search into RUN, and end.")
+    ] = False,
+    # regularization and augmentation
+    weight_decay: Annotated[float, Option(help="L2 on weights.", metavar="AMOUNT", parser=number)] = 0.05,
+    l1: Annotated[
+        float,
+        Option("--l1", help="L1 on weights; with --weight-decay an elastic net.", metavar="AMOUNT", parser=number),
+    ] = 0.0,
+    dropout: Annotated[
+        float, Option(help="Probability of dropping a channel before the classes.", metavar="0..1", parser=number)
+    ] = 0.0,
+    label_smoothing: Annotated[
+        float, Option(help="Part of a class target that is spread over all classes.", metavar="0..1", parser=number)
+    ] = 0.0,
+    adversarial: Annotated[
+        float,
+        Option(help="Train on fast gradient sign examples too, with steps of EPS; 0..1.", metavar="EPS", parser=number),
+    ] = 0.0,
+    stretch: Annotated[
+        float,
+        Option(help="How far the short side of a photo may be stretched; 1: not.", metavar="1..4", parser=number),
+    ] = 1.5,
+    mosaic: Annotated[
+        float, Option(help="Probability that four photos are joined to one.", metavar="0..1", parser=number)
+    ] = 0.7,
+    close_epochs: Annotated[int, Option(help="The last ones, without mosaic.", metavar="N")] = 3,
+    multi_scale: Annotated[bool, Option(help="Whether the size differs from batch to batch.")] = True,
+    # measuring and keeping
+    validate_every: Annotated[int, Option(help="Epochs between measurements.", **POSITIVE)] = 4,
+    patience: Annotated[
+        int, Option(help="Measurements without a better one after which training ends; 0: never.", metavar="N")
+    ] = 0,
+    keep: Annotated[int, Option(help="Best models kept in RUN/top, beside RUN/best.", metavar="N")] = 0,
+    checkpoint_every: Annotated[
+        int, Option(help="Steps between checkpoints; 0: only after each epoch.", metavar="N")
+    ] = 100,
+    # the machine
     device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where to train.")] = "cpu",
-    precision: Annotated[str, Option(metavar="auto|fp32|bf16", help="auto: bf16 where it is fast.")] = "auto",
-    workers: Annotated[int, Option(metavar="N", parser=positive_int, help="Processes that augment photos.")] = 1,
+    devices: Annotated[int, Option(help="Processes, one GPU each on cuda; or start them by torchrun.", **POSITIVE)] = 1,
+    precision: Annotated[str, Option(metavar="auto|fp32|bf16|fp16", help="auto: bf16 where it is fast.")] = "auto",
+    workers: Annotated[int, Option(help="Processes that augment photos.", **POSITIVE)] = 1,
     seed: Annotated[int, Option(metavar="N", help="Of every random choice.")] = 0,
-    resume: Annotated[bool, Option("--resume", help="Continue the run in RUN.")] = False,
 ) -> int:
-    """Train the grid detector on COCO's eighty classes."""
-    from functools import partial
+    """Train the grid detector on photos with boxes."""
+    import os
 
-    from vision_app.detection.train import train
-    from vision_app.training.loop import TrainConfig
+    from vision_app.errors import UsageError
+    from vision_app.training.config import TrainConfig
 
-    config = TrainConfig(
-        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, device=device, precision=precision, seed=seed
-    )
+    settings = _filled(TrainConfig, context)
+    if plot_schedule:
+        from vision_app.training.rates import plot_schedule as draw
+
+        draw(settings, plot_schedule)
+        print(plot_schedule)
+        return 0
+    for name, value in {"--data": data, "--output": output}.items():
+        if not value:
+            raise UsageError(f"Missing option '{name}'.")
+    from vision_app.detection.train import DetectionOptions, train
+    from vision_app.training.loop import fit
+    from vision_app.training.rates import find_rate
+
+    first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
     best = train(
-        data, validation, output, config,
-        initial=initial, teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=partial(print, flush=True),
+        data, validation or [], output, settings, _filled(DetectionOptions, context), initial=initial,
+        teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=_say if first else _keep_quiet,
+        run=find_rate if find_lr else fit,
     )  # fmt: skip
-    print(f"best model: {output / 'best'} " + ", ".join(f"{name} {value:.3f}" for name, value in best.items()))
+    if first and find_lr:
+        print(f"suggested: --learning-rate {best['learning_rate']:g}")
+    elif first:
+        print(f"best model: {output / 'best'} " + ", ".join(f"{name} {value:.3f}" for name, value in best.items()))
     return 0
+
+
+def _filled(kind: type, context: typer.Context):
+    """A dataclass whose fields are options of the same name."""
+    from dataclasses import fields
+
+    return kind(**{field.name: context.params[field.name] for field in fields(kind)})
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _keep_quiet(line: str) -> None:
+    pass
 
 
 @app.command()

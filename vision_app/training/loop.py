@@ -19,8 +19,9 @@ from vision_app.errors import DataError
 from vision_app.training import checkpoints, runs
 from vision_app.training.config import TrainConfig
 from vision_app.training.interrupt import Interrupt
+from vision_app.training.rates import learning_rate
 from vision_app.training.runs import CHECKPOINT, Progress, check_run_folder
-from vision_app.training.schedules import factor, plateau, waited
+from vision_app.training.schedules import waited
 from vision_app.training.step import Stepper, make_fabric
 
 WATCHED_STEPS = 3  # at the start of a run, shown to watchers
@@ -128,13 +129,9 @@ def fit(
     _tell(watchers, "on_start", folder, task, config)
 
     per_epoch = task.batches_per_epoch(config)
-    total, warmup = config.epochs * per_epoch, max(1, int(config.warmup_epochs * per_epoch))
 
     def rate(index: int) -> float:
-        slope = factor(config.schedule, index, total, warmup, final=config.final, cycles=config.cycles)
-        if config.schedule == "plateau":
-            slope *= plateau([value for _, value in progress.measured], config.plateau_patience, config.final)
-        return config.learning_rate * slope
+        return learning_rate(config, index, per_epoch, [value for _, value in progress.measured])
 
     def save() -> None:
         if fabric.is_global_zero:

@@ -1,0 +1,170 @@
+"""However a batch is cut up, over parts or processes, a step is that of the whole batch."""
+
+import os
+import socket
+from dataclasses import replace
+from multiprocessing import get_context
+
+import pytest
+import torch
+from tiny_task import BATCHES, CONFIG, TinyTask, run
+
+from vision_app.errors import DataError, UsageError
+from vision_app.training import checkpoints
+from vision_app.training.regularization import adversarial
+from vision_app.training.step import Stepper, make_fabric
+
+WHOLE = replace(CONFIG, epochs=2, batch_size=5, checkpoint_every=0)
+
+
+class SteadyTask(TinyTask):
+    """Without what makes one sample's result depend on others: batch norm stays in evaluation mode, nothing drops."""
+
+    def __init__(self, **options):
+        super().__init__(drop=0.0, **options)
+        self.network[1].eval().train = lambda mode=True: self.network[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("whole"), SteadyTask(), WHOLE)[1]
+
+
+def assert_close(found, expected, tolerance=1e-5):
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=tolerance, msg=lambda text, name=name: name + text)
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 5, 8])
+def test_parts_of_a_batch_make_the_step_of_the_whole(tmp_path, whole, accumulate):
+    """5 samples in parts of 2 and 3, of which each has another number of positives."""
+    sizes, task = [], SteadyTask()
+    task.network.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
+    assert_close(run(tmp_path, task, replace(WHOLE, accumulate=accumulate))[1], whole)
+    assert len(sizes) == 2 * BATCHES * min(accumulate, 5) and sum(sizes) == 2 * BATCHES * 5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)("CUDA out of memory."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("not enough memory: you tried to allocate 80 GB"),
+    ],
+)
+def test_a_batch_is_halved_until_it_fits(tmp_path, whole, error):
+    """A network that takes 2 samples at most: parts of 5, of 2 and 3, then of 1 and 2."""
+    lines, task = [], SteadyTask()
+
+    def limit(module, inputs):
+        if len(inputs[0]) > 2:
+            raise error
+
+    task.network.register_forward_pre_hook(limit)
+    found = run(tmp_path, task, WHOLE, log=lines.append)[1]
+    assert_close(found, whole)
+    said = [line for line in lines if "memory" in line]
+    assert said == [f"memory ran out; each batch is worked through in {parts} parts from now on" for parts in (2, 4)]
+    assert checkpoints.load(tmp_path / "last.safetensors")[1]["parts"] == 4  # so that a resumed run knows
+
+
+def test_memory_for_less_than_one_sample_is_an_error_and_others_stay_what_they_are(tmp_path):
+    def fail(words):
+        def hook(module, inputs):
+            raise RuntimeError(words)
+
+        task = TinyTask()
+        task.network.register_forward_pre_hook(hook)
+        return task
+
+    with pytest.raises(DataError, match="memory ran out; try smaller pictures or a smaller --batch-size"):
+        run(tmp_path / "a", fail("not enough memory"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(tmp_path / "b", fail("shapes do not match"))
+
+
+def test_adversarial_training_is_on_clean_and_perturbed_samples_alike(tmp_path):
+    """One step of plain gradient descent on the mean over both."""
+    config = replace(WHOLE, epochs=1, optimizer="sgd", weight_decay=0.0, schedule="constant", warmup_epochs=0.0)
+    config = replace(config, adversarial=0.05, clip=1e6)
+
+    class OneBatch(SteadyTask):
+        def batches_per_epoch(self, config):
+            return 1
+
+        def batches(self, config, epoch, **share):
+            yield next(iter(super().batches(config, epoch, **share)))
+
+    _, found = run(tmp_path, OneBatch(), config)
+    task = OneBatch()
+    (images, targets), network = next(iter(task.batches(config, 0))), task.network
+    images.requires_grad_()
+    clean, positives, _ = task.loss(images, network(images), targets)
+    (gradient,) = torch.autograd.grad(clean, images, retain_graph=True)
+    perturbed, _, _ = task.loss(images, network(adversarial(images.detach(), gradient, 0.05)), targets)
+    assert perturbed > clean
+    ((clean + perturbed) / (2 * positives)).backward()
+    wanted = {name: p.detach() - 0.05 * p.grad for name, p in network.named_parameters()}
+    assert_close(found, wanted, 1e-6)
+
+
+def change(precision):
+    """Of the weights by one step of plain gradient descent, after some at rate 0 in which fp16 finds its scale."""
+    config = replace(WHOLE, precision=precision, optimizer="sgd", weight_decay=0.0)
+    task = SteadyTask()
+    step, (images, targets) = Stepper(task, config, make_fabric(config)), next(iter(task.batches(config, 0)))
+    for index in range(20):
+        step(index, 0.0, images, targets)
+    before = [p.detach().clone() for p in task.network.parameters()]
+    step(20, 0.05, images, targets)
+    return torch.cat([(p.detach() - b).flatten() for p, b in zip(task.network.parameters(), before, strict=True)])
+
+
+@pytest.mark.parametrize(("precision", "error"), [("bf16", 0.03), ("fp16", 0.005)])
+def test_mixed_precision_computes_nearly_the_same(precision, error):
+    exact, mixed = change("fp32"), change(precision)
+    assert mixed.dtype == torch.float32
+    assert 0 < (mixed - exact).norm() < error * exact.norm()
+
+
+def test_frozen_parts_stay_as_they_are(tmp_path):
+    task = TinyTask()
+    task.network[0].requires_grad_(False)
+    before = task.network[0].weight.clone()
+    _, found = run(tmp_path, task, replace(CONFIG, l1=0.01))
+    assert torch.equal(found["0.weight"], before)
+    assert not torch.equal(found["4.weight"], TinyTask().network[4].weight)
+
+
+def test_more_processes_than_samples_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="--batch-size 2: must be at least the number of processes, 3"):
+        run(tmp_path, config=replace(CONFIG, devices=3))
+
+
+def run_process(rank, folder):
+    """One of two processes as `torchrun` starts them; what it says goes into a file."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    with (folder / f"said by {rank}").open("w") as said:
+        run(folder / "run", SteadyTask(), WHOLE, log=lambda line: print(line, file=said))
+
+
+def test_two_processes_follow_one(tmp_path, whole, monkeypatch):
+    """Over gloo, with 2 and 3 of 5 samples; one process measures, writes and talks."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": 1,
+                        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    processes = [get_context("fork").Process(target=run_process, args=(rank, tmp_path)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    tensors, _ = checkpoints.load(tmp_path / "run" / "last.safetensors")
+    assert_close(checkpoints.without_prefix("network", tensors), whole)
+    lines = (tmp_path / "said by 0").read_text().splitlines()
+    assert [line[:9] for line in lines] == ["before tr", "epoch 1/2", "epoch 2/2"]
+    assert (tmp_path / "said by 1").read_text() == ""
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3

@@ -1,0 +1,134 @@
+"""The learning rate of a run: at each step, as a picture, and the search for a good one."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision_app.errors import DataError, UsageError
+from vision_app.figures import new_figure, save_figure
+from vision_app.training.config import TrainConfig
+from vision_app.training.schedules import factor, plateau
+
+SEARCHED = (1e-6, 10.0)  # rates
+STEPS = 100  # of the search, and of an epoch in the picture of a schedule
+SMOOTHING = 0.9  # of the loss, an exponential moving average
+DIVERGED = 4.0  # loss over the lowest before
+
+
+def learning_rate(config: TrainConfig, index: int, per_epoch: int, measured: Sequence[float] = ()) -> float:
+    """The rate of a step.
+
+    Args:
+        index: of the step in the whole run.
+        per_epoch: steps an epoch.
+        measured: metrics so far, higher is better; "plateau" goes by them.
+    """
+    warmup = max(1, int(config.warmup_epochs * per_epoch))
+    total = config.epochs * per_epoch
+    slope = factor(config.schedule, index, total, warmup, final=config.final, cycles=config.cycles)
+    if config.schedule == "plateau":
+        slope *= plateau(measured, config.plateau_patience, config.final)
+    return config.learning_rate * slope
+
+
+def plot_schedule(config: TrainConfig, path: Path) -> None:
+    """Draws the learning rate over the epochs of a run as PNG; "plateau" as if every measurement were better."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--plot-schedule {path}: its folder does not exist")
+    rates = [learning_rate(config, index, STEPS) for index in range(config.epochs * STEPS)]
+    figure = new_figure(800, 400)
+    axes = figure.add_subplot(xlabel="epoch", ylabel="learning rate", title=config.schedule)
+    axes.plot(np.arange(len(rates)) / STEPS, rates)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def find_rate(
+    task: Any,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    log: Callable[[str], None] = print,
+    watchers: Sequence = (),
+) -> dict[str, float]:
+    """Trains with a rate that rises from step to step until the loss diverges, and suggests one (Smith, 2017).
+
+    Leaves learning_rates.csv and learning_rates.png in `folder`, which may become the folder of a run afterwards. Takes
+    what `loop.fit` takes; `inputs`, `resume` and `watchers` mean nothing here.
+
+    Returns:
+        {"learning_rate": the suggested one}.
+
+    Raises:
+        DataError: the loss fell at no rate.
+    """
+    from vision_app.training.step import Stepper, make_fabric
+
+    fabric = make_fabric(config)
+    step, rates, losses = Stepper(task, config, fabric, log), np.geomspace(*SEARCHED, STEPS).tolist(), []
+    step.network.train()
+    share = {"rank": fabric.global_rank, "world": fabric.world_size}
+    batches = (batch for epoch in count() for batch in task.batches(config, epoch, **share))
+    for index, (rate, (images, targets)) in enumerate(zip(rates, batches, strict=False)):
+        try:
+            sums = step(index, rate, images, targets)
+        except DataError:  # no number any more
+            break
+        losses.append(sums["loss"] / max(sums["positives"], 1))
+        smooth = smoothed(losses)
+        if (index + 1) % 10 == 0:
+            log(f"step {index + 1}/{STEPS} learning rate {rate:.2g} loss {smooth[-1]:.4g}")
+        if smooth[-1] > DIVERGED * min(smooth):
+            break
+    rates, suggested = rates[: len(losses)], suggest(rates[: len(losses)], smoothed(losses))
+    if fabric.is_global_zero:
+        _write(folder, rates, losses, suggested)
+        log(f"drawn in {folder / 'learning_rates.png'}")
+    if suggested is None:
+        raise DataError(
+            f"the loss fell at no learning rate between {SEARCHED[0]:g} and {SEARCHED[1]:g}; try another --optimizer"
+        )
+    return {"learning_rate": suggested}
+
+
+def smoothed(losses: Sequence[float]) -> list[float]:
+    """Exponential moving averages of losses, each divided by the weights in it, as Adam does with its means."""
+    mean, means = 0.0, []
+    for index, loss in enumerate(losses, start=1):
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        means.append(mean / (1 - SMOOTHING**index))
+    return means
+
+
+def suggest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """A tenth of the rate at which the smoothed loss is lowest, to two digits: as fast as it goes, with some distance
+    from where it diverges. None if the loss never falls.
+    """
+    lowest = int(np.argmin(losses)) if losses else 0
+    return float(f"{rates[lowest] / 10:.1e}") if lowest else None
+
+
+def _write(folder: Path, rates: Sequence[float], losses: Sequence[float], suggested: float | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    smooth = smoothed(losses)
+    with (folder / "learning_rates.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("learning_rate", "loss", "smoothed_loss"))
+        writer.writerows(zip(rates, losses, smooth, strict=True))
+    figure = new_figure(800, 400)
+    axes = figure.add_subplot(xlabel="learning rate", ylabel="loss", xscale="log")
+    axes.plot(rates, losses, alpha=0.3, label="loss")
+    axes.plot(rates, smooth, label="smoothed")
+    if suggested is not None:
+        axes.axvline(suggested, color="black", linestyle="--", label=f"suggested: {suggested:g}")
+    if smooth:
+        axes.set_ylim(0, 2 * max(smooth[: max(1, int(np.argmin(smooth)))]))
+    axes.legend()
+    save_figure(figure, folder / "learning_rates.png")
