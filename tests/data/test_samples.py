@@ -1,6 +1,7 @@
 """Sets as values: joining, renaming, choosing, counting, and what they are as COCO content."""
 
 import csv
+import pickle
 
 import numpy as np
 import pytest
@@ -39,6 +40,14 @@ def test_photos_are_held_as_far_as_they_fit_and_read_otherwise(tmp_path):
     assert photos.left == 0 and size * 2 == 18432
     assert [int(photos.read(path).max()) for path in paths] == [0, 0, 255]
     np.testing.assert_array_equal(photos.read(paths[2]), quadrants())
+
+
+def test_photos_that_are_held_are_not_sent_to_other_processes(tmp_path):
+    Image.fromarray(quadrants(640, 480)).save(tmp_path / "a.jpg")
+    photos = Photos(target=100)
+    photos.hold(tmp_path / "a.jpg", np.zeros((480, 640, 3), np.uint8))
+    sent = pickle.dumps(photos)
+    assert len(sent) < 200 and pickle.loads(sent).read(tmp_path / "a.jpg").shape == (120, 160, 3)
 
 
 def test_large_jpegs_are_read_no_larger_than_they_are_needed(tmp_path):

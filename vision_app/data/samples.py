@@ -155,6 +155,10 @@ class Photos:
         self.left, self.target = limit, target
         self._held: dict[Path, np.ndarray] = {}
 
+    def __reduce__(self) -> tuple:
+        """A process that does not share this one's memory decodes photos anew, rather than being sent gigabytes."""
+        return Photos, (0, self.target)
+
     def hold(self, path: Path, pixels: np.ndarray) -> None:
         """Keeps a decoded photo if there is room for it."""
         if pixels.nbytes <= self.left and path not in self._held:
