@@ -75,9 +75,12 @@ def test_recorded_figures_are_the_printed_ones(truth, tmp_path):
     line = done.stdout.splitlines()[-1]
     assert f"AP {measured['AP']:.3f}  AP50 {measured['AP50']:.3f}" in line
     assert line.endswith(f"at confidence {after['defaults']['confidence']:.2f}")
-    changed = {"measured", "defaults"}
+    changed = {"measured", "defaults", "files"}
     assert {k: v for k, v in after.items() if k not in changed} == {k: v for k, v in before.items() if k not in changed}
-    find(tmp_path / "model").verify()
+    for path in (tmp_path / "model", tmp_path / "model" / "model.onnx"):
+        find(path).verify()
+        assert find(path).info["measured"] == after["measured"]
+    assert after["files"]["weights.safetensors"] == before["files"]["weights.safetensors"]
 
 
 def test_released_models_are_not_recorded_by_name(truth):
@@ -85,19 +88,36 @@ def test_released_models_are_not_recorded_by_name(truth):
     assert (done.returncode, "--record goes with a model folder" in done.stderr) == (2, True)
 
 
+def rates(printed, baseline):
+    """The two rates and the ratio that the folder benchmark printed."""
+    numbers = [
+        re.search(pattern, printed, re.MULTILINE)
+        for pattern in (r"^whole command: +([\d.]+)", rf"^{baseline}: +([\d.]+)", rf"{baseline}: (\d+\.\d\d)$")
+    ]
+    return [float(number[1]) for number in numbers]
+
+
 def test_folder_prints_both_rates_and_their_ratio(tmp_path):
-    for i in range(210):
+    for i in range(60):
         Image.fromarray(data.coffee()[::6, ::6]).save(tmp_path / f"{i:03}.jpg")
-    done = benchmark("detect_folder.py", tmp_path)
+    done = benchmark("detect_folder.py", tmp_path, "--flags", "--workers", 1)
     assert done.returncode == 0, done.stderr
-    whole, alone, ratio = (
-        float(re.search(pattern, done.stdout)[1])
-        for pattern in (r"whole command: +([\d.]+) images/s", r"network alone: +([\d.]+) images/s", r": (\d+\.\d\d)$")
-    )
+    assert "60 photos, rates after the first 6\n" in done.stdout
+    whole, alone, ratio = rates(done.stdout, "the network alone")
     assert whole > 0 and alone > 0
     assert ratio == pytest.approx(whole / alone, abs=0.02)
 
 
+def test_folder_makes_large_photos_and_reads_them_faster_than_a_plain_loop():
+    done = benchmark("detect_folder.py", "--large", "--limit", 20)
+    assert done.returncode == 0, done.stderr
+    assert "20 photos of 4000 x 3000 pixels, rates after the first 2\n" in done.stdout
+    whole, loop, ratio = rates(done.stdout, "a plain loop")
+    assert ratio == pytest.approx(whole / loop, abs=0.1) and ratio > 1
+
+
 def test_folder_wants_enough_photos(tmp_path):
     done = benchmark("detect_folder.py", tmp_path)
-    assert (done.returncode, "holds 0 photos, more than 200 are needed" in done.stderr) == (2, True)
+    assert (done.returncode, f"{tmp_path}: 0 photos, at least 20 are needed" in done.stderr) == (2, True)
+    done = benchmark("detect_folder.py")
+    assert (done.returncode, "FOLDER is missing" in done.stderr) == (2, True)
