@@ -108,3 +108,30 @@ def test_a_line_of_pixels_is_averaged_as_every_picture_is(shape):
     stripes = np.where(np.arange(4000) % 10 == 0, 200, 0).astype(np.uint8).reshape(*shape, 1).repeat(3, axis=2)
     canvas, _ = letterbox(stripes, shape[1], shape[0], 400, 114)
     assert (canvas[: max(1, shape[0] // 10), : max(1, shape[1] // 10)] == 20).all()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "stretch", "expected"),
+    [
+        (640, 480, 1.5, (416, 416, 416, 416)),  # 4:3 becomes square
+        (480, 640, 1.5, (416, 416, 416, 416)),
+        (640, 320, 1.5, (312, 416, 320, 416)),  # 2:1 is stretched as far as allowed, then padded
+        (320, 640, 1.5, (416, 312, 416, 320)),
+        (400, 400, 1.5, (416, 416, 416, 416)),
+        (640, 480, 1.0, (312, 416, 320, 416)),
+    ],
+)
+def test_the_short_side_is_stretched_as_far_as_it_may(width, height, stretch, expected):
+    assert letterbox_shape(width, height, 416, stretch) == expected
+
+
+def test_boxes_of_a_stretched_photo_come_back_in_its_pixels():
+    pixels = np.zeros((60, 90, 3), np.uint8)
+    _, back = letterbox(pixels, 90, 60, 96, 114, 1.5)
+    np.testing.assert_allclose(back.to_photo(np.float32([[16, 16, 80, 64]])), [[15, 10, 75, 40]], rtol=1e-6)
+
+
+def test_cells_are_rounded_up_where_a_stride_does_not_divide():
+    grid = make_grid(96, 160, (32, 64), (((1.0, 1.0),), ((2.0, 2.0),)))
+    assert len(grid.cells) == 3 * 5 + 2 * 3
+    assert grid.cells[-1].tolist() == [2, 1]

@@ -38,7 +38,7 @@ def test_a_photo_decoded_at_a_reduced_size_takes_its_boxes_along(tmp_path):
 
 
 def test_plain_batches_show_photos_as_prediction_does(data):
-    batches = list(plain_batches(data, 64, batch_size=2))
+    batches = list(plain_batches(data, 64, 1.0, batch_size=2))
     assert [len(images) for images, _ in batches] == [2, 1]
     images, targets = batches[0]
     assert images.shape == (2, 3, 64, 64) and images.dtype == torch.float32

@@ -89,7 +89,7 @@ def test_the_loss_of_a_batch_is_a_sum_over_its_samples(task):
 
 def test_the_validation_loss_is_the_mean_over_the_photos_as_they_are(task, monkeypatch):
     task.network.eval()
-    ((images, targets),) = plain_batches(task.data, 96)
+    ((images, targets),) = plain_batches(task.data, 96, task.options.stretch)
     loss, positives, _ = task.loss(images, task.network(images), targets)
     assert task.validation_loss() == pytest.approx(loss.item() / positives.item(), rel=1e-4)
     monkeypatch.setattr("vision_app.detection.train.LOOKED_AT", 2)

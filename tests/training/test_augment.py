@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_app.training.augment import PAD, Augmenter, Scene, default_transforms, mosaic, place, random_view
+from vision_app.detection.grid import letterbox
+from vision_app.training.augment import (
+    PAD,
+    Augmenter,
+    Scene,
+    View,
+    default_transforms,
+    fitting_scale,
+    mosaic,
+    place,
+    random_view,
+)
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 COLORS = (RED, GREEN, BLUE, YELLOW)
@@ -46,7 +57,7 @@ def test_a_view_takes_the_box_along():
     kept = 0
     for seed in range(60):
         one = scene(120 + 3 * seed, 100, (30, 20, 90, 70))
-        result = random_view(one, 96, np.random.default_rng(seed), ZOOM)
+        result = random_view(one, View(96, 1.0, ZOOM), np.random.default_rng(seed))
         assert result.pixels.shape == (96, 96, 3)
         assert_boxes_follow(result)
         kept += len(result.boxes)
@@ -57,7 +68,7 @@ def test_a_mosaic_takes_all_four_boxes_along():
     kept = 0
     for seed in range(60):
         scenes = [scene(100, 80 + 20 * i, (20, 15, 80, 60), color, i) for i, color in enumerate(COLORS)]
-        result = mosaic(scenes, 160, np.random.default_rng(seed), ZOOM)
+        result = mosaic(scenes, View(160, 1.0, ZOOM), np.random.default_rng(seed))
         assert result.pixels.shape == (160, 160, 3)
         assert_boxes_follow(result)
         kept += len(result.boxes)
@@ -67,13 +78,13 @@ def test_a_mosaic_takes_all_four_boxes_along():
 def test_views_shrink_and_crop_and_a_mosaic_meets_where_it_is_told():
     whole = scene(100, 100, (0, 0, 100, 100))
     sides = [
-        np.ptp(random_view(whole, 64, np.random.default_rng(seed), ZOOM).boxes.reshape(2, 2), axis=0).max()
+        np.ptp(random_view(whole, View(64, 1.0, ZOOM), np.random.default_rng(seed)).boxes.reshape(2, 2), axis=0).max()
         for seed in range(60)
     ]
     assert min(sides) < 40 and max(sides) == 64
     scenes = [scene(100, 100, (0, 0, 100, 100), color, i) for i, color in enumerate(COLORS)]
     for seed in range(20):
-        result = mosaic(scenes, 100, np.random.default_rng(seed), (1.0, 1.5))
+        result = mosaic(scenes, View(100, 1.0, (1.1, 1.5)), np.random.default_rng(seed))
         corner = colored(result.pixels, RED)[2:]
         assert all(30 <= side <= 70 for side in corner)
         corners = [tuple(result.pixels[y, x]) for y in (1, -2) for x in (1, -2)]
@@ -90,7 +101,7 @@ def test_place_puts_the_object_where_the_formula_says(width, height, scale, x, y
     left, top = data.draw(st.integers(0, 40)), data.draw(st.integers(0, 40))
     window = (left, top, data.draw(st.integers(left + 10, 100)), data.draw(st.integers(top + 10, 80)))
     canvas = np.full((80, 100, 3), 7, np.uint8)
-    result = place(scene(width, height, box), canvas, scale, (x, y), window)
+    result = place(scene(width, height, box), canvas, (scale, scale), (x, y), window)
 
     outside = np.ones((80, 100), bool)
     outside[window[1] : window[3], window[0] : window[2]] = False
@@ -121,7 +132,7 @@ def test_place_puts_the_object_where_the_formula_says(width, height, scale, x, y
 )
 def test_boxes_that_are_mostly_cut_off_are_dropped(box, kept):
     wide = scene(200, 100, box)
-    result = place(wide, np.zeros((100, 100, 3), np.uint8), 1.0, (0.0, 0.0), (0, 0, 100, 100))
+    result = place(wide, np.zeros((100, 100, 3), np.uint8), (1.0, 1.0), (0.0, 0.0), (0, 0, 100, 100))
     assert result.ids.tolist() == ([0] if kept else [])
     assert len(result.boxes) == len(result.ids)
 
@@ -159,7 +170,7 @@ def test_the_whole_augmenter_takes_boxes_along(kinds):
     for index in range(40):
         result = augmenter(lambda _: photo, 1, 0, index, close=True)
         x1, y1, x2, y2 = result.boxes.T
-        whole = (x1 > 1) & (y1 > 1) & (x2 < 127) & (y2 < 127)  # of a cut ellipse the box is that of its rectangle
+        whole = (x1 > 6) & (y1 > 6) & (x2 < 122) & (y2 < 122)  # of a cut ellipse the box is that of its rectangle
         kept += whole.sum()
         assert_boxes_follow(Scene(result.pixels, result.boxes[whole], result.ids[whole]), tolerance=2.0)
     assert kept > 60
@@ -245,3 +256,13 @@ def test_nothing_asks_the_network_for_a_newer_version():
     root = Path(__file__).resolve().parents[2]
     answer = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert (answer.stdout.strip(), answer.stderr) == ("1", "")
+
+
+@pytest.mark.parametrize(("width", "height"), [(150, 100), (100, 150), (300, 100)])
+def test_a_stretched_view_is_as_prediction_sees_the_photo(width, height):
+    canvas = np.zeros((96, 96, 3), np.uint8)
+    whole = scene(width, height, (0, 0, width, height))
+    result = place(whole, canvas, fitting_scale(width, height, 96, 1.5), (0, 0), (0, 0, 96, 96))
+    pixels, back = letterbox(whole.pixels, width, height, 96, PAD, 1.5)
+    np.testing.assert_array_equal(result.pixels[: pixels.shape[0], : pixels.shape[1]], pixels)
+    np.testing.assert_allclose(back.to_photo(result.boxes), [[0, 0, width, height]], atol=0.5)

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.loss import Targets
-from vision_app.training.augment import Augmenter, Scene, place, random_view
+from vision_app.training.augment import Augmenter, Scene, View, fitting_scale, place, random_view
 
 LARGEST_ZOOM = 1.5  # of the long side relative to the scene: more pixels of a photo are never looked at
 SMALLEST_SIZE = 0.7  # of multi-scale training, relative to the size that the network is trained for
@@ -69,14 +69,16 @@ def resized(images: Tensor, targets: list[Targets], side: int) -> tuple[Tensor, 
     return images, moved
 
 
-def plain_batches(data: DetectionSet, size: int, batch_size: int = 16) -> Iterator[tuple[Tensor, list[Targets]]]:
+def plain_batches(
+    data: DetectionSet, size: int, stretch: float, batch_size: int = 16
+) -> Iterator[tuple[Tensor, list[Targets]]]:
     """All photos of a set in order, unaugmented in the top left of (B, 3, size, size), as in prediction."""
     for start in range(0, len(data), batch_size):
         items = []
         for index in range(start, min(start + batch_size, len(data))):
             sample, count = data.samples[index], len(data.samples[index].boxes)
             scene = whole_scene(data, index, np.arange(count + len(data.samples[index].unknown)))
-            scale = size / max(scene.pixels.shape[:2])
+            scale = fitting_scale(*scene.pixels.shape[1::-1], size, stretch)
             canvas = np.empty((size, size, 3), np.uint8)
             scene = place(scene, canvas, scale, (0, 0), (0, 0, size, size))
             boxes, known = torch.from_numpy(scene.boxes), scene.ids < count
@@ -88,12 +90,14 @@ def plain_batches(data: DetectionSet, size: int, batch_size: int = 16) -> Iterat
         yield pixels.float() / 255, targets
 
 
-def typical_batches(data: DetectionSet, size: int, count: int = 256, batch_size: int = 16) -> Iterator[Tensor]:
+def typical_batches(
+    data: DetectionSet, size: int, stretch: float, count: int = 256, batch_size: int = 16
+) -> Iterator[Tensor]:
     """Views of random photos as the network takes them, to measure activations on."""
     generator = np.random.default_rng(0)
     chosen = generator.choice(len(data), min(count, len(data)), replace=False)
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, int)
     for start in range(0, len(chosen), batch_size):
         scenes = [Scene(data.photo(i), *nothing) for i in chosen[start : start + batch_size]]
-        views = [random_view(scene, size, generator, (0.6, 1.4)).pixels for scene in scenes]
+        views = [random_view(scene, View(size, stretch, (0.6, 1.4)), generator).pixels for scene in scenes]
         yield torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float() / 255

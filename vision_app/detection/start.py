@@ -18,19 +18,20 @@ from vision_app.detection.scenes import typical_batches
 from vision_app.detection.yolo import YOLO, YOLOConfig, layout
 from vision_app.errors import DataError, ModelError, UsageError
 from vision_app.released import Model, find
+from vision_app.training.augment import fitting_scale
 from vision_app.training.initialize import initialize
 
-ANCHORS_PER_CELL = 2
 PUBLISHED = {".bin": "shuffle"}  # which backbone a file of published weights fits, by its suffix; else csp
 
 
 def choose_anchors(
-    data: DetectionSet, size: int, strides: tuple[int, ...], per_scale: int = ANCHORS_PER_CELL
+    data: DetectionSet, size: int, strides: tuple[int, ...], per_scale: int, stretch: float = 1.0
 ) -> tuple[Anchors, float, float]:
     """Anchors for the strides from small to large by k-means on the boxes as the network sees them.
 
     Args:
-        size: long side in pixels that photos are scaled to.
+        size, stretch: long side in pixels that photos are scaled to, and how far the short one is stretched.
+        per_scale: anchors of each stride.
 
     Returns:
         The anchors, their best possible recall at IoU 0.5, and the mean best IoU.
@@ -38,7 +39,7 @@ def choose_anchors(
     Raises:
         DataError: there are fewer boxes than anchors.
     """
-    shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * (size / max(s.width, s.height)) for s in data.samples]
+    shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * fitting_scale(s.width, s.height, size, stretch) for s in data.samples]
     shapes, count = np.concatenate(shapes).clip(min=1), per_scale * len(strides)
     if len(shapes) < count:
         raise DataError(f"{count} anchors cannot be found from {len(shapes)} boxes in all; start from a model folder")
@@ -53,6 +54,7 @@ def starting_network(
     data: DetectionSet,
     *,
     size: int,
+    stretch: float = 1.0,
     backbone: str | None = None,
     initialization: str = "he",
     dropout: float = 0.0,
@@ -65,7 +67,7 @@ def starting_network(
             fresh weights.
         data: of the classes to learn.
         size: side of the network's input in pixels.
-        backbone, initialization, dropout: see `train.DetectionOptions`.
+        stretch, backbone, initialization, dropout: see `train.DetectionOptions`.
 
     Raises:
         DataError: there are too few boxes to choose anchors for.
@@ -81,11 +83,12 @@ def starting_network(
             )
         return network, {}
     backbone = backbone or (PUBLISHED.get(initial.suffix, "csp") if initial else "csp")
-    anchors, recall, mean_iou = choose_anchors(data, size, layout(backbone).neck.strides)
+    parts = layout(backbone)
+    anchors, recall, mean_iou = choose_anchors(data, size, parts.neck.strides, parts.anchors, stretch)
     network = YOLO(YOLOConfig(len(data.classes), anchors, backbone=backbone, dropout=dropout))
     if initial:
         load_published(network, initial)
-        restore_batch_statistics(network, typical_batches(data, size))
+        restore_batch_statistics(network, typical_batches(data, size, stretch))
     else:
         initialize(network, initialization)
     return network, {"best_possible_recall": round(recall, 4), "mean_best_iou": round(mean_iou, 4)}

@@ -40,6 +40,8 @@ class DetectionOptions:
 
     Attributes:
         size: side in pixels of the network's input, a multiple of 32.
+        stretch: how far the short side of a photo may be stretched beyond the long one's scale, 1 to 4; see
+            `grid.letterbox_shape`.
         backbone: a name in `yolo.LAYOUTS`; by default that of what training starts from, or "csp".
         initialize: how fresh weights are drawn, "he" or "xavier".
         transfer: which part of a network that was trained before is trained again; see `training.transfer.freeze`.
@@ -54,6 +56,7 @@ class DetectionOptions:
     """
 
     size: int = INPUT_SIZE
+    stretch: float = 1.5
     backbone: str | None = None
     initialize: str = "he"
     transfer: str = "all"
@@ -69,7 +72,8 @@ class DetectionOptions:
             wanted = "must be a multiple of 32 between 32 and 2048"
             raise UsageError(f"--size {self.size}: {wanted}; the nearest valid value is {nearest}")
         for name, low, high in (
-            ("mosaic", 0.0, 1.0), ("close_epochs", 0, 10_000), ("label_smoothing", 0.0, 0.5), ("dropout", 0.0, 0.9),
+            ("stretch", 1.0, 4.0), ("mosaic", 0.0, 1.0), ("close_epochs", 0, 10_000), ("label_smoothing", 0.0, 0.5),
+            ("dropout", 0.0, 0.9),
         ):  # fmt: skip
             value, flag = getattr(self, name), f"--{name.replace('_', '-')}"
             if not low <= value <= high:
@@ -118,7 +122,8 @@ class DetectionTask:
         plan = [order[i * size : (i + 1) * size].tolist() for i in range(start, count)]
         shares = [batch[rank * len(batch) // world : (rank + 1) * len(batch) // world] for batch in plan]
         close = epoch >= config.epochs - self.options.close_epochs
-        augmenter = Augmenter(self.options.size, config.seed, self.options.mosaic, (0.5, LARGEST_ZOOM))
+        options, zoom = self.options, (0.5, LARGEST_ZOOM)
+        augmenter = Augmenter(options.size, config.seed, options.mosaic, zoom, options.stretch)
         scenes = Scenes(self.data, augmenter, epoch, close)
         loader = DataLoader(scenes, batch_sampler=shares, num_workers=self.workers, collate_fn=collate)
         choices = sizes(self.options.size, self.options.multi_scale)
@@ -142,7 +147,7 @@ class DetectionTask:
         chosen = data.subset(np.random.default_rng(0).permutation(len(data))[:LOOKED_AT].tolist())
         device = next(self.network.parameters()).device
         total, positives = 0.0, 0.0
-        for images, targets in plain_batches(chosen, self.options.size):
+        for images, targets in plain_batches(chosen, self.options.size, self.options.stretch):
             images = images.to(device)
             loss, count, _ = self.loss(images, self.network(images), targets)
             total, positives = total + loss.item(), positives + count.item()
@@ -152,7 +157,7 @@ class DetectionTask:
         """Writes a model folder and measures what was written; AP on the first validation set comes first."""
         write_model(
             network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS,
-            size=self.options.size, **self.about,
+            size=self.options.size, stretch=self.options.stretch, **self.about,
         )  # fmt: skip
         detector, measured = Detector.load(folder.resolve()), {}
         for validation in self.validations:
@@ -194,7 +199,6 @@ def train(
         teacher_boxes: see `data.teacher`.
         workers: processes that augment.
         watchers: more of them, see `training.loop.Watcher`.
-        run: what is done with the task: `training.loop.fit`, or something else that takes the same arguments.
         run: what is done with the task: `fit`, or `training.rates.find_rate`.
 
     Raises:
@@ -203,6 +207,7 @@ def train(
     check_run_folder(output, resume)
     if options.transfer != "all" and initial is None:
         raise UsageError(f"--transfer {options.transfer}: there is nothing to transfer; --initial names a model")
+    inputs = {"initial": _identity(initial)}
     torch.manual_seed(config.seed)
     coco = COCO_CLASSES if teacher_boxes or published(initial) else None
     target = round(LARGEST_ZOOM * options.size)
@@ -211,9 +216,10 @@ def train(
     )
     if teacher_boxes:
         learned = add_teacher_boxes(learned, teacher_boxes)
+    inputs["teacher_boxes"] = _identity(teacher_boxes)
     network, about = starting_network(
-        initial, learned, size=options.size, backbone=options.backbone, initialization=options.initialize,
-        dropout=options.dropout,
+        initial, learned, size=options.size, stretch=options.stretch, backbone=options.backbone,
+        initialization=options.initialize, dropout=options.dropout,
     )  # fmt: skip
     for key, value in about.items():
         log(f"anchors: {key.replace('_', ' ')} {value}")
@@ -222,12 +228,9 @@ def train(
     write_reports(output / "scan.csv", scanned)
     trained = {"photos": len(learned), **asdict(config), **asdict(options)}
     task = DetectionTask(network, learned, validations, options, about={"trained": trained, **about}, workers=workers)
-    inputs = asdict(options) | {
-        "data": f"{_names(data)} {learned.digest()}",
-        "validation": ", ".join(f"{one.name} {one.data.digest()}" for one in validations),
-        "initial": _identity(initial),
-        "teacher_boxes": _identity(teacher_boxes),
-    }
+    inputs |= asdict(options)
+    inputs["data"] = f"{', '.join(path.name for path in data)} {learned.digest()}"
+    inputs["validation"] = ", ".join(f"{one.name} {one.data.digest()}" for one in validations)
     watchers = (*run_watchers(task, log, pretrained=initial is not None), *watchers)
     return run(task, config, output, inputs=inputs, resume=resume, log=log, watchers=watchers)
 
@@ -257,10 +260,6 @@ def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> N
         network, output, name=output.name, classes=model.classes, defaults=model.defaults,
         size=model.value("input.size", int), **about,
     )  # fmt: skip
-
-
-def _names(paths: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in paths)
 
 
 def _identity(path: Path | None) -> str:

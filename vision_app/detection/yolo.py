@@ -16,19 +16,20 @@ from vision_app.errors import UsageError, unknown
 
 @dataclass(frozen=True)
 class Layout:
-    """What goes with a backbone: neck and head, and the width and depths that it was designed with."""
+    """What goes with a backbone: neck, head, anchors a cell, and the width and depths that it was designed with."""
 
     neck: type[nn.Module] = PathAggregation
     head: type[nn.Module] = DecoupledHead
     width: int = 16
     depths: tuple[int, ...] = (1, 3, 3, 1)
+    anchors: int = 2
 
 
 LAYOUTS = {
     "csp": Layout(),
     "residual": Layout(),
     "inception": Layout(),
-    "shuffle": Layout(LightPathAggregation, DistributionHead, 24, (3, 7, 3)),
+    "shuffle": Layout(LightPathAggregation, DistributionHead, 24, (3, 7, 3), anchors=1),
 }
 
 

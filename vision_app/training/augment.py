@@ -5,11 +5,13 @@ their number and a resumed run cannot change it.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from vision_app.detection.grid import letterbox_shape
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for a newer version over the network
 import albumentations as A
@@ -17,6 +19,7 @@ import albumentations as A
 PAD = 114
 SMALLEST_SIDE = 2.0  # pixels; what is left of a box below this is no object any more
 SMALLEST_PART = 0.2  # fraction of a box that must stay in the picture
+ASPECT = 0.1  # largest random change of the logarithm of height / width, halved between the two
 
 
 @dataclass(frozen=True)
@@ -34,20 +37,30 @@ class Scene:
     ids: np.ndarray
 
 
-def place(scene: Scene, canvas: np.ndarray, scale: float, origin: tuple[float, float], window: tuple) -> Scene:
+def fitting_scale(width: int, height: int, size: int, stretch: float) -> np.ndarray:
+    """(2,) scene pixels per photo pixel along x and y with which a photo fills (size, size), as in prediction.
+
+    Args:
+        stretch: see `detection.grid.letterbox_shape`.
+    """
+    rows, columns, *_ = letterbox_shape(width, height, size, stretch)
+    return np.array([columns / width, rows / height])
+
+
+def place(scene: Scene, canvas: np.ndarray, scale: Sequence[float], origin: Sequence[float], window: tuple) -> Scene:
     """Draws a scaled scene into a window of a canvas, in place, and returns the scene's boxes there.
 
     Args:
         canvas: (H, W, 3) uint8, written to.
-        scale: canvas pixels per scene pixel.
+        scale: canvas pixels per scene pixel along x and y.
         origin: where the scene's top left corner lies on the canvas, (x, y), possibly outside; rounded to a pixel.
         window: (x1, y1, x2, y2) integers; nothing outside is touched.
     """
     x1, y1, x2, y2 = window
     height, width = scene.pixels.shape[:2]
-    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    rows, columns = max(1, round(height * scale[1])), max(1, round(width * scale[0]))
     left, top = round(origin[0]), round(origin[1])
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR  # as the letterbox of prediction
+    interpolation = cv2.INTER_AREA if min(scale) < 1 else cv2.INTER_LINEAR  # as the letterbox of prediction
     scaled = cv2.resize(scene.pixels, (columns, rows), interpolation=interpolation)
     canvas[y1:y2, x1:x2] = PAD
     x3, y3, x4, y4 = max(x1, left), max(y1, top), min(x2, left + columns), min(y2, top + rows)
@@ -61,28 +74,49 @@ def place(scene: Scene, canvas: np.ndarray, scale: float, origin: tuple[float, f
     return Scene(canvas, inside[keep], scene.ids[keep])
 
 
-def random_view(scene: Scene, size: int, generator: np.random.Generator, zoom: tuple[float, float]) -> Scene:
-    """A random crop or a shrunken copy on gray, (size, size): the long side is scaled to `size` times a random zoom."""
-    height, width = scene.pixels.shape[:2]
-    scale = size / max(height, width) * np.exp(generator.uniform(*np.log(zoom)))
-    stretch = [size - width * scale, size - height * scale]  # negative: the crop moves, positive: the picture does
-    origin = tuple(float(generator.uniform(min(s, 0), max(s, 0))) for s in stretch)
-    canvas = np.empty((size, size, 3), np.uint8)
-    return place(scene, canvas, scale, origin, (0, 0, size, size))
+@dataclass(frozen=True)
+class View:
+    """How photos are scaled into a scene.
+
+    Attributes:
+        size: side of the scene in pixels.
+        stretch: see `fitting_scale`.
+        zoom: range of the random scale relative to that with which a photo fills the scene.
+    """
+
+    size: int
+    stretch: float
+    zoom: tuple[float, float]
+
+    def scale(self, scene: Scene, generator: np.random.Generator) -> np.ndarray:
+        """(2,) a random scale along x and y for a photo."""
+        height, width = scene.pixels.shape[:2]
+        zoom, aspect = generator.uniform(*np.log(self.zoom)), generator.uniform(-ASPECT, ASPECT) / 2
+        return fitting_scale(width, height, self.size, self.stretch) * np.exp([zoom - aspect, zoom + aspect])
+
+    def canvas(self) -> np.ndarray:
+        return np.empty((self.size, self.size, 3), np.uint8)
 
 
-def mosaic(scenes: list[Scene], size: int, generator: np.random.Generator, zoom: tuple[float, float]) -> Scene:
+def random_view(scene: Scene, view: View, generator: np.random.Generator) -> Scene:
+    """A random crop or a shrunken copy on gray, (size, size)."""
+    scale, size = view.scale(scene, generator), view.size
+    room = size - scene.pixels.shape[1::-1] * scale  # negative: the crop moves, positive: the picture does
+    origin = generator.uniform(np.minimum(room, 0), np.maximum(room, 0))
+    return place(scene, view.canvas(), scale, origin, (0, 0, size, size))
+
+
+def mosaic(scenes: list[Scene], view: View, generator: np.random.Generator) -> Scene:
     """Four scenes around a random point of one (size, size) picture (Bochkovskiy et al., 2020)."""
+    size, canvas, placed = view.size, view.canvas(), []
     cx, cy = (int(c) for c in generator.uniform(0.3 * size, 0.7 * size, 2))
     windows = ((0, 0, cx, cy), (cx, 0, size, cy), (0, cy, cx, size), (cx, cy, size, size))
-    canvas = np.empty((size, size, 3), np.uint8)
-    placed = []
     for scene, window in zip(scenes, windows, strict=True):
-        height, width = scene.pixels.shape[:2]
-        scale = size / max(height, width) * np.exp(generator.uniform(*np.log(zoom)))
+        scale = view.scale(scene, generator)
+        width, height = scene.pixels.shape[1::-1] * scale
         # the corner that touches the point in the middle stays there, as far as the scene fills its window
-        x = cx - width * scale if window[0] == 0 else cx
-        y = cy - height * scale if window[1] == 0 else cy
+        x = cx - width if window[0] == 0 else cx
+        y = cy - height if window[1] == 0 else cy
         placed.append(place(scene, canvas, scale, (x, y), window))
     boxes, ids = np.concatenate([p.boxes for p in placed]), np.concatenate([p.ids for p in placed])
     return Scene(canvas, boxes, ids)
@@ -114,13 +148,14 @@ class Augmenter:
         size: side of the square scenes in pixels.
         seed: of every random choice.
         mosaic: probability that a scene is made of four photos.
-        zoom: range of the random scale, relative to the long side filling the scene.
+        zoom, stretch: see `View`.
     """
 
     size: int
     seed: int
     mosaic: float = 0.7
     zoom: tuple[float, float] = (0.5, 1.5)
+    stretch: float = 1.0
 
     def __post_init__(self):
         self._transforms = default_transforms()
@@ -137,10 +172,11 @@ class Augmenter:
         generator = np.random.default_rng((self.seed, epoch, index))
         if not close and generator.random() < self.mosaic:
             partners = generator.integers(count, size=3)
-            scene = mosaic([load(i) for i in (index, *partners)], self.size, generator, self.zoom)
+            view = View(self.size, self.stretch, self.zoom)
+            scene = mosaic([load(i) for i in (index, *partners)], view, generator)
         else:
             zoom = (max(self.zoom[0], 0.7), min(self.zoom[1], 1.3)) if close else self.zoom
-            scene = random_view(load(index), self.size, generator, zoom)
+            scene = random_view(load(index), View(self.size, self.stretch, zoom), generator)
         self._transforms.set_random_seed(int(generator.integers(2**31)))
         out = self._transforms(image=scene.pixels, bboxes=scene.boxes, ids=scene.ids)
         boxes = np.asarray(out["bboxes"], np.float32).reshape(-1, 4)
