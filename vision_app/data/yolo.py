@@ -110,9 +110,8 @@ def _found(path: Path, content: dict, split: str, entry: str) -> tuple[Path, Pat
     People move sets around: `path` may be relative to the file, to the working directory, or name a place elsewhere,
     and some exports write `../train/images` for what lies in `train/images`.
     """
-    given = str(content.get("path") or ".")
-    tried = []
-    for root in (path.parent / given, Path(given), path.parent):
+    given, tried = content.get("path"), []
+    for root in (path.parent / str(given), Path(str(given)), path.parent) if given else (path.parent,):
         for name in (entry, entry.removeprefix("../")):
             if (place := root / name).exists():
                 return root, place
