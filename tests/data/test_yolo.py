@@ -139,17 +139,17 @@ def test_class_names_are_a_list_or_by_index(yolo, lines, classes, label):
 def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path):
     rows = ["0 0.5 0.5 0.5 0.5", "2 .5 .5 .1 .1", "0.5 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 .1 nan", "screw 1 2 3 4"]
     rows += ["0 .5 .5 .1 .1 .9", "0 .9 .5 .5 .5", "1 .5 .5 0 .5", "0 0.5 0.5 0.5 0.5"]
-    photos = ["images/a.png", "images/b.png", "images/c.png"]
-    path = yolo("val: [images, images/a.png, list.txt]\n" + NAMES, photos, {"labels/a.txt": "\n".join(rows)})
+    photos = [f"images/{stem}.png" for stem in "abcd"]
+    path = yolo("val: [images, list.txt]\n" + NAMES, photos, {"labels/a.txt": "\n".join(rows)})
     (tmp_path / "list.txt").write_text("images/a.png\n")
+    (tmp_path / "labels" / "d.txt").write_bytes(b"\xff\xfe0 .5 .5 .5 .5")
     (tmp_path / "images" / "b.png").write_bytes(b"no picture")
-    path.write_text("val: [images, list.txt]\n" + NAMES)
     found = load_yolo(path)
     assert names(found) == ["images/a.png", "images/c.png"]
     np.testing.assert_allclose(found.samples[0].boxes, [[16, 12, 48, 36], [41.6, 12, 64, 36]], rtol=1e-6)
     assert found.report.kinds == {
         "unknown category": 2, "malformed row": 4, "box out of range": 1, "empty box": 1, "duplicate box": 1,
-        "corrupt image": 1, "duplicate image": 1,
+        "corrupt image": 1, "duplicate image": 1, "malformed annotation": 1,
     }  # fmt: skip
     text = "\n".join(found.report.problems)
     for number in (2, 3, 4, 5, 6, 7, 8, 9, 10):

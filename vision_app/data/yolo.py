@@ -152,11 +152,15 @@ def _sample(
         return None
     try:
         width, height = read_size(photo)
+        lines = _lines(labels) if labels.is_file() else []
     except ImageError as error:
         report.add("corrupt image", str(error))
         return None
+    except DataError as error:
+        report.add("malformed annotation", str(error))
+        return None
     objects = Objects(name, width, height, report)
-    for number, line in enumerate(_lines(labels) if labels.is_file() else (), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         what = f"{labels.name} line {number}: {line.strip()[:60]}"
