@@ -182,7 +182,9 @@ class Detector:
         self, output: np.ndarray, shape: tuple[int, int], back: Letterbox, options: DetectOptions
     ) -> Detections:
         grid = make_grid(*shape, self._strides, self._anchors)
-        rows = np.flatnonzero(output[:, P_C] >= _logit(options.confidence))  # p_c c_i <= p_c: the others cannot pass
+        lowest = _logit(options.confidence)  # p_c c_i reaches the confidence only where both factors do
+        rows = np.flatnonzero(output[:, P_C] >= lowest)
+        rows = rows[output[rows, FIRST_CLASS:].max(axis=1) >= lowest]
         scores = _sigmoid(output[rows, P_C, None]) * _sigmoid(output[rows, FIRST_CLASS:])
         row, label = self._candidates(scores, options)
         scores, rows = scores[row, label], rows[row]
