@@ -63,9 +63,10 @@ def teach(tmp_path):
 @pytest.mark.parametrize(
     ("label", "score", "box", "exhaustive", "becomes"),
     [
-        # classes that the photo was not labeled for: the teacher's word counts, whatever else is there
+        # classes that the photo was not labeled for: the teacher's word counts, except where people named the thing
         (KITE, SURE, FAR, True, "target"),
-        (KITE, SURE, NEAR, True, "target"),
+        (KITE, SURE, NEAR, True, "nothing"),
+        (KITE, DOUBTFUL, NEAR, True, "nothing"),
         (KITE, SURE, FAR, False, "target"),
         (KITE, DOUBTFUL, FAR, True, "unknown"),
         (KITE, DOUBTFUL, FAR, False, "unknown"),

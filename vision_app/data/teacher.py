@@ -16,7 +16,8 @@ from vision_app.errors import DataError
 # is right (IoU >= 0.5 with an unused true box of its class) with probability 1 / (1 + exp(-SLOPE (s - CENTER))).
 SLOPE, CENTER = 10.3, 0.37
 TRUSTED, DOUBTED = 0.3, 0.07  # by that probability: a target; below it, down to here, neither right nor wrong
-SAME = 0.5  # IoU from which a teacher's box and a labeled one are the same object
+SAME = 0.5  # IoU from which a teacher's box and a labeled one of its class are the same object
+SAME_PLACE = 0.7  # IoU from which they are whatever the class, and people know better what it is
 
 
 def confidence(scores: np.ndarray) -> np.ndarray:
@@ -28,8 +29,8 @@ def add_teacher_boxes(data: DetectionSet, path: str | Path) -> DetectionSet:
     """Adds a committee's boxes to the samples they were made on.
 
     A box of a class that the photo was not labeled for becomes a target with its confidence, or unknown ground when
-    that is low. A box of a labeled class adds nothing, except where the labeling is not exhaustive: there, one that
-    meets no label is unknown ground.
+    that is low; neither where it lies on a labeled box, as a "truck" on a car does. A box of a labeled class adds
+    nothing, except where the labeling is not exhaustive: there, one that meets no label is unknown ground.
 
     Args:
         data: its classes must begin with COCO's eighty, in order.
@@ -64,10 +65,11 @@ def _taught(sample: Sample, rows: np.ndarray) -> Sample:
     labels, boxes = rows[:, 0].astype(np.int64), rows[:, 2:]
     sure = confidence(rows[:, 1])
     labeled = np.isin(labels, list(sample.labeled))
-    target = ~labeled & (sure >= TRUSTED)
-    doubt = ~labeled & (sure >= DOUBTED) & (sure < TRUSTED)
+    new = ~labeled & ~_met(sample, boxes, SAME_PLACE)
+    target = new & (sure >= TRUSTED)
+    doubt = new & (sure >= DOUBTED) & (sure < TRUSTED)
     if not sample.exhaustive:
-        doubt |= labeled & (sure >= TRUSTED) & ~_labeled_already(sample, boxes, labels)
+        doubt |= labeled & (sure >= TRUSTED) & ~_met(sample, boxes, SAME, labels)
     return replace(
         sample,
         boxes=np.concatenate([sample.boxes, boxes[target]]),
@@ -79,9 +81,9 @@ def _taught(sample: Sample, rows: np.ndarray) -> Sample:
     )
 
 
-def _labeled_already(sample: Sample, boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) does the box meet a label of its class?"""
+def _met(sample: Sample, boxes: np.ndarray, overlap: float, labels: np.ndarray | None = None) -> np.ndarray:
+    """(N,) does the box meet a labeled one, of its class if `labels` are given?"""
     if not len(sample.boxes):
         return np.zeros(len(boxes), bool)
-    same_class = labels[:, None] == sample.labels[None]
-    return ((iou_matrix(boxes, sample.boxes) >= SAME) & same_class).any(axis=1)
+    met = iou_matrix(boxes, sample.boxes) >= overlap
+    return (met if labels is None else met & (labels[:, None] == sample.labels[None])).any(axis=1)
