@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from vision_app.cli import detect, evaluate, export, models, train
+from vision_app.cli import check, detect, evaluate, export, models, train
 from vision_app.cli.options import Help, show_help
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
     add_completion=False,
     add_help_option=False,
 )
+app.command("check")(check.check)
 app.command("detect")(detect.detect)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)

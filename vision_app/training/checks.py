@@ -95,9 +95,9 @@ class _Constants(TorchFunctionMode):
 
 
 def overfit(
-    network: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor], *, learning_rate: float = 1e-2
+    network: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor], *, steps: int, learning_rate: float = 3e-3
 ) -> Iterator[float]:
-    """Trains a network in place on one batch, with Adam, for as long as it is asked for the next loss.
+    """Trains a network in place on one batch, with Adam and a rate that falls to 0 in a line.
 
     A network and a loss that fit each other bring any small batch to nearly no loss; what stays high is a fault in
     targets, loss, gradients or the network, which a long run would only hide.
@@ -109,9 +109,11 @@ def overfit(
     Yields:
         The loss before each step.
     """
-    optimizer = torch.optim.Adam(network.parameters(), learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), learning_rate, betas=(0.9, 0.99))
     network.train()
-    while True:
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * (1 - step / steps)
         value = loss(network(images))
         optimizer.zero_grad(set_to_none=True)
         value.backward()

@@ -1,0 +1,185 @@
+"""What `vision-app check` tries before a detector's long run: the data, the losses, the batches, the network."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_app.boxes import iou_matrix, nms
+from vision_app.data.detection import load_detection, scan, write_reports
+from vision_app.data.names import COCO_CLASSES
+from vision_app.data.samples import DetectionSet
+from vision_app.data.scan import summarize
+from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, make_grid
+from vision_app.detection.loss import Targets, detection_loss, giou
+from vision_app.detection.scenes import LARGEST_ZOOM, plain_batches
+from vision_app.detection.start import published, starting_network
+from vision_app.detection.train import DetectionOptions, DetectionTask
+from vision_app.detection.yolo import YOLO, TorchGrid
+from vision_app.images import write_image
+from vision_app.training.checks import GRADIENT_BOUND, Check, gradient_errors, overfit
+from vision_app.training.loop import TrainConfig
+from vision_app.training.sheets import contact_sheet
+
+SHEETS, PICTURES = 3, 16  # contact sheets, and pictures on each
+PHOTOS, STEPS, LINES = 4, 300, 25  # overfitting: photos, steps at most, steps between lines of progress
+LEFT = 0.1  # of the first loss, at most, in the end; IoUs as targets of scores leave some even to perfect boxes
+FOUND = 0.9  # of the batch's boxes, at least; for ten boxes one more may be found that is not there
+SCORE, IOU = 0.3, 0.5  # from which on a box counts as found
+
+
+def run_checks(
+    path: Path, output: Path, options: DetectionOptions, *, initial: Path | None, log: Callable[[str], None]
+) -> Iterator[Check]:
+    """All checks one after the other.
+
+    Leaves in `output`: scan.csv with everything odd about the data; batch-1.png and so on, the first batches as the
+    network would get them; overfit.png, truth and predictions on the batch that was learned by heart.
+
+    Args:
+        path: a set as `load_detection` takes it; all of its splits are looked at.
+        initial: what training would start from, see `start.starting_network`.
+        log: takes lines of progress.
+
+    Raises:
+        DataError, ModelError, UsageError: the data or `initial` cannot be used at all.
+    """
+    data = load_detection(path, COCO_CLASSES if published(initial) else None)
+    data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
+    output.mkdir(parents=True, exist_ok=True)
+    write_reports(output / "scan.csv", {path.name: data})
+    for line in summarize(path.name, data):
+        log(line)
+    yield check_data(data)
+    yield check_gradients()
+    torch.manual_seed(0)
+    network, _ = starting_network(initial, data, size=options.size, stretch=options.stretch, backbone=options.backbone)
+    task = DetectionTask(network, data, options=options, workers=0)
+    yield check_batches(task, output)
+    yield check_overfit(task, output, log)
+
+
+def check_data(data: DetectionSet) -> Check:
+    """A scanned set: failed if anything had to be left out, or there is nothing to learn."""
+    boxes = sum(len(sample.boxes) for sample in data.samples)
+    what = f"{len(data):,} photos with {boxes:,} boxes of {len(data.classes)} classes"
+    odd = ", ".join(f"{count:,} x {kind}" for kind, count in data.report.kinds.items())
+    return Check("data", boxes > 0 and not data.report.faults, what + (f"; {odd} (see scan.csv)" if odd else ""))
+
+
+def check_gradients() -> Check:
+    """The gradient of every loss of our own against finite differences, see `gradient_errors`."""
+    errors = loss_errors()
+    wrong = {name: error for name, error in errors.items() if not error < GRADIENT_BOUND}
+    error = max((wrong or errors).values())
+    verdict = f"{', '.join(wrong or errors)} {'differ from' if wrong else 'equal'} finite differences"
+    return Check("gradients", not wrong, f"{verdict}, relative error up to {error:.0e} (bound {GRADIENT_BOUND:.0e})")
+
+
+def loss_errors() -> dict[str, float]:
+    """Relative errors of the gradients of the detector's losses, by name, on a made-up image of 32 pixels."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    def boxes(count: int) -> Tensor:
+        center, side = 16 + 5 * random(count, 2), 12 + 3 * random(count, 2)
+        return torch.cat([center - side / 2, center + side / 2], dim=1)
+
+    grid = TorchGrid.make(32, 32, (8, 16, 32), (((10.0, 14.0),), ((18.0, 12.0),), ((28.0, 24.0),)))
+    confidences = torch.tensor([1.0, 0.7], dtype=torch.float64)
+    target = Targets(boxes(2), torch.tensor([0, 1]), confidences, boxes(1))
+    raw = random(1, len(grid.cells), 5 + 2)
+    raw[..., T_X : T_W + 1] *= 0.3
+    names = []
+
+    def terms(raw: Tensor) -> Tensor:
+        losses = vars(detection_loss(raw, [target], grid, label_smoothing=0.1))
+        names[:] = [name for name in losses if name != "positives"]
+        return torch.stack([losses[name] for name in names])
+
+    (error,) = gradient_errors(lambda a, b: giou(a, b).sum(), [boxes(8), boxes(8)])
+    return {"giou": error} | dict(zip(names, gradient_errors(terms, [raw]), strict=True))
+
+
+def check_batches(task: DetectionTask, output: Path) -> Check:
+    """Draws the first augmented batches with their targets; failed if there is no box on them."""
+    batches = islice(task.batches(TrainConfig(batch_size=PICTURES), epoch=0), SHEETS)
+    pictures = boxes = sheets = 0
+    for images, targets in batches:
+        sheets += 1
+        pictures, boxes = pictures + len(images), boxes + sum(len(target.boxes) for target in targets)
+        write_image(output / f"batch-{sheets}.png", contact_sheet(images, targets, task.data.classes))
+    where = "batch-1.png" if sheets == 1 else f"batch-1.png to batch-{sheets}.png"
+    return Check("batches", boxes > 0, f"{pictures} pictures with {boxes} boxes in {where}; look whether they fit")
+
+
+def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None], steps: int = STEPS) -> Check:
+    """Trains the task's network on a few photos, as they are, until it knows them by heart.
+
+    Passed if the loss falls under a tenth of where it began, and what the network then finds matches the boxes: nine of
+    ten are found, with their class, at an IoU of 0.5 and a score of 0.3, and hardly any besides.
+
+    Args:
+        steps: after which to give up.
+    """
+    data = task.data
+    order = np.random.default_rng(0).permutation(len(data)).tolist()
+    chosen = data.subset([i for i in order if len(data.samples[i].boxes)][:PHOTOS])
+    images, targets = next(plain_batches(chosen, task.options.size, task.options.stretch))
+    total = sum(len(target.boxes) for target in targets)
+    if not total:
+        return Check(
+            "overfit", False, f"no box is left of the photos at {task.options.size} pixels; try a larger --size"
+        )
+
+    def loss(result: Tensor) -> Tensor:
+        losses, positives, _ = task.loss(images, result, targets)
+        return losses / positives.clamp(min=1)
+
+    losses, passed = [], False
+    for value in overfit(task.network, images, loss, steps=steps):
+        losses.append(value)
+        if len(losses) % LINES == 0 or len(losses) == steps:
+            log(f"overfitting {len(images)} photos: step {len(losses)} of at most {steps}, loss {value:.3g}")
+            found, right, others = predictions(task.network, images, targets)
+            passed = value <= LEFT * losses[0] and right >= FOUND * total and others <= (1 - FOUND) * total
+            if passed:
+                break
+    pairs = [each for pair in zip(targets, found, strict=True) for each in pair]
+    pictures = images.repeat_interleave(2, dim=0)
+    captions = ["truth", "found"] * len(images)
+    write_image(output / "overfit.png", contact_sheet(pictures, pairs, data.classes, captions=captions))
+    fell = f"loss from {losses[0]:.3g} to {losses[-1]:.3g} ({losses[-1] / losses[0]:.0%}, bound {LEFT:.0%})"
+    what = f"{right} of {total} boxes found and {others} others (overfit.png)"
+    return Check("overfit", passed, f"{fell} in {len(losses)} steps on {len(images)} photos, {what}")
+
+
+@torch.no_grad()
+def predictions(network: YOLO, images: Tensor, targets: Sequence[Targets]) -> tuple[list[SimpleNamespace], int, int]:
+    """What a network finds in a batch, in the mode that it is in.
+
+    Returns:
+        For each picture what `sheets` draws; how many of the true boxes were found; how many others were, without those
+        on unknown boxes.
+    """
+    config, (height, width) = network.config, images.shape[2:]
+    grid = make_grid(height, width, config.strides, config.anchors)
+    outputs, found, right, others = network(images), [], 0, 0
+    all_scores = (outputs[..., P_C, None].sigmoid() * outputs[..., FIRST_CLASS:].sigmoid()).numpy()
+    for output, class_scores, target in zip(outputs.numpy(), all_scores, targets, strict=True):
+        boxes, labels, scores = grid.decode(output[:, T_X : T_W + 1]), class_scores.argmax(1), class_scores.max(1)
+        keep = nms(boxes, scores, labels, score_threshold=SCORE, iou_threshold=IOU)
+        boxes, labels, scores = boxes[keep], labels[keep], scores[keep]
+        found.append(SimpleNamespace(boxes=boxes, labels=labels, confidences=scores, unknown=target.unknown))
+        same_class = target.labels.numpy()[:, None] == labels
+        hits = (iou_matrix(target.boxes.numpy(), boxes) >= IOU) & same_class  # (M, K)
+        excused = (iou_matrix(target.unknown.numpy(), boxes) >= IOU).any(axis=0)
+        right += int(hits.any(axis=1).sum())
+        others += int((~hits.any(axis=0) & ~excused).sum())
+    return found, right, others
