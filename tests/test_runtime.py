@@ -130,6 +130,13 @@ def test_a_model_runs_on_what_it_has(monkeypatch, changed):
     assert opened(onnx_only) == ("onnx", "cpu")
     with pytest.raises(ModelError, match=r"has no weights\.safetensors"):
         opened(onnx_only, runtime="torch")
+    gpus(monkeypatch, 1)  # where torch would be chosen for other models
+    assert opened(onnx_only) == ("onnx", "cpu")
+    for options in ({"device": "cuda"}, {"runtime": "torch"}):
+        with pytest.raises(
+            ModelError, match=r"has no weights\.safetensors, which torch needs; it runs with --runtime on"
+        ):
+            opened(onnx_only, **options)
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 96, 64), (2, 32, 160)])
