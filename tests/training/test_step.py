@@ -77,7 +77,7 @@ def test_memory_for_less_than_one_sample_is_an_error_and_others_stay_what_they_a
         task.network.register_forward_pre_hook(hook)
         return task
 
-    with pytest.raises(DataError, match="memory ran out; try smaller pictures or a smaller --batch-size"):
+    with pytest.raises(DataError, match=r"^memory ran out; try smaller pictures or a smaller --batch-size$"):
         run(tmp_path / "a", fail("not enough memory"))
     with pytest.raises(RuntimeError, match="shapes"):
         run(tmp_path / "b", fail("shapes do not match"))

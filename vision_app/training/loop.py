@@ -22,7 +22,7 @@ from vision_app.training.interrupt import Interrupt
 from vision_app.training.rates import learning_rate
 from vision_app.training.runs import CHECKPOINT, Progress, check_run_folder
 from vision_app.training.schedules import waited
-from vision_app.training.step import Stepper, make_fabric
+from vision_app.training.step import NotANumberError, Stepper, make_fabric
 
 WATCHED_STEPS = 3  # at the start of a run, shown to watchers
 STEPS_A_LINE = 25
@@ -150,7 +150,7 @@ def fit(
                     _tell(watchers, "on_batch", index, images, targets)
                 try:
                     sums = step(index, rate(index), images, targets, stop=interrupt.asked)
-                except DataError as error:
+                except NotANumberError as error:
                     raise DataError(_advice(error, progress, folder)) from error
                 _average(averaged, step.network, min(config.average, (index + 1) / (index + 10)))
                 stop = sums.pop("stop") > 0
@@ -260,7 +260,7 @@ def _means(progress: Progress, samples: int) -> dict[str, float]:
     return {name: total / max(positives, 1) for name, total in sums.items()} | {"positives": positives / samples}
 
 
-def _advice(error: DataError, progress: Progress, folder: Path) -> str:
+def _advice(error: NotANumberError, progress: Progress, folder: Path) -> str:
     left = f"; {folder / CHECKPOINT} holds the state before" if (folder / CHECKPOINT).exists() else ""
     where = f"in epoch {progress.epoch + 1}, step {progress.step + 1}"
     return f"{error} {where}{left}; try a smaller --learning-rate"

@@ -69,7 +69,7 @@ def find_rate(
     Raises:
         DataError: the loss fell at no rate.
     """
-    from vision_app.training.step import Stepper, make_fabric
+    from vision_app.training.step import NotANumberError, Stepper, make_fabric
 
     fabric = make_fabric(config)
     step, rates, losses = Stepper(task, config, fabric, log), np.geomspace(*SEARCHED, STEPS).tolist(), []
@@ -79,7 +79,7 @@ def find_rate(
     for index, (rate, (images, targets)) in enumerate(zip(rates, batches, strict=False)):
         try:
             sums = step(index, rate, images, targets)
-        except DataError:  # no number any more
+        except NotANumberError:
             break
         losses.append(sums["loss"] / max(sums["positives"], 1))
         smooth = smoothed(losses)

@@ -22,6 +22,10 @@ OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 OUT_OF_MEMORY_ON_CPU = ("not enough memory", "DefaultCPUAllocator")
 
 
+class NotANumberError(DataError):
+    """A loss or gradient that is infinite or no number."""
+
+
 class Losses(Protocol):
     """What a step needs of a task; see `loop.Task`."""
 
@@ -102,7 +106,8 @@ class Stepper:
             processes want to end the run.
 
         Raises:
-            DataError: loss or gradient are no number; the weights are still those of before.
+            NotANumberError: loss or gradient are none; the weights are still those of before.
+            DataError: memory ran out.
         """
         sums = self._gradients_in_memory(index, images, targets) | {"stop": torch.tensor(float(stop))}
         totals = torch.stack([value.to(self.fabric.device, torch.float64) for value in sums.values()])
@@ -121,7 +126,7 @@ class Stepper:
         scaled = bool(self.fabric.strategy.precision.state_dict())  # fp16's scaler leaves infinite gradients out itself
         for what, value in {"loss": values["loss"], "gradient": 0.0 if scaled else norm}.items():
             if not math.isfinite(value):
-                raise DataError(f"the {what} became {value}")
+                raise NotANumberError(f"the {what} became {value}")
         set_rate(self.optimizer, rate)
         self._optimizer.step()
         if self.config.l1:
