@@ -104,6 +104,9 @@ def test_what_training_cannot_start_from_is_named(tmp_path, released):
         starting_network(folder, data, size=64, backbone="residual")
     with pytest.raises(ModelError, match="unknown model 'nothing'"):
         starting_network(type(folder)("nothing"), data, size=64)
+    (tmp_path / "exported.onnx").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"exported\.onnx: no file to start from"):
+        starting_network(tmp_path / "exported.onnx", data, size=64)
     (tmp_path / "other.pth").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"other\.pth: not a checkpoint"):
         starting_network(tmp_path / "other.pth", data, size=64)

@@ -21,7 +21,7 @@ from vision_app.released import Model, find
 from vision_app.training.augment import fitting_scale
 from vision_app.training.initialize import initialize
 
-PUBLISHED = {".bin": "shuffle"}  # which backbone a file of published weights fits, by its suffix; else csp
+PUBLISHED = {".pth": "csp", ".bin": "shuffle"}  # which backbone a file of published weights fits, by its suffix
 
 
 def choose_anchors(
@@ -82,7 +82,12 @@ def starting_network(
                 f"--backbone {backbone}: the model to start from has the backbone {network.config.backbone}"
             )
         return network, {}
-    backbone = backbone or (PUBLISHED.get(initial.suffix, "csp") if initial else "csp")
+    if initial and initial.suffix not in PUBLISHED:
+        raise ModelError(
+            f"{initial}: no file to start from; take the folder of a model, or published weights "
+            f"({' or '.join(PUBLISHED)}, see --help)"
+        )
+    backbone = backbone or (PUBLISHED[initial.suffix] if initial else "csp")
     parts = layout(backbone)
     anchors, recall, mean_iou = choose_anchors(data, size, parts.neck.strides, parts.anchors, stretch)
     network = YOLO(YOLOConfig(len(data.classes), anchors, backbone=backbone, dropout=dropout))
