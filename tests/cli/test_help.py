@@ -20,6 +20,7 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
         ("--help", ["detect", "models", "--version"]),
         ("detect --help", ["SOURCE", "--output", "--confidence", "--max-megapixels", "--resume", "auto|onnx|torch"]),
         ("export --help", ["MODEL", "FILE.onnx"]),
+        ("check --help", ["--data", "--output", "--model", "--backbone", "--size"]),
         ("models --help", ["list", "info", "verify"]),
         ("models list --help", ["Usage: vision-app models list"]),
         ("models info --help", ["NAME"]),

@@ -50,14 +50,14 @@ def run_checks(
     """
     data = load_detection(path, COCO_CLASSES if published(initial) else None)
     data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
-    output.mkdir(parents=True, exist_ok=True)
-    write_reports(output / "scan.csv", {path.name: data})
-    for line in summarize(path.name, data):
-        log(line)
-    yield check_data(data)
-    yield check_gradients()
     torch.manual_seed(0)
     network, _ = starting_network(initial, data, size=options.size, stretch=options.stretch, backbone=options.backbone)
+    for line in summarize(path.name, data):
+        log(line)
+    output.mkdir(parents=True, exist_ok=True)
+    write_reports(output / "scan.csv", {path.name: data})
+    yield check_data(data)
+    yield check_gradients()
     task = DetectionTask(network, data, options=options, workers=0)
     yield check_batches(task, output)
     yield check_overfit(task, output, log)

@@ -23,7 +23,8 @@ def run_watchers(task, log: Callable[[str], None], *, pretrained: bool) -> list:
         pretrained: whether training starts from trained weights.
     """
     data, classes = task.validations[0].data, task.data.classes
-    order = sorted(range(len(data)), key=lambda i: (not len(data.samples[i].boxes), i))[:PICTURES]  # some with boxes
+    drawn = np.random.default_rng(0).permutation(len(data)).tolist()  # the same in every run on the same data
+    order = sorted(drawn, key=lambda i: not len(data.samples[i].boxes))[:PICTURES]  # with boxes first
     pictures, truth = [], []
     for i in order:
         sample = data.samples[i]
