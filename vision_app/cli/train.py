@@ -50,7 +50,11 @@ def yolo(
     # the network
     initial: Annotated[
         Path | None,
-        Option(metavar="MODEL|FILE", help="A model's name or folder, or a file of published weights, to start from."),
+        Option(
+            metavar="MODEL|FILE",
+            help="What to start from: a model's name or folder, or published weights, those of YOLOX-Nano (.pth) or "
+            "PicoDet-S (.bin).",
+        ),
     ] = None,
     transfer: Annotated[
         str, Option(metavar="head|last|all", help="What to train of a network from --initial.")
