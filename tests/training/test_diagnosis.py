@@ -56,6 +56,23 @@ def test_noise_does_not_change_the_verdict():
         assert diagnose(rows(LEARNED * noise[0], LEARNED * noise[1])).verdict == "neither"
 
 
+@pytest.mark.parametrize(
+    ("train", "precision", "verdict"),
+    [
+        (LEARNED, 0.5 - 0.2 * T, "overfitting"),
+        (LEARNED, 0.5 - 0.02 * T, "neither"),
+        (LEARNED, 0.3 + 0.2 * T, "neither"),
+        (LEARNED, 0 * T, "neither"),
+        (LEARNED + 3 * T**4, 1 - 0.1 * LEARNED - 0.5 * T**4, "underfitting"),  # training loss rises as well
+    ],
+)
+def test_a_fall_of_average_precision_is_overfitting_while_training_loss_falls(train, precision, verdict):
+    curves = [row | {"voc val AP": str(p), "other AP": "0.9"} for row, p in zip(rows(train), precision, strict=True)]
+    found = diagnose(curves)
+    assert found.verdict == verdict
+    assert ("voc val AP fell from 0.482 to 0.318 after epoch 8 while" in found.sentence) == (verdict == "overfitting")
+
+
 def test_trained_weights_need_not_come_down_far():
     curves = rows(2 - 0.2 * T**0.1, 2 - 0.2 * T**0.1)
     assert diagnose(curves).verdict == "underfitting"

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 TRAIN, VALIDATION = "loss", "validation_loss"  # columns of metrics.csv
+PRECISION = " AP"  # how those of average precision end
 
 GAP = 1.25  # validation over training loss; augmentation makes training the harder part, so even 1 is much
 RISEN = 1.05  # loss at the end over its lowest
+FALLEN = 0.9  # average precision at the end over its highest
 LEARNED = 0.7  # training loss at the end over that of the first epoch
 SETTLED = 0.95  # loss at the end over that before; below this it is still falling
 
@@ -45,7 +47,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class _Curve:
-    """A loss over the epochs that have one, as running means over a fifth of them."""
+    """A column over the epochs that have a value, as running means over a fifth of them."""
 
     epochs: np.ndarray
     means: np.ndarray  # (E,) each over the window that ends with this epoch
@@ -88,10 +90,11 @@ def column(rows: Sequence[Mapping], name: str) -> tuple[list[int], list[float]]:
 def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False) -> Diagnosis:
     """Judges a run by its training and validation loss.
 
-    Losses are smoothed by running means over a fifth of the epochs that have one. A run overfits, if at its end
+    All curves are smoothed by running means over a fifth of the epochs that have a value. A run overfits, if at its end
 
     - validation loss is more than 25 % above training loss: what was learned by heart does not carry over; or
-    - validation loss is more than 5 % above its lowest, and training loss went on falling meanwhile.
+    - validation loss is more than 5 % above its lowest, or the first average precision (where there is one) more than
+      10 % below its highest, and training loss went on falling meanwhile.
 
     It underfits, if at its end
 
@@ -103,7 +106,8 @@ def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False) -> Diagnosis:
     The thresholds are rules of thumb: a loss has no scale of its own, so it is compared with other losses of the run.
 
     Args:
-        rows: of metrics.csv, in order: `epoch`, `loss` and, in the epochs that were measured, `validation_loss`.
+        rows: of metrics.csv, in order: `epoch`, `loss` and, in the epochs that were measured, `validation_loss` and
+            columns that end with " AP", the decisive one first.
         pretrained: whether training began from trained weights.
 
     Raises:
@@ -113,7 +117,8 @@ def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False) -> Diagnosis:
     if train is None:
         raise ValueError("a run is judged by its losses, and it has none")
     first = column(rows, TRAIN)[1][0]
-    under, over = _underfitting(train, validation, first, pretrained), _overfitting(train, validation)
+    under = _underfitting(train, validation, first, pretrained)
+    over = _overfitting(train, validation) + _forgetting(train, rows)
     signs = under + over or [(_steady(train, validation), MORE)]
     reasons, advice = zip(*signs, strict=True)
     verdict = VERDICTS[bool(under), bool(over)]
@@ -135,6 +140,19 @@ def _overfitting(train: _Curve, validation: _Curve | None) -> list[tuple[str, st
         rose = f"validation loss rose by {_percent(validation.rise)} after epoch {lowest} while training loss fell"
         found.append((rose, REGULARIZED))
     return found
+
+
+def _forgetting(train: _Curve, rows: Sequence[Mapping]) -> list[tuple[str, str]]:
+    """The same for a fall of average precision."""
+    name = next((name for row in rows for name in row if name.endswith(PRECISION)), "")
+    precision = _Curve.of(rows, name)
+    if precision is None:
+        return []
+    highest, epoch = float(precision.means.max()), int(precision.epochs[precision.means.argmax()])
+    if precision.end > FALLEN * highest or train.since(epoch) >= 1:
+        return []
+    fell = f"{name} fell from {highest:.3g} to {precision.end:.3g} after epoch {epoch} while training loss fell"
+    return [(fell, REGULARIZED)]
 
 
 def _underfitting(train: _Curve, validation: _Curve | None, first: float, pretrained: bool) -> list[tuple[str, str]]:

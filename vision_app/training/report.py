@@ -8,7 +8,7 @@ import numpy as np
 
 from vision_app.figures import new_figure, save_figure
 from vision_app.images import write_image
-from vision_app.training.diagnosis import TRAIN, VALIDATION, column, diagnose
+from vision_app.training.diagnosis import PRECISION, TRAIN, VALIDATION, column, diagnose
 from vision_app.training.sheets import Boxes, contact_sheet
 
 METRICS = "metrics.csv"
@@ -79,7 +79,7 @@ class Predictions:
         self._folder = folder
 
     def on_epoch(self, row: Mapping) -> None:
-        if any(name.endswith(" AP") for name in row):
+        if any(name.endswith(PRECISION) for name in row):
             self._draw(self._folder / "last")
 
     def on_end(self, folder: Path, rows: Sequence[Mapping]) -> None:
@@ -111,7 +111,7 @@ def plot_curves(rows: Sequence[Mapping], path: Path) -> None:
         rows: of metrics.csv, in order.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    precisions = [name for name in names if name.endswith((" AP", " AP50"))]
+    precisions = [name for name in names if name.endswith((PRECISION, f"{PRECISION}50"))]
     panels = {
         "loss": {TRAIN: "training", VALIDATION: "validation"},
         "average precision": {name: name for name in precisions},
