@@ -28,7 +28,7 @@ from vision_app.training.sheets import contact_sheet
 SHEETS, PICTURES = 3, 16  # contact sheets, and pictures on each
 PHOTOS, STEPS, LINES = 4, 300, 25  # overfitting: photos, steps at most, steps between lines of progress
 LEFT = 0.1  # of the first loss, at most, in the end; IoUs as targets of scores leave some even to perfect boxes
-FOUND = 0.9  # of the batch's boxes, at least; for ten boxes one more may be found that is not there
+FOUND = 0.8  # of the batch's boxes, at least, as tiny ones may stay out; for ten boxes two more may be found
 SCORE, IOU = 0.3, 0.5  # from which on a box counts as found
 
 
@@ -122,8 +122,8 @@ def check_batches(task: DetectionTask, output: Path) -> Check:
 def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None], steps: int = STEPS) -> Check:
     """Trains the task's network on a few photos, as they are, until it knows them by heart.
 
-    Passed if the loss falls under a tenth of where it began, and what the network then finds matches the boxes: nine of
-    ten are found, with their class, at an IoU of 0.5 and a score of 0.3, and hardly any besides.
+    Passed if the loss falls under a tenth of where it began, and what the network then finds matches the boxes: eight
+    of ten are found, with their class, at an IoU of 0.5 and a score of 0.3, and hardly any besides.
 
     Args:
         steps: after which to give up.
