@@ -18,8 +18,9 @@ import numpy as np
 from vision_app import Detections, Detector
 from vision_app.boxes import clip, nms
 from vision_app.detection.detector import DetectOptions
-from vision_app.detection.grid import letterbox, make_grid
+from vision_app.detection.grid import make_grid
 from vision_app.images import RGBImage
+from vision_app.letterbox import PAD, letterbox
 
 CONFIDENCE, IOU, SIZE = 0.4, 0.5, 416
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (K, 4) in the photo's pixels, scores (K,), labels (K,)
@@ -66,7 +67,7 @@ class OursSquare(Ours):
     def preprocess(self, image: RGBImage):
         inputs = super().preprocess(image)
         (pixels,), size = inputs.pixels, max(inputs.pixels[0].shape)
-        square = np.full((size, size, 3), 114, np.uint8)
+        square = np.full((size, size, 3), PAD, np.uint8)
         square[: pixels.shape[0], : pixels.shape[1]] = pixels
         return type(inputs)((square,), inputs.letterboxes)
 
@@ -82,8 +83,8 @@ class YOLOXNano:
         self._grid = make_grid(SIZE, SIZE, strides, tuple(((float(s), float(s)),) for s in strides))
 
     def preprocess(self, image: RGBImage) -> np.ndarray:
-        pixels, _ = letterbox(image.pixels, image.width, image.height, SIZE, 114)
-        square = np.full((1, 3, SIZE, SIZE), 114, np.float32)
+        pixels, _ = letterbox(image.pixels, image.width, image.height, SIZE, PAD)
+        square = np.full((1, 3, SIZE, SIZE), PAD, np.float32)
         square[0, :, : pixels.shape[0], : pixels.shape[1]] = pixels[:, :, ::-1].transpose(2, 0, 1)
         return square
 

@@ -12,10 +12,11 @@ from torchvision.ops import batched_nms
 from vision_app import Detector
 from vision_app.detection.detector import DetectOptions, Raw
 from vision_app.detection.export import write_model
-from vision_app.detection.grid import Letterbox, make_grid
+from vision_app.detection.grid import make_grid
 from vision_app.detection.yolo import YOLO, YOLOConfig
 from vision_app.errors import ModelError, UsageError
 from vision_app.images import read_image
+from vision_app.letterbox import Letterbox
 
 STRIDES = (8, 16, 32)
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))

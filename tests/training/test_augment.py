@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_app.detection.grid import letterbox
+from vision_app.letterbox import PAD, letterbox
+from vision_app.training import augment
 from vision_app.training.augment import (
-    PAD,
     Augmenter,
     Scene,
     View,
@@ -266,3 +266,8 @@ def test_a_stretched_view_is_as_prediction_sees_the_photo(width, height):
     pixels, back = letterbox(whole.pixels, width, height, 96, PAD, 1.5)
     np.testing.assert_array_equal(result.pixels[: pixels.shape[0], : pixels.shape[1]], pixels)
     np.testing.assert_allclose(back.to_photo(result.boxes), [[0, 0, width, height]], atol=0.5)
+
+
+def test_training_imports_nothing_of_what_is_trained():
+    lines = [line for path in Path(augment.__file__).parent.glob("*.py") for line in path.read_text().splitlines()]
+    assert [line for line in lines if line.startswith("from vision_app.detection")] == []

@@ -8,9 +8,10 @@ from numbers import Integral, Real
 import numpy as np
 
 from vision_app.boxes import nms
-from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, Letterbox, letterbox, make_grid
+from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, make_grid
 from vision_app.errors import ModelError, UsageError, unknown
 from vision_app.images import ImageSource, RGBImage, read_image
+from vision_app.letterbox import Letterbox, letterbox
 from vision_app.released import Model, find
 from vision_app.results import Detections
 from vision_app.runtime import open_network

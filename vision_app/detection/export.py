@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 
 from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.yolo import YOLO, ByteInput
+from vision_app.letterbox import PAD
 from vision_app.onnx_file import pack
 
-INPUT_SIZE, PAD = 416, 114
+INPUT_SIZE = 416
 
 
 def export_onnx(network: YOLO, path: Path) -> None:
@@ -49,7 +50,7 @@ def write_model(
         classes: names, p of them.
         defaults: confidence, iou and max_detections that postprocessing uses unless told otherwise.
         size: length in pixels that a photo's long side is scaled to, a multiple of 32.
-        stretch: how far the short side may be scaled up beyond that, see `letterbox_shape`.
+        stretch: how far the short side may be scaled up beyond that, see `letterbox.letterbox_shape`.
         **about: more for model.json, such as `measured`, `license` and `learned_from`.
     """
     if network.config.classes != len(classes):

@@ -41,7 +41,7 @@ class DetectionOptions:
     Attributes:
         size: side in pixels of the network's input, a multiple of 32.
         stretch: how far the short side of a photo may be stretched beyond the long one's scale, 1 to 4; see
-            `grid.letterbox_shape`.
+            `letterbox.letterbox_shape`.
         backbone: a name in `yolo.LAYOUTS`; by default that of what training starts from, or "csp".
         initialize: how fresh weights are drawn, "he" or "xavier".
         transfer: which part of a network that was trained before is trained again; see `training.transfer.freeze`.

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vision_app.detection.grid import letterbox_shape
+from vision_app.letterbox import PAD, letterbox_shape
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for a newer version over the network
 import albumentations as A
 
-PAD = 114
 SMALLEST_SIDE = 2.0  # pixels; what is left of a box below this is no object any more
 SMALLEST_PART = 0.2  # fraction of a box that must stay in the picture
 ASPECT = 0.1  # largest random change of the logarithm of height / width, halved between the two
@@ -41,7 +40,7 @@ def fitting_scale(width: int, height: int, size: int, stretch: float) -> np.ndar
     """(2,) scene pixels per photo pixel along x and y with which a photo fills (size, size), as in prediction.
 
     Args:
-        stretch: see `detection.grid.letterbox_shape`.
+        stretch: see `letterbox.letterbox_shape`.
     """
     rows, columns, *_ = letterbox_shape(width, height, size, stretch)
     return np.array([columns / width, rows / height])
