@@ -23,6 +23,16 @@ def test_rates_of_a_run():
     assert [learning_rate(plateau, 20, 10, measured) for measured in ([], [2, 3], [2, 1])] == [0.05, 0.05, 0.025]
 
 
+@pytest.mark.parametrize("warmup_epochs", [0.0, 0.5])
+def test_one_cycle_starts_low_and_has_one_peak(warmup_epochs):
+    config = replace(CONFIG, schedule="one-cycle", warmup_epochs=warmup_epochs, learning_rate=1.0)
+    rates = np.array([learning_rate(config, index, 10) for index in range(40)])
+    assert rates[: int(10 * warmup_epochs) + 1].max() == pytest.approx(0.04)
+    peak = rates.argmax()
+    assert rates[peak] == pytest.approx(1.0, abs=0.01)
+    assert (np.diff(rates[: peak + 1]) >= 0).all() and (np.diff(rates[peak:]) < 0).all()
+
+
 def test_the_schedule_is_drawn(tmp_path):
     """The curve of a falling line runs from the top left to the bottom right."""
     plot_schedule(replace(CONFIG, schedule="exponential", warmup_epochs=0.0), tmp_path / "a.png")

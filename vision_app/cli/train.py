@@ -95,7 +95,7 @@ def yolo(
         Option(help="Decay of the moving average of the weights, which is the model.", metavar="0..1", parser=number),
     ] = 0.998,
     # the learning rate
-    learning_rate: Annotated[float, Option(help="After the warm-up.", metavar="RATE", parser=number)] = 5e-4,
+    learning_rate: Annotated[float, Option(help="The highest one.", metavar="RATE", parser=number)] = 5e-4,
     schedule: Annotated[
         str,
         Option(
@@ -103,7 +103,9 @@ def yolo(
             help="constant, step, exponential, cosine, restarts, triangle, one-cycle or plateau.",
         ),
     ] = "cosine",
-    warmup_epochs: Annotated[float, Option(help="Of linear rise to the full rate.", metavar="N", parser=number)] = 0.5,
+    warmup_epochs: Annotated[
+        float, Option(help="Of linear rise to where the schedule starts.", metavar="N", parser=number)
+    ] = 0.5,
     final: Annotated[
         float, Option(help="Lowest rate of the schedule, relative to the full one.", metavar="0..1", parser=number)
     ] = 0.05,

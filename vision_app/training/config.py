@@ -28,13 +28,13 @@ class TrainConfig:
         accumulate: parts that each process works through its share of a batch in, one after the other; more parts take
             less memory and give the same gradient.
         optimizer: a name in `optimizers.OPTIMIZERS`.
-        learning_rate: after the warm-up.
+        learning_rate: the full one, which a schedule comes to.
         momentum: of the optimizer; beta 1 of the Adam family.
         weight_decay: L2 on weights with more than one dimension, not on biases and norms.
         l1: L1 on the same weights; together with weight_decay an elastic net.
         adversarial: size of the fast gradient sign step in units of the pixel range 0..1; 0 trains without.
         schedule: a name in `schedules.SCHEDULES`, or "plateau".
-        warmup_epochs: of linear rise to the full learning rate.
+        warmup_epochs: of linear rise to the rate at which the schedule starts.
         final: the lowest factor on the learning rate that a schedule comes to.
         cycles: stages of "step", cycles of "restarts" and "triangle".
         plateau_patience: measurements without a better one after which "plateau" lowers the rate.

@@ -27,7 +27,7 @@ def learning_rate(config: TrainConfig, index: int, per_epoch: int, measured: Seq
         per_epoch: steps an epoch.
         measured: metrics so far, higher is better; "plateau" goes by them.
     """
-    warmup = max(1, int(config.warmup_epochs * per_epoch))
+    warmup = int(config.warmup_epochs * per_epoch)
     total = config.epochs * per_epoch
     slope = factor(config.schedule, index, total, warmup, final=config.final, cycles=config.cycles)
     if config.schedule == "plateau":

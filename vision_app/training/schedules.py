@@ -61,20 +61,20 @@ SCHEDULES: dict[str, Callable[[float, float, int], float]] = {
 
 
 def factor(name: str, index: int, steps: int, warmup: int, *, final: float, cycles: int) -> float:
-    """Factor on the base learning rate: a linear rise to 1 in `warmup` steps, then the schedule.
+    """Factor on the base learning rate: a linear rise in `warmup` steps to where the schedule starts, then that.
 
     Args:
-        name: in `SCHEDULES`; any other ("plateau") stays at 1 after the warm-up.
+        name: in `SCHEDULES`; any other ("plateau") is as "constant".
         index: of the step, 0 to `steps` - 1.
         steps: length of the whole run.
-        warmup: steps until the full rate.
+        warmup: steps of the rise, 0 for none.
         final: lowest factor, 0 to 1.
         cycles: stages or cycles, for the schedules that have them.
     """
+    schedule = SCHEDULES.get(name, constant)
     if index < warmup:
-        return (index + 1) / warmup
-    moment = (index - warmup) / max(1, steps - warmup)
-    return SCHEDULES.get(name, constant)(min(moment, 1.0), final, cycles)
+        return (index + 1) / warmup * schedule(0.0, final, cycles)
+    return schedule((index - warmup) / (steps - warmup), final, cycles)
 
 
 def waited(measured: Sequence[float]) -> int:
