@@ -127,6 +127,24 @@ def test_mixed_precision_computes_nearly_the_same(precision, error):
     assert 0 < (mixed - exact).norm() < error * exact.norm()
 
 
+def no_number(loss):
+    """The same loss with a gradient that is none."""
+    return loss + 0 * (loss - loss.detach()).sqrt()
+
+
+def test_fp16_leaves_out_a_gradient_that_is_no_number_and_gives_up_when_all_are(tmp_path):
+    config = replace(WHOLE, epochs=20, precision="fp16", l1=0.1)
+    task = SteadyTask(scores=[0.5] * 20, spoil=lambda loss, epoch: no_number(loss))
+    before = [p.detach().clone() for p in task.network.parameters()]
+    with pytest.raises(DataError, match=r"^the gradient became nan in epoch 10, step 1; .* try a smaller --learning"):
+        run(tmp_path / "all", task, config)  # after 27 steps, each of which halves the scale
+    assert all(torch.equal(p, b) for p, b in zip(task.network.parameters(), before, strict=True))
+    some = SteadyTask(spoil=lambda loss, epoch: loss if epoch else no_number(loss))
+    run(tmp_path / "some", some, replace(config, epochs=2))
+    for p, b in zip(some.network.parameters(), before, strict=True):
+        assert torch.isfinite(p).all() and not torch.equal(p, b)
+
+
 def test_frozen_parts_stay_as_they_are(tmp_path):
     task = TinyTask()
     task.network[0].requires_grad_(False)

@@ -19,6 +19,7 @@ from vision_app.training.optimizers import build_optimizer, set_rate, weights
 from vision_app.training.regularization import adversarial, shrink
 
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
+SMALLEST_SCALE = 2.0**-10  # of fp16's loss; one that is halved so far, from 65536, never meets a gradient that fits
 OUT_OF_MEMORY_ON_CPU = ("not enough memory", "DefaultCPUAllocator")
 
 
@@ -106,7 +107,8 @@ class Stepper:
             processes want to end the run.
 
         Raises:
-            NotANumberError: loss or gradient are none; the weights are still those of before.
+            NotANumberError: loss or gradient are none; the weights are still those of before. In fp16, where a gradient
+                that is none is left out and the loss scaled down, if that has gone on for too long.
             DataError: memory ran out.
         """
         sums = self._gradients_in_memory(index, images, targets) | {"stop": torch.tensor(float(stop))}
@@ -123,13 +125,15 @@ class Stepper:
         )
         *values, norm = torch.cat([totals, norm[None]]).tolist()
         values = dict(zip(sums, values, strict=True))
-        scaled = bool(self.fabric.strategy.precision.state_dict())  # fp16's scaler leaves infinite gradients out itself
-        for what, value in {"loss": values["loss"], "gradient": 0.0 if scaled else norm}.items():
+        scaler = self.fabric.strategy.precision.state_dict()  # of fp16, or empty
+        skipped = bool(scaler) and not math.isfinite(norm)  # by the scaler, which lowers its scale then
+        hopeless = skipped and scaler["scale"] < SMALLEST_SCALE
+        for what, value in {"loss": values["loss"], "gradient": 0.0 if skipped and not hopeless else norm}.items():
             if not math.isfinite(value):
                 raise NotANumberError(f"the {what} became {value}")
         set_rate(self.optimizer, rate)
         self._optimizer.step()
-        if self.config.l1:
+        if self.config.l1 and not skipped:
             shrink(weights(self.network), rate * self.config.l1)
         return values
 
