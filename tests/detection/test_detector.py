@@ -7,6 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from image_files import encode
+from PIL import Image
 from torchvision.ops import batched_nms
 
 from vision_app import Detector
@@ -206,3 +208,18 @@ def test_a_written_model_lists_what_it_is(folder, detector):
         assert (folder / name).stat().st_size == entry["bytes"]
         assert (folder / name).stat().st_mode & 0o444 == 0o444
     detector.model.verify()
+
+
+@pytest.mark.parametrize(("stretch", "expected"), [(None, (75, 100)), (1.0, (75, 100)), (1.5, (150, 200))])
+def test_a_photo_is_decoded_for_the_short_side_too(folder, tmp_path, stretch, expected):
+    """Stretched to 96 rows, 75 would have to be made up."""
+    shutil.copytree(folder, tmp_path / "model")
+    info = json.loads((folder / "model.json").read_text())
+    info["input"] |= {"size": 96, "stretch": stretch}
+    if stretch is None:  # models from before there was stretching
+        del info["input"]["stretch"]
+    (tmp_path / "model" / "model.json").write_text(json.dumps(info))
+    detector = Detector.load(tmp_path / "model", runtime="torch")
+    image = detector.read(encode(Image.new("RGB", (800, 600)), "JPEG"))
+    assert image.pixels.shape[:2] == expected
+    assert detector.preprocess([image]).pixels[0].shape == (96, 96, 3)

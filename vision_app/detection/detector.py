@@ -1,5 +1,6 @@
 """`Detector`: finds objects in pictures with a released grid detector. NumPy only; networks live behind `runtime`."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -126,8 +127,11 @@ class Detector:
         return cls(found, open_network(found, lambda: _build(found), device=device, runtime=runtime, threads=threads))
 
     def read(self, source: ImageSource, **options) -> RGBImage:
-        """Reads a picture at the resolution that this detector needs; options and errors are those of `read_image`."""
-        return read_image(source, target=self._size, **options)
+        """Reads a picture at the resolution that this detector needs; options and errors are those of `read_image`.
+
+        The short side needs up to `stretch` times as many pixels as the long one's scale leaves it.
+        """
+        return read_image(source, target=math.ceil(self._size * self._stretch), **options)
 
     def preprocess(self, images: Sequence[RGBImage]) -> Inputs:
         """Scales each picture so that its long side is the model's input size, on gray up to a multiple of 32."""
