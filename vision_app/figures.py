@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 100
 
 
-def new_figure(width: int, height: int) -> Figure:
-    """Return an empty figure of so many pixels, whose parts will be laid out without overlaps."""
+def import_matplotlib() -> None:
+    """Import matplotlib; to be called before any other package imports it."""
     if "matplotlib" not in sys.modules and "MPLCONFIGDIR" not in os.environ:
         with TemporaryDirectory() as folder:  # matplotlib would keep a list of the machine's fonts in ~/.cache
             os.environ["MPLCONFIGDIR"] = folder
@@ -23,6 +23,11 @@ def new_figure(width: int, height: int) -> Figure:
                 import matplotlib.font_manager  # noqa: F401
             finally:
                 del os.environ["MPLCONFIGDIR"]
+
+
+def new_figure(width: int, height: int) -> Figure:
+    """Return an empty figure of so many pixels, whose parts will be laid out without overlaps."""
+    import_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure((width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH, layout="constrained")

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import pytest
 from drawn_sets import yolo
@@ -13,12 +15,20 @@ FEW = ["--epochs", 1, "--batch-size", 4, "--size", 64, "--precision", "fp32"]
 
 
 @pytest.fixture(scope="module")
-def run(vision_app, tmp_path_factory):
-    """A whole run on eight drawn photos, one of them broken: the data, the run's folder and what the command said."""
+def run(environment, tmp_path_factory):
+    """A whole run on eight drawn photos, one of them broken: the data, the run's folder and what the command said.
+
+    The home of the process that trains is the folder "home" beside the run.
+    """
     folder = tmp_path_factory.mktemp("own")
     data = yolo(folder / "parts", splits=[("train", 8), ("val", 2)])
     (folder / "parts" / "images" / "train" / "3.png").write_bytes(b"no picture")
-    done = vision_app("train", "yolo", "--data", data, "--output", folder / "run", *FEW)
+    (folder / "home").mkdir()
+    environment = environment | {"HOME": str(folder / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
+    for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        environment.pop(name, None)
+    command = [sys.executable, "-m", "vision_app", "train", "yolo", "--data", data, "--output", folder / "run", *FEW]
+    done = subprocess.run(map(str, command), env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return data, folder / "run", done.stdout
 
@@ -37,6 +47,10 @@ def test_a_run_of_ones_own_classes_tells_what_it_found_and_leaves_a_model(run):
     assert model.info["trained"]["photos"] == 7 and model.info["measured"]["parts val"].keys() == {"AP", "AP50"}
     rows = list(csv.DictReader((folder / "metrics.csv").open()))
     assert float(rows[-1]["validation_loss"]) > 0 and float(rows[-1]["parts val AP50"]) >= 0
+
+
+def test_a_run_writes_nothing_into_ones_home(run):
+    assert list((run[1].parent / "home").rglob("*")) == []
 
 
 def test_the_model_detects_ones_own_classes_at_its_own_size(vision_app, run, tmp_path):

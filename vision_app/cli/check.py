@@ -38,6 +38,9 @@ def check(
     """
     from functools import partial
 
+    from vision_app.figures import import_matplotlib
+
+    import_matplotlib()  # before Fabric does, by way of torchmetrics
     from vision_app.detection.checks import run_checks
     from vision_app.detection.train import DetectionOptions
 

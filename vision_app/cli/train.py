@@ -176,6 +176,9 @@ def yolo(
     for name, value in {"--data": data, "--output": output}.items():
         if not value:
             raise UsageError(f"Missing option '{name}'.")
+    from vision_app.figures import import_matplotlib
+
+    import_matplotlib()  # before Fabric does, by way of torchmetrics
     from vision_app.detection.train import DetectionOptions, train
     from vision_app.training.loop import fit
     from vision_app.training.rates import find_rate
