@@ -73,10 +73,14 @@ def test_outlines_become_the_boxes_around_them(yolo):
     np.testing.assert_allclose(found.boxes, [[16, 12, 48, 24], [6.4, 4.8, 32, 24]], rtol=1e-6)
 
 
-def test_key_points_behind_a_box_are_no_outline(yolo):
-    content = "val: images\nkpt_shape: [2, 2]\nnames: [hand]\n"
-    path = yolo(content, ["images/a.png"], {"labels/a.txt": "0 0.5 0.5 0.5 0.25 0.1 0.1 0.9 0.9"})
-    np.testing.assert_array_equal(load_yolo(path).samples[0].boxes, [[16, 18, 48, 30]])
+@pytest.mark.parametrize("shape", [(2, 2), (17, 3), (4, 3), (1, 2)])
+def test_key_points_behind_a_box_are_no_outline(yolo, shape):
+    content = f"val: images\nkpt_shape: {list(shape)}\nnames: [hand]\n"
+    whole = "0 0.5 0.5 0.5 0.25" + " 0.1" * (shape[0] * shape[1])
+    rows = [whole, whole + " 0.1", whole.removesuffix(" 0.1"), "0 0.5 0.5 0.5 0.25"]
+    found = load_yolo(yolo(content, ["images/a.png"], {"labels/a.txt": "\n".join(rows)}))
+    np.testing.assert_array_equal(found.samples[0].boxes, [[16, 18, 48, 30]])
+    assert found.report.kinds == {"malformed row": 3}
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=9))
@@ -165,6 +169,7 @@ def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path
         ("train: images\nnames: screw", "'names' must list"),
         ("train: images\nnames: {screw: 0}", "'names' must list"),
         ("train: images\nnc: 3\n" + NAMES, "'nc' is 3, but 'names' lists 2"),
+        ("train: images\nkpt_shape: 17\n" + NAMES, "'kpt_shape' must be two whole numbers"),
         (NAMES, "lists no photos"),
         ("train: image\n" + NAMES, "its train 'image' is not there; looked for "),
         ("train: empty\n" + NAMES, "none of its 0 photos can be used"),

@@ -18,7 +18,7 @@ def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str
     A split is a folder of photos, a text file that lists photos, or a list of such. The labels of `a/images/b.jpg` are
     in `a/labels/b.txt`, or else beside the photo; a photo without them is background. A row of labels is a class index
     and either center x, center y, width and height as fractions of the photo's sides, or the corners of an outline,
-    which becomes the box around it.
+    which becomes the box around it. With `kpt_shape` in the file, key points follow each box; they are not read.
 
     Args:
         path: the data.yaml.
@@ -32,6 +32,7 @@ def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str
     path = Path(path)
     content = _read_yaml(path)
     index, names = _names(path, content)
+    key_points = _key_points(path, content)
     available = yolo_splits(path)
     if not available:
         raise DataError(f"{path}: lists no photos, it has none of the keys {', '.join(SPLITS)}")
@@ -48,7 +49,7 @@ def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str
             seen.add(place)
             labels = _labels_of(photo)
             labeled += labels.is_file()
-            sample = _sample(photo, name, labels, index, "kpt_shape" in content, report)
+            sample = _sample(photo, name, labels, index, key_points, report)
             if sample:
                 samples.append(sample)
     if samples and not labeled:
@@ -89,6 +90,16 @@ def _names(path: Path, content: dict) -> tuple[dict[int, int], tuple[str, ...]]:
         raise DataError(f"{path}: 'nc' is {count}, but 'names' lists {len(rows)}")
     unique = tuple(dict.fromkeys(str(rows[key]) for key in sorted(rows)))
     return {key: unique.index(str(name)) for key, name in rows.items()}, unique
+
+
+def _key_points(path: Path, content: dict) -> int | None:
+    """How many numbers the key points of an object have, K points of D numbers each; None in a set without them."""
+    match content.get("kpt_shape"):
+        case None:
+            return None
+        case [int(points), int(numbers)]:
+            return points * numbers
+    raise DataError(f"{path}: 'kpt_shape' must be two whole numbers, the key points and the numbers of each")
 
 
 def _photos(path: Path, content: dict, split: str) -> Iterator[tuple[Path, str]]:
@@ -145,7 +156,7 @@ def _labels_of(photo: Path) -> Path:
 
 
 def _sample(
-    photo: Path, name: str, labels: Path, index: dict[int, int], pose: bool, report: ScanReport
+    photo: Path, name: str, labels: Path, index: dict[int, int], key_points: int | None, report: ScanReport
 ) -> Sample | None:
     if not photo.is_file():
         report.add("missing image", f"{photo} is not there")
@@ -164,24 +175,28 @@ def _sample(
         if not line.strip():
             continue
         what = f"{labels.name} line {number}: {line.strip()[:60]}"
-        row = _numbers(line)
+        row = _numbers(line, key_points)
         if row is None or row[0] not in index:
             kind = "malformed row" if row is None else "unknown category"
             report.add(kind, f"{what} (of {name})")
             continue
-        x1, y1, x2, y2 = _box(row[1:5] if pose else row[1:])
+        x1, y1, x2, y2 = _box(row[1:] if key_points is None else row[1:5])
         objects.add((x1 * width, y1 * height, x2 * width, y2 * height), index[row[0]], what)
     return objects.sample(photo, index.values())
 
 
-def _numbers(line: str) -> list[float] | None:
-    """A class index and four numbers, or the x and y of three corners or more; None where it is no such row."""
+def _numbers(line: str, key_points: int | None) -> list[float] | None:
+    """A class index and four numbers, or the x and y of three corners or more; None where it is no such row.
+
+    Args:
+        key_points: how many numbers of key points stand behind the four; None in a set without them.
+    """
     try:
         row = [float(word) for word in line.split()]
     except ValueError:
         return None
-    usable = len(row) >= 5 and len(row) % 2 == 1 and all(abs(value) < 1e6 for value in row)
-    return row if usable else None
+    complete = len(row) >= 5 and len(row) % 2 == 1 if key_points is None else len(row) == 5 + key_points
+    return row if complete and all(abs(value) < 1e6 for value in row) else None
 
 
 def _box(values: list[float]) -> tuple[float, float, float, float]:
