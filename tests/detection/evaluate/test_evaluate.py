@@ -62,8 +62,10 @@ def test_classes_that_the_truth_does_not_list_are_left_out():
     assert average_precision(single(), [found])["AP"] == pytest.approx(1)
 
 
-def test_nothing_found_is_zero():
-    assert set(average_precision(single(), [{"file": "a.jpg", "detections": []}]).values()) == {0.0}
+def test_nothing_found_is_zero_where_there_is_something_to_find():
+    nothing = average_precision(single(), [{"file": "a.jpg", "detections": []}])
+    assert nothing == average_precision(single(), [row([80, 80, 90, 90])])
+    assert nothing == {"AP": 0.0, "AP50": 0.0, "AP75": 0.0, "APsmall": -1.0, "APmedium": 0.0, "APlarge": -1.0}
 
 
 def test_missing_and_doubled_rows_are_named():
