@@ -76,6 +76,9 @@ def find_mistakes(table: Table, matches: Matches) -> Mistakes:
     background      below 0.1             below 0.1
     ==============  ====================  =====================
 
+    TIDE's own code tests for classification before duplicate: a second box on a found object that overlaps one of
+    another class by 0.5, too, is a classification error there. Here its own class always comes first.
+
     Args:
         matches: `match` of the table.
     """
