@@ -1,6 +1,6 @@
 """Backbones: networks that turn a picture into feature maps at strides 8, 16 and 32, from the blocks of `blocks.py`.
 
-Each takes `width`, its channels after the stem, and `depths`, the blocks in each of its four stages; its maps have
+Each takes `width`, its channels after the stem, and `depths`, the blocks in each of its stages; its maps have
 4, 8 and 16 times `width` channels. Its stages are its children, from the picture to the coarsest map.
 """
 
