@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from tiny_task import BATCHES, CONFIG, TinyTask, files, run
 
 from vision_app.errors import DataError, UsageError
-from vision_app.training import checkpoints
+from vision_app.training import checkpoints, loop
 
 
 def test_a_run_is_the_plain_loop_written_out(tmp_path):
@@ -71,6 +72,23 @@ def test_what_a_run_leaves(tmp_path):
     assert [float(row["learning_rate"]) for row in rows] == pytest.approx(rates)
     said = [line.split(" learning")[0] for line in lines]
     assert said == ["before training: AP 0 other 0", *(f"epoch {n}/4" for n in (1, 2, 3, 4))]
+
+
+def test_samples_are_counted_and_not_taken_for_granted(tmp_path, monkeypatch):
+    """There are two samples, however large a batch may be."""
+    monkeypatch.setattr(loop, "STEPS_A_LINE", 1)
+    clock = iter(range(1000))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    class Few(TinyTask):
+        def batches(self, config, epoch, **share):
+            return super().batches(replace(config, batch_size=2), epoch, **share)
+
+    lines = []
+    run(tmp_path, Few(), replace(CONFIG, batch_size=16), log=lines.append)
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert [float(row["positives"]) for row in rows] == [1, 1, 2, 3] and "samples" not in rows[0]
+    assert ["positives 1 2.0 images/s, " in line for line in lines if line.startswith("epoch 1/4 step")] == [True] * 3
 
 
 @pytest.mark.parametrize("scores", [(0, 0.5, 0, 0.25), (0, 0.2, 0, 0.3), (0, -1, 0, -2), (0, 0, 0, 0)])

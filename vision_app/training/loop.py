@@ -164,8 +164,8 @@ def fit(
                     where = f"epoch {progress.epoch}, step {progress.step}"
                     log(f"stopped after {where}; the same command with --resume goes on")
                     raise KeyboardInterrupt
-            means = _means(progress, per_epoch * config.batch_size)
-            row = {"epoch": progress.epoch + 1, "learning_rate": rate((progress.epoch + 1) * per_epoch - 1), **means}
+            row = {"epoch": progress.epoch + 1, "learning_rate": rate((progress.epoch + 1) * per_epoch - 1)}
+            row |= _means(progress.sums)
             progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
             if progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
                 row |= _measure(fabric, task, averaged, folder, progress, config.keep)
@@ -253,10 +253,10 @@ def _restore(folder: Path, settings: dict, step: Stepper, averaged: nn.Module) -
     return progress
 
 
-def _means(progress: Progress, samples: int) -> dict[str, float]:
+def _means(sums: Mapping[str, float]) -> dict[str, float]:
     """Losses a positive, and positives a sample."""
-    sums = dict(progress.sums)
-    positives = sums.pop("positives")
+    sums = dict(sums)
+    positives, samples = sums.pop("positives"), sums.pop("samples")
     return {name: total / max(positives, 1) for name, total in sums.items()} | {"positives": positives / samples}
 
 
@@ -270,8 +270,8 @@ def _line(progress: Progress, per_epoch: int, config: TrainConfig, seconds: floa
     """A line of progress, at so many seconds a step."""
     left = per_epoch * (config.epochs - progress.epoch) - progress.step
     where = f"epoch {progress.epoch + 1}/{config.epochs} step {progress.step}/{per_epoch}"
-    means = _pairs(_means(progress, progress.step * config.batch_size))
-    return f"{where} {means} {config.batch_size / seconds:.1f} images/s, {left * seconds / 60:.0f} min left"
+    speed = progress.sums["samples"] / progress.step / seconds
+    return f"{where} {_pairs(_means(progress.sums))} {speed:.1f} images/s, {left * seconds / 60:.0f} min left"
 
 
 def _pairs(values: Mapping[str, float], skip: str = "") -> str:

@@ -103,15 +103,16 @@ class Stepper:
             stop: whether this process wants to end the run.
 
         Returns:
-            Sums over the whole batch of all processes: "loss", "positives", the parts of the loss, and "stop", how many
-            processes want to end the run.
+            Sums over the whole batch of all processes: "loss", "positives", the parts of the loss, "samples", how many
+            there were, and "stop", how many processes want to end the run.
 
         Raises:
             NotANumberError: loss or gradient are none; the weights are still those of before. In fp16, where a gradient
                 that is none is left out and the loss scaled down, if that has gone on for too long.
             DataError: memory ran out.
         """
-        sums = self._gradients_in_memory(index, images, targets) | {"stop": torch.tensor(float(stop))}
+        sums = self._gradients_in_memory(index, images, targets)
+        sums |= {"samples": torch.tensor(float(len(images))), "stop": torch.tensor(float(stop))}
         totals = torch.stack([value.to(self.fabric.device, torch.float64) for value in sums.values()])
         totals = self.fabric.all_reduce(totals, reduce_op="sum")
         # Processes average their gradients; what is wanted is the gradient of sum / number of positives.
