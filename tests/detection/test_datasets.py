@@ -133,3 +133,32 @@ def test_the_truth_goes_by_paths_and_boxes_may_stick_out(tmp_path):
     assert validation.paths == [str(folder / name) for name in ("sub/0.png", "1.png", "2.png")]
     assert [image["file_name"] for image in validation.truth["images"]] == validation.paths
     assert validation.truth["annotations"][0]["bbox"] == [100, 20, 20, 40]
+
+
+def warnings(lines):
+    return [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+
+
+def test_photos_that_are_trained_and_measured_on_are_warned_of(tmp_path):
+    path = yolo(tmp_path / "set", splits=[("train", 4)])
+    path.write_text(path.read_text() + "val: images/train\n")
+    *_, lines = load([path])
+    (line,) = warnings(lines)
+    first = tmp_path / "set" / "images" / "train" / "0.png"
+    assert line.startswith(f"4 of the 4 photos of set val are trained on too, such as {first}; ")
+    data, other = coco(tmp_path / "one"), yolo(tmp_path / "other", names=("motorbike", "nut"))
+    assert warnings(load([data], [data])[-1])[0].startswith("3 of the 3 photos of one boxes are trained on too")
+    assert warnings(load([other], [other])[-1]) == []
+
+
+def test_classes_that_a_set_is_not_labeled_for_are_warned_of(tmp_path):
+    one, other = coco(tmp_path / "one", names=("screw", "bolt")), yolo(tmp_path / "set")
+    words = "; such objects in its photos count as background, and the model learns not to find them"
+    assert warnings(load([one, other])[-1]) == [
+        f"one boxes is not labeled for nut{words}",
+        f"set train is not labeled for bolt{words}",
+    ]
+    assert warnings(load([one, other], taught=True)[-1]) == warnings(load([one])[-1]) == []
+    sofa = coco(tmp_path / "sofa", names=("sofa",))
+    (line,) = warnings(load([sofa], classes=COCO_CLASSES)[-1])
+    assert line == f"sofa boxes is not labeled for person, bicycle, car, motorcycle, airplane and 74 more{words}"

@@ -1,6 +1,6 @@
 """What a detector is trained and measured on: sets read, split, scanned and brought under one list of classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +64,7 @@ def load_datasets(
     classes: Sequence[str] | None = None,
     target: int | None = None,
     seed: int = 0,
+    taught: bool = False,
     log: Callable[[str], None] = print,
 ) -> tuple[DetectionSet, list[Validation], dict[str, DetectionSet]]:
     """Reads and scans what to train and what to measure on.
@@ -75,6 +76,8 @@ def load_datasets(
         data, validation: paths as `load_detection` takes them.
         classes: names in order; by default those of the sets, COCO's eighty if it comes to these.
         target: see `images.read_image`.
+        taught: whether a teacher will add boxes of the classes that a set was not labeled for.
+        log: takes what the sets hold, what is odd about them, and warnings of what makes a bad start.
 
     Returns:
         What to train on, what to measure on, and all scanned sets by name with their reports.
@@ -105,6 +108,8 @@ def load_datasets(
     for name, one in scanned.items():
         for line in summarize(name, one):
             log(line)
+    for line in (*_trained_and_measured(joined, validations), *(() if taught else _unlabeled(parts, classes))):
+        log(f"warning: {line}")
     if not validations:
         joined, held_out = _hold_out(joined, seed)
         log(f"no validation set: {len(held_out)} of the photos, drawn by the seed, are held out to measure on")
@@ -115,6 +120,30 @@ def load_datasets(
 def _classes(sets: Sequence[DetectionSet]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for data in sets for name in data.classes))
     return COCO_CLASSES if {canonical(name) for name in names} == set(COCO_CLASSES) else names
+
+
+def _trained_and_measured(data: DetectionSet, validations: Sequence[Validation]) -> Iterator[str]:
+    """What is to be said of photos that are in both."""
+    trained = {sample.path.absolute() for sample in data.samples}
+    for one in validations:
+        if common := [sample.path for sample in one.data.samples if sample.path.absolute() in trained]:
+            yield (
+                f"{len(common)} of the {len(one.data)} photos of {one.name} are trained on too, such as {common[0]}; "
+                "figures on them do not tell how good the model is on other photos"
+            )
+
+
+def _unlabeled(parts: Sequence[Part], classes: Sequence[str], shown: int = 5) -> Iterator[str]:
+    """What is to be said of classes that some of the sets were not labeled for."""
+    for part in parts:
+        known = {part.data.classes[i] for sample in part.data.samples for i in sample.labeled}
+        known |= {canonical(name) for name in known}
+        if missing := [name for name in classes if name not in known]:
+            more = f" and {len(missing) - shown} more" if len(missing) > shown else ""
+            yield (
+                f"{part.name} is not labeled for {', '.join(missing[:shown])}{more}; such objects in its photos count "
+                "as background, and the model learns not to find them"
+            )
 
 
 def _refuse_faults(data: DetectionSet, path: Path) -> None:
