@@ -146,6 +146,15 @@ def test_after_that_training_mode_keeps_what_was_learned(original, tmp_path):
     assert restored < 0.01 * folded
 
 
+@pytest.mark.parametrize(
+    "content", [[1], {"model": [1]}, {"a": 1}, {"model": {"a": "b"}}, torch.zeros(3), {}, {1: torch.zeros(3)}]
+)
+def test_a_file_of_other_things_is_refused_by_name(content, tmp_path):
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(ModelError, match=r"other\.pth: (not a checkpoint of YOLOX-Nano|its tensors do not fit)"):
+        load_published(YOLO(YOLOConfig(CLASSES, TWO, width=4)), tmp_path / "other.pth")
+
+
 @pytest.mark.parametrize("content", [b"no checkpoint", None])
 def test_another_file_is_refused_by_name(content, original, tmp_path):
     if content is None:

@@ -74,7 +74,11 @@ def load_yolox_nano(network: YOLO, path: str | Path) -> None:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ModelError(f"{path}: not a checkpoint that can be read ({error})") from error
-    tensors = {our_name(name): tensor.float() for name, tensor in checkpoint.get("model", checkpoint).items()}
+    if isinstance(checkpoint, dict):
+        checkpoint = checkpoint.get("model", checkpoint)
+    if not isinstance(checkpoint, dict) or not all(isinstance(tensor, Tensor) for tensor in checkpoint.values()):
+        raise ModelError(f"{path}: not a checkpoint of YOLOX-Nano, it holds no tensors by name")
+    tensors = {our_name(str(name)): tensor.float() for name, tensor in checkpoint.items()}
     try:
         _stem_to_rgb(tensors)
         _boxes_to_anchors(tensors, network)
