@@ -187,12 +187,14 @@ def test_rows_without_the_doubtful_boxes_are_remarked_on(evaluated, truth, tmp_p
         (["--data", "set/truth.json", "--rows", "failed"], 1,
          "chelsea.png: truncated; mend the image or leave it out of the truth"),
         (["--data", "set/truth.json", "--rows", "small"], 1, "chelsea.png: is 100 x 80, listed as 451 x 300"),
-        (["--data", "set/truth.json", "--rows", "set/truth.json"], 2, "set/truth.json: line 1 is no row"),
+        (["--data", "set/truth.json", "--rows", "set/truth.json"], 2,
+         "set/truth.json: line 1 is no row; give the detections.jsonl of a run as it was written"),
+        (["--data", "set/truth.json", "--rows", "styled"], 1, "chelsea.png: its row holds no detections"),
         (["--data", "set/truth.json", "--split", "val"], 1, "set/truth.json: a COCO file has no splits"),
         (["--data", "set/broken.json"], 1, "set/broken.json: not a JSON file"),
         (["--data", "set/lost.json"], 1, "set/lost.json: missing image: gone.png is neither in set/images nor in "),
         (["--data", "set/odd.json"], 1, "set/odd.json: model 'yolo' knows none of its classes (unicorn)"),
-        (["--data", "set/empty.json"], 1, "the truth holds no object to find"),
+        (["--data", "set/empty.json"], 1, "set/empty.json: holds no object to find"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_refused(tmp_path, monkeypatch, capsys, words, code, message):
@@ -212,12 +214,13 @@ def test_what_cannot_be_measured_is_refused(tmp_path, monkeypatch, capsys, words
         "rows": {"file": "other.png"},
         "failed": {"status": "failed", "error": "truncated", "width": None, "height": None},
         "small": {"width": 100, "height": 80},
+        "styled": {"detections": None},
     }.items():
         (tmp_path / name).write_text(json.dumps(row | changes) + "\n")
     assert main(["evaluate", "detector", *words, "--output", "out"]) == code
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"vision-app: {message}")
-    assert not (tmp_path / "out" / "evaluation.json").exists()
+    assert not (tmp_path / "out").exists()  # nothing was detected first
 
 
 def test_a_folder_with_something_in_it_is_left_alone(truth, tmp_path, capsys):
@@ -232,3 +235,4 @@ def test_a_photo_that_cannot_be_read_is_named(tmp_path, capsys):
     (tmp_path / "set" / "images" / "coffee.png").write_bytes(b"no picture")
     assert main(["evaluate", "detector", "--data", str(path), "--output", str(tmp_path / "out")]) == 1
     assert "coffee.png: " in (error := capsys.readouterr().err) and "mend the image or leave it out" in error
+    assert list((tmp_path / "out").iterdir()) == []  # so that the same command can be given again

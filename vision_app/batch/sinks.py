@@ -111,7 +111,7 @@ class Journal:
         """Count the rows to keep and return where in the file they end, in bytes."""
         position = end = 0
         batch = []
-        for line, row in _whole_lines(self.path):
+        for line, row in _whole_lines(self.path, "move the file away or choose another --output"):
             place = self.rows + len(batch)
             wanted = inputs[place].file if place < len(inputs) else None
             if row["file"] != wanted:
@@ -151,7 +151,7 @@ class Journal:
 
 def read_rows(path: Path) -> Iterator[dict]:
     """Yield the rows of a journal, one at a time; errors are those of `_whole_lines`."""
-    return (row for _, row in _whole_lines(path))
+    return (row for _, row in _whole_lines(path, "give the detections.jsonl of a run as it was written"))
 
 
 Lines = Callable[[dict], Iterable[Sequence]]
@@ -247,8 +247,11 @@ def _open_alone(path: Path, mode: str) -> FileIO:
     return stream
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict]]:
+def _whole_lines(path: Path, advice: str) -> Iterator[tuple[bytes, dict]]:
     """Yield each line of a journal and its row, without the torn last line that a kill or a power cut leaves.
+
+    Args:
+        advice: What to do when a line is no row.
 
     Raises:
         UsageError: A line is no row: this is no journal, or somebody changed it.
@@ -262,7 +265,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict]]:
             if line.endswith(b"\n") and isinstance(row, dict) and {"file", "status"} <= row.keys():
                 yield line, row
             elif line.endswith(b"\n") or not _START_OF_ROW.startswith(line.rstrip(b"\0")[: len(_START_OF_ROW)]):
-                raise UsageError(f"{path}: line {number} is no row; move the file away or choose another --output")
+                raise UsageError(f"{path}: line {number} is no row; {advice}")
 
 
 def _write_text(path: Path, text: str) -> None:

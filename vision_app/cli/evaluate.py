@@ -1,6 +1,7 @@
 """`vision-app evaluate`: how good a model is on pictures whose truth is known."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from vision_app.detection.detector import Detector
 
 app = typer.Typer(help="Measure models on data whose truth is known.", add_help_option=False)
-HARMLESS = (  # kinds of oddities that leave out no image with a truth
-    "annotation without image", "box out of range", "duplicate box", "empty box", "image without annotation",
-)  # fmt: skip
 DOUBTFUL = 0.05  # rows should hold scores down to this at least
 
 
@@ -72,11 +70,13 @@ def detector(
         raise UsageError(f"--output {output}: is not empty; choose another folder")
     found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1)
     truth = _load(data, split)
-    if found:
-        _check_classes(found, truth, data)
-        rows = _detect(found, truth, output)
-    answers = list(read_rows(rows))
-    table = Table.make(truth.to_coco(), answers)
+    with ExitStack() as failed:
+        if found:
+            _check_classes(found, truth, data)
+            rows = _detect(found, truth, output, failed)
+        answers = list(read_rows(rows))
+        table = Table.make(truth.to_coco(), answers)
+        failed.pop_all()
     if not found and len(table.scores) and (lowest := table.scores[-1]) > DOUBTFUL:
         print(f"{rows}: no score is below {lowest:.2f}; AP needs the doubtful boxes too", file=sys.stderr)
     evaluation = evaluate(table)
@@ -95,15 +95,16 @@ def _load(path: Path, split: str | None) -> "DetectionSet":
     """Read a set, and say what is odd about it.
 
     Raises:
-        DataError: It cannot be read, or one of its images cannot be measured on.
+        DataError: It cannot be read, one of its images cannot be measured on, or there is nothing to find in them.
     """
     from vision_app.data.detection import load_detection
     from vision_app.errors import DataError
 
     data = load_detection(path, split=split)
-    for kind, sentence in data.report.entries:
-        if kind not in HARMLESS:
-            raise DataError(f"{path}: {kind}: {sentence}; mend it or take it out")
+    for fault in data.report.faults:
+        raise DataError(f"{path}: {fault}; mend it or take it out")
+    if not any(len(sample.boxes) for sample in data.samples):
+        raise DataError(f"{path}: holds no object to find; an evaluation needs some boxes")
     for kind, count in data.report.kinds.items():
         print(f"{path}: {kind}: {count:,}", file=sys.stderr)
     return data
@@ -125,8 +126,12 @@ def _check_classes(detector: "Detector", truth: "DetectionSet", path: Path) -> N
         print(f"not known to model '{detector.name}': {', '.join(strange)}", file=sys.stderr)
 
 
-def _detect(detector: "Detector", data: "DetectionSet", output: Path) -> Path:
-    """Write the rows of all photos, as `vision-app detect` does, and return their file."""
+def _detect(detector: "Detector", data: "DetectionSet", output: Path, failed: ExitStack) -> Path:
+    """Write the rows of all photos, as `vision-app detect` does, and return their file.
+
+    Args:
+        failed: Takes what removes them again, so that after an error the same command finds the folder empty.
+    """
     from vision_app.batch.run import run
     from vision_app.batch.sinks import Journal
     from vision_app.batch.sources import Input
@@ -150,5 +155,6 @@ def _detect(detector: "Detector", data: "DetectionSet", output: Path) -> Path:
         Journal(path, settings=settings, inputs=inputs, batch_size=size, resume=False) as journal,
         show_progress(len(inputs), 0) as report,
     ):
+        failed.callback(lambda: [file.unlink() for file in output.glob("detections.*")])
         run(task, inputs, journal, batch_size=size, workers=cores(), report=report)
     return path

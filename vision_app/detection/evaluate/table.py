@@ -49,8 +49,8 @@ class Table:
                 under one of its other names: "couch" is right where the truth says VOC's "sofa".
 
         Raises:
-            DataError: an image of the truth has no row or more than one, its row says that it failed, or its row is
-                of an image of another size.
+            DataError: an image of the truth has no row or more than one, or its row says that it failed, holds no
+                detections or is of an image of another size.
         """
         classes = tuple(row["name"] for row in truth["categories"])
         index = {canonical(name): i for i, name in enumerate(classes)} | {name: i for i, name in enumerate(classes)}
@@ -127,8 +127,11 @@ def _parts(path: str) -> list[str]:
 
 
 def _check(row: Mapping, image: Mapping) -> None:
+    """Refuses a row that says nothing of an image."""
     if row.get("status", "ok") != "ok":
         raise DataError(f"{row['file']}: {row.get('error')}; mend the image or leave it out of the truth")
+    if not isinstance(row.get("detections"), list):
+        raise DataError(f"{row['file']}: its row holds no detections")
     listed, seen = [tuple(of.get(key) for key in ("width", "height")) for of in (image, row)]
     if None not in listed + seen and listed != seen:
         sizes = "{} x {}, listed as {} x {}".format(*seen, *listed)
