@@ -86,7 +86,9 @@ def run(words, tmp_path_factory):
 def test_a_run_reports_measures_and_releases(run):
     folder, said = run
     assert "malformed row: annotations[12] has no 'bbox'" in said
-    assert said.splitlines()[-1].startswith(f"best model: {folder / 'best'} val boxes AP 0.")
+    best, verdict = said.splitlines()[-2:]
+    assert best.startswith(f"best model: {folder / 'best'} val boxes AP 0")
+    assert "; try " in verdict
 
     rows = list(csv.DictReader((folder / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2"] and rows[1]["val boxes AP50"] != ""

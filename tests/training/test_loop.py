@@ -71,7 +71,8 @@ def test_what_a_run_leaves(tmp_path):
     rates = [0.05 * (0.05 + 0.475 * (1 + math.cos(math.pi * (step - 1) / 11))) for step in (2, 5, 8, 11)]
     assert [float(row["learning_rate"]) for row in rows] == pytest.approx(rates)
     said = [line.split(" learning")[0] for line in lines]
-    assert said == ["before training: AP 0 other 0", *(f"epoch {n}/4" for n in (1, 2, 3, 4))]
+    epochs = [f"epoch {n}/4" for n in (1, 2, 3, 4)]
+    assert said == ["before training: AP 0 other 0", *epochs, f"best model: {tmp_path / 'best'} AP 0.5 other -0.5"]
 
 
 def test_samples_are_counted_and_not_taken_for_granted(tmp_path, monkeypatch):
@@ -127,7 +128,7 @@ def test_training_ends_when_nothing_gets_better(tmp_path, patience, epochs):
     best, _ = run(tmp_path, TinyTask(scores), config, log=lines.append)
     assert best["AP"] == max(scores[:epochs])
     assert len(list(csv.DictReader((tmp_path / "metrics.csv").open()))) == epochs
-    assert ("brought nothing better" in lines[-1]) == (epochs < 6)
+    assert ("brought nothing better" in lines[-2]) == (epochs < 6)
     assert run(tmp_path, TinyTask(scores), config, resume=True)[0] == best  # and goes no further when resumed
 
 
@@ -140,7 +141,7 @@ def test_plateau_lowers_the_rate_by_what_was_measured(tmp_path):
 
 
 def test_watchers_see_the_first_batches_each_row_and_the_end(tmp_path):
-    seen = []
+    seen, lines = [], []
 
     class Watcher:
         def on_start(self, folder, task, config):
@@ -150,13 +151,14 @@ def test_watchers_see_the_first_batches_each_row_and_the_end(tmp_path):
             seen.append(("batch", step, images.shape[0], targets.tolist()))
 
         def on_end(self, folder, rows):
+            assert lines[-1].startswith("best model: ")  # so that what a watcher says is the last word
             seen.append(("end", folder, [row["epoch"] for row in rows]))
 
     class RowWatcher:
         def on_epoch(self, row):
             seen.append(("epoch", row["epoch"], "AP" in row))
 
-    run(tmp_path, watchers=[Watcher(), RowWatcher()])
+    run(tmp_path, watchers=[Watcher(), RowWatcher()], log=lines.append)
     assert seen == [
         ("start", tmp_path, 0, 4),
         *(("batch", step, 2, [1.0, 2.0]) for step in range(3)),

@@ -183,6 +183,6 @@ def test_two_processes_follow_one(tmp_path, whole, monkeypatch):
     tensors, _ = checkpoints.load(tmp_path / "run" / "last.safetensors")
     assert_close(checkpoints.without_prefix("network", tensors), whole)
     lines = (tmp_path / "said by 0").read_text().splitlines()
-    assert [line[:9] for line in lines] == ["before tr", "epoch 1/2", "epoch 2/2"]
+    assert [line[:9] for line in lines] == ["before tr", "epoch 1/2", "epoch 2/2", "best mode"]
     assert (tmp_path / "said by 1").read_text() == ""
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3

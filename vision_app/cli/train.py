@@ -184,15 +184,13 @@ def yolo(
     from vision_app.training.rates import find_rate
 
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
-    best = train(
+    found = train(
         data, validation or [], output, settings, _filled(DetectionOptions, context), initial=initial,
         teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=_say if first else _keep_quiet,
         run=find_rate if find_lr else fit,
     )  # fmt: skip
     if first and find_lr:
-        print(f"suggested: --learning-rate {best['learning_rate']:g}")
-    elif first:
-        print(f"best model: {output / 'best'} " + ", ".join(f"{name} {value:.3f}" for name, value in best.items()))
+        print(f"suggested: --learning-rate {found['learning_rate']:g}")
     return 0
 
 

@@ -178,6 +178,7 @@ def fit(
             save()
     if progress.epoch < config.epochs:
         log(f"ended after epoch {progress.epoch}: {config.patience} measurements brought nothing better")
+    log(f"best model: {folder / 'best'} {_pairs(progress.best)}".rstrip())
     _tell(watchers, "on_end", folder, runs.read_metrics(folder / "metrics.csv"))
     return progress.best
 
