@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from vision_app.detection.loss import Targets
 from vision_app.draw import label_color
 from vision_app.images import read_image
-from vision_app.training.report import BATCHES, PICTURES, Curves, FirstBatches, Predictions, TensorBoard, Verdict
+from vision_app.training.report import PICTURES, Curves, FirstBatches, Predictions, TensorBoard, Verdict
 
 CLASSES = ("cat", "dog")
 ROWS = [
@@ -96,9 +96,9 @@ def test_the_first_batches_are_drawn_with_their_targets(tmp_path):
     batches.on_start(tmp_path, None, None)
     images = torch.zeros(PICTURES + 3, 3, 32, 32)
     target = Targets(torch.tensor([[8.0, 8, 24, 24]]), torch.tensor([1]), torch.ones(1), torch.zeros(0, 4))
-    for step in range(BATCHES + 2):
+    for step in range(2):
         batches.on_batch(step, images, [target] * len(images))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"batch-{n + 1}.png" for n in range(BATCHES)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"batch-{n + 1}.png" for n in range(2)]
     sheet = read_image(tmp_path / "batch-1.png").pixels
     assert sheet.shape[:2] == (4 * 326 + 6, 4 * 326 + 6)  # 16 pictures of 320 pixels and gaps of 6
     assert color_of("dog", sheet, (6 + 239, 6 + 160))  # the lower side of the first box, scaled by 10

@@ -180,13 +180,13 @@ def yolo(
 
     import_matplotlib()  # before Fabric does, by way of torchmetrics
     from vision_app.detection.train import DetectionOptions, train
-    from vision_app.training.loop import fit
+    from vision_app.training.loop import fit, silent
     from vision_app.training.rates import find_rate
 
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
     found = train(
         data, validation or [], output, settings, _filled(DetectionOptions, context), initial=initial,
-        teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=_say if first else _keep_quiet,
+        teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=_say if first else silent,
         run=find_rate if find_lr else fit,
     )  # fmt: skip
     if first and find_lr:
@@ -203,10 +203,6 @@ def _filled(kind: type, context: typer.Context):
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-def _keep_quiet(line: str) -> None:
-    pass
 
 
 @app.command()

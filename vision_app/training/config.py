@@ -1,5 +1,6 @@
 """How a network is trained: every setting of the loop, checked when it is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vision_app.errors import UsageError, nearest
@@ -80,13 +81,7 @@ class TrainConfig:
     precision: str = "auto"
 
     def __post_init__(self):
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                closest = high if value > high else low
-                raise UsageError(
-                    f"{flag(name)} {value}: must lie between {low} and {high}; the nearest valid value is {closest}"
-                )
+        check_ranges(self, RANGES)
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
@@ -96,6 +91,17 @@ class TrainConfig:
         if self.optimizer == "nesterov" and self.momentum == 0:
             raise UsageError("--momentum 0: --optimizer nesterov needs some; without it, take sgd")
         resolve(self.device, "torch")
+
+
+def check_ranges(options: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Raises UsageError if a field lies outside its range, both ends included; names the nearest valid value."""
+    for name, (low, high) in ranges.items():
+        value = getattr(options, name)
+        if not low <= value <= high:
+            closest = high if value > high else low
+            raise UsageError(
+                f"{flag(name)} {value}: must lie between {low} and {high}; the nearest valid value is {closest}"
+            )
 
 
 def flag(name: str) -> str:

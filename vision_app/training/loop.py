@@ -111,7 +111,7 @@ def fit(
     check_run_folder(folder, resume)
     fabric = make_fabric(config)
     if not fabric.is_global_zero:
-        log, watchers = _silent, ()
+        log, watchers = silent, ()
     folder.mkdir(parents=True, exist_ok=True)
     step = Stepper(task, config, fabric, log)
     averaged = copy.deepcopy(step.network).eval().requires_grad_(False)
@@ -173,13 +173,13 @@ def fit(
                 f"epoch {progress.epoch}/{config.epochs} {_pairs(row, skip='epoch')} {time.monotonic() - started:.0f} s"
             )
             if fabric.is_global_zero:
-                runs.append_metrics(folder / "metrics.csv", row)
+                runs.append_metrics(folder, row)
             _tell(watchers, "on_epoch", row)
             save()
     if progress.epoch < config.epochs:
         log(f"ended after epoch {progress.epoch}: {config.patience} measurements brought nothing better")
     log(f"best model: {folder / 'best'} {_pairs(progress.best)}".rstrip())
-    _tell(watchers, "on_end", folder, runs.read_metrics(folder / "metrics.csv"))
+    _tell(watchers, "on_end", folder, runs.read_metrics(folder))
     return progress.best
 
 
@@ -279,5 +279,5 @@ def _pairs(values: Mapping[str, float], skip: str = "") -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in values.items() if name != skip)
 
 
-def _silent(line: str) -> None:
-    pass
+def silent(line: str) -> None:
+    """The log of all processes but the first."""

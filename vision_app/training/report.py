@@ -1,6 +1,5 @@
 """What a run's folder shows of the run. Each class here watches `loop.fit` and writes one kind of thing."""
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,10 +8,10 @@ import numpy as np
 from vision_app.figures import new_figure, save_figure
 from vision_app.images import write_image
 from vision_app.training.diagnosis import PRECISION, TRAIN, VALIDATION, column, diagnose
+from vision_app.training.runs import read_metrics
 from vision_app.training.sheets import Boxes, contact_sheet
 
-METRICS = "metrics.csv"
-BATCHES, PICTURES = 3, 16  # how many first batches are drawn, and how much of each
+PICTURES = 16  # drawn of each of the first batches, at most
 PREDICT = Callable[[Path, Sequence[np.ndarray]], Sequence[Boxes]]
 
 
@@ -41,8 +40,7 @@ class Curves:
         self._folder = folder
 
     def on_epoch(self, row: Mapping) -> None:
-        with (self._folder / METRICS).open(newline="", encoding="utf-8") as file:
-            plot_curves(list(csv.DictReader(file)), self._folder / "curves.png")
+        plot_curves(read_metrics(self._folder), self._folder / "curves.png")
 
 
 class FirstBatches:
@@ -55,9 +53,8 @@ class FirstBatches:
         self._folder = folder
 
     def on_batch(self, step: int, images, targets) -> None:
-        if step < BATCHES:
-            images, targets = images[:PICTURES].cpu(), [target.to("cpu") for target in targets[:PICTURES]]
-            write_image(self._folder / f"batch-{step + 1}.png", contact_sheet(images, targets, self._classes))
+        images, targets = images[:PICTURES].cpu(), [target.to("cpu") for target in targets[:PICTURES]]
+        write_image(self._folder / f"batch-{step + 1}.png", contact_sheet(images, targets, self._classes))
 
 
 class Predictions:

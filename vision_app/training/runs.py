@@ -13,7 +13,7 @@ from vision_app.errors import DataError, UsageError
 from vision_app.training import checkpoints
 from vision_app.training.config import flag
 
-CHECKPOINT = "last.safetensors"
+CHECKPOINT, METRICS = "last.safetensors", "metrics.csv"
 
 
 @dataclass
@@ -76,11 +76,11 @@ def write_settings(folder: Path, settings: Mapping) -> None:
     (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def append_metrics(path: Path, row: Mapping[str, float]) -> None:
-    """Adds a row to a CSV file, whose header grows with new columns, and drops what is there of later epochs."""
-    rows = [r for r in read_metrics(path) if int(r["epoch"]) < row["epoch"]] + [dict(row)]
+def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
+    """Adds a row to metrics.csv, whose header grows with new columns, and drops what is there of later epochs."""
+    rows = [r for r in read_metrics(folder) if int(r["epoch"]) < row["epoch"]] + [dict(row)]
     columns = list(dict.fromkeys(key for r in rows for key in r))
-    temporary = path.with_name(f".{path.name}.tmp")
+    path, temporary = folder / METRICS, folder / f".{METRICS}.tmp"
     with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
@@ -88,8 +88,9 @@ def append_metrics(path: Path, row: Mapping[str, float]) -> None:
     temporary.replace(path)
 
 
-def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, none where there is no file."""
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """The rows of metrics.csv, none where there is no such file."""
+    path = folder / METRICS
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
 
 
