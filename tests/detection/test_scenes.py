@@ -1,5 +1,7 @@
 """What training makes of photos on their way to the network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -66,3 +68,14 @@ def test_resizing_a_batch_moves_its_boxes_along():
     torch.testing.assert_close(moved.unknown, unknown / 2)
     same = torch.rand(1, 3, 64, 64)
     assert resized(same, [target], 64)[0] is same
+
+
+def test_plain_batches_keep_labels_with_their_boxes_where_one_is_too_small(tmp_path):
+    Image.fromarray(quadrants(640, 480)).save(tmp_path / "a.png")
+    objects = Objects("a.png", 640, 480, ScanReport())
+    for label, box in ((2, (0, 0, 5, 5)), (1, (64, 48, 320, 240)), (0, (320, 240, 640, 480))):
+        objects.add(box, label, "a row")
+    sample = replace(objects.sample(tmp_path / "a.png", {0}), confidences=np.float32([0.1, 0.2, 0.3]))
+    ((_, (target,)),) = plain_batches(DetectionSet(("a", "b", "c"), (sample,)), 64, 1.0)
+    assert target.labels.tolist() == [1, 0] and target.confidences.tolist() == pytest.approx([0.2, 0.3])
+    np.testing.assert_allclose(target.boxes, [[6.4, 4.8, 32, 24], [32, 24, 64, 48]], rtol=1e-6)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -15,7 +16,7 @@ from vision_app.data.samples import DetectionSet, write_reports
 from vision_app.data.teacher import add_teacher_boxes
 from vision_app.detection.datasets import Validation, load_datasets
 from vision_app.detection.detector import DetectOptions, Detector
-from vision_app.detection.evaluate import MEASURING, average_precision
+from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
 from vision_app.detection.export import INPUT_SIZE, describe, write_model
 from vision_app.detection.loss import Targets, detection_loss
 from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
@@ -24,13 +25,14 @@ from vision_app.detection.watchers import run_watchers
 from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid
 from vision_app.errors import UsageError, unknown
 from vision_app.released import find
-from vision_app.training.augment import Augmenter
+from vision_app.training.augment import Augmenter, random_numbers
 from vision_app.training.blend import blend
 from vision_app.training.initialize import INITIALIZATIONS
 from vision_app.training.loop import TrainConfig, check_run_folder, fit
 from vision_app.training.transfer import TRANSFER, freeze
 
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
+LOWEST_CONFIDENCE = 0.05  # by default; below it a picture fills with boxes
 LOOKED_AT = 256  # validation photos that the validation loss is the mean of, at most
 
 
@@ -117,7 +119,7 @@ class DetectionTask:
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
     ) -> Iterator[tuple[Tensor, list[Targets]]]:
         """Augmented batches of an epoch, (B, 3, S, S) in 0..1; see `training.loop.Task`."""
-        order = np.random.default_rng((config.seed, epoch)).permutation(len(self.data))
+        order = random_numbers("order", config.seed, epoch).permutation(len(self.data))
         count, size = self.batches_per_epoch(config), config.batch_size
         plan = [order[i * size : (i + 1) * size].tolist() for i in range(start, count)]
         shares = [batch[rank * len(batch) // world : (rank + 1) * len(batch) // world] for batch in plan]
@@ -127,7 +129,7 @@ class DetectionTask:
         scenes = Scenes(self.data, augmenter, epoch, close)
         loader = DataLoader(scenes, batch_sampler=shares, num_workers=self.workers, collate_fn=collate)
         choices = sizes(self.options.size, self.options.multi_scale)
-        sides = np.random.default_rng((config.seed, epoch, 1)).choice(choices, count)[start:]
+        sides = random_numbers("size", config.seed, epoch).choice(choices, count)[start:]
         for (pixels, targets), side in zip(loader, sides.tolist(), strict=True):
             yield resized(pixels.float() / 255, targets, side)
 
@@ -154,16 +156,23 @@ class DetectionTask:
         return total / max(positives, 1.0)
 
     def release(self, network: YOLO, folder: Path) -> dict[str, float]:
-        """Writes a model folder and measures what was written; AP on the first validation set comes first."""
+        """Writes a model folder and measures what was written; AP on the first validation set comes first.
+
+        The confidence with the best F1 on that set becomes the model's default.
+        """
         write_model(
             network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS,
             size=self.options.size, stretch=self.options.stretch, **self.about,
         )  # fmt: skip
-        detector, measured = Detector.load(folder.resolve()), {}
+        detector, measured, defaults = Detector.load(folder.resolve()), {}, dict(DEFAULTS)
         for validation in self.validations:
-            precision = average_precision(validation.truth, predict_rows(detector, validation.paths, MEASURING))
+            rows = list(predict_rows(detector, validation.paths, MEASURING))
+            precision = average_precision(validation.truth, rows)
+            confidence, f1 = best_confidence(validation.truth, rows)
+            if f1 and not measured:
+                defaults["confidence"] = max(confidence, LOWEST_CONFIDENCE)
             measured[validation.name] = {key: round(precision[key], 4) for key in ("AP", "AP50")}
-        describe(folder, measured=measured)
+        describe(folder, measured=measured, defaults=defaults)
         return {f"{name} {key}": value for name, figures in measured.items() for key, value in figures.items()}
 
 
@@ -212,7 +221,7 @@ def train(
     coco = COCO_CLASSES if teacher_boxes or published(initial) else None
     target = round(LARGEST_ZOOM * options.size)
     learned, validations, scanned = load_datasets(
-        data, validation, classes=coco, target=target, seed=config.seed, log=log
+        data, validation, classes=coco, target=target, seed=config.seed, taught=bool(teacher_boxes), log=log
     )
     if teacher_boxes:
         learned = add_teacher_boxes(learned, teacher_boxes)
@@ -225,14 +234,14 @@ def train(
         log(f"anchors: {key.replace('_', ' ')} {value}")
     freeze(network, options.transfer)
     output.mkdir(parents=True, exist_ok=True)
-    write_reports(output / "scan.csv", scanned)
+    rank_zero_only(write_reports)(output / "scan.csv", scanned)
     trained = {"photos": len(learned), **asdict(config), **asdict(options)}
     task = DetectionTask(network, learned, validations, options, about={"trained": trained, **about}, workers=workers)
     inputs |= asdict(options)
     inputs["data"] = f"{', '.join(path.name for path in data)} {learned.digest()}"
     inputs["validation"] = ", ".join(f"{one.name} {one.data.digest()}" for one in validations)
-    watchers = (*run_watchers(task, log, pretrained=initial is not None), *watchers)
-    return run(task, config, output, inputs=inputs, resume=resume, log=log, watchers=watchers)
+    shown = rank_zero_only(run_watchers, default=())(task, log, pretrained=initial is not None)
+    return run(task, config, output, inputs=inputs, resume=resume, log=log, watchers=(*shown, *watchers))
 
 
 def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> None:

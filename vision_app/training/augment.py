@@ -1,7 +1,7 @@
 """Augmentation of photos with boxes: mosaic of our own, everything else by albumentations.
 
-Every random choice of a sample comes from one generator seeded by (seed, epoch, index), so that worker processes,
-their number and a resumed run cannot change it.
+Every random choice of a sample comes from one generator of its own, seeded by (seed, epoch, index), so that worker
+processes, their number and a resumed run cannot change it.
 """
 
 import os
@@ -19,6 +19,14 @@ import albumentations as A
 SMALLEST_SIDE = 2.0  # pixels; what is left of a box below this is no object any more
 SMALLEST_PART = 0.2  # fraction of a box that must stay in the picture
 ASPECT = 0.1  # largest random change of the logarithm of height / width, halved between the two
+
+
+def random_numbers(purpose: str, *seed: int) -> np.random.Generator:
+    """A stream of random numbers for one purpose, such as "order", and no other one with the same seed.
+
+    A seed alone is not enough: to NumPy, (1, 2) and (1, 2, 0) are the same.
+    """
+    return np.random.default_rng((*purpose.encode(), *seed))
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,7 @@ class Augmenter:
             epoch, index: which pass, which photo.
             close: the last passes show single photos only, so that the network ends on what it will see.
         """
-        generator = np.random.default_rng((self.seed, epoch, index))
+        generator = random_numbers("scene", self.seed, epoch, index)
         if not close and generator.random() < self.mosaic:
             partners = generator.integers(count, size=3)
             view = View(self.size, self.stretch, self.zoom)
