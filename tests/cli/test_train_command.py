@@ -19,6 +19,7 @@ from skimage import data
 from vision_app import Detector
 from vision_app.cli import main
 from vision_app.cli.train import yolo
+from vision_app.detection import train
 from vision_app.detection.train import DetectionOptions
 from vision_app.released import find
 from vision_app.training import rates
@@ -185,6 +186,7 @@ def test_flags_have_the_defaults_of_the_settings():
     [
         ("epoch: 3", "--config a.yaml: unknown option 'epoch'; did you mean 'epochs'?"),
         ("batch_sise: 3", "--config a.yaml: unknown option 'batch_sise'; did you mean 'batch-size'?"),
+        ("config: b.yaml", "--config a.yaml: unknown option 'config'"),
         ("epochs: many", "Invalid value for '--epochs': 'many' is not a whole number"),
         ("epochs: 2.5", "Invalid value for '--epochs': '2.5' is not a whole number"),
         ("epochs: [1, 2]", "--config a.yaml: epochs takes one value"),
@@ -201,6 +203,17 @@ def test_a_wrong_line_of_the_settings_file_is_named(tmp_path, monkeypatch, capsy
     said = capsys.readouterr()
     assert said.err.startswith(f"vision-app: {message}") and said.err.count("\n") == 1 and said.out == ""
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("value", "said"), [("true", True), ("false", False), ("no", False)])
+def test_a_switch_in_the_settings_file_goes_both_ways(tmp_path, monkeypatch, value, said):
+    seen = []
+    monkeypatch.setattr(train, "train", lambda data, validation, output, config, options, **more: seen.append(options))
+    for name in ("data.json", "a.yaml"):
+        (tmp_path / name).write_text(f"multi-scale: {value}\nfind-lr: false\n", encoding="utf-8")
+    words = ["train", "yolo", "--data", tmp_path / "data.json", "--output", tmp_path / "run"]
+    assert say(*words, "--config", tmp_path / "a.yaml")[0] == 0
+    assert seen[0].multi_scale is said
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,12 @@ def _read(context: typer.Context, path: Path | None) -> Path | None:
     if not isinstance(content, dict):
         raise UsageError(f"--config {path}: holds no options; write one a line, such as `epochs: 30`")
     options = {opt.removeprefix("--"): option for option in context.command.params for opt in option.opts}
+    options = {name: option for name, option in options.items() if name not in ("config", "help")}
     chosen = {}
     for key, value in content.items():
         option = options.get(str(key).replace("_", "-"))
         if option is None:
-            raise UsageError(
-                f"--config {path}: " + unknown("option", str(key), sorted(set(options) - {"config", "help"}))
-            )
+            raise UsageError(f"--config {path}: " + unknown("option", str(key), sorted(options)))
         values = value if isinstance(value, list) else [value]
         if isinstance(value, dict) or (isinstance(value, list) and not option.multiple):
             raise UsageError(f"--config {path}: {key} takes one value")
