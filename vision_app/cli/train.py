@@ -183,11 +183,15 @@ def yolo(
     from vision_app.training.loop import fit, silent
     from vision_app.training.rates import find_rate
 
+    def search(task, config, folder, *, log, **run) -> dict[str, float]:
+        """Takes the place of `fit`; there is no run to resume or to watch."""
+        return {"learning_rate": find_rate(task, config, folder, log=log)}
+
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
     found = train(
         data, validation or [], output, settings, _filled(DetectionOptions, context), initial=initial,
         teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=_say if first else silent,
-        run=find_rate if find_lr else fit,
+        run=search if find_lr else fit,
     )  # fmt: skip
     if first and find_lr:
         print(f"suggested: --learning-rate {found['learning_rate']:g}")

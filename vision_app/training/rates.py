@@ -1,7 +1,7 @@
 """The learning rate of a run: at each step, as a picture, and the search for a good one."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -48,23 +48,17 @@ def plot_schedule(config: TrainConfig, path: Path) -> None:
     save_figure(figure, path)
 
 
-def find_rate(
-    task: Any,
-    config: TrainConfig,
-    folder: Path,
-    *,
-    inputs: Mapping[str, Any] | None = None,
-    resume: bool = False,
-    log: Callable[[str], None] = print,
-    watchers: Sequence = (),
-) -> dict[str, float]:
+def find_rate(task: Any, config: TrainConfig, folder: Path, *, log: Callable[[str], None] = print) -> float:
     """Trains with a rate that rises from step to step until the loss diverges, and suggests one (Smith, 2017).
 
-    Leaves learning_rates.csv and learning_rates.png in `folder`, which may become the folder of a run afterwards. Takes
-    what `loop.fit` takes; `inputs`, `resume` and `watchers` mean nothing here.
+    Leaves learning_rates.csv and learning_rates.png in `folder`, which may become the folder of a run afterwards.
+
+    Args:
+        task: a `loop.Task`.
+        log: takes lines of progress.
 
     Returns:
-        {"learning_rate": the suggested one}.
+        The suggested rate.
 
     Raises:
         DataError: the loss fell at no rate.
@@ -95,7 +89,7 @@ def find_rate(
         raise DataError(
             f"the loss fell at no learning rate between {SEARCHED[0]:g} and {SEARCHED[1]:g}; try another --optimizer"
         )
-    return {"learning_rate": suggested}
+    return suggested
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
