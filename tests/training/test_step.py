@@ -10,7 +10,7 @@ import torch
 from tiny_task import BATCHES, CONFIG, TinyTask, run
 
 from vision_app.errors import DataError, UsageError
-from vision_app.training import checkpoints
+from vision_app.training import checkpoints, config, step
 from vision_app.training.regularization import adversarial
 from vision_app.training.step import Stepper, make_fabric
 
@@ -159,6 +159,13 @@ def test_more_processes_than_samples_are_refused(tmp_path):
         run(tmp_path, config=replace(CONFIG, devices=3))
 
 
+def test_one_gpu_for_many_processes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "resolve", lambda device, runtime: (device, runtime))  # as if there were GPUs
+    monkeypatch.setattr(step, "resolve", lambda device, runtime: (device, runtime))
+    with pytest.raises(UsageError, match="--device cuda:1: is one device for 2 processes; use --device cuda"):
+        run(tmp_path, config=replace(CONFIG, device="cuda:1", devices=2))
+
+
 def run_process(rank, folder):
     """One of two processes as `torchrun` starts them; what it says goes into a file."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
@@ -178,7 +185,8 @@ def test_two_processes_follow_one(tmp_path, whole, monkeypatch):
     for process in processes:
         process.start()
     for process in processes:
-        process.join()
+        process.join(timeout=60)
+        process.kill()  # one that waits for the other for ever
     assert [process.exitcode for process in processes] == [0, 0]
     tensors, _ = checkpoints.load(tmp_path / "run" / "last.safetensors")
     assert_close(checkpoints.without_prefix("network", tensors), whole)

@@ -39,13 +39,15 @@ def make_fabric(config: TrainConfig) -> Fabric:
     """Processes, devices and precision as configured, launched. Under `torchrun` the processes are those that it made.
 
     Raises:
-        UsageError: there are more processes than samples in a batch.
+        UsageError: there are more processes than samples in a batch, or than devices that were named.
     """
     device = torch.device(resolve(config.device, "torch")[0])
     local = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
     nodes = max(1, int(os.environ.get("WORLD_SIZE", local)) // local)
     if local * nodes > config.batch_size:
         raise UsageError(f"--batch-size {config.batch_size}: must be at least the number of processes, {local * nodes}")
+    if device.index is not None and local > 1:
+        raise UsageError(f"--device {config.device}: is one device for {local} processes; use --device {device.type}")
     mixed = {"bf16": "bf16-mixed", "fp16": "16-mixed"}.get(_precision(config.precision, device))
     fabric = Fabric(
         accelerator=device.type,
