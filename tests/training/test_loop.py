@@ -167,18 +167,20 @@ def test_watchers_see_the_first_batches_each_row_and_the_end(tmp_path):
     ]
 
 
-def test_the_validation_loss_is_measured_in_evaluation_mode(tmp_path):
-    task, modes = TinyTask(), []
+def test_the_validation_loss_is_that_of_the_averaged_network_in_evaluation_mode(tmp_path):
+    seen = []
 
-    def validation_loss():
-        modes.append((task.network.training, torch.is_grad_enabled()))
-        return 7.0
+    class Validated(TinyTask):
+        def validation_loss(self):
+            seen.append((self.network.training, torch.is_grad_enabled(), self.network[0].weight.clone()))
+            return 7.0
 
-    task.validation_loss = validation_loss
+    task = Validated()
     run(tmp_path, task)
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
     assert [row["validation_loss"] for row in rows] == ["", "7.0", "", "7.0"]
-    assert modes == [(False, False)] * 2
+    assert [one[:2] for one in seen] == [(False, False)] * 2
+    assert torch.equal(seen[-1][2], load_file(tmp_path / "last" / "weights.safetensors")["0.weight"])
     _, weights = run(tmp_path / "without")
     assert torch.equal(weights["0.weight"], task.network[0].weight)
 

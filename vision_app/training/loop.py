@@ -31,8 +31,8 @@ STEPS_A_LINE = 25
 class Task(Protocol):
     """What is learned.
 
-    A task may also have `validation_loss() -> float`, the mean loss of `network` over the validation data, which is
-    called without gradients and with the network in evaluation mode.
+    A task may also have `validation_loss() -> float`, the mean loss of `network` over the validation data. It is called
+    of a copy of the task whose network is the averaged one, in evaluation mode and without gradients.
     """
 
     network: nn.Module
@@ -191,9 +191,10 @@ def _measure(
     def measure() -> tuple[dict[str, float], dict[str, float]]:
         losses = {}
         if hasattr(task, "validation_loss"):
-            task.network.eval()
+            measured = copy.copy(task)
+            measured.network = averaged
             with torch.no_grad(), fabric.autocast():
-                losses["validation_loss"] = task.validation_loss()
+                losses["validation_loss"] = measured.validation_loss()
         return losses, task.release(averaged, folder / "last")
 
     losses, metrics = _on_first(fabric, measure)
