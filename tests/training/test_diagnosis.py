@@ -30,7 +30,7 @@ CURVES = {
     "still falling, far apart": (8 * np.exp(-3 * T), 14 * np.exp(-3 * T), "both", "still falling"),
     "no validation, settled": (LEARNED, None, "neither", "there is no validation loss to compare it with"),
     "no validation, falling": (10 * np.exp(-3 * T), None, "underfitting", "training loss was still falling"),
-    "one epoch": ([5.0], [5.0], "underfitting", "more --epochs"),
+    "one epoch": ([5.0], [9.0], "unknown", "more --epochs"),
 }  # fmt: skip
 
 
@@ -39,6 +39,7 @@ def test_verdicts_on_made_up_curves(train, validation, verdict, words):
     found = diagnose(rows(train, validation))
     assert (found.verdict, words in found.sentence) == (verdict, True), found
     title = {"both": "underfitting and overfitting: ", "neither": "neither underfitting nor overfitting: "}
+    title["unknown"] = "too short to judge: "
     assert found.sentence.startswith(title.get(verdict, f"{verdict}: ")) and "; try " in found.sentence
 
 

@@ -25,6 +25,7 @@ TITLES = {
     "overfitting": "overfitting",
     "both": "underfitting and overfitting",
     "neither": "neither underfitting nor overfitting",
+    "unknown": "too short to judge",
 }
 LONGER, GENTLER = "more --epochs", "a smaller --learning-rate"
 STRONGER = "a larger --learning-rate or network"
@@ -37,7 +38,7 @@ class Diagnosis:
     """What a run suffers from.
 
     Attributes:
-        verdict: "underfitting", "overfitting", "both" or "neither".
+        verdict: "underfitting", "overfitting", "both", "neither", or "unknown" after a single epoch.
         sentence: the verdict, the numbers behind it, and what to try.
     """
 
@@ -116,7 +117,9 @@ def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False) -> Diagnosis:
     train, validation = _Curve.of(rows, TRAIN), _Curve.of(rows, VALIDATION)
     if train is None:
         raise ValueError("a run is judged by its losses, and it has none")
-    first = column(rows, TRAIN)[1][0]
+    first, *later = column(rows, TRAIN)[1]
+    if not later:
+        return Diagnosis("unknown", f"{TITLES['unknown']}: one epoch shows no trend; try {LONGER}")
     under = _underfitting(train, validation, first, pretrained)
     over = _overfitting(train, validation) + _forgetting(train, rows)
     signs = under + over or [(_steady(train, validation), MORE)]
