@@ -68,6 +68,15 @@ def test_a_detector_keeps_its_belief_that_objects_are_rare_and_forgets_all_else(
     assert all(torch.equal(tensor, first[name]) for name, tensor in network.state_dict().items())
 
 
+@pytest.mark.parametrize("layer", [nn.Linear(7, 1), nn.Conv2d(2, 1, 1), nn.Conv2d(8, 4, 3, groups=4), nn.Linear(9, 4)])
+def test_a_bias_is_zeroed_but_for_one_that_was_set(layer):
+    initialize(layer, "he")
+    assert layer.bias.eq(0).all()
+    nn.init.constant_(layer.bias, -4.6)
+    initialize(layer, "he")
+    assert layer.bias.eq(-4.6).all()
+
+
 def test_an_unknown_scheme_is_named_with_the_nearest():
     with pytest.raises(UsageError, match="unknown initialization 'xavir'; did you mean 'xavier'"):
         initialize(nn.Linear(2, 2), "xavir")

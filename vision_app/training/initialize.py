@@ -18,8 +18,9 @@ def initialize(network: nn.Module, scheme: str) -> None:
     - "he": a normal distribution of variance 2 / n_in (He et al., 2015, equation 10), for ReLU and its kin;
     - "xavier": a uniform distribution of variance 2 / (n_in + n_out) (Glorot and Bengio, 2010, equation 16).
 
-    Biases become 0, except one that holds the same value for all outputs: a head's layers set that on purpose, to start
-    from "objects are rare". Batch norms become the identity, with fresh running statistics.
+    Biases become 0, except one that PyTorch cannot have drawn, as it draws from -1 / sqrt(n_in) to 1 / sqrt(n_in): a
+    head's layers set that on purpose, to start from "objects are rare". Batch norms become the identity, with fresh
+    running statistics.
 
     Raises:
         UsageError: there is no such scheme.
@@ -29,7 +30,7 @@ def initialize(network: nn.Module, scheme: str) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             _draw(module.weight, getattr(module, "groups", 1), scheme)
-            if module.bias is not None and not (module.bias == module.bias[0]).all():
+            if module.bias is not None and module.bias.abs().max() <= module.weight[0].numel() ** -0.5:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
