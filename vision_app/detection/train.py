@@ -27,12 +27,17 @@ from vision_app.errors import UsageError, unknown
 from vision_app.released import find
 from vision_app.training.augment import Augmenter, random_numbers
 from vision_app.training.blend import blend
+from vision_app.training.config import TrainConfig, check_ranges
 from vision_app.training.initialize import INITIALIZATIONS
-from vision_app.training.loop import TrainConfig, check_run_folder, fit
+from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.transfer import TRANSFER, freeze
 
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
 LOWEST_CONFIDENCE = 0.05  # by default; below it a picture fills with boxes
+RANGES = {
+    "stretch": (1.0, 4.0), "mosaic": (0.0, 1.0), "close_epochs": (0, 10_000), "label_smoothing": (0.0, 0.5),
+    "dropout": (0.0, 0.9),
+}  # fmt: skip
 LOOKED_AT = 256  # validation photos that the validation loss is the mean of, at most
 
 
@@ -73,16 +78,7 @@ class DetectionOptions:
             nearest = min(max(round(self.size / 32), 1), 64) * 32
             wanted = "must be a multiple of 32 between 32 and 2048"
             raise UsageError(f"--size {self.size}: {wanted}; the nearest valid value is {nearest}")
-        for name, low, high in (
-            ("stretch", 1.0, 4.0), ("mosaic", 0.0, 1.0), ("close_epochs", 0, 10_000), ("label_smoothing", 0.0, 0.5),
-            ("dropout", 0.0, 0.9),
-        ):  # fmt: skip
-            value, flag = getattr(self, name), f"--{name.replace('_', '-')}"
-            if not low <= value <= high:
-                closest = high if value > high else low
-                raise UsageError(
-                    f"{flag} {value}: must lie between {low} and {high}; the nearest valid value is {closest}"
-                )
+        check_ranges(self, RANGES)
         for name, choices in (("initialize", INITIALIZATIONS), ("transfer", TRANSFER), ("backbone", tuple(LAYOUTS))):
             if (value := getattr(self, name)) is not None and value not in choices:
                 raise UsageError(f"--{name}: " + unknown("choice", str(value), choices))
