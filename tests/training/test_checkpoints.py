@@ -100,6 +100,18 @@ def test_an_optimizer_goes_on_as_if_it_had_not_stopped():
     assert torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
 
 
+def test_an_optimizers_memory_lies_as_its_weights_do():
+    """Torch steps many tensors in one go on a GPU only where they do."""
+    network = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.rand(1, 3, 5, 5)).sum().backward()
+    optimizer.step()
+    memory = {name: tensor.contiguous() for name, tensor in checkpoints.optimizer_tensors(optimizer).items()}
+    checkpoints.restore_optimizer(optimizer, memory)
+    entry = optimizer.state[network.weight]
+    assert entry["exp_avg"].stride() == entry["exp_avg_sq"].stride() == network.weight.stride() == (27, 1, 9, 3)
+
+
 def test_prefixes_come_off_again():
     tensors = {"a.b": torch.zeros(1), "c": torch.ones(1)}
     both = checkpoints.with_prefix("net", tensors) | checkpoints.with_prefix("network", {"c": torch.zeros(1)})

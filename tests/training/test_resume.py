@@ -116,6 +116,27 @@ def run_and_die(folder, home, name):
     run(folder, task)
 
 
+def test_a_run_whose_batches_were_cut_up_goes_on_in_as_many_parts(tmp_path):
+    """Batch norm makes parts matter; memory that ran out once need not run out again."""
+
+    def task(fits, **options):
+        def hook(module, inputs):
+            if len(inputs[0]) > fits:
+                raise RuntimeError("not enough memory")
+
+        made = TinyTask(**options)
+        made.network.register_forward_pre_hook(hook)
+        return made
+
+    config = replace(CONFIG, batch_size=4)
+    _, weights = run(tmp_path / "whole", task(2), config)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", task(2, before=stop_at(5, control_c)), config)
+    _, resumed = run(tmp_path / "stopped", task(4), config, resume=True)
+    assert all(torch.equal(resumed[key], tensor) for key, tensor in weights.items())
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
 def test_a_finished_run_resumes_to_its_result(tmp_path, whole):
     content, weights, best = whole["adamw"]
     run(tmp_path)

@@ -108,6 +108,18 @@ def test_adversarial_training_is_on_clean_and_perturbed_samples_alike(tmp_path):
     assert_close(found, wanted, 1e-6)
 
 
+def test_processes_talk_once_a_step(monkeypatch):
+    """Of two parts with a clean and a perturbed pass each, the last pass alone synchronizes."""
+    config = replace(WHOLE, accumulate=2, adversarial=0.05)
+    task, fabric, kept_quiet = SteadyTask(), make_fabric(config), []
+    take, quiet = Stepper(task, config, fabric), fabric.no_backward_sync
+    monkeypatch.setattr(
+        fabric, "no_backward_sync", lambda model, enabled: kept_quiet.append(enabled) or quiet(model, enabled=enabled)
+    )
+    take(0, 0.05, *next(iter(task.batches(config, 0))))
+    assert kept_quiet == [True, True, True, False]
+
+
 def change(precision):
     """Of the weights by one step of plain gradient descent, after some at rate 0 in which fp16 finds its scale."""
     config = replace(WHOLE, precision=precision, optimizer="sgd", weight_decay=0.0)
@@ -167,10 +179,15 @@ def test_one_gpu_for_many_processes_is_refused(tmp_path, monkeypatch):
 
 
 def run_process(rank, folder):
-    """One of two processes as `torchrun` starts them; what it says goes into a file."""
+    """One of two processes as `torchrun` starts them; what it says and what it draws at random go into files."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-    with (folder / f"said by {rank}").open("w") as said:
-        run(folder / "run", SteadyTask(), WHOLE, log=lambda line: print(line, file=said))
+    with (folder / f"said by {rank}").open("w") as said, (folder / f"drawn by {rank}").open("w") as drawn:
+
+        def spoil(loss, epoch):
+            print(torch.rand(()).item(), file=drawn)
+            return loss
+
+        run(folder / "run", SteadyTask(spoil=spoil), WHOLE, log=lambda line: print(line, file=said))
 
 
 def test_two_processes_follow_one(tmp_path, whole, monkeypatch):
@@ -193,4 +210,6 @@ def test_two_processes_follow_one(tmp_path, whole, monkeypatch):
     lines = (tmp_path / "said by 0").read_text().splitlines()
     assert [line[:9] for line in lines] == ["before tr", "epoch 1/2", "epoch 2/2", "best mode"]
     assert (tmp_path / "said by 1").read_text() == ""
+    drawn = [(tmp_path / f"drawn by {rank}").read_text().splitlines() for rank in range(2)]
+    assert len({*drawn[0], *drawn[1]}) == 2 * 2 * BATCHES  # no two alike, over processes and steps
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3

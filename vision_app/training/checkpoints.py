@@ -51,7 +51,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     for parameter, entry in optimizer.state.items():
         for name, value in entry.items():
-            if value.shape == parameter.shape:  # laid out in memory as its weight, so that sums round as they did
+            if value.shape == parameter.shape:  # laid out as its weight, or a GPU cannot step all at once
                 entry[name] = torch.empty_like(parameter).copy_(value)
 
 
