@@ -86,6 +86,30 @@ def test_a_model_to_start_from_brings_its_network(tmp_path, monkeypatch):
     assert check(path, tmp_path / "out", "--model", "yolo") == 0
 
 
+@pytest.mark.parametrize("boxes", [0, 4])
+def test_too_few_boxes_for_anchors_are_a_failed_check_after_those_of_the_data(tmp_path, capsys, boxes):
+    path, output = make_set(tmp_path / "set"), tmp_path / "out"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"annotations": content["annotations"][:boxes]}))
+    assert check(path, output) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines if line.startswith(("data:", "gradients:", "network:"))] == [
+        f"data: {'ok' if boxes else 'FAILED'}", "gradients: ok", "network: FAILED",
+    ]  # fmt: skip
+    assert f"6 anchors cannot be found from {boxes} boxes in all" in lines[-2]
+    assert lines[-1] == f"{1 if boxes else 2} of 3 checks failed; see {output}"
+    assert (output / "scan.csv").exists()
+
+
+def test_without_boxes_all_checks_of_a_model_but_the_gradients_fail(tmp_path, capsys):
+    path, output = make_set(tmp_path / "set"), tmp_path / "out"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
+    assert check(path, output, "--model", "yolo") == 1
+    said = capsys.readouterr().out
+    assert "overfit: FAILED, there is no box to learn" in said
+    assert said.splitlines()[-1] == f"3 of 4 checks failed; see {output}"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -93,7 +117,6 @@ def test_a_model_to_start_from_brings_its_network(tmp_path, monkeypatch):
         (["--backbone", "cps"], 2, "--backbone: unknown choice 'cps'; did you mean 'csp'?"),
         (["--model", "yolq"], 2, "unknown model 'yolq'; did you mean 'yolo'?"),
         (["--model", "yolo", "--backbone", "residual"], 2, "--backbone residual: the model to start from has the"),
-        ([], 1, "6 anchors cannot be found from 4 boxes in all"),
         (["--data", "none.json"], 2, "Invalid value for '--data': path 'none.json' does not exist."),
         (["--data", "broken.json"], 1, "broken.json: not a JSON file"),
     ],

@@ -20,6 +20,7 @@ from vision_app.detection.scenes import LARGEST_ZOOM, plain_batches
 from vision_app.detection.start import published, starting_network
 from vision_app.detection.train import DetectionOptions, DetectionTask
 from vision_app.detection.yolo import YOLO, TorchGrid
+from vision_app.errors import DataError
 from vision_app.images import write_image
 from vision_app.training.checks import GRADIENT_BOUND, Check, gradient_errors, overfit
 from vision_app.training.loop import TrainConfig
@@ -35,7 +36,7 @@ SCORE, IOU = 0.3, 0.5  # from which on a box counts as found
 def run_checks(
     path: Path, output: Path, options: DetectionOptions, *, initial: Path | None, log: Callable[[str], None]
 ) -> Iterator[Check]:
-    """All checks one after the other.
+    """All checks one after the other, up to the network if there is none to start from, as with too few boxes.
 
     Leaves in `output`: scan.csv with everything odd about the data; batch-1.png and so on, the first batches as the
     network would get them; overfit.png, truth and predictions on the batch that was learned by heart.
@@ -51,13 +52,20 @@ def run_checks(
     data = load_detection(path, COCO_CLASSES if published(initial) else None)
     data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
     torch.manual_seed(0)
-    network, _ = starting_network(initial, data, size=options.size, stretch=options.stretch, backbone=options.backbone)
+    fit = {"size": options.size, "stretch": options.stretch, "backbone": options.backbone}
+    try:
+        network, _ = starting_network(initial, data, **fit)
+    except DataError as error:
+        network, reason = None, str(error)
     for line in summarize(path.name, data):
         log(line)
     output.mkdir(parents=True, exist_ok=True)
     write_reports(output / "scan.csv", {path.name: data})
     yield check_data(data)
     yield check_gradients()
+    if network is None:
+        yield Check("network", False, reason)
+        return
     task = DetectionTask(network, data, options=options, workers=0)
     yield check_batches(task, output)
     yield check_overfit(task, output, log)
@@ -131,6 +139,8 @@ def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None],
     data = task.data
     order = np.random.default_rng(0).permutation(len(data)).tolist()
     chosen = data.subset([i for i in order if len(data.samples[i].boxes)][:PHOTOS])
+    if not len(chosen):
+        return Check("overfit", False, "there is no box to learn")
     images, targets = next(plain_batches(chosen, task.options.size, task.options.stretch))
     total = sum(len(target.boxes) for target in targets)
     if not total:
