@@ -55,7 +55,7 @@ def contestants(arguments: argparse.Namespace) -> tuple[list[Contestant], list[s
 
 
 def read(ours: Ours, photos: list[Path]) -> tuple[list[RGBImage], float]:
-    """The photos of a round as our detector decodes them, and the median of the milliseconds that decoding one takes."""
+    """The photos of a round as our detector decodes them, and the median of the milliseconds that one takes."""
     images, times = [], []
     for photo in photos:
         started = time.perf_counter()
