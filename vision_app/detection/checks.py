@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vision_app.boxes import iou_matrix, nms
+from vision_app.boxes import iou_matrix
 from vision_app.data.detection import load_detection, scan, write_reports
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet
 from vision_app.data.scan import summarize
-from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, make_grid
+from vision_app.detection.detector import Detector, Raw
+from vision_app.detection.grid import T_W, T_X
 from vision_app.detection.loss import Targets, detection_loss, giou
 from vision_app.detection.scenes import LARGEST_ZOOM, plain_batches
 from vision_app.detection.start import published, starting_network
@@ -22,6 +23,8 @@ from vision_app.detection.train import DetectionOptions, DetectionTask
 from vision_app.detection.yolo import YOLO, TorchGrid
 from vision_app.errors import DataError
 from vision_app.images import write_image
+from vision_app.letterbox import Letterbox
+from vision_app.released import Model
 from vision_app.training.checks import GRADIENT_BOUND, Check, gradient_errors, overfit
 from vision_app.training.loop import TrainConfig
 from vision_app.training.sheets import contact_sheet
@@ -178,18 +181,27 @@ def predictions(network: YOLO, images: Tensor, targets: Sequence[Targets]) -> tu
         For each picture what `sheets` draws; how many of the true boxes were found; how many others were, without those
         on unknown boxes.
     """
-    config, (height, width) = network.config, images.shape[2:]
-    grid = make_grid(height, width, config.strides, config.anchors)
-    outputs, found, right, others = network(images), [], 0, 0
-    all_scores = (outputs[..., P_C, None].sigmoid() * outputs[..., FIRST_CLASS:].sigmoid()).numpy()
-    for output, class_scores, target in zip(outputs.numpy(), all_scores, targets, strict=True):
-        boxes, labels, scores = grid.decode(output[:, T_X : T_W + 1]), class_scores.argmax(1), class_scores.max(1)
-        keep = nms(boxes, scores, labels, score_threshold=SCORE, iou_threshold=IOU)
-        boxes, labels, scores = boxes[keep], labels[keep], scores[keep]
-        found.append(SimpleNamespace(boxes=boxes, labels=labels, confidences=scores, unknown=target.unknown))
+    outputs, (height, width) = network(images).numpy(), images.shape[2:]
+    shapes, back = ((height, width),) * len(images), (Letterbox(width, height, 1.0, 1.0),) * len(images)
+    found, right, others = [], 0, 0
+    for one, target in zip(_reader(network).postprocess(Raw(tuple(outputs), shapes, back)), targets, strict=True):
+        boxes, labels = one.boxes, np.array(one.labels, int)
+        found.append(SimpleNamespace(boxes=boxes, labels=labels, confidences=one.scores, unknown=target.unknown))
         same_class = target.labels.numpy()[:, None] == labels
         hits = (iou_matrix(target.boxes.numpy(), boxes) >= IOU) & same_class  # (M, K)
         excused = (iou_matrix(target.unknown.numpy(), boxes) >= IOU).any(axis=0)
         right += int(hits.any(axis=1).sum())
         others += int((~hits.any(axis=0) & ~excused).sum())
     return found, right, others
+
+
+def _reader(network: YOLO) -> Detector:
+    """A detector to read the network's output with; classes are named by their indices."""
+    config = network.config
+    info = {
+        "classes": list(map(str, range(config.classes))),
+        "architecture": {"strides": list(config.strides), "anchors": list(config.anchors)},
+        "input": {"size": 0, "pad": 0},  # it gets no pictures
+        "defaults": {"confidence": SCORE, "iou": IOU, "max_detections": 100},
+    }
+    return Detector(Model("", Path(), info), SimpleNamespace(runtime="torch", device="cpu"))
