@@ -163,6 +163,35 @@ def test_other_formats_give_the_same_figures(write, photos, evaluated, truth, tm
         assert figures[name] == expected[name], name
 
 
+@pytest.mark.parametrize(
+    ("parts", "flags", "split"),
+    [
+        (("train", "val", "test"), [], "val"),
+        (("train", "test"), [], "test"),
+        (("train", "val"), ["--split", "train"], "train"),
+        (("train",), [], None),
+    ],
+)
+def test_a_set_with_parts_is_measured_on_the_part_kept_for_it(
+    parts, flags, split, evaluated, truth, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
+    path = write_yolo(tmp_path / "set")
+    folders = {part: "images/val" if part == (split or "train") else "images/other" for part in parts}
+    for folder in set(folders.values()):
+        shutil.copytree(truth.parent / "images", tmp_path / "set" / folder)
+    path.write_text(
+        "".join(f"{part}: {folder}\n" for part, folder in folders.items()) + path.read_text().splitlines()[-1]
+    )
+    rows = (evaluated[0] / "detections.jsonl").read_text().replace(str(truth.parent / "images"), "images/val")
+    (tmp_path / "rows.jsonl").write_text(rows)
+    words = ["evaluate", "detector", "--data", path, "--rows", tmp_path / "rows.jsonl", *flags]
+    assert main([*map(str, words), "--output", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"yolo on {path}" + (f", {split}" if split else "")
+    figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (figures["split"], figures["images"]) == (split, 2)
+
+
 def test_rows_without_the_doubtful_boxes_are_remarked_on(evaluated, truth, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
     rows = [json.loads(line) for line in (evaluated[0] / "detections.jsonl").read_text().splitlines()]
@@ -190,7 +219,7 @@ def test_rows_without_the_doubtful_boxes_are_remarked_on(evaluated, truth, tmp_p
         (["--data", "set/truth.json", "--rows", "set/truth.json"], 2,
          "set/truth.json: line 1 is no row; give the detections.jsonl of a run as it was written"),
         (["--data", "set/truth.json", "--rows", "styled"], 1, "chelsea.png: its row holds no detections"),
-        (["--data", "set/truth.json", "--split", "val"], 1, "set/truth.json: a COCO file has no splits"),
+        (["--data", "set/truth.json", "--split", "val"], 2, "set/truth.json: a COCO file has no splits"),
         (["--data", "set/broken.json"], 1, "set/broken.json: not a JSON file"),
         (["--data", "set/lost.json"], 1, "set/lost.json: missing image: gone.png is neither in set/images nor in "),
         (["--data", "set/odd.json"], 1, "set/odd.json: model 'yolo' knows none of its classes (unicorn)"),

@@ -8,7 +8,7 @@ from image_files import quadrants
 from PIL import Image
 
 from vision_app.data.detection import load_detection, splits
-from vision_app.errors import DataError
+from vision_app.errors import DataError, UsageError
 
 BOXES = {"a": [("cat", (8, 6, 24, 18))], "b": [("dog", (0, 0, 64, 48)), ("cat", (32, 24, 48, 36))]}
 
@@ -55,7 +55,7 @@ def test_every_format_gives_the_same_set(folder, name, split):
 def test_splits_by_format(folder):
     assert [splits(folder / name) for name in ("boxes.json", "voc", "data.yaml")] == [[], ["val"], ["train", "val"]]
     assert [sample.path.stem for sample in load_detection(folder / "voc", split="val").samples] == ["b"]
-    with pytest.raises(DataError, match=r"boxes\.json: a COCO file has no splits; name the file of 'val' instead"):
+    with pytest.raises(UsageError, match=r"boxes\.json: a COCO file has no splits; name the file of 'val' instead"):
         load_detection(folder / "boxes.json", split="val")
 
 

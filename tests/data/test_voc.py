@@ -7,7 +7,7 @@ from PIL import Image
 
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.voc import load_voc, voc_splits
-from vision_app.errors import DataError
+from vision_app.errors import DataError, UsageError
 
 
 def objects(*rows, difficult=0):
@@ -72,7 +72,7 @@ def test_splits_are_lists_of_names(voc):
     assert voc_splits(folder) == ["train", "val"]
     for split, stems in (("train", "ca"), ("val", "b"), (None, "abcd")):
         assert [one.path.stem for one in load_voc(folder, split=split).samples] == list(stems)
-    with pytest.raises(DataError, match="unknown split 'vall'; did you mean 'val'"):
+    with pytest.raises(UsageError, match="unknown split 'vall'; did you mean 'val'"):
         load_voc(folder, split="vall")
 
 

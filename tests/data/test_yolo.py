@@ -9,7 +9,7 @@ from PIL import Image
 
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.yolo import _box, load_yolo, yolo_splits
-from vision_app.errors import DataError
+from vision_app.errors import DataError, UsageError
 
 NAMES = "names: [screw, nut]\n"
 
@@ -54,7 +54,7 @@ def test_splits(yolo):
     path = yolo(YAML, PHOTOS, LABELS)
     assert yolo_splits(path) == ["train", "val"]
     assert names(load_yolo(path, split="val")) == ["images/val/c.png"] and len(load_yolo(path)) == 3
-    with pytest.raises(DataError, match=r"data\.yaml: unknown split 'valid'; did you mean 'val'"):
+    with pytest.raises(UsageError, match=r"data\.yaml: unknown split 'valid'; did you mean 'val'"):
         load_yolo(path, split="valid")
 
 

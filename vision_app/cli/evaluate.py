@@ -32,7 +32,10 @@ def detector(
         ),
     ],
     output: Annotated[Path, Option(metavar="DIR", help="New folder for figures, tables and plots.", file_okay=False)],
-    split: Annotated[str | None, Option(metavar="NAME", help="The part of the data to take, e.g. val.")] = None,
+    split: Annotated[
+        str | None,
+        Option(metavar="NAME", help="The part of the data to take.", show_default="val, or else test, or else all"),
+    ] = None,
     model: Annotated[
         str | None,
         Option(metavar="NAME", help="A released model, a model folder or an ONNX file.", show_default="yolo"),
@@ -57,6 +60,7 @@ def detector(
     Exit code: 0 measured, 1 the data or some of its photos cannot be used, 2 wrong usage.
     """
     from vision_app.batch.sinks import read_rows
+    from vision_app.data.detection import splits
     from vision_app.detection.detector import Detector
     from vision_app.detection.evaluate.evaluation import evaluate
     from vision_app.detection.evaluate.plots import write_plots
@@ -69,6 +73,7 @@ def detector(
     if output.exists() and any(output.iterdir()):
         raise UsageError(f"--output {output}: is not empty; choose another folder")
     found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1)
+    split = split or next((name for name in ("val", "test") if name in splits(data)), None)
     truth = _load(data, split)
     with ExitStack() as failed:
         if found:

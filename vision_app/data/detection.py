@@ -8,7 +8,7 @@ from vision_app.data.samples import DetectionSet, Objects, Photos, Sample, ScanR
 from vision_app.data.scan import scan
 from vision_app.data.voc import load_voc, voc_splits
 from vision_app.data.yolo import load_yolo, yolo_splits
-from vision_app.errors import DataError
+from vision_app.errors import DataError, UsageError
 
 __all__ = [
     "DetectionSet", "Objects", "Photos", "Sample", "ScanReport", "load_coco", "load_detection", "load_voc", "load_yolo",
@@ -26,13 +26,14 @@ def load_detection(path: str | Path, classes: Sequence[str] | None = None, split
         split: train, val or test, for sets that have them; by default everything.
 
     Raises:
-        DataError: it is none of these, has no such split, or cannot be used; see the readers.
+        DataError: it is none of these or cannot be used; see the readers.
+        UsageError: it has no such split.
     """
     path = Path(path)
     kind = _kind(path)
     if kind == "coco":
         if split is not None:
-            raise DataError(f"{path}: a COCO file has no splits; name the file of '{split}' instead")
+            raise UsageError(f"{path}: a COCO file has no splits; name the file of '{split}' instead")
         return load_coco(path, classes)
     return (load_yolo if kind == "yolo" else load_voc)(path, classes, split)
 

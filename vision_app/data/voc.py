@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
-from vision_app.errors import DataError, ImageError, unknown
+from vision_app.errors import DataError, ImageError, UsageError, unknown
 from vision_app.images import SUFFIXES, read_size
 
 SPLITS = ("train", "val", "trainval", "test")
@@ -24,7 +24,8 @@ def load_voc(folder: str | Path, classes: Sequence[str] | None = None, split: st
         split: which list of ImageSets/Main; by default every XML file.
 
     Raises:
-        DataError: the folder holds no usable entry, no such split, or a class that `classes` lacks.
+        DataError: the folder holds no usable entry, or a class that `classes` lacks.
+        UsageError: there is no such split.
     """
     folder = Path(folder)
     annotations = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
@@ -66,7 +67,7 @@ def _listed(folder: Path, split: str) -> list[str]:
     try:
         lines = (folder / "ImageSets" / "Main" / f"{split}.txt").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: {unknown('split', split, voc_splits(folder))}") from error
+        raise UsageError(f"{folder}: {unknown('split', split, voc_splits(folder))}") from error
     return [line.split()[0] for line in lines if line.strip()]
 
 

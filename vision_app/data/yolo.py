@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
-from vision_app.errors import DataError, ImageError, unknown
+from vision_app.errors import DataError, ImageError, UsageError, unknown
 from vision_app.images import SUFFIXES, read_size
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
@@ -26,8 +26,9 @@ def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str
         split: train, val or test; by default all that there are.
 
     Raises:
-        DataError: the file cannot be read or has no such split, the split no usable photo or not one file of labels,
-            or a class is missing from `classes`.
+        DataError: the file cannot be read, the split has no usable photo or not one file of labels, or a class is
+            missing from `classes`.
+        UsageError: there is no such split.
     """
     path = Path(path)
     content = _read_yaml(path)
@@ -37,7 +38,7 @@ def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str
     if not available:
         raise DataError(f"{path}: lists no photos, it has none of the keys {', '.join(SPLITS)}")
     if split is not None and split not in available:
-        raise DataError(f"{path}: {unknown('split', split, available)}")
+        raise UsageError(f"{path}: {unknown('split', split, available)}")
     report = ScanReport()
     samples, seen, labeled, count = [], set(), 0, 0
     for one in available if split is None else [split]:
