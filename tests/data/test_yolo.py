@@ -132,7 +132,6 @@ def test_labels_lie_in_labels_or_beside_the_photo(yolo, labels):
         ("names: {1: nut, 7: screw}", ("nut", "screw"), 0),
         ("nc: 2", ("class 0", "class 1"), 1),
         ("names: [no, 12]", ("False", "12"), 1),  # as YAML understands them
-        ("names: [nut, nut]", ("nut",), 0),
     ],
 )
 def test_class_names_are_a_list_or_by_index(yolo, lines, classes, label):
@@ -160,6 +159,19 @@ def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path
         assert f"a.txt line {number}: {rows[number - 1]}" in text
 
 
+@pytest.mark.parametrize(("key", "guess"), [("trains", "train"), ("Test", "test"), ("vla", "val"), ("pth", "path")])
+def test_a_key_that_looks_like_a_misspelled_one_is_reported(yolo, key, guess):
+    found = load_yolo(yolo(f"{key}: images/train\n{YAML}", PHOTOS, LABELS))
+    assert found.report.problems == [f"unknown key: data.yaml has {key!r}; did you mean {guess!r}?"]
+    assert found.report.faults == []
+
+
+def test_keys_that_other_programs_read_pass(yolo):
+    keys = ("download", "flip_idx", "kpt_names", "roboflow", "minival", "channels", "yaml_file", "license", "author")
+    found = load_yolo(yolo("".join(f"{key}: something\n" for key in keys) + YAML, PHOTOS, LABELS))
+    assert not found.report.entries
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -171,6 +183,12 @@ def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path
         ("train: images\nnc: 3\n" + NAMES, "'nc' is 3, but 'names' lists 2"),
         ("train: images\nkpt_shape: 17\n" + NAMES, "'kpt_shape' must be two whole numbers"),
         (NAMES, "lists no photos"),
+        (
+            "Train: images\n" + NAMES,
+            "lists no photos, it has none of the keys train, val, test; it has 'Train'; did you",
+        ),
+        ("train: images\nnames: [nut, screw, nut]", "'names' lists 'nut' more than once"),
+        ("train: images\nnames: {0: 1, 1: '1'}", "'names' lists '1' more than once"),
         ("train: image\n" + NAMES, "its train 'image' is not there; looked for "),
         ("train: empty\n" + NAMES, "none of its 0 photos can be used"),
         ("train: images\n" + NAMES, "none of its 1 photos has labels; those of "),

@@ -39,12 +39,21 @@ def test_the_lists_of_a_voc_folder_are_used(tmp_path):
         (tmp_path / "voc" / "Annotations" / f"{i}.xml").write_text(text)
     for split, stems in (("train", "1"), ("trainval", "0\n1"), ("test", "2")):
         (tmp_path / "voc" / "ImageSets" / "Main" / f"{split}.txt").write_text(stems)
-    explicit = load([tmp_path / "voc"], [yolo(tmp_path / "set", names=("dog", "dog"))])
+    explicit = load([tmp_path / "voc"], [coco(tmp_path / "set", names=("dog",))])
     assert explicit[0].classes == ("dog",) and names(explicit[0]) == {"1.png"}
     (tmp_path / "voc" / "ImageSets" / "Main" / "val.txt").write_text("0")
     data, (validation,), _, _ = load([tmp_path / "voc"])
     assert (names(data), names(validation.data), validation.name) == ({"1.png"}, {"0.png"}, "voc val")
     assert data.classes == ("dog", "cat") == validation.data.classes
+
+
+@pytest.mark.parametrize("line", ["trains: images/train", "train:"])
+def test_what_is_kept_to_measure_on_is_not_trained_on_where_train_is_misspelled(tmp_path, line):
+    path = yolo(tmp_path / "set")
+    path.write_text(path.read_text().replace("train: images/train", line))
+    for validation in ([], [coco(tmp_path / "other")]):
+        with pytest.raises(DataError, match=rf"^{path}: has no 'train', only 'val'; "):
+            load([path], validation)
 
 
 def test_without_a_validation_set_a_tenth_is_held_out_by_the_seed(tmp_path):

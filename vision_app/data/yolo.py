@@ -6,10 +6,12 @@ from pathlib import Path
 import yaml
 
 from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
-from vision_app.errors import DataError, ImageError, UsageError, unknown
+from vision_app.errors import DataError, ImageError, UsageError, nearest, unknown
 from vision_app.images import SUFFIXES, read_size
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
+READ = {"path", "names", "nc", "kpt_shape"}.union(*SPLITS.values())
+OTHERS = {"author", "kpt_names", "minival"}  # keys of such files that only look like one of these
 
 
 def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
@@ -36,10 +38,13 @@ def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str
     key_points = _key_points(path, content)
     available = yolo_splits(path)
     if not available:
-        raise DataError(f"{path}: lists no photos, it has none of the keys {', '.join(SPLITS)}")
+        hint = "".join(f"; it has {key}" for key in _misspelled(content))
+        raise DataError(f"{path}: lists no photos, it has none of the keys {', '.join(SPLITS)}{hint}")
     if split is not None and split not in available:
         raise UsageError(f"{path}: {unknown('split', split, available)}")
     report = ScanReport()
+    for key in _misspelled(content):
+        report.add("unknown key", f"{path.name} has {key}")
     samples, seen, labeled, count = [], set(), 0, 0
     for one in available if split is None else [split]:
         for photo, name in _photos(path, content, one):
@@ -79,6 +84,13 @@ def _read_yaml(path: Path) -> dict:
     return content
 
 
+def _misspelled(content: dict) -> Iterator[str]:
+    """The keys that are none but look like one that is read, each with that one."""
+    for key in map(str, content):
+        if key not in READ | OTHERS and (guess := nearest(key, READ)):
+            yield f"{key!r}; did you mean {guess!r}?"
+
+
 def _names(path: Path, content: dict) -> tuple[dict[int, int], tuple[str, ...]]:
     """From the class indices of labels to ours, and the names of these."""
     names, count = content.get("names"), content.get("nc")
@@ -89,8 +101,12 @@ def _names(path: Path, content: dict) -> tuple[dict[int, int], tuple[str, ...]]:
         raise DataError(f"{path}: 'names' must list the names of the classes")
     if isinstance(count, int) and count != len(rows):
         raise DataError(f"{path}: 'nc' is {count}, but 'names' lists {len(rows)}")
-    unique = tuple(dict.fromkeys(str(rows[key]) for key in sorted(rows)))
-    return {key: unique.index(str(name)) for key, name in rows.items()}, unique
+    indices = sorted(rows)
+    names = tuple(str(rows[key]) for key in indices)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path}: 'names' lists {twice!r} more than once; each class needs a name of its own")
+    return {key: place for place, key in enumerate(indices)}, names
 
 
 def _key_points(path: Path, content: dict) -> int | None:

@@ -38,7 +38,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Part:
-    """One split of one of the given sets."""
+    """One split of one of the given sets, or all of one that has none."""
 
     path: Path
     split: str | None
@@ -49,6 +49,17 @@ class Part:
         """The first of the wanted splits that the set has, or everything where it has none of them."""
         split = next((name for name in wanted if name in splits(path)), None)
         return cls(path, split, load_detection(path, classes, split))
+
+    @classmethod
+    def to_train(cls, path: Path) -> "Part":
+        """What a set is trained on.
+
+        Raises:
+            DataError: it has splits and none to train on: what was kept to measure on is not taken instead.
+        """
+        if (found := splits(path)) and not {"train", "trainval"} & set(found):
+            raise DataError(f"{path}: has no 'train', only '{found[0]}'; say which of its photos are to be trained on")
+        return cls.load(path, "train", "trainval")
 
     @property
     def name(self) -> str:
@@ -83,9 +94,10 @@ def load_datasets(
         What to train on, what to measure on, and all scanned sets by name with their reports.
 
     Raises:
-        DataError: a set cannot be used, `validation` has faults, or there are too few photos.
+        DataError: a set cannot be used or has splits but none to train on, `validation` has faults, or there are too
+            few photos.
     """
-    parts = [Part.load(path, "train", "trainval") for path in data]
+    parts = [Part.to_train(path) for path in data]
     explicit = bool(validation)
     if explicit:
         measured = [Part.load(path, "val") for path in validation]
