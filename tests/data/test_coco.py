@@ -108,8 +108,8 @@ def test_a_photo_labeled_for_animals_only_says_so(write):
     ],
 )
 def test_boxes_are_clipped_to_the_photo_and_odd_ones_reported(write, bbox, kind, kept):
-    found = load_coco(write([image(1)], [annotation(1, bbox)]))
-    assert found.samples[0].boxes.tolist() == ([kept] if kept else [])
+    found = load_coco(write([image(1)], [annotation(1, bbox), annotation(1, [1, 1, 9, 9])]))
+    assert found.samples[0].boxes.tolist() == ([kept] if kept else []) + [[1, 1, 10, 10]]
     assert dict(found.report.kinds) == ({kind: 1} if kind else {})
     assert all("annotation 101 of 1.png" in problem and str(bbox) in problem for problem in found.report.problems)
 
@@ -118,12 +118,21 @@ def test_boxes_are_clipped_to_the_photo_and_odd_ones_reported(write, bbox, kind,
 def test_whatever_the_box_what_is_kept_lies_in_the_photo(tmp_path_factory, x, y, w, h):
     folder = tmp_path_factory.mktemp("set")
     Image.new("RGB", (64, 48)).save(folder / "1.png")
-    content = {"images": [image(1)], "annotations": [annotation(1, [x, y, w, h])], "categories": CATEGORIES}
+    rows = [annotation(1, [x, y, w, h]), annotation(1, [1, 1, 2, 2], iscrowd=1)]
+    content = {"images": [image(1)], "annotations": rows, "categories": CATEGORIES}
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
     found = load_coco(folder / "boxes.json")
     for x1, y1, x2, y2 in found.samples[0].boxes:
         assert 0 <= x1 < x2 <= 64 and 0 <= y1 < y2 <= 48 and x2 - x1 > 0.99 and y2 - y1 > 0.99
     assert len(found.samples[0].boxes) == 1 - found.report.kinds["empty box"]
+
+
+def test_a_photo_of_which_no_row_is_usable_is_left_out_and_one_without_rows_is_kept(write):
+    rows = [annotation(1, [10, 10, 0, 5]), annotation(1, [1, 1, 9, 9], category_id=99)]
+    found = load_coco(write([image(1), image(2)], rows))
+    assert [sample.name for sample in found.samples] == ["2.png"]
+    assert found.report.problems[-1] == "no usable box: none of the 2 rows of 1.png is usable (left out)"
+    assert found.report.faults[-1] == found.report.problems[-1]
 
 
 def test_entries_that_contradict_each_other_are_reported_and_left_out(write, tmp_path):

@@ -124,6 +124,12 @@ def test_entries_that_cannot_be_used_are_reported(voc):
         assert words in text, words
 
 
+def test_a_photo_of_which_no_object_is_usable_is_left_out(voc):
+    found = load_voc(voc({"a": xml(objects(("cat", "x", 1, 2, 3))), "b": xml(CAT), "c": xml("")}))
+    assert [sample.name for sample in found.samples] == ["b.jpg", "c.jpg"]
+    assert found.report.problems[-1] == "no usable box: none of the 1 rows of a.jpg is usable (left out)"
+
+
 def test_what_a_split_lists_but_is_not_there(voc):
     found = load_voc(voc({"a": xml(CAT)}, {"train": ["a", "b", "a"]}), split="train")
     assert found.report.kinds == {"missing annotation": 1, "duplicate image": 1} and len(found) == 1

@@ -159,6 +159,15 @@ def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path
         assert f"a.txt line {number}: {rows[number - 1]}" in text
 
 
+@pytest.mark.parametrize("row", ["0 .5 .5 .1", "screw .5 .5 .1 .1", "7 .5 .5 .1 .1", "0 32 24 16 12"])
+def test_a_photo_of_which_no_row_is_usable_is_left_out(yolo, row):
+    good = {f"labels/{stem}.txt": "1 .5 .5 .5 .5\n" * 6 for stem in "ab"}
+    photos = [f"images/{stem}.png" for stem in "abcd"]
+    found = load_yolo(yolo("val: images\n" + NAMES, photos, good | {"labels/c.txt": f"{row}\n\n", "labels/d.txt": ""}))
+    assert names(found) == ["images/a.png", "images/b.png", "images/d.png"]
+    assert found.report.problems[-1] == "no usable box: none of the 1 rows of images/c.png is usable (left out)"
+
+
 @pytest.mark.parametrize(("key", "guess"), [("trains", "train"), ("Test", "test"), ("vla", "val"), ("pth", "path")])
 def test_a_key_that_looks_like_a_misspelled_one_is_reported(yolo, key, guess):
     found = load_yolo(yolo(f"{key}: images/train\n{YAML}", PHOTOS, LABELS))

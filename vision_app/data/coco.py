@@ -120,7 +120,7 @@ def _sample(folder: Path, image: dict, rows: list[dict], index: dict[int, int], 
     objects = Objects(name, image["width"], image["height"], report)
     for row in rows:
         if row["category_id"] not in index:
-            report.add("unknown category", f"annotation {row.get('id')} of {name}: {row['category_id']}")
+            objects.refuse("unknown category", f"annotation {row.get('id')} of {name}: {row['category_id']}")
             continue
         x, y, w, h = row["bbox"]
         ignored, area = bool(row.get("iscrowd") or row.get("difficult")), row.get("area")

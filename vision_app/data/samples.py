@@ -86,6 +86,8 @@ class ScanReport:
 class Objects:
     """Collects and checks the boxes of one photo.
 
+    A photo without rows is background. One with rows of which none can be used is not: something is in it.
+
     Args:
         name: of the photo, for the report.
         width, height: of the upright photo in pixels.
@@ -94,6 +96,7 @@ class Objects:
 
     def __init__(self, name: str, width: int, height: int, report: ScanReport):
         self.name, self.width, self.height, self.report = name, width, height, report
+        self._refused = 0  # rows
         self._rows: dict[tuple, float] = {}  # (ignored, label, x1, y1, x2, y2) -> area, in the order of the file
 
     def add(
@@ -113,7 +116,7 @@ class Objects:
         clipped = max(x1, 0.0), max(y1, 0.0), min(x2, float(self.width)), min(y2, float(self.height))
         width, height = clipped[2] - clipped[0], clipped[3] - clipped[1]
         if not (width >= 1 and height >= 1):
-            self.report.add("empty box", given)
+            self.refuse("empty box", given)
             return
         if min(x1, y1) < -1 or x2 > self.width + 1 or y2 > self.height + 1:  # a pixel too far is rounding
             self.report.add("box out of range", f"{given} (clipped)")
@@ -122,8 +125,16 @@ class Objects:
             self.report.add("duplicate box", f"{given} (counted once)")
         self._rows.setdefault(row, width * height if area is None else area)
 
-    def sample(self, path: Path, labeled: Iterable[int], exhaustive: bool = True) -> Sample:
-        """The photo at `path` with the boxes taken so far."""
+    def refuse(self, kind: str, sentence: str) -> None:
+        """Reports a row that holds no usable box."""
+        self._refused += 1
+        self.report.add(kind, sentence)
+
+    def sample(self, path: Path, labeled: Iterable[int], exhaustive: bool = True) -> Sample | None:
+        """The photo at `path` with the boxes taken so far; None, which is reported, where all were refused."""
+        if self._refused and not self._rows:
+            self.report.add("no usable box", f"none of the {self._refused} rows of {self.name} is usable (left out)")
+            return None
         rows = np.array(list(self._rows), np.float64).reshape(-1, 6)
         ignored = rows[:, 0] == 1
         boxes, labels, areas = rows[:, 2:].astype(np.float32), rows[:, 1].astype(np.int64), [*self._rows.values()]

@@ -122,7 +122,7 @@ def _sample(
         except ValueError:
             sides = []
         if not name or not sides or not all(abs(side) < 1e9 for side in sides):
-            report.add("malformed row", f"{what} has no {'bndbox of four numbers' if name else 'name'}")
+            objects.refuse("malformed row", f"{what} has no {'bndbox of four numbers' if name else 'name'}")
             continue
         x1, y1, x2, y2 = sides
         ignored = _text(one, "difficult") == "1"

@@ -195,7 +195,7 @@ def _sample(
         row = _numbers(line, key_points)
         if row is None or row[0] not in index:
             kind = "malformed row" if row is None else "unknown category"
-            report.add(kind, f"{what} (of {name})")
+            objects.refuse(kind, f"{what} (of {name})")
             continue
         x1, y1, x2, y2 = _box(row[1:] if key_points is None else row[1:5])
         objects.add((x1 * width, y1 * height, x2 * width, y2 * height), index[row[0]], what)
