@@ -168,6 +168,26 @@ def test_a_photo_of_which_no_row_is_usable_is_left_out(yolo, row):
     assert found.report.problems[-1] == "no usable box: none of the 1 rows of images/c.png is usable (left out)"
 
 
+@pytest.mark.parametrize(
+    ("rows", "refused"),
+    [
+        ("1 2 1 2", "2 of 4 rows of its labels have a class that 'names' lacks: class indices run 1..2, names 0..1"),
+        ("7 8 7", "3 of 3 rows of its labels have a class that 'names' lacks: class indices run 7..8, names 0..1"),
+        ("0 0.5 1", "1 of 3 rows of its labels have a class that 'names' lacks: class indices run 0..1, names 0..1"),
+        ("0 1 0 1 2", None),
+    ],
+)
+def test_classes_that_are_counted_otherwise_than_their_names_are_refused(yolo, rows, refused):
+    text = "".join(f"{index} .5 .5 .{place} .5\n" for place, index in enumerate(rows.split(), start=1))
+    path = yolo("val: images\n" + NAMES, ["images/a.png"], {"labels/a.txt": text})
+    if refused is None:
+        assert load_yolo(path).report.kinds == {"unknown category": 1}
+    else:
+        with pytest.raises(DataError) as error:
+            load_yolo(path)
+        assert str(error.value) == f"{path}: {refused}"
+
+
 @pytest.mark.parametrize(("key", "guess"), [("trains", "train"), ("Test", "test"), ("vla", "val"), ("pth", "path")])
 def test_a_key_that_looks_like_a_misspelled_one_is_reported(yolo, key, guess):
     found = load_yolo(yolo(f"{key}: images/train\n{YAML}", PHOTOS, LABELS))

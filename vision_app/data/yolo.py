@@ -1,5 +1,6 @@
 """Data sets in the YOLO text format, described by a `data.yaml`."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from vision_app.images import SUFFIXES, read_size
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
 READ = {"path", "names", "nc", "kpt_shape"}.union(*SPLITS.values())
+MISCOUNTED = 0.2  # part of the rows with unknown class indices from which on these are not single mistakes
 OTHERS = {"author", "kpt_names", "minival"}  # keys of such files that only look like one of these
 
 
@@ -45,7 +47,7 @@ def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str
     report = ScanReport()
     for key in _misspelled(content):
         report.add("unknown key", f"{path.name} has {key}")
-    samples, seen, labeled, count = [], set(), 0, 0
+    samples, seen, labeled, count, indices = [], set(), 0, 0, Counter()
     for one in available if split is None else [split]:
         for photo, name in _photos(path, content, one):
             count += 1
@@ -55,9 +57,10 @@ def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str
             seen.add(place)
             labels = _labels_of(photo)
             labeled += labels.is_file()
-            sample = _sample(photo, name, labels, index, key_points, report)
+            sample = _sample(photo, name, labels, index, key_points, indices, report)
             if sample:
                 samples.append(sample)
+    _check_indices(path, indices, index)
     if samples and not labeled:
         raise DataError(f"{path}: none of its {count} photos has labels; those of {photo} should be in {labels}")
     if not samples:
@@ -107,6 +110,21 @@ def _names(path: Path, content: dict) -> tuple[dict[int, int], tuple[str, ...]]:
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{path}: 'names' lists {twice!r} more than once; each class needs a name of its own")
     return {key: place for place, key in enumerate(indices)}, names
+
+
+def _check_indices(path: Path, found: Counter, known: dict[int, int]) -> None:
+    """Refuses labels whose classes are counted otherwise than `names`, such as from 1.
+
+    Args:
+        found: how many rows have which class index; None stands for rows without one.
+    """
+    strange = sum(count for index, count in found.items() if index is not None and index not in known)
+    if strange > MISCOUNTED * found.total():
+        first, last = (f"{end(index for index in found if index is not None):g}" for end in (min, max))
+        raise DataError(
+            f"{path}: {strange} of {found.total()} rows of its labels have a class that 'names' lacks: class indices "
+            f"run {first}..{last}, names {min(known)}..{max(known)}"
+        )
 
 
 def _key_points(path: Path, content: dict) -> int | None:
@@ -173,7 +191,13 @@ def _labels_of(photo: Path) -> Path:
 
 
 def _sample(
-    photo: Path, name: str, labels: Path, index: dict[int, int], key_points: int | None, report: ScanReport
+    photo: Path,
+    name: str,
+    labels: Path,
+    index: dict[int, int],
+    key_points: int | None,
+    indices: Counter,
+    report: ScanReport,
 ) -> Sample | None:
     if not photo.is_file():
         report.add("missing image", f"{photo} is not there")
@@ -193,6 +217,7 @@ def _sample(
             continue
         what = f"{labels.name} line {number}: {line.strip()[:60]}"
         row = _numbers(line, key_points)
+        indices[row and row[0]] += 1
         if row is None or row[0] not in index:
             kind = "malformed row" if row is None else "unknown category"
             objects.refuse(kind, f"{what} (of {name})")
