@@ -114,6 +114,7 @@ def test_without_boxes_all_checks_of_a_model_but_the_gradients_fail(tmp_path, ca
     ("words", "code", "message"),
     [
         (["--size", "50"], 2, "--size 50: must be a multiple of 32 between 32 and 2048; the nearest valid value is 64"),
+        (["--size", "0"], 2, "--size 0: must be a multiple of 32 between 32 and 2048; the nearest valid value is 32"),
         (["--backbone", "cps"], 2, "--backbone: unknown choice 'cps'; did you mean 'csp'?"),
         (["--model", "yolq"], 2, "unknown model 'yolq'; did you mean 'yolo'?"),
         (["--model", "yolo", "--backbone", "residual"], 2, "--backbone residual: the model to start from has the"),

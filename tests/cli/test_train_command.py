@@ -233,6 +233,7 @@ def test_a_switch_in_the_settings_file_goes_both_ways(tmp_path, monkeypatch, val
         ({"--seed": "-1"}, 2, "--seed -1: must lie between 0 and 4294967295"),
         ({"--precision": "fp23"}, 2, "--precision fp23: must be one of auto, fp32, bf16, fp16; did you mean fp32?"),
         ({"--size": "100"}, 2, "--size 100: must be a multiple of 32 between 32 and 2048"),
+        ({"--size": "0"}, 2, "--size 0: must be a multiple of 32 between 32 and 2048; the nearest valid value is 32"),
         ({"--device": "cuda:77"}, 2, "--device cuda:77: this machine has"),
         ({"--device": "gpu"}, 2, "--device gpu: must be auto, cpu, cuda or cuda:N"),
         ({"--data": "broken.json"}, 1, "broken.json: not a JSON file"),

@@ -5,8 +5,6 @@ from typing import Annotated
 
 from typer import Option
 
-from vision_app.cli.options import positive_int
-
 
 def check(
     data: Annotated[
@@ -26,7 +24,7 @@ def check(
         str | None,
         Option(metavar="NAME", help="Of a fresh network: csp, residual, inception or shuffle.", show_default="csp"),
     ] = None,
-    size: Annotated[int, Option(metavar="N", parser=positive_int, help="Side of the network's input in pixels.")] = 416,
+    size: Annotated[int, Option(metavar="N", help="Side of the network's input in pixels.")] = 416,
 ) -> int:
     """Check what a detector would be trained on and with.
 

@@ -63,7 +63,7 @@ def yolo(
         str | None, Option(metavar="NAME", help="Of a fresh network: csp, residual, inception or shuffle.")
     ] = None,
     initialize: Annotated[str, Option(metavar="he|xavier", help="How fresh weights are drawn.")] = "he",
-    size: Annotated[int, Option(help="Side of the network's input in pixels.", **POSITIVE)] = 416,
+    size: Annotated[int, Option(metavar="N", help="Side of the network's input in pixels.")] = 416,
     teacher_boxes: Annotated[
         Path | None,
         Option(
