@@ -1,5 +1,6 @@
 """What `vision-app check` tries before a detector's long run: the data, the losses, the batches, the network."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,14 +20,15 @@ from vision_app.detection.grid import T_W, T_X
 from vision_app.detection.loss import Targets, detection_loss, giou
 from vision_app.detection.scenes import LARGEST_ZOOM, plain_batches
 from vision_app.detection.start import published, starting_network
-from vision_app.detection.train import DetectionOptions, DetectionTask
+from vision_app.detection.train import SCAN, DetectionOptions, DetectionTask
 from vision_app.detection.yolo import YOLO, TorchGrid
-from vision_app.errors import DataError
+from vision_app.errors import DataError, UsageError
 from vision_app.images import write_image
 from vision_app.letterbox import Letterbox
 from vision_app.released import Model
 from vision_app.training.checks import GRADIENT_BOUND, Check, gradient_errors, overfit
 from vision_app.training.loop import TrainConfig
+from vision_app.training.runs import SETTINGS, check_folder
 from vision_app.training.sheets import contact_sheet
 
 SHEETS, PICTURES = 3, 16  # contact sheets, and pictures on each
@@ -52,6 +54,9 @@ def run_checks(
     Raises:
         DataError, ModelError, UsageError: the data or `initial` cannot be used at all.
     """
+    if os.path.lexists(output / SETTINGS):
+        raise UsageError(f"--output {output}: holds a run; choose another folder")
+    check_folder(output, SCAN)
     data = load_detection(path, COCO_CLASSES if published(initial) else None)
     data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
     torch.manual_seed(0)
@@ -63,7 +68,7 @@ def run_checks(
     for line in summarize(path.name, data):
         log(line)
     output.mkdir(parents=True, exist_ok=True)
-    write_reports(output / "scan.csv", {path.name: data})
+    write_reports(output / SCAN, {path.name: data})
     yield check_data(data)
     yield check_gradients()
     if network is None:

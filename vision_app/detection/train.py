@@ -30,6 +30,7 @@ from vision_app.training.blend import blend
 from vision_app.training.config import TrainConfig, check_ranges
 from vision_app.training.initialize import INITIALIZATIONS
 from vision_app.training.loop import check_run_folder, fit
+from vision_app.training.runs import check_folder
 from vision_app.training.transfer import TRANSFER, freeze
 
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
@@ -38,6 +39,7 @@ RANGES = {
     "stretch": (1.0, 4.0), "mosaic": (0.0, 1.0), "close_epochs": (0, 10_000), "label_smoothing": (0.0, 0.5),
     "dropout": (0.0, 0.9),
 }  # fmt: skip
+SCAN = "scan.csv"  # in the folder of every run: what is odd about its data
 LOOKED_AT = 256  # validation photos that the validation loss is the mean of, at most
 
 
@@ -210,6 +212,7 @@ def train(
         DataError, ModelError, UsageError: before training starts, with the file or option named.
     """
     check_run_folder(output, resume)
+    rank_zero_only(check_folder)(output, SCAN)  # other processes may come when the first one has begun to write
     if options.transfer != "all" and initial is None:
         raise UsageError(f"--transfer {options.transfer}: there is nothing to transfer; --initial names a model")
     inputs = {"initial": _identity(initial)}
@@ -230,7 +233,7 @@ def train(
         log(f"anchors: {key.replace('_', ' ')} {value}")
     freeze(network, options.transfer)
     output.mkdir(parents=True, exist_ok=True)
-    rank_zero_only(write_reports)(output / "scan.csv", scanned)
+    rank_zero_only(write_reports)(output / SCAN, scanned)
     trained = {"photos": len(learned), **asdict(config), **asdict(options)}
     task = DetectionTask(network, learned, validations, options, about={"trained": trained, **about}, workers=workers)
     inputs |= asdict(options)

@@ -1,6 +1,7 @@
 """The learning rate of a run: at each step, as a picture, and the search for a good one."""
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -39,6 +40,8 @@ def plot_schedule(config: TrainConfig, path: Path) -> None:
     """Draws the learning rate over the epochs of a run as PNG; "plateau" as if every measurement were better."""
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--plot-schedule {path}: its folder does not exist")
+    if os.path.lexists(path):
+        raise UsageError(f"--plot-schedule {path}: is there already and will not be overwritten; choose another name")
     rates = [learning_rate(config, index, STEPS) for index in range(config.epochs * STEPS)]
     figure = new_figure(800, 400)
     axes = figure.add_subplot(xlabel="epoch", ylabel="learning rate", title=config.schedule)

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from vision_app.errors import DataError, UsageError
 from vision_app.training import checkpoints
 from vision_app.training.config import flag
 
-CHECKPOINT, METRICS = "last.safetensors", "metrics.csv"
+CHECKPOINT, METRICS, SETTINGS = "last.safetensors", "metrics.csv", "config.json"
 
 
 @dataclass
@@ -37,8 +39,28 @@ class Progress:
 
 def check_run_folder(folder: Path, resume: bool) -> None:
     """Raises UsageError if a run lies in `folder` that is not to be resumed; worth knowing before anything is read."""
-    if (folder / CHECKPOINT).exists() and not resume:
+    if os.path.lexists(folder / CHECKPOINT) and not resume:
         raise UsageError(f"--output {folder}: holds a run already; --resume continues it")
+
+
+def check_folder(folder: Path, mark: str) -> None:
+    """Tries whether a folder, which need not be there yet, can be written to; nothing is left of that.
+
+    Args:
+        mark: a file that each folder of this kind holds.
+
+    Raises:
+        UsageError: it cannot be made or written to, or holds other things.
+    """
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(each))
+    try:
+        with tempfile.TemporaryDirectory(dir=place):
+            pass
+        strange = folder.exists() and not (folder / mark).exists() and next(folder.iterdir(), None)
+    except OSError as error:
+        raise UsageError(f"--output {folder}: cannot be written ({place}: {error.strerror})") from error
+    if strange:
+        raise UsageError(f"--output {folder}: holds other things ({strange.name}); choose a new folder")
 
 
 def save(folder: Path, progress: Progress, tensors: Mapping[str, Mapping[str, Tensor]], **state) -> None:
@@ -73,7 +95,7 @@ def load(folder: Path, settings: Mapping) -> tuple[Progress, dict[str, Tensor], 
 
 def write_settings(folder: Path, settings: Mapping) -> None:
     """Writes config.json."""
-    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def append_metrics(folder: Path, row: Mapping[str, float]) -> None:

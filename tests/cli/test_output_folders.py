@@ -1,0 +1,66 @@
+"""Where `train` and `check` may write: refused in one line, before anything is read, and nothing is left of the try."""
+
+import pytest
+from drawn_sets import yolo
+
+from vision_app.cli import main
+
+VERBS = {"train": ["train", "yolo"], "check": ["check"]}
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """The words for a set whose photos cannot be read, so that no test waits; in a folder to work in."""
+    path = yolo(tmp_path / "set", splits=[("train", 1), ("val", 1)])
+    for photo in path.parent.rglob("*.png"):
+        photo.write_bytes(b"no picture")
+    monkeypatch.chdir(tmp_path)
+    return ["--data", str(path)]
+
+
+@pytest.mark.parametrize("words", VERBS.values(), ids=VERBS)
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("file/new", "cannot be written ({}/file: Not a directory)"),
+        ("/proc/new", "cannot be written (/proc: No such file or directory)"),
+        ("link/new", "cannot be written ({}/link: No such file or directory)"),
+        ("n" * 300, "cannot be written"),
+        ("full", "holds other things (thesis.txt); choose a new folder"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_named(data, tmp_path, capsys, words, output, message):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert main([*words, *data, "--output", output]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"vision-app: --output {output}: {message.format(tmp_path)}") and said.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_check_does_not_write_into_a_run(data, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    (tmp_path / "run" / "scan.csv").write_text("")
+    assert main(["check", *data, "--output", "run"]) == 2
+    assert capsys.readouterr().err == "vision-app: --output run: holds a run; choose another folder\n"
+
+
+@pytest.mark.parametrize("words", VERBS.values(), ids=VERBS)
+@pytest.mark.parametrize("holds", [[], ["scan.csv", "learning_rates.csv"]])
+def test_an_empty_folder_and_one_of_the_same_kind_are_taken(data, tmp_path, capsys, words, holds):
+    (tmp_path / "run").mkdir()
+    for name in holds:
+        (tmp_path / "run" / name).write_text("")
+    assert main([*words, *data, "--output", "run"]) == 1
+    assert "--output" not in capsys.readouterr().err  # but the data
+
+
+def test_a_picture_of_a_schedule_does_not_take_the_place_of_another(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"mine")
+    assert main(["train", "yolo", "--plot-schedule", str(tmp_path / "a.png")]) == 2
+    assert "a.png: is there already and will not be overwritten; choose another name" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == b"mine"
