@@ -75,6 +75,12 @@ def test_processes_share_each_batch(task, world):
     equal((images, targets), (torch.cat([share for share, _ in shares]), [t for _, part in shares for t in part]))
 
 
+def test_more_processes_than_photos_are_refused(task):
+    for rank in range(6):
+        with pytest.raises(DataError, match="6 processes cannot share 5 photos; take fewer --devices"):
+            next(iter(task.batches(TrainConfig(batch_size=8), 0, rank=rank, world=6)))
+
+
 def test_the_loss_of_a_batch_is_a_sum_over_its_samples(task):
     task.network.eval()  # where no sample sees the others
     ((images, targets),) = task.batches(TrainConfig(epochs=1, batch_size=5), 0)

@@ -23,7 +23,7 @@ from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_bat
 from vision_app.detection.start import published, released_network, starting_network
 from vision_app.detection.watchers import run_watchers
 from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid
-from vision_app.errors import UsageError, unknown
+from vision_app.errors import DataError, UsageError, unknown
 from vision_app.released import find
 from vision_app.training.augment import Augmenter, random_numbers
 from vision_app.training.blend import blend
@@ -116,7 +116,13 @@ class DetectionTask:
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
     ) -> Iterator[tuple[Tensor, list[Targets]]]:
-        """Augmented batches of an epoch, (B, 3, S, S) in 0..1; see `training.loop.Task`."""
+        """Augmented batches of an epoch, (B, 3, S, S) in 0..1; see `training.loop.Task`.
+
+        Raises:
+            DataError: there are fewer photos than processes.
+        """
+        if len(self.data) < world:
+            raise DataError(f"{world} processes cannot share {len(self.data)} photos; take fewer --devices")
         order = random_numbers("order", config.seed, epoch).permutation(len(self.data))
         count, size = self.batches_per_epoch(config), config.batch_size
         plan = [order[i * size : (i + 1) * size].tolist() for i in range(start, count)]
