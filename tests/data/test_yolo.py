@@ -188,6 +188,25 @@ def test_classes_that_are_counted_otherwise_than_their_names_are_refused(yolo, r
         assert str(error.value) == f"{path}: {refused}"
 
 
+def test_labels_without_a_photo_are_reported(yolo, tmp_path):
+    row = "0 .5 .5 .5 .5"
+    more = {"labels/train/gone.txt": row, "labels/val/sub/lost.txt": row, "labels/val/classes.txt": "screw\nnut\n"}
+    path = yolo(YAML, PHOTOS, LABELS | more)
+    for split, missing in (
+        ("train", ["train/gone"]),
+        ("val", ["val/sub/lost"]),
+        (None, ["train/gone", "val/sub/lost"]),
+    ):
+        lines = [f"missing image: there is no photo for {tmp_path / 'labels' / name}.txt" for name in missing]
+        assert load_yolo(path, split=split).report.faults == lines
+    (tmp_path / "list.txt").write_text(f"{PHOTOS[0]}\n")  # the others belong to other lists
+    path.write_text("train: list.txt\nval: images/train\n" + NAMES)
+    assert not load_yolo(path, split="train").report.entries
+    assert load_yolo(path).report.kinds == {"duplicate image": 1, "missing image": 1}
+    beside = yolo("val: photos\n" + NAMES, ["photos/a.png"], {"photos/a.txt": row, "photos/about.txt": "some text"})
+    assert not load_yolo(beside).report.entries
+
+
 @pytest.mark.parametrize(("key", "guess"), [("trains", "train"), ("Test", "test"), ("vla", "val"), ("pth", "path")])
 def test_a_key_that_looks_like_a_misspelled_one_is_reported(yolo, key, guess):
     found = load_yolo(yolo(f"{key}: images/train\n{YAML}", PHOTOS, LABELS))

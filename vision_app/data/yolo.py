@@ -1,7 +1,7 @@
 """Data sets in the YOLO text format, described by a `data.yaml`."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 import yaml
@@ -47,24 +47,27 @@ def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str
     report = ScanReport()
     for key in _misspelled(content):
         report.add("unknown key", f"{path.name} has {key}")
-    samples, seen, labeled, count, indices = [], set(), 0, 0, Counter()
+    samples, seen, labeled, indices = [], {}, set(), Counter()
     for one in available if split is None else [split]:
         for photo, name in _photos(path, content, one):
-            count += 1
             if (place := photo.absolute()) in seen:
-                report.add("duplicate image", f"{name} is listed twice")
+                lists = one if seen[place] == one else f"{seen[place]} and in {one}"
+                report.add("duplicate image", f"{name} is listed twice, in {lists}")
                 continue
-            seen.add(place)
+            seen[place] = one
             labels = _labels_of(photo)
-            labeled += labels.is_file()
+            if labels.is_file():
+                labeled.add(labels)
             sample = _sample(photo, name, labels, index, key_points, indices, report)
             if sample:
                 samples.append(sample)
+        for labels in _without_photo(path, content, one, labeled):
+            report.add("missing image", f"there is no photo for {labels}")
     _check_indices(path, indices, index)
     if samples and not labeled:
-        raise DataError(f"{path}: none of its {count} photos has labels; those of {photo} should be in {labels}")
+        raise DataError(f"{path}: none of its {len(seen)} photos has labels; those of {photo} should be in {labels}")
     if not samples:
-        raise DataError(f"{path}: none of its {count} photos can be used ({report.first()})")
+        raise DataError(f"{path}: none of its {len(seen)} photos can be used ({report.first()})")
     data = DetectionSet(names, tuple(samples), report)
     return data if classes is None else data.relabeled(classes, path)
 
@@ -139,15 +142,32 @@ def _key_points(path: Path, content: dict) -> int | None:
 
 def _photos(path: Path, content: dict, split: str) -> Iterator[tuple[Path, str]]:
     """The photos of a split in order, each with its name: the path from the root of the set, where it lies there."""
-    given = next(content[key] for key in SPLITS[split] if content.get(key))
-    for entry in given if isinstance(given, list) else [given]:
-        root, place = _found(path, content, split, str(entry))
+    for root, place in _places(path, content, split):
         if place.is_dir():
             photos = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         else:
             photos = [_listed(line.strip(), place, root) for line in _lines(place) if line.strip()]
         for photo in photos:
             yield photo, (photo.relative_to(root) if photo.is_relative_to(root) else photo).as_posix()
+
+
+def _places(path: Path, content: dict, split: str) -> Iterator[tuple[Path, Path]]:
+    """What the entries of a split name, a folder or a list each, after the root of the set."""
+    given = next(content[key] for key in SPLITS[split] if content.get(key))
+    for entry in given if isinstance(given, list) else [given]:
+        yield _found(path, content, split, str(entry))
+
+
+def _without_photo(path: Path, content: dict, split: str, known: Set[Path]) -> Iterator[Path]:
+    """The files of labels that belong to the folders of a split, and to no photo.
+
+    Args:
+        known: those of the photos.
+    """
+    for _, place in _places(path, content, split):
+        folder = _labels_of(place / "any").parent
+        if place.is_dir() and folder != place:  # other texts may lie beside photos
+            yield from sorted(set(folder.rglob("*.txt")) - known - {folder / "classes.txt"})
 
 
 def _found(path: Path, content: dict, split: str, entry: str) -> tuple[Path, Path]:
