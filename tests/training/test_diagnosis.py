@@ -30,7 +30,13 @@ CURVES = {
     "still falling, far apart": (8 * np.exp(-3 * T), 14 * np.exp(-3 * T), "both", "still falling"),
     "no validation, settled": (LEARNED, None, "neither", "there is no validation loss to compare it with"),
     "no validation, falling": (10 * np.exp(-3 * T), None, "underfitting", "training loss was still falling"),
-    "one epoch": ([5.0], [9.0], "unknown", "more --epochs"),
+    "one epoch": ([5.0], [9.0], "unknown", "1 epoch alone; try more --epochs"),
+    "two epochs": ([5.0, 4.0], [9.0, 5.0], "unknown", "2 epochs alone; try more --epochs"),
+    "two measurements": (LEARNED[:4], [9.0, "", "", 5.0], "unknown", "2 measurements alone; try more --epochs or a s"),
+    "nothing is learned but a little lost": (2.58 + 0.08 * T, None, "underfitting", "did not come down, from 2.58 to"),
+    "validation diverges": (3 + 0 * T, 3 + 300 * T, "diverged", "far above the 3 of the first epoch's training; try"),
+    "both diverge": (2 + 30 * T, 2 + 30 * T, "diverged", "a smaller --learning-rate"),
+    "divergence shows at once": ([5.0], [99.0], "diverged", "validation loss 99 is far above the 5 of"),
 }  # fmt: skip
 
 
@@ -39,7 +45,7 @@ def test_verdicts_on_made_up_curves(train, validation, verdict, words):
     found = diagnose(rows(train, validation))
     assert (found.verdict, words in found.sentence) == (verdict, True), found
     title = {"both": "underfitting and overfitting: ", "neither": "neither underfitting nor overfitting: "}
-    title["unknown"] = "too short to judge: "
+    title |= {"unknown": "too short to judge: ", "diverged": "a learning rate that is too high: "}
     assert found.sentence.startswith(title.get(verdict, f"{verdict}: ")) and "; try " in found.sentence
 
 
@@ -47,7 +53,7 @@ def test_verdicts_on_made_up_curves(train, validation, verdict, words):
 @pytest.mark.parametrize("curve", CURVES)
 def test_the_verdict_does_not_depend_on_the_unit_of_the_loss(curve, scale):
     train, validation, verdict, _ = CURVES[curve]
-    scaled = None if validation is None else np.multiply(validation, scale)
+    scaled = None if validation is None else [value if value == "" else value * scale for value in validation]
     assert diagnose(rows(np.multiply(train, scale), scaled)).verdict == verdict
 
 
@@ -72,6 +78,28 @@ def test_a_fall_of_average_precision_is_overfitting_while_training_loss_falls(tr
     found = diagnose(curves)
     assert found.verdict == verdict
     assert ("voc val AP fell from 0.482 to 0.318 after epoch 8 while" in found.sentence) == (verdict == "overfitting")
+
+
+@pytest.mark.parametrize("jump", [1.5, 0.5])
+def test_a_jump_of_training_loss_where_the_mosaic_ends_is_no_trend(jump):
+    """Neither up nor down; what goes on behind it still counts."""
+    plain = np.arange(1, 41) >= 31
+    train = np.where(plain, jump * LEARNED, LEARNED)
+    assert diagnose(rows(train, 0.5 * LEARNED), plain_from=31).verdict == "neither"
+    assert diagnose(rows(train, 2 * jump * LEARNED), plain_from=31).verdict == "overfitting"
+    falling = np.where(plain, train * (1.5 - 0.5 * T), train)
+    turned = np.where(plain, 0.5 * (0.3 + T), 0.5 * LEARNED)
+    found = diagnose(rows(falling, turned), plain_from=31)
+    assert found.verdict == "overfitting" and "while training loss fell" in found.sentence
+
+
+def test_where_all_epochs_are_without_mosaic_all_are_judged():
+    assert diagnose(rows(LEARNED, LEARNED), plain_from=-2) == diagnose(rows(LEARNED, LEARNED))
+
+
+def test_a_rise_before_the_mosaic_ends_still_counts():
+    risen = LEARNED + 3 * T**4
+    assert "training loss rose by" in diagnose(rows(risen), plain_from=38).sentence
 
 
 def test_trained_weights_need_not_come_down_far():

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from vision_app.detection.loss import Targets
 from vision_app.draw import label_color
 from vision_app.images import read_image
+from vision_app.training.config import TrainConfig
 from vision_app.training.report import PICTURES, Curves, FirstBatches, Predictions, TensorBoard, Verdict
 
 CLASSES = ("cat", "dog")
@@ -129,9 +130,15 @@ def test_predictions_stand_beside_the_truth_in_the_model_just_measured_and_the_b
     assert color_of("cat", sheet, truth) and color_of("dog", sheet, found)
 
 
-@pytest.mark.parametrize(("pretrained", "verdict"), [(False, "underfitting"), (True, "neither")])
-def test_the_last_line_is_the_verdict(tmp_path, pretrained, verdict):
-    rows = [{"epoch": i, "loss": 4.0, "validation_loss": 4.0} for i in (1, 2, 3)]
+@pytest.mark.parametrize(
+    ("pretrained", "close_epochs", "title"),
+    [(False, 2, "underfitting"), (True, 2, "neither"), (True, 0, "underfitting")],
+)
+def test_the_last_line_is_the_verdict(tmp_path, pretrained, close_epochs, title):
+    """On losses that are higher in the last two epochs, as they may be without mosaic."""
+    rows = [{"epoch": i, "loss": 4.0 + (i > 3), "validation_loss": 4.0} for i in range(1, 6)]
     lines = []
-    Verdict(lines.append, pretrained=pretrained).on_end(tmp_path, as_written(tmp_path, rows))
-    assert len(lines) == 1 and lines[0].startswith(verdict)
+    verdict = Verdict(lines.append, pretrained=pretrained, close_epochs=close_epochs)
+    verdict.on_start(tmp_path, None, TrainConfig(epochs=len(rows)))
+    verdict.on_end(tmp_path, as_written(tmp_path, rows))
+    assert len(lines) == 1 and lines[0].startswith(title)

@@ -44,7 +44,7 @@ def run_watchers(task, log: Callable[[str], None], *, pretrained: bool) -> list:
         Curves(),
         FirstBatches(classes),
         Predictions(pictures, truth, classes, predict),
-        Verdict(log, pretrained=pretrained),
+        Verdict(log, pretrained=pretrained, close_epochs=task.options.close_epochs if task.options.mosaic else 0),
     ]
 
 

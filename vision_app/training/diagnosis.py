@@ -1,5 +1,6 @@
 """Underfitting, overfitting, both or neither: what a run's losses say, and what to try next."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ GAP = 1.25  # validation over training loss; augmentation makes training the har
 RISEN = 1.05  # loss at the end over its lowest
 FALLEN = 0.9  # average precision at the end over its highest
 LEARNED = 0.7  # training loss at the end over that of the first epoch
+DIVERGED = 4.0  # loss at the end over training loss of the first epoch
+ENOUGH = 3  # epochs and measurements, at least, that show a trend
 SETTLED = 0.95  # loss at the end over that before; below this it is still falling
 
 VERDICTS = {
@@ -25,10 +28,12 @@ TITLES = {
     "overfitting": "overfitting",
     "both": "underfitting and overfitting",
     "neither": "neither underfitting nor overfitting",
+    "diverged": "a learning rate that is too high",
     "unknown": "too short to judge",
 }
 LONGER, GENTLER = "more --epochs", "a smaller --learning-rate"
 STRONGER = "a larger --learning-rate or network"
+SEARCHED = "another --learning-rate (--find-lr suggests one)"
 REGULARIZED = "more photos, more augmentation or a larger --weight-decay"
 MORE = "more photos, a larger --size or a larger network if that is not enough yet"
 
@@ -38,7 +43,7 @@ class Diagnosis:
     """What a run suffers from.
 
     Attributes:
-        verdict: "underfitting", "overfitting", "both", "neither", or "unknown" after a single epoch.
+        verdict: "underfitting", "overfitting", "both", "neither", "diverged", or "unknown" after too few epochs.
         sentence: the verdict, the numbers behind it, and what to try.
     """
 
@@ -82,16 +87,43 @@ class _Curve:
         return self.end / float(self.means[max(0, np.searchsorted(self.epochs, epoch, side="right") - 1)])
 
 
+@dataclass(frozen=True)
+class _Training:
+    """Training loss, which can be compared only among epochs of like augmentation.
+
+    Attributes:
+        trend: over the epochs with the augmentation of most; all trends are read from it.
+        last: over the epochs with the augmentation of the last one.
+        plain_from: the epoch from which on the two differ, if there is one.
+    """
+
+    trend: _Curve
+    last: _Curve
+    plain_from: float
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping], plain_from: float) -> "_Training | None":
+        early, late = ([row for row in rows if (int(row["epoch"]) >= plain_from) is plain] for plain in (False, True))
+        curves = [curve for half in (early, late) if (curve := _Curve.of(half, TRAIN))]
+        return cls(curves[0], curves[-1], plain_from) if curves else None
+
+    def fell_since(self, epoch: int) -> bool:
+        """Whether it fell from an epoch to the last of like augmentation."""
+        return (self.last if epoch + 1 >= self.plain_from else self.trend).since(epoch) < 1
+
+
 def column(rows: Sequence[Mapping], name: str) -> tuple[list[int], list[float]]:
     """The epochs that have a value in a column of metrics.csv, and these values."""
     filled = [row for row in rows if row.get(name) not in (None, "")]
     return [int(row["epoch"]) for row in filled], [float(row[name]) for row in filled]
 
 
-def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False) -> Diagnosis:
+def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False, plain_from: float = math.inf) -> Diagnosis:
     """Judges a run by its training and validation loss.
 
-    All curves are smoothed by running means over a fifth of the epochs that have a value. A run overfits, if at its end
+    All curves are smoothed by running means over a fifth of the epochs that have a value. A run with less than three
+    epochs, or one or two measurements, is too short to judge. It diverged, if training or validation loss ends at more
+    than four times the training loss of the first epoch. Otherwise it overfits, if at its end
 
     - validation loss is more than 25 % above training loss: what was learned by heart does not carry over; or
     - validation loss is more than 5 % above its lowest, or the first average precision (where there is one) more than
@@ -110,49 +142,57 @@ def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False) -> Diagnosis:
         rows: of metrics.csv, in order: `epoch`, `loss` and, in the epochs that were measured, `validation_loss` and
             columns that end with " AP", the decisive one first.
         pretrained: whether training began from trained weights.
+        plain_from: the epoch from which on photos are augmented less. Training loss jumps there, up or down, so how it
+            moves is judged by the epochs before, or by all where there are none before.
 
     Raises:
         ValueError: there is no row with a loss.
     """
-    train, validation = _Curve.of(rows, TRAIN), _Curve.of(rows, VALIDATION)
+    train, validation = _Training.of(rows, plain_from), _Curve.of(rows, VALIDATION)
     if train is None:
         raise ValueError("a run is judged by its losses, and it has none")
-    first, *later = column(rows, TRAIN)[1]
-    if not later:
-        return Diagnosis("unknown", f"{TITLES['unknown']}: one epoch shows no trend; try {LONGER}")
-    under = _underfitting(train, validation, first, pretrained)
+    losses, measured = column(rows, TRAIN)[1], column(rows, VALIDATION)[1]
+    first = losses[0]
+    for name, loss in (("training", train.last.end), ("validation", validation.end if validation else 0.0)):
+        if loss > DIVERGED * first:
+            far = f"{name} loss {loss:.3g} is far above the {first:.3g} of the first epoch's training"
+            return Diagnosis("diverged", f"{TITLES['diverged']}: {far}; try {GENTLER}")
+    if len(losses) < ENOUGH or 0 < len(measured) < ENOUGH:
+        few = f"{len(losses)} epochs" if len(losses) < ENOUGH else f"{len(measured)} measurements"
+        advice = LONGER if len(losses) < ENOUGH else f"{LONGER} or a smaller --validate-every"
+        few = few.removesuffix("s") if few.startswith("1 ") else few
+        return Diagnosis("unknown", f"{TITLES['unknown']}: {few} alone; try {advice}")
+    under = _underfitting(train.trend, validation, first, pretrained)
     over = _overfitting(train, validation) + _forgetting(train, rows)
-    signs = under + over or [(_steady(train, validation), MORE)]
+    signs = under + over or [(_steady(train.last, validation), MORE)]
     reasons, advice = zip(*signs, strict=True)
     verdict = VERDICTS[bool(under), bool(over)]
     return Diagnosis(verdict, f"{TITLES[verdict]}: {' and '.join(reasons)}; try {', '.join(dict.fromkeys(advice))}")
 
 
-def _overfitting(train: _Curve, validation: _Curve | None) -> list[tuple[str, str]]:
+def _overfitting(train: _Training, validation: _Curve | None) -> list[tuple[str, str]]:
     """(reason, what to try) for each sign of it."""
     if validation is None:
         return []
     found = []
-    if validation.end > GAP * train.end:
-        above = _percent(validation.end / train.end)
-        found.append(
-            (f"validation loss {validation.end:.3g} is {above} above training loss {train.end:.3g}", REGULARIZED)
-        )
+    if validation.end > GAP * (end := train.last.end):
+        above = _percent(validation.end / end)
+        found.append((f"validation loss {validation.end:.3g} is {above} above training loss {end:.3g}", REGULARIZED))
     lowest = int(validation.epochs[validation.means.argmin()])
-    if validation.rise > RISEN and train.since(lowest) < 1:
+    if validation.rise > RISEN and train.fell_since(lowest):
         rose = f"validation loss rose by {_percent(validation.rise)} after epoch {lowest} while training loss fell"
         found.append((rose, REGULARIZED))
     return found
 
 
-def _forgetting(train: _Curve, rows: Sequence[Mapping]) -> list[tuple[str, str]]:
+def _forgetting(train: _Training, rows: Sequence[Mapping]) -> list[tuple[str, str]]:
     """The same for a fall of average precision."""
     name = next((name for row in rows for name in row if name.endswith(PRECISION)), "")
     precision = _Curve.of(rows, name)
     if precision is None:
         return []
     highest, epoch = float(precision.means.max()), int(precision.epochs[precision.means.argmax()])
-    if precision.end > FALLEN * highest or train.since(epoch) >= 1:
+    if precision.end > FALLEN * highest or not train.fell_since(epoch):
         return []
     fell = f"{name} fell from {highest:.3g} to {precision.end:.3g} after epoch {epoch} while training loss fell"
     return [(fell, REGULARIZED)]
@@ -163,6 +203,8 @@ def _underfitting(train: _Curve, validation: _Curve | None, first: float, pretra
     found = []
     if train.rise > RISEN:
         found.append((f"training loss rose by {_percent(train.rise)} above its lowest", GENTLER))
+    elif not pretrained and train.end >= first:
+        found.append((f"training loss did not come down, from {first:.3g} to {train.end:.3g}", f"{LONGER}, {SEARCHED}"))
     elif not pretrained and train.end > LEARNED * first:
         found.append((f"training loss came down from {first:.3g} to {train.end:.3g} only", f"{LONGER}, {STRONGER}"))
     judged, name = (train, "training") if validation is None else (validation, "validation")

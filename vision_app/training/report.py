@@ -92,13 +92,22 @@ class Predictions:
 
 
 class Verdict:
-    """The last line: underfitting, overfitting, both or neither, and what to try."""
+    """The last line: underfitting, overfitting, both or neither, and what to try.
 
-    def __init__(self, log: Callable[[str], None], *, pretrained: bool):
-        self._log, self._pretrained = log, pretrained
+    Args:
+        log: takes the line.
+        pretrained: whether training starts from trained weights.
+        close_epochs: the last ones, in which photos are augmented less.
+    """
+
+    def __init__(self, log: Callable[[str], None], *, pretrained: bool, close_epochs: int):
+        self._log, self._pretrained, self._close_epochs = log, pretrained, close_epochs
+
+    def on_start(self, folder: Path, task, config) -> None:
+        self._plain_from = config.epochs - self._close_epochs + 1
 
     def on_end(self, folder: Path, rows: Sequence[Mapping]) -> None:
-        self._log(diagnose(rows, pretrained=self._pretrained).sentence)
+        self._log(diagnose(rows, pretrained=self._pretrained, plain_from=self._plain_from).sentence)
 
 
 def plot_curves(rows: Sequence[Mapping], path: Path) -> None:
