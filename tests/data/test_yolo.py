@@ -202,7 +202,9 @@ def test_labels_without_a_photo_are_reported(yolo, tmp_path):
     (tmp_path / "list.txt").write_text(f"{PHOTOS[0]}\n")  # the others belong to other lists
     path.write_text("train: list.txt\nval: images/train\n" + NAMES)
     assert not load_yolo(path, split="train").report.entries
-    assert load_yolo(path).report.kinds == {"duplicate image": 1, "missing image": 1}
+    found = load_yolo(path).report
+    assert found.kinds == {"duplicate image": 1, "missing image": 1}
+    assert found.problems[0] == "duplicate image: images/train/a.png is listed twice, in train and in val"
     beside = yolo("val: photos\n" + NAMES, ["photos/a.png"], {"photos/a.txt": row, "photos/about.txt": "some text"})
     assert not load_yolo(beside).report.entries
 

@@ -160,6 +160,19 @@ def test_photos_that_are_trained_and_measured_on_are_warned_of(tmp_path):
     assert warnings(load([other], [other])[-1]) == []
 
 
+@pytest.mark.parametrize("lists", ["[images/train, images/val]\nval: images/val", "images/val\nval: images/linked"])
+def test_each_photo_that_is_trained_and_measured_on_is_in_the_report(tmp_path, lists):
+    path = yolo(tmp_path / "set")
+    for part in ("images", "labels"):
+        (tmp_path / "set" / part / "linked").symlink_to("val")
+    path.write_text(f"train: {lists}\nnames: [screw, nut]\n")
+    _, (validation,), scanned, lines = load([path])
+    entries = [sentence for kind, sentence in scanned["set val"].report.entries if kind == "trained photo"]
+    assert entries == [f"{sample.path} is trained on too (kept)" for sample in validation.data.samples]
+    assert len(entries) == 2 and f"trained photo: {entries[1]}" in lines
+    assert warnings(lines)[0].startswith("2 of the 2 photos of set val are trained on too, ")
+
+
 def test_classes_that_a_set_is_not_labeled_for_are_warned_of(tmp_path):
     one, other = coco(tmp_path / "one", names=("screw", "bolt")), yolo(tmp_path / "set")
     words = "; such objects in its photos count as background, and the model learns not to find them"

@@ -17,7 +17,7 @@ from vision_app.images import read_image
 GIGABYTE = 10**9
 HARMLESS = {  # kinds of entries that leave the set what it says it is
     "annotation without image", "box out of range", "duplicate box", "duplicate photo", "empty box",
-    "image without annotation", "unknown key", "unlabeled image",
+    "image without annotation", "trained photo", "unknown key", "unlabeled image",
 }  # fmt: skip
 
 

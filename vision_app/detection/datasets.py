@@ -117,10 +117,11 @@ def load_datasets(
             _refuse_faults(found, part.path)
         scanned[part.name] = found
         validations.append(Validation(part.name, found))
+    warnings = [*_report_trained(joined, validations), *(() if taught else _unlabeled(parts, classes))]
     for name, one in scanned.items():
         for line in summarize(name, one):
             log(line)
-    for line in (*_trained_and_measured(joined, validations), *(() if taught else _unlabeled(parts, classes))):
+    for line in warnings:
         log(f"warning: {line}")
     if not validations:
         joined, held_out = _hold_out(joined, seed)
@@ -134,11 +135,13 @@ def _classes(sets: Sequence[DetectionSet]) -> tuple[str, ...]:
     return COCO_CLASSES if {canonical(name) for name in names} == set(COCO_CLASSES) else names
 
 
-def _trained_and_measured(data: DetectionSet, validations: Sequence[Validation]) -> Iterator[str]:
-    """What is to be said of photos that are in both."""
-    trained = {sample.path.absolute() for sample in data.samples}
+def _report_trained(data: DetectionSet, validations: Sequence[Validation]) -> Iterator[str]:
+    """Adds photos that are trained on to the reports of what is measured on, and says how many these are."""
+    trained = {sample.path.resolve() for sample in data.samples}
     for one in validations:
-        if common := [sample.path for sample in one.data.samples if sample.path.absolute() in trained]:
+        if common := [sample.path for sample in one.data.samples if sample.path.resolve() in trained]:
+            for path in common:
+                one.data.report.add("trained photo", f"{path} is trained on too (kept)")
             yield (
                 f"{len(common)} of the {len(one.data)} photos of {one.name} are trained on too, such as {common[0]}; "
                 "figures on them do not tell how good the model is on other photos"
