@@ -11,9 +11,11 @@ from vision_app.data.coco import load_coco
 from vision_app.data.yolo import load_yolo
 from vision_app.detection.export import write_model
 from vision_app.detection.grid import make_grid
-from vision_app.detection.start import choose_anchors, starting_network, with_classes
+from vision_app.detection.start import choose_anchors, published, starting_network, with_classes
+from vision_app.detection.train import train
 from vision_app.detection.yolo import YOLO, YOLOConfig
 from vision_app.errors import DataError, ModelError, UsageError
+from vision_app.training.config import TrainConfig
 
 ANCHORS = (((10.0, 14.0), (9.0, 9.0)), ((60.0, 40.0), (50.0, 50.0)), ((120.0, 200.0), (99.0, 99.0)))
 TINY = {"width": 4, "depths": (1, 1, 1, 1)}
@@ -104,15 +106,25 @@ def test_what_training_cannot_start_from_is_named(tmp_path, released):
         starting_network(folder, data, size=64, backbone="residual")
     with pytest.raises(ModelError, match="unknown model 'nothing'"):
         starting_network(type(folder)("nothing"), data, size=64)
-    (tmp_path / "exported.onnx").write_bytes(b"x")
-    with pytest.raises(ModelError, match=r"exported\.onnx: no file to start from"):
-        starting_network(tmp_path / "exported.onnx", data, size=64)
+    for name in ("exported.onnx", "weights.safetensors", "model"):
+        (tmp_path / name).write_bytes(b"x")
+        for ask in (published, lambda path: starting_network(path, data, size=64)):
+            with pytest.raises(ModelError, match=f"{name}: no file to start from; take the folder of a model"):
+                ask(tmp_path / name)
     (tmp_path / "other.pth").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"other\.pth: not a checkpoint"):
         starting_network(tmp_path / "other.pth", data, size=64)
     (folder / "weights.safetensors").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"weights\.safetensors: damaged"):
         starting_network(folder, data, size=64)
+
+
+def test_a_file_that_is_no_start_is_named_before_the_data_is_blamed(tmp_path):
+    (tmp_path / "best.onnx").write_bytes(b"x")
+    data = yolo(tmp_path / "set")  # of other classes than COCO's
+    with pytest.raises(ModelError, match=r"best\.onnx: no file to start from"):
+        train([data], [], tmp_path / "run", TrainConfig(), initial=tmp_path / "best.onnx")
+    assert not (tmp_path / "run").exists()
 
 
 def test_fresh_weights_are_drawn_as_asked_for_a_backbone_by_name(tmp_path):

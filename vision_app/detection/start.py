@@ -82,11 +82,6 @@ def starting_network(
                 f"--backbone {backbone}: the model to start from has the backbone {network.config.backbone}"
             )
         return network, {}
-    if initial and initial.suffix not in PUBLISHED:
-        raise ModelError(
-            f"{initial}: no file to start from; take the folder of a model, or published weights "
-            f"({' or '.join(PUBLISHED)}, see --help)"
-        )
     backbone = backbone or (PUBLISHED[initial.suffix] if initial else "csp")
     parts = layout(backbone)
     anchors, recall, mean_iou = choose_anchors(data, size, parts.neck.strides, parts.anchors, stretch)
@@ -100,8 +95,19 @@ def starting_network(
 
 
 def published(initial: Path | None) -> bool:
-    """Whether it names a file of published weights, which know COCO's eighty classes."""
-    return initial is not None and initial.is_file()
+    """Whether it names a file of published weights, which know COCO's eighty classes.
+
+    Raises:
+        ModelError: it names another file.
+    """
+    if initial is None or not initial.is_file():
+        return False
+    if initial.suffix not in PUBLISHED:
+        raise ModelError(
+            f"{initial}: no file to start from; take the folder of a model, or published weights "
+            f"({' or '.join(PUBLISHED)}, see --help)"
+        )
+    return True
 
 
 def released_network(model: Model) -> YOLO:
