@@ -259,9 +259,21 @@ def test_a_folder_with_something_in_it_is_left_alone(truth, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_photo_that_cannot_be_read_is_named(tmp_path, capsys):
+def test_photos_that_cannot_be_read_are_all_named(tmp_path, capsys):
     path = write_set(tmp_path / "set")
-    (tmp_path / "set" / "images" / "coffee.png").write_bytes(b"no picture")
+    for name in TRUE:
+        (tmp_path / "set" / "images" / name).write_bytes(b"no picture")
     assert main(["evaluate", "detector", "--data", str(path), "--output", str(tmp_path / "out")]) == 1
-    assert "coffee.png: " in (error := capsys.readouterr().err) and "mend the image or leave it out" in error
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert all(f"{tmp_path / 'set' / 'images' / name}: " in error for name in TRUE) and "`vision-app check`" in error
     assert list((tmp_path / "out").iterdir()) == []  # so that the same command can be given again
+
+
+def test_the_first_faults_of_a_set_are_listed_and_the_others_counted(tmp_path, capsys):
+    path = write_set(tmp_path / "set")
+    content = json.loads(path.read_text())
+    content["images"] += [{"id": i, "file_name": f"gone{i}.png", "width": 9, "height": 9} for i in range(7)]
+    path.write_text(json.dumps(content))
+    assert main(["evaluate", "detector", "--data", str(path), "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert [f"gone{i}.png" in error for i in range(7)] == [True] * 5 + [False] * 2 and "; and 2 more; mend" in error

@@ -73,3 +73,10 @@ def test_what_is_no_set_is_named_with_what_one_is(folder, name, words):
     with pytest.raises(DataError, match=words) as error:
         load_detection(folder / name)
     assert str(error.value).startswith(str(folder / name))
+
+
+def test_a_folder_of_yolos_photos_and_labels_needs_a_data_yaml(tmp_path):
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=r"; for YOLO's images/ and labels/, write a data\.yaml with train, val and n"):
+        load_detection(tmp_path)

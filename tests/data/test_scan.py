@@ -8,7 +8,7 @@ from image_files import encode, quadrants
 from PIL import Image
 
 from vision_app.data.samples import DetectionSet, Objects, ScanReport
-from vision_app.data.scan import scan
+from vision_app.data.scan import scan, summarize
 from vision_app.errors import DataError
 
 
@@ -97,3 +97,9 @@ def test_progress_is_told_every_thousand_photos(tmp_path):
     lines = []
     scan(DetectionSet(data.classes, data.samples * 2001), log=lines.append)
     assert lines == ["checked 1000 of 2001 photos", "checked 2000 of 2001 photos"]
+
+
+def test_a_name_that_holds_a_comma_is_quoted_in_the_summary(tmp_path):
+    data = photos_set(tmp_path, 2)
+    named = DetectionSet(("nut, small", "bolt 8"), data.samples)
+    assert list(summarize("a set", named))[1] == "boxes by class: 'nut, small' 2, bolt 8 0"

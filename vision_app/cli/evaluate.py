@@ -11,6 +11,8 @@ from typer import Option
 from vision_app.cli.options import Help, show_help
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vision_app.data.detection import DetectionSet
     from vision_app.detection.detector import Detector
 
@@ -106,13 +108,19 @@ def _load(path: Path, split: str | None) -> "DetectionSet":
     from vision_app.errors import DataError
 
     data = load_detection(path, split=split)
-    for fault in data.report.faults:
-        raise DataError(f"{path}: {fault}; mend it or take it out")
+    if faults := data.report.faults:
+        raise DataError(f"{path}: {_shortened(faults)}; mend this or take it out; `vision-app check` lists all of it")
     if not any(len(sample.boxes) for sample in data.samples):
         raise DataError(f"{path}: holds no object to find; an evaluation needs some boxes")
     for kind, count in data.report.kinds.items():
         print(f"{path}: {kind}: {count:,}", file=sys.stderr)
     return data
+
+
+def _shortened(lines: "Sequence[str]", shown: int = 5) -> str:
+    """The first lines in one, and how many more there are."""
+    more = f"; and {len(lines) - shown:,} more" if len(lines) > shown else ""
+    return "; ".join(lines[:shown]) + more
 
 
 def _check_classes(detector: "Detector", truth: "DetectionSet", path: Path) -> None:
@@ -136,14 +144,18 @@ def _detect(detector: "Detector", data: "DetectionSet", output: Path, failed: Ex
 
     Args:
         failed: Takes what removes them again, so that after an error the same command finds the folder empty.
+
+    Raises:
+        DataError: Some photos cannot be read.
     """
     from vision_app.batch.run import run
-    from vision_app.batch.sinks import Journal
+    from vision_app.batch.sinks import Journal, read_rows
     from vision_app.batch.sources import Input
     from vision_app.cli.batch import cores
     from vision_app.cli.progress import show_progress
     from vision_app.detection.evaluate import MEASURING
     from vision_app.detection.task import DetectTask
+    from vision_app.errors import DataError
 
     inputs = [Input(str(sample.path), "") for sample in data.samples]
     settings = {
@@ -162,4 +174,6 @@ def _detect(detector: "Detector", data: "DetectionSet", output: Path, failed: Ex
     ):
         failed.callback(lambda: [file.unlink() for file in output.glob("detections.*")])
         run(task, inputs, journal, batch_size=size, workers=cores(), report=report)
+    if broken := [f"{row['file']}: {row['error']}" for row in read_rows(path) if row["status"] != "ok"]:
+        raise DataError(f"{_shortened(broken)}; mend these or take them out; `vision-app check` lists all of them")
     return path

@@ -50,6 +50,8 @@ def _kind(path: Path) -> str:
             return "voc"
         inside = [file for pattern in ("*.yaml", "*.yml", "*.json") for file in sorted(path.glob(pattern))]
         hint = f"; did you mean {inside[0]}?" if inside else ""
+        if not inside and (path / "labels").is_dir():
+            hint = "; for YOLO's images/ and labels/, write a data.yaml with train, val and names, and name that"
         raise DataError(f"{path}: not a VOC folder, it has neither Annotations/ nor .xml files{hint}")
     kind = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(path.suffix.lower())
     if kind is None:

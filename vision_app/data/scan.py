@@ -90,7 +90,9 @@ def summarize(name: str, data: DetectionSet, shown: int = 3) -> Iterator[str]:
     """
     boxes = data.boxes_per_class()
     yield f"{name}: {len(data)} photos, {sum(boxes.values())} boxes, {len(data.report.entries)} remarks"
-    yield "boxes by class: " + ", ".join(f"{label} {count}" for label, count in boxes.items())
+    yield "boxes by class: " + ", ".join(
+        f"{label!r} {count}" if "," in label else f"{label} {count}" for label, count in boxes.items()
+    )
     for kind, count in data.report.kinds.items():
         sentences = [sentence for other, sentence in data.report.entries if other == kind]
         yield from (f"{kind}: {sentence}" for sentence in sentences[:shown])
