@@ -187,7 +187,9 @@ def test_a_set_with_parts_is_measured_on_the_part_kept_for_it(
     (tmp_path / "rows.jsonl").write_text(rows)
     words = ["evaluate", "detector", "--data", path, "--rows", tmp_path / "rows.jsonl", *flags]
     assert main([*map(str, words), "--output", str(tmp_path / "out")]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == f"yolo on {path}" + (f", {split}" if split else "")
+    said = capsys.readouterr()
+    assert said.out.splitlines()[0] == f"yolo on {path}" + (f", {split}" if split else "")
+    assert (f"{path}: measured is its {split}; --split takes another part" in said.err) == (not flags and bool(split))
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert (figures["split"], figures["images"]) == (split, 2)
 

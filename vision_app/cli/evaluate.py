@@ -75,7 +75,8 @@ def detector(
     if output.exists() and any(output.iterdir()):
         raise UsageError(f"--output {output}: is not empty; choose another folder")
     found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1)
-    split = split or next((name for name in ("val", "test") if name in splits(data)), None)
+    if split is None and (split := next((name for name in ("val", "test") if name in splits(data)), None)):
+        print(f"{data}: measured is its {split}; --split takes another part", file=sys.stderr)
     truth = _load(data, split)
     with ExitStack() as failed:
         if found:
