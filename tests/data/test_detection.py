@@ -7,7 +7,7 @@ import pytest
 from image_files import quadrants
 from PIL import Image
 
-from vision_app.data.detection import load_detection, splits
+from vision_app.data.detection import load_detection, splits, title
 from vision_app.errors import DataError, UsageError
 
 BOXES = {"a": [("cat", (8, 6, 24, 18))], "b": [("dog", (0, 0, 64, 48)), ("cat", (32, 24, 48, 36))]}
@@ -80,3 +80,20 @@ def test_a_folder_of_yolos_photos_and_labels_needs_a_data_yaml(tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(DataError, match=r"; for YOLO's images/ and labels/, write a data\.yaml with train, val and n"):
         load_detection(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("tmp/data.yaml", "path: ../sets/screws", "screws"),
+        ("tmp/data.yaml", "path: .", "tmp"),
+        ("tmp/dataset.yml", "train: images", "tmp"),
+        ("tmp/screws.yaml", "path:", "screws"),
+        ("tmp/boxes.json", "{}", "tmp boxes"),
+        ("tmp/Annotations/a.xml", "", "tmp"),
+    ],
+)
+def test_what_a_set_is_called(tmp_path, name, content, expected):
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(content)
+    assert title(tmp_path / "tmp" if name.endswith(".xml") else tmp_path / name) == expected

@@ -7,12 +7,12 @@ from vision_app.data.coco import load_coco
 from vision_app.data.samples import DetectionSet, Objects, Photos, Sample, ScanReport, write_reports
 from vision_app.data.scan import scan
 from vision_app.data.voc import load_voc, voc_splits
-from vision_app.data.yolo import load_yolo, yolo_splits
+from vision_app.data.yolo import load_yolo, yolo_splits, yolo_title
 from vision_app.errors import DataError, UsageError
 
 __all__ = [
     "DetectionSet", "Objects", "Photos", "Sample", "ScanReport", "load_coco", "load_detection", "load_voc", "load_yolo",
-    "scan", "splits", "write_reports",
+    "scan", "splits", "title", "write_reports",
 ]  # fmt: skip
 
 
@@ -42,6 +42,17 @@ def splits(path: str | Path) -> list[str]:
     """The splits that a set lists; a COCO file has none."""
     path = Path(path)
     return {"coco": lambda _: [], "yolo": yolo_splits, "voc": voc_splits}[_kind(path)](path)
+
+
+def title(path: str | Path) -> str:
+    """What a set is called."""
+    path = Path(path)
+    match _kind(path):
+        case "coco":
+            return f"{path.absolute().parent.name} {path.stem}"
+        case "yolo":
+            return yolo_title(path)
+    return path.absolute().name
 
 
 def _kind(path: Path) -> str:

@@ -78,6 +78,12 @@ def yolo_splits(path: Path) -> list[str]:
     return [split for split, keys in SPLITS.items() if any(content.get(key) for key in keys)]
 
 
+def yolo_title(path: Path) -> str:
+    """What a set is called: the last part of its `path`; or else its file's name, or its folder's for a data.yaml."""
+    root = Path(str(_read_yaml(path).get("path") or "")).name.strip(".")
+    return root or (path.absolute().parent.name if path.stem in ("data", "dataset") else path.stem)
+
+
 def _read_yaml(path: Path) -> dict:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.data.detection import load_detection, splits
+from vision_app.data.detection import load_detection, splits, title
 from vision_app.data.names import COCO_CLASSES, canonical
 from vision_app.data.samples import DetectionSet
 from vision_app.data.scan import scan, summarize
@@ -63,9 +63,8 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Such as "voc val": the folder and what it is of."""
-        folder = self.path.absolute() if self.path.is_dir() else self.path.absolute().parent
-        return f"{folder.name} {self.split or self.path.stem}"
+        """Such as "screws val": what the set is called, and its split."""
+        return title(self.path) + (f" {self.split}" if self.split else "")
 
 
 def load_datasets(
