@@ -146,7 +146,9 @@ def test_a_finished_run_resumes_to_its_result(tmp_path, whole):
 
 
 def test_resume_in_a_new_folder_is_a_plain_start(tmp_path, whole):
-    run(tmp_path / "new", resume=True)
+    lines = []
+    run(tmp_path / "new", resume=True, log=lines.append)
+    assert lines[0] == f"{tmp_path / 'new'} holds nothing to resume; a fresh run starts"
     assert files(tmp_path / "new") == whole["adamw"][0]
 
 
@@ -172,6 +174,17 @@ def test_a_run_is_not_resumed_with_other_options(tmp_path, changes, message):
         run(tmp_path, config=replace(CONFIG, **changes), resume=True)
     assert str(error.value) == message
     assert files(tmp_path) == before
+
+
+def test_a_run_is_not_resumed_with_other_data(tmp_path):
+    run(tmp_path, inputs={"data": "a.json, b.json 0123456789ab", "initial": "none"})
+    for data, message in {
+        "a.json, b.json ba9876543210": "--data: the content of a.json, b.json has changed since the run was started",
+        "a.json 0123456789ab": "--data a.json 0123456789ab: the run to resume was started with a.json, b.json 01234",
+    }.items():
+        with pytest.raises(UsageError) as error:
+            run(tmp_path, inputs={"data": data, "initial": "none"}, resume=True)
+        assert str(error.value).startswith(message)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):

@@ -1,18 +1,53 @@
-"""Options from a YAML file."""
+"""Options from a YAML file: one of the user's, or the one that a run keeps to be resumed with."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+KEPT = "options.yaml"  # in the folder of a run
+
 
 def _read(context: typer.Context, path: Path | None) -> Path | None:
-    """Makes what stands in the file the defaults of the options, so that each is read and checked as if it were given.
+    """Makes what stands in the file the defaults of the options, each read and checked as if it were given."""
+    if path is not None:
+        context.default_map = (context.default_map or {}) | _options(context, path)
+    return path
 
-    Values become text before: YAML takes 1e-3 for a word and 2 for a number, and options take neither for granted.
+
+def resumed(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+    """A callback of --output and --resume, both eager: when both are known, makes what the run was started with the
+    defaults of the options, behind those of --config.
     """
-    if path is None:
-        return None
+    context.meta[parameter.name] = value
+    output = context.meta.get("output")
+    if output and context.meta.get("resume") and (output / KEPT).is_file():
+        context.default_map = _options(context, output / KEPT) | (context.default_map or {})
+    return value
+
+
+def write_options(context: typer.Context, folder: Path) -> None:
+    """Writes all options but those that say where and what to do, as a file for --config that holds in any folder."""
+    import yaml
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(each) for each in value]
+        if isinstance(value, Path):  # a model's name is one, too
+            return str(value.resolve() if value.exists() else value)
+        return value
+
+    left_out = {"config", "help", "output", "resume", "find_lr", "plot_schedule"}
+    given = {option: context.params[option.name] for option in context.command.params if option.name not in left_out}
+    values = {option.opts[0].removeprefix("--"): plain(value) for option, value in given.items() if value is not None}
+    (folder / KEPT).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _options(context: typer.Context, path: Path) -> dict[str, str | list[str]]:
+    """What stands in the file, by parameter.
+
+    Values are text: YAML takes 1e-3 for a word and 2 for a number, and options take neither for granted.
+    """
     import yaml
 
     from vision_app.errors import UsageError, unknown
@@ -35,8 +70,7 @@ def _read(context: typer.Context, path: Path | None) -> Path | None:
             raise UsageError(f"--config {path}: {key} takes one value")
         if value is not None:
             chosen[option.name] = [str(each) for each in values] if option.multiple else str(value)
-    context.default_map = chosen
-    return path
+    return chosen
 
 
 Config = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from vision_app.cli.config import Config
+from vision_app.cli.config import KEPT, Config, resumed, write_options
 from vision_app.cli.options import Help, number, positive_int, show_help
 
 app = typer.Typer(help="Train networks.", add_help_option=False)
@@ -44,9 +44,24 @@ def yolo(
         ),
     ] = None,
     output: Annotated[
-        Path | None, Option(metavar="RUN", help="Folder of the run; RUN/best becomes the model.", file_okay=False)
+        Path | None,
+        Option(
+            metavar="RUN",
+            help="Folder of the run; RUN/best becomes the model.",
+            file_okay=False,
+            is_eager=True,
+            callback=resumed,
+        ),
     ] = None,
-    resume: Annotated[bool, Option("--resume", help="Continue the run in RUN.")] = False,
+    resume: Annotated[
+        bool,
+        Option(
+            "--resume",
+            help="Continue the run in RUN; it knows the options that it was started with.",
+            is_eager=True,
+            callback=resumed,
+        ),
+    ] = False,
     # the network
     initial: Annotated[
         Path | None,
@@ -175,7 +190,8 @@ def yolo(
         return 0
     for name, value in {"--data": data, "--output": output}.items():
         if not value:
-            raise UsageError(f"Missing option '{name}'.")
+            none = f" {output} has no {KEPT} to take it from." if resume and output else ""
+            raise UsageError(f"Missing option '{name}'.{none}")
     from vision_app.figures import import_matplotlib
 
     import_matplotlib()  # before Fabric does, by way of torchmetrics
@@ -187,11 +203,17 @@ def yolo(
         """Takes the place of `fit`; there is no run to resume or to watch."""
         return {"learning_rate": find_rate(task, config, folder, log=log)}
 
+    class Keeper:
+        """Keeps the options in the run's folder as soon as there is one."""
+
+        def on_start(self, folder: Path, task, config) -> None:
+            write_options(context, folder)
+
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
     found = train(
         data, validation or [], output, settings, _filled(DetectionOptions, context), initial=initial,
         teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=_say if first else silent,
-        run=search if find_lr else fit,
+        watchers=[Keeper()], run=search if find_lr else fit,
     )  # fmt: skip
     if first and find_lr:
         print(f"suggested: --learning-rate {found['learning_rate']:g}")

@@ -123,6 +123,8 @@ def fit(
             f"resuming after epoch {progress.epoch} of {config.epochs}"
             + f", step {progress.step}" * bool(progress.step)
         )
+    elif resume:
+        log(f"{folder} holds nothing to resume; a fresh run starts")
     fabric.barrier()  # every process has read the checkpoint before one writes the next
     if fabric.is_global_zero:
         runs.write_settings(folder, settings)

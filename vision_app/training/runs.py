@@ -3,11 +3,13 @@
 import csv
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -84,6 +86,8 @@ def load(folder: Path, settings: Mapping) -> tuple[Progress, dict[str, Tensor], 
     tensors, state = checkpoints.load(folder / CHECKPOINT)
     for key, value in settings.items():
         was = state.get("settings", {}).get(key)
+        if was != value and _names(was) == _names(value):
+            raise UsageError(f"{flag(key)}: the content of {_names(value)} has changed since the run was started")
         if was != value:
             raise UsageError(f"{flag(key)} {value}: the run to resume was started with {was}")
     try:
@@ -91,6 +95,11 @@ def load(folder: Path, settings: Mapping) -> tuple[Progress, dict[str, Tensor], 
     except KeyError as error:
         raise DataError(f"{folder / CHECKPOINT}: has no {error}; it cannot be resumed by this version") from error
     return progress, tensors, state
+
+
+def _names(value: Any) -> Any:
+    """A setting without the digests in it."""
+    return re.sub(r" [0-9a-f]{12}\b", "", value) if isinstance(value, str) else value
 
 
 def write_settings(folder: Path, settings: Mapping) -> None:
