@@ -85,6 +85,17 @@ def test_a_network_that_can_learn_its_batch_passes(data, tmp_path):
     assert blue[6 + 150 : 6 + 152].all() and blue[6 + 326 + 145 : 6 + 326 + 158].any()  # left side, true and found
 
 
+@pytest.mark.parametrize(("others", "passed"), [(0, True), (1, False)])
+def test_a_loss_that_stays_high_does_not_matter_where_all_boxes_and_no_others_are_found(
+    data, tmp_path, monkeypatch, others, passed
+):
+    monkeypatch.setattr(checks, "predictions", lambda network, images, targets: (list(targets), 6, others))
+    monkeypatch.setattr(checks, "overfit", lambda *words, steps: [10.0, *[1.5] * (steps - 1)])
+    found = check_overfit(make_task(data), tmp_path, lambda line: None, steps=50)
+    assert found.passed == passed and "(15%, bound 10%) in 50 steps" in found.found
+    assert found.found.endswith("--model yolo") != passed
+
+
 class Restless(DetectionTask):
     """Gives each picture the targets of another in every step."""
 
@@ -180,17 +191,26 @@ def test_batches_without_boxes_fail(tmp_path):
 
 @pytest.mark.parametrize(
     ("entries", "passed"),
-    [([], True), ([("unlabeled image", "a")], True), ([("corrupt image", "a")], False)],
+    [
+        ([], True),
+        ([("unlabeled image", "a")], True),
+        ([("box out of range", "a")], True),
+        ([("duplicate box", "a")], True),
+        ([("duplicate photo", "a")], True),
+        ([("corrupt image", "a")], False),
+    ],
 )
 def test_data_fails_with_what_had_to_be_left_out(data, entries, passed):
     found = check_data(replace(data, report=ScanReport(entries)))
     assert found.passed == passed
     odd = f"; 1 x {entries[0][0]} (see scan.csv)" if entries else ""
-    assert found.found == "3 photos with 6 boxes of 2 classes" + odd
+    advice = "" if passed else "; mend what is named there, or train on what is left"
+    assert found.found == "3 photos with 6 boxes of 2 classes" + odd + advice
 
 
 def test_data_without_boxes_fails(tmp_path):
-    assert not check_data(make_set(tmp_path, np.zeros((0, 4), np.float32))).passed
+    found = check_data(make_set(tmp_path, np.zeros((0, 4), np.float32)))
+    assert not found.passed and found.found.endswith("nothing to learn: look whether labels lie where they belong")
 
 
 def test_other_boxes_are_counted_but_for_those_on_unknown_ones(data):

@@ -35,6 +35,7 @@ SHEETS, PICTURES = 3, 16  # contact sheets, and pictures on each
 PHOTOS, STEPS, LINES = 4, 300, 25  # overfitting: photos, steps at most, steps between lines of progress
 LEFT = 0.1  # of the first loss, at most, in the end; IoUs as targets of scores leave some even to perfect boxes
 FOUND = 0.8  # of the batch's boxes, at least, as tiny ones may stay out; for ten boxes two more may be found
+OVERFIT_ADVICE = "; look there whether the true boxes fit, then try a larger --size or --model yolo"
 SCORE, IOU = 0.3, 0.5  # from which on a box counts as found
 
 
@@ -80,11 +81,16 @@ def run_checks(
 
 
 def check_data(data: DetectionSet) -> Check:
-    """A scanned set: failed if anything had to be left out, or there is nothing to learn."""
+    """A scanned set: failed if truth had to be left out, or there is nothing to learn; the rest is only told."""
     boxes = sum(len(sample.boxes) for sample in data.samples)
     what = f"{len(data):,} photos with {boxes:,} boxes of {len(data.classes)} classes"
     odd = ", ".join(f"{count:,} x {kind}" for kind, count in data.report.kinds.items())
-    return Check("data", boxes > 0 and not data.report.faults, what + (f"; {odd} (see scan.csv)" if odd else ""))
+    what += f"; {odd} (see scan.csv)" if odd else ""
+    if not boxes:
+        return Check("data", False, f"{what}; there is nothing to learn: look whether labels lie where they belong")
+    if data.report.faults:
+        return Check("data", False, f"{what}; mend what is named there, or train on what is left")
+    return Check("data", True, what)
 
 
 def check_gradients() -> Check:
@@ -93,7 +99,10 @@ def check_gradients() -> Check:
     wrong = {name: error for name, error in errors.items() if not error < GRADIENT_BOUND}
     error = max((wrong or errors).values())
     verdict = f"{', '.join(wrong or errors)} {'differ from' if wrong else 'equal'} finite differences"
-    return Check("gradients", not wrong, f"{verdict}, relative error up to {error:.0e} (bound {GRADIENT_BOUND:.0e})")
+    verdict += f", relative error up to {error:.0e} (bound {GRADIENT_BOUND:.0e})"
+    return Check(
+        "gradients", not wrong, verdict + "; a fault of this program or of torch, not of the data" * bool(wrong)
+    )
 
 
 def loss_errors() -> dict[str, float]:
@@ -132,14 +141,16 @@ def check_batches(task: DetectionTask, output: Path) -> Check:
         pictures, boxes = pictures + len(images), boxes + sum(len(target.boxes) for target in targets)
         write_image(output / f"batch-{sheets}.png", contact_sheet(images, targets, task.data.classes))
     where = "batch-1.png" if sheets == 1 else f"batch-1.png to batch-{sheets}.png"
-    return Check("batches", boxes > 0, f"{pictures} pictures with {boxes} boxes in {where}; look whether they fit")
+    advice = "look whether they fit" if boxes else "boxes are missing or too small: try a larger --size"
+    return Check("batches", boxes > 0, f"{pictures} pictures with {boxes} boxes in {where}; {advice}")
 
 
 def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None], steps: int = STEPS) -> Check:
     """Trains the task's network on a few photos, as they are, until it knows them by heart.
 
     Passed if the loss falls under a tenth of where it began, and what the network then finds matches the boxes: eight
-    of ten are found, with their class, at an IoU of 0.5 and a score of 0.3, and hardly any besides.
+    of ten are found, with their class, at an IoU of 0.5 and a score of 0.3, and hardly any besides. If in the end all
+    are found and none besides, the loss does not matter.
 
     Args:
         steps: after which to give up.
@@ -169,13 +180,15 @@ def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None],
             passed = value <= LEFT * losses[0] and right >= FOUND * total and others <= (1 - FOUND) * total
             if passed:
                 break
+    passed = passed or (right == total and not others)
     pairs = [each for pair in zip(targets, found, strict=True) for each in pair]
     pictures = images.repeat_interleave(2, dim=0)
     captions = ["truth", "found"] * len(images)
     write_image(output / "overfit.png", contact_sheet(pictures, pairs, data.classes, captions=captions))
     fell = f"loss from {losses[0]:.3g} to {losses[-1]:.3g} ({losses[-1] / losses[0]:.0%}, bound {LEFT:.0%})"
     what = f"{right} of {total} boxes found and {others} others (overfit.png)"
-    return Check("overfit", passed, f"{fell} in {len(losses)} steps on {len(images)} photos, {what}")
+    advice = "" if passed else OVERFIT_ADVICE
+    return Check("overfit", passed, f"{fell} in {len(losses)} steps on {len(images)} photos, {what}{advice}")
 
 
 @torch.no_grad()
