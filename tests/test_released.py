@@ -75,15 +75,24 @@ def test_a_run_folder_is_found_by_its_path(tmp_path):
         assert model.folder.resolve() == folder and model.name == str(name)
 
 
-def test_the_working_directory_is_never_searched(tmp_path):
+def test_a_folder_here_is_a_model_unless_a_released_one_has_its_name(tmp_path):
     make(tmp_path / "checkout" / "models" / "yolo")
     make(tmp_path / "here" / "yolo", task="trap")
     make(tmp_path / "here" / "mine")
     make(tmp_path / "here" / "models" / "other")
     assert find("yolo").task == "detection"
-    assert error_of("mine") == "unknown model 'mine'; choose from yolo (for the folder here, write ./mine)"
+    assert find("./yolo").task == "trap"
     assert error_of("other") == "unknown model 'other'; choose from yolo"
-    assert find("./mine").classes == ("cat", "dog")
+    assert find("mine").classes == find("./mine").classes == ("cat", "dog")
+    assert find("mine").name == "mine"
+
+
+def test_the_folder_of_a_run_names_its_model(tmp_path):
+    make(tmp_path / "here" / "run" / "best")
+    for name in ("run", "./run", str(tmp_path / "here" / "run")):
+        assert (
+            error_of(name) == f"{name}: the folder of a run, not of a model; its model is {type(tmp_path)(name)}/best"
+        )
 
 
 def test_a_slip_gets_the_nearest_name(tmp_path):

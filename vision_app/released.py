@@ -135,7 +135,7 @@ def available() -> list[str]:
 
 
 def find(name: str | os.PathLike) -> Model:
-    """A released model by its name, or any model folder or exported ONNX file by its path.
+    """A released model by its name, or any model folder or exported ONNX file by its path; names come first.
 
     Raises:
         ModelError: there is no such model, or its model.json cannot be used.
@@ -143,15 +143,16 @@ def find(name: str | os.PathLike) -> Model:
     name = os.fspath(name)
     if name.endswith(".onnx") and not Path(name).is_dir():
         return _open_file(Path(name))
+    homes = [] if os.sep in name else models_folders()
+    for folder in (*(home / name for home in homes), Path(name)):
+        if name and (folder / "model.json").is_file():
+            return _open(name, folder)
+    best = Path(name, "best")
+    if (best / "model.json").is_file():
+        raise ModelError(f"{name}: the folder of a run, not of a model; its model is {best}")
     if os.sep in name:
-        if (Path(name) / "model.json").is_file():
-            return _open(name, Path(name))
         raise ModelError(f"{name}: not a model folder, it has no model.json")
-    for folder in models_folders():
-        if (folder / name / "model.json").is_file():
-            return _open(name, folder / name)
-    hint = f" (for the folder here, write .{os.sep}{name})" if (Path(name) / "model.json").is_file() else ""
-    raise ModelError(unknown("model", name, available()) + hint)
+    raise ModelError(unknown("model", name, available()))
 
 
 def write_file(model: Model, path: Path) -> None:
