@@ -174,36 +174,6 @@ def test_a_run_is_resumed_with_the_options_that_it_was_started_with(words, run, 
     assert "--seed 3: the run to resume was started with 0" in error.getvalue()
 
 
-def test_what_a_run_keeps_of_its_options_starts_another_like_it(tmp_path, monkeypatch):
-    """Also with a model's name, two sets and a switch that is off; paths hold in any folder."""
-    kept, seen = [], []
-
-    def train_instead(data, validation, output, config, options, *, initial, watchers, **more):
-        seen.append((data, validation, config, options, initial))
-        output.mkdir()
-        watchers[0].on_start(output, None, config)
-        kept.append((output / "options.yaml").resolve())
-
-    monkeypatch.setattr(train, "train", train_instead)
-    monkeypatch.chdir(tmp_path)
-    for name in ("a.json", "b: \u00e9.json", "elsewhere"):
-        (tmp_path / name).mkdir()
-    start = ["--data", "a.json", "--data", "b: \u00e9.json", "--initial", "yolo", "--no-multi-scale", "--clip", "1e-3"]
-    assert say("train", "yolo", *start, "--output", "one")[0] == 0
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    assert say("train", "yolo", "--config", kept[0], "--output", "two")[0] == 0
-    (data, *first), (other, *second) = seen
-    assert first == second and first[2].multi_scale is False and first[1].clip == 1e-3 and str(first[3]) == "yolo"
-    assert other == [tmp_path / path for path in data]
-    assert kept[0].read_bytes() == kept[1].read_bytes()
-
-
-def test_a_folder_without_a_run_has_no_options_to_resume_with(tmp_path, capsys):
-    assert main(["train", "yolo", "--output", str(tmp_path), "--resume"]) == 2
-    said = capsys.readouterr().err
-    assert said == f"vision-app: Missing option '--data'. {tmp_path} has no options.yaml to take it from.\n"
-
-
 def test_a_learning_rate_is_searched_for_and_nothing_else_done(words, tmp_path, monkeypatch):
     monkeypatch.setattr(rates, "STEPS", 6)
     monkeypatch.setattr(rates, "suggest", lambda *curve: 0.003)  # which so few steps cannot do

@@ -196,7 +196,7 @@ def yolo(
 
     import_matplotlib()  # before Fabric does, by way of torchmetrics
     from vision_app.detection.train import DetectionOptions, train
-    from vision_app.training.loop import fit, silent
+    from vision_app.training.loop import CHECKPOINT, fit, silent
     from vision_app.training.rates import find_rate
 
     def search(task, config, folder, *, log, **run) -> dict[str, float]:
@@ -210,11 +210,16 @@ def yolo(
             write_options(context, folder)
 
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
-    found = train(
-        data, validation or [], output, settings, _filled(DetectionOptions, context), initial=initial,
-        teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=_say if first else silent,
-        watchers=[Keeper()], run=search if find_lr else fit,
-    )  # fmt: skip
+    try:
+        found = train(
+            data, validation or [], output, settings, _filled(DetectionOptions, context), initial=initial,
+            teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=_say if first else silent,
+            watchers=[Keeper()], run=search if find_lr else fit,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if first and not find_lr and not (output / CHECKPOINT).exists():
+            _say("stopped before the first checkpoint; there is nothing to resume, and the same command starts afresh")
+        raise
     if first and find_lr:
         print(f"suggested: --learning-rate {found['learning_rate']:g}")
     return 0
