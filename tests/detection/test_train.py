@@ -1,5 +1,6 @@
 """What is refused before training starts, and what a task makes of photos; whole runs are in tests/cli."""
 
+import hashlib
 import shutil
 
 import pytest
@@ -16,6 +17,7 @@ from vision_app.detection.scenes import plain_batches, sizes
 from vision_app.detection.train import DetectionOptions, DetectionTask, blend_models, train
 from vision_app.detection.yolo import YOLO, YOLOConfig
 from vision_app.errors import DataError, ModelError, UsageError
+from vision_app.released import find
 from vision_app.training.loop import TrainConfig
 
 ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
@@ -115,6 +117,29 @@ def test_a_released_folder_is_a_model_of_its_classes_and_size(task, tmp_path):
         blend_models(tmp_path / "run" / "last", other, 0.5, tmp_path / "out")
 
 
+def test_only_a_network_and_what_it_started_from_are_blended(task, tmp_path):
+    def release(name, **about):
+        task.about = about
+        task.release(task.network.eval(), tmp_path / name)
+        return tmp_path / name
+
+    start = release("start/model")
+    digest = hashlib.sha256((start / "weights.safetensors").read_bytes()).hexdigest()[:12]
+    one = {"trained": {"photos": 5, "initial": f"model {digest}"}}
+    run = release("run/initial", **one)
+    with torch.no_grad():
+        task.network.backbone.stem.conv.weight += 1
+    best, strange = release("run/best", **one), tmp_path / "other"
+    with torch.no_grad():
+        task.network.backbone.stem.conv.weight += 1
+    release("other", trained={"photos": 6, "initial": "none"})
+    for number, first in enumerate((start, run)):
+        blend_models(first, best, 0.5, tmp_path / f"out {number}")
+    for first, second in ((best, start), (strange, best), (start, strange), (start, start)):
+        with pytest.raises(UsageError, match="the second did not start from the first; take initial/ of its run"):
+            blend_models(first, second, 0.5, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -170,6 +195,7 @@ def test_the_head_alone_is_trained_on_from_a_model(tmp_path):
     network = YOLO(YOLOConfig(1, ANCHORS, width=4, depths=(1, 1, 1, 1)))
     start = DetectionTask(network, scan(load_coco(coco(tmp_path / "old"))), [], OPTIONS)
     start.release(network, tmp_path / "start")
+    weights = tmp_path / "start" / "weights.safetensors"
     lines, seen = [], []
 
     class Watcher:
@@ -183,6 +209,8 @@ def test_the_head_alone_is_trained_on_from_a_model(tmp_path):
         initial=tmp_path / "start", workers=0, log=lines.append, watchers=[Watcher()],
     )  # fmt: skip
     assert list(best) == ["set val AP", "set val AP50"]
+    recorded = find(str(tmp_path / "run" / "best")).info["trained"]["initial"]
+    assert recorded.split() == ["start", hashlib.sha256(weights.read_bytes()).hexdigest()[:12]]
     assert seen == [(0, (3, 3, 64, 64)), (1, (3, 3, 64, 64))]
     detector = Detector.load(tmp_path / "run" / "best")
     assert detector.classes == ("screw", "nut") and detector.model.info["input"]["size"] == 64

@@ -238,8 +238,12 @@ def _say(line: str) -> None:
 
 @app.command()
 def blend(
-    start: Annotated[Path, typer.Argument(metavar="START", help="Model folder before training, e.g. RUN/initial.")],
-    trained: Annotated[Path, typer.Argument(metavar="TRAINED", help="Model folder after training, e.g. RUN/best.")],
+    start: Annotated[
+        Path, typer.Argument(metavar="START", help="Model before training: a name or folder, e.g. RUN/initial.")
+    ],
+    trained: Annotated[
+        Path, typer.Argument(metavar="TRAINED", help="Model after training: a name or folder, e.g. RUN/best.")
+    ],
     output: Annotated[Path, Option(metavar="DIR", help="Model folder to write.")],
     fraction: Annotated[
         float, Option(metavar="0..1", parser=number, help="How far to go from START to TRAINED.")

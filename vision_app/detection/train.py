@@ -24,7 +24,7 @@ from vision_app.detection.start import published, released_network, starting_net
 from vision_app.detection.watchers import run_watchers
 from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid
 from vision_app.errors import DataError, UsageError, unknown
-from vision_app.released import find
+from vision_app.released import Model, find
 from vision_app.training.augment import Augmenter, random_numbers
 from vision_app.training.blend import blend
 from vision_app.training.config import TrainConfig, check_ranges
@@ -240,7 +240,7 @@ def train(
     freeze(network, options.transfer)
     output.mkdir(parents=True, exist_ok=True)
     rank_zero_only(write_reports)(output / SCAN, scanned)
-    trained = {"photos": len(learned), **asdict(config), **asdict(options)}
+    trained = {"photos": len(learned), "initial": inputs["initial"], **asdict(config), **asdict(options)}
     task = DetectionTask(network, learned, validations, options, about={"trained": trained, **about}, workers=workers)
     inputs |= asdict(options)
     inputs["data"] = f"{', '.join(path.name for path in data)} {learned.digest()}"
@@ -252,22 +252,32 @@ def train(
 def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> None:
     """Writes the model folder on the way from one detector to another; see `training.blend`.
 
+    Args:
+        start: a model, by its folder or name: `initial` of the run of `trained`, or what that run started from.
+        trained: another, which says of itself where its training started.
+
     Raises:
-        UsageError: the fraction lies outside 0 to 1, the two are not alike, or `output` holds a model already.
+        UsageError: the fraction lies outside 0 to 1, training did not lead from one to the other, the two are not
+            alike, or `output` holds a model already.
     """
+    check_folder(output, "model.json")
     if (output / "model.json").exists():
         raise UsageError(f"--output {output}: holds a model already")
-    models = find(start.resolve()), find(trained.resolve())
+    models = _model(start), _model(trained)
     networks = [released_network(model) for model in models]
     if models[0].classes != models[1].classes:
         raise UsageError(f"{start} and {trained}: the two models know different classes")
+    run = models[1].info.get("trained", {})
+    begun = run.get("initial", "").split()[-1:] == _identity(start).split()[-1:]
+    if not begun and (not run or run != models[0].info.get("trained")):  # which initial/ and best/ of a run share
+        raise UsageError(f"{start} and {trained}: the second did not start from the first; take initial/ of its run")
     try:
         mixed = blend(*(network.state_dict() for network in networks), fraction)
     except ValueError as error:
         raise UsageError(f"{start} and {trained}: {error}") from error
     network, model = networks[1], models[1]
     network.load_state_dict(mixed)
-    about = {"trained": model.info.get("trained", {}) | {"blended": fraction}}
+    about = {"trained": run | {"blended": fraction}}
     if "stretch" in model.info["input"]:
         about["stretch"] = model.info["input"]["stretch"]
     write_model(
@@ -280,5 +290,9 @@ def _identity(path: Path | None) -> str:
     """The name and digest of a file, or of a model's weights; the same wherever they lie."""
     if path is None:
         return "none"
-    file = path if path.is_file() else find(path.resolve() if path.is_dir() else str(path)).file("weights.safetensors")
+    file = path if path.is_file() else _model(path).file("weights.safetensors")
     return f"{path.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+
+
+def _model(path: Path) -> Model:
+    return find(path.resolve() if path.is_dir() else str(path))
