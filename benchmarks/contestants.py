@@ -57,21 +57,6 @@ class Ours:
         return self.detector.postprocess(outputs, self._options)[0]
 
 
-class OursSquare(Ours):
-    """The same with every photo on a square, as YOLOX takes it: how fast the network is for the same input."""
-
-    def __init__(self, model: str, threads: int):
-        super().__init__(model, threads)
-        self.name += ", square"
-
-    def preprocess(self, image: RGBImage):
-        inputs = super().preprocess(image)
-        (pixels,), size = inputs.pixels, max(inputs.pixels[0].shape)
-        square = np.full((size, size, 3), PAD, np.uint8)
-        square[: pixels.shape[0], : pixels.shape[1]] = pixels
-        return type(inputs)((square,), inputs.letterboxes)
-
-
 class YOLOXNano:
     """YOLOX-Nano's own ONNX file: BGR from 0 to 255 in the top left of a square, cells and sizes undecoded."""
 

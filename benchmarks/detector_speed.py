@@ -19,7 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from contestants import NANODET, PICODET, Contestant, Distances, Ours, OursSquare, SSDlite, YOLOXNano
+from contestants import NANODET, PICODET, Contestant, Distances, Ours, SSDlite, YOLOXNano
 
 from vision_app.images import SUFFIXES, RGBImage
 
@@ -30,7 +30,6 @@ WARM_UP = 3  # photos that are not counted when a detector takes its turn
 def contestants(arguments: argparse.Namespace) -> tuple[list[Contestant], list[str]]:
     """The detectors that can be run, ours first, and why others cannot."""
     found, skipped, threads = [Ours(arguments.model, arguments.threads)], [], arguments.threads
-    found.append(OursSquare(arguments.model, threads))
     if arguments.yolox:
         found.append(YOLOXNano(arguments.yolox, threads))
     else:

@@ -62,24 +62,11 @@ def test_distances_are_the_means_of_their_distributions():
     np.testing.assert_allclose(boxes, [[92, 64, 124, 136], [46, 46, 74, 74]], rtol=1e-5)
 
 
-def test_ours_finds_on_a_square_what_it_finds_otherwise():
-    image = read_image(data.coffee())
-    found = []
-    for kind in (contestants.Ours, contestants.OursSquare):
-        ours = kind("yolo", 1)
-        inputs = ours.preprocess(image)
-        found.append((inputs.pixels[0].shape, ours.postprocess(ours.network(inputs), image)))
-    (one_shape, one), (other_shape, other) = found
-    assert one_shape[0] < one_shape[1] == other_shape[0] == other_shape[1]
-    assert one.labels == other.labels and len(one) > 0
-    np.testing.assert_allclose(one.boxes, other.boxes, atol=8)
-
-
 def test_what_cannot_run_is_told(monkeypatch, yolox):
     monkeypatch.setitem(sys.modules, "ncnn", None)  # as where it is not installed
     options = {"model": "yolo", "threads": 1, "no_ssdlite": True, "yolox": yolox}
     running, skipped = detector_speed.contestants(Namespace(**options, picodet=Path("a.param"), nanodet=None))
-    assert [one.name for one in running] == ["yolo", "yolo, square", "YOLOX-Nano"]
+    assert [one.name for one in running] == ["yolo", "YOLOX-Nano"]
     assert skipped == [
         "SSDlite320: --no-ssdlite",
         "PicoDet-S: ncnn is not installed (pip install ncnn)",
@@ -110,6 +97,6 @@ def test_the_benchmark_runs(tmp_path, yolox):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("3 photos, 1 threads, 3 rounds\n")
     names = re.findall(r"^(yolo, square|yolo|YOLOX-Nano) +ONNX Runtime +\d", done.stdout, re.MULTILINE)
-    assert names == ["yolo", "yolo, square", "YOLOX-Nano"]
+    assert names == ["yolo", "YOLOX-Nano"]
     few = [sys.executable, BENCHMARKS / "detector_speed.py", tmp_path, "--rounds", "4"]
     assert "holds 3 photos" in subprocess.run(few, capture_output=True, text=True).stderr
