@@ -21,7 +21,7 @@ RANGES = {
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained; the defaults are those of the released detector.
+    """How a network is trained; `models/yolo/CARD.md` has the values of the released detector.
 
     Attributes:
         epochs: passes over the data.
