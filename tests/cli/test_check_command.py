@@ -80,7 +80,7 @@ def test_a_model_to_start_from_brings_its_network(tmp_path, monkeypatch):
         config = task.network.config
         return Check("overfit", (config.backbone, config.classes, task.data.classes) == expected, "")
 
-    expected = ("csp", 2, ("red", "blue"))
+    expected = ("shuffle", 2, ("red", "blue"))  # a fresh network would be "csp"
     monkeypatch.setattr(checks, "check_overfit", seen)
     path = make_set(tmp_path / "set")  # with fewer boxes than a fresh network has anchors
     assert check(path, tmp_path / "out", "--model", "yolo") == 0
