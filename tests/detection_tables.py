@@ -1,6 +1,7 @@
 """Made-up truths and answers of detectors, large by chance and small by hand."""
 
 import numpy as np
+from pycocotools.coco import COCO
 
 from vision_app.detection.evaluate.table import Table
 
@@ -62,3 +63,13 @@ def by_hand(true, found, classes=("cat", "dog")) -> Table:
         image=np.array([one[3] if len(one) > 3 else 0 for one in found], int),
         scores=np.array([one[2] for one in found], float),
     )
+
+
+def as_coco(truth) -> COCO:
+    """The truth for pycocotools, which needs ids from 1 and knows crowds alone as neither right nor wrong."""
+    coco = COCO()
+    coco.dataset = {**truth, "annotations": [
+        {**a, "id": a["id"] + 1, "iscrowd": a["iscrowd"] or a["difficult"]} for a in truth["annotations"]
+    ]}  # fmt: skip
+    coco.createIndex()
+    return coco

@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from vision_app.detection.blocks import ConvUnit, CSPStage, SeparableConv
+from vision_app.detection.blocks import ConvUnit, CSPStage, SeparableConv, double
 
 
 class PathAggregation(nn.Module):
@@ -29,12 +28,8 @@ class PathAggregation(nn.Module):
         """Three maps in, three of the same shapes out."""
         c3, c4, c5 = maps
         p5 = self.lateral5(c5)
-        p4 = self.lateral4(self.merge4(torch.cat([_double(p5), c4], dim=1)))
-        n3 = self.merge3(torch.cat([_double(p4), c3], dim=1))
+        p4 = self.lateral4(self.merge4(torch.cat([double(p5), c4], dim=1)))
+        n3 = self.merge3(torch.cat([double(p4), c3], dim=1))
         n4 = self.out4(torch.cat([self.down3(n3), p4], dim=1))
         n5 = self.out5(torch.cat([self.down4(n4), p5], dim=1))
         return n3, n4, n5
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")

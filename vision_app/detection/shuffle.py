@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_app.detection.blocks import ConvUnit
+from vision_app.detection.blocks import ConvUnit, double
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's pixels, RGB in 0..1; so is the gray of the stem's padding
 _RATIOS = ((0.875, 0.5, 0.5), (0.5, 0.625, 0.5, 0.625, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # of the blocks' inner widths
@@ -143,12 +143,8 @@ class LightPathAggregation(nn.Module):
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Maps at strides 8, 16, 32 -> maps (B, c, H/s, W/s) for s = 8, 16, 32, 64; the last size is rounded up."""
         c3, c4, p5 = self.lateral3(maps[0]), self.lateral4(maps[1]), self.lateral5(maps[2])
-        p4 = self.merge4(torch.cat([_double(p5), c4], dim=1))
-        n3 = self.merge3(torch.cat([_double(p4), c3], dim=1))
+        p4 = self.merge4(torch.cat([double(p5), c4], dim=1))
+        n3 = self.merge3(torch.cat([double(p4), c3], dim=1))
         n4 = self.out4(torch.cat([self.down3(n3), p4], dim=1))
         n5 = self.out5(torch.cat([self.down4(n4), p5], dim=1))
         return n3, n4, n5, self.top(p5) + self.down5(n5)
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -277,12 +277,10 @@ def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> N
         raise UsageError(f"{start} and {trained}: {error}") from error
     network, model = networks[1], models[1]
     network.load_state_dict(mixed)
-    about = {"trained": run | {"blended": fraction}}
-    if "stretch" in model.info["input"]:
-        about["stretch"] = model.info["input"]["stretch"]
     write_model(
         network, output, name=output.name, classes=model.classes, defaults=model.defaults,
-        size=model.value("input.size", int), **about,
+        size=model.value("input.size", int), stretch=model.info["input"].get("stretch", 1.0),
+        trained=run | {"blended": fraction},
     )  # fmt: skip
 
 

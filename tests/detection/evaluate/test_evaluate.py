@@ -2,8 +2,7 @@ import contextlib
 import io
 
 import pytest
-from detection_tables import NAMES, made_up
-from pycocotools.coco import COCO
+from detection_tables import NAMES, as_coco, made_up
 from pycocotools.cocoeval import COCOeval
 
 from vision_app.detection.evaluate import average_precision, best_confidence
@@ -21,11 +20,7 @@ def test_figures_equal_pycocotools(seed):
         for row in rows for one in row["detections"]
     ]  # fmt: skip
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = {**truth, "annotations": [
-            {**a, "id": a["id"] + 1, "iscrowd": a["iscrowd"] or a["difficult"]} for a in truth["annotations"]
-        ]}  # fmt: skip
-        coco.createIndex()
+        coco = as_coco(truth)
         evaluation = COCOeval(coco, coco.loadRes(predictions), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()

@@ -5,10 +5,9 @@ import io
 
 import numpy as np
 import pytest
-from detection_tables import by_hand, made_up
+from detection_tables import as_coco, by_hand, made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vision_app.boxes import iou_matrix, xyxy_to_xywh
@@ -79,11 +78,7 @@ def test_precision_by_recall_equals_pycocotools(seed):
     truth, rows = made_up(seed)
     table = Table.make(truth, rows)
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = {**truth, "annotations": [
-            {**a, "id": a["id"] + 1, "iscrowd": a["iscrowd"] or a["difficult"]} for a in truth["annotations"]
-        ]}  # fmt: skip
-        coco.createIndex()
+        coco = as_coco(truth)
         columns = table.image, table.labels + 1, table.scores, xyxy_to_xywh(table.boxes)
         names = "image_id", "category_id", "score", "bbox"
         lists = zip(*(column.tolist() for column in columns), strict=True)
