@@ -132,8 +132,8 @@ class TorchNetwork:
             module.network.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError) as error:
             raise ModelError(f"{path}: not the weights of this network ({error})") from error
-        self._module = module.eval().to(device, memory_format=torch.channels_last)
+        self.module = module.eval().to(device, memory_format=torch.channels_last)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         with self._torch.inference_mode():
-            return self._module(self._torch.from_numpy(pixels).to(self.device)).float().cpu().numpy()
+            return self.module(self._torch.from_numpy(pixels).to(self.device)).float().cpu().numpy()

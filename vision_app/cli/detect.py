@@ -1,7 +1,5 @@
 """`vision-app detect`: find the objects in images and folders of images."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -74,12 +72,10 @@ def detect(
         raise UsageError(f"--max-megapixels {max_megapixels:g}: too small; the nearest valid value is 0.000001")
     names = None if classes is None else tuple(name.strip() for name in classes.split(","))
     detector = Detector.load(model, device=device, runtime=runtime, threads=1)
-    options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector.model)
+    options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector)
     inputs = gather(sources, output, named=images)
-    essence = {key: detector.model.info[key] for key in ("files", "classes", "architecture", "input")}
-    digest = hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
     settings = {
-        "--model": f"{model} {digest[:12]}",
+        "--model": f"{model} {detector.digest[:12]}",
         "--device": detector.device.partition(":")[0],
         "--runtime": detector.runtime,
         "--confidence": options.confidence,

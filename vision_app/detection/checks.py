@@ -15,7 +15,7 @@ from vision_app.data.detection import load_detection, scan, write_reports
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet
 from vision_app.data.scan import summarize
-from vision_app.detection.detector import Detector, Raw
+from vision_app.detection.grid_detector import GridDetector, Raw
 from vision_app.detection.grid import T_W, T_X
 from vision_app.detection.loss import Targets, detection_loss, giou
 from vision_app.detection.scenes import LARGEST_ZOOM, plain_batches
@@ -213,7 +213,7 @@ def predictions(network: YOLO, images: Tensor, targets: Sequence[Targets]) -> tu
     return found, right, others
 
 
-def _reader(network: YOLO) -> Detector:
+def _reader(network: YOLO) -> GridDetector:
     """A detector to read the network's output with; classes are named by their indices."""
     config = network.config
     info = {
@@ -222,4 +222,4 @@ def _reader(network: YOLO) -> Detector:
         "input": {"size": 0, "pad": 0},  # it gets no pictures
         "defaults": {"confidence": SCORE, "iou": IOU, "max_detections": 100},
     }
-    return Detector(Model("", Path(), info), SimpleNamespace(runtime="torch", device="cpu"))
+    return GridDetector(Model("", Path(), info), SimpleNamespace(runtime="torch", device="cpu"))

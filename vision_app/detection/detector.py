@@ -1,22 +1,29 @@
-"""`Detector`: finds objects in pictures with a released grid detector. NumPy only; networks live behind `runtime`."""
+"""`Detector`: finds objects in pictures. What all kinds of detectors share; NumPy only.
 
+The kinds are in `grid_detector` and `region_detector`.
+"""
+
+import hashlib
+import json
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
 from vision_app.boxes import nms
-from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, make_grid
+from vision_app.detection.stages import Stages
 from vision_app.errors import ModelError, UsageError, unknown
 from vision_app.images import ImageSource, RGBImage, read_image
 from vision_app.letterbox import Letterbox, letterbox
 from vision_app.released import Model, find
 from vision_app.results import Detections
-from vision_app.runtime import open_network
 
+# What finds objects with which kind of architecture: loaded on use, since some need torch.
+KINDS = {"yolo": "vision_app.detection.grid_detector:GridDetector"}
 CANDIDATES = 3000  # the best pairs of a box and a class are what NMS looks at
 
 
@@ -38,15 +45,15 @@ class DetectOptions:
     max_detections: int | None = None
     agnostic: bool = False
 
-    def resolved(self, model: Model) -> "DetectOptions":
-        """These options with the model's defaults filled in, and one class as a tuple of one.
+    def resolved(self, detector: "Detector") -> "DetectOptions":
+        """These options with the detector's defaults filled in, and one class as a tuple of one.
 
         Raises:
             UsageError: a value of the wrong type or out of range, or an unknown class; names the option, the value and
                 the nearest valid one.
         """
         names = ("confidence", "iou", "max_detections")
-        options = replace(self, **{name: model.defaults[name] for name in names if getattr(self, name) is None})
+        options = replace(self, **{name: detector.defaults[name] for name in names if getattr(self, name) is None})
         if isinstance(options.classes, str):
             options = replace(options, classes=(options.classes,))
         for name, kind in zip(names, (Real, Real, Integral), strict=True):
@@ -62,8 +69,8 @@ class DetectOptions:
             found = f"--max-detections {options.max_detections}"
             raise UsageError(f"{found}: must be at least 1; the nearest valid value is 1")
         for name in options.classes or ():
-            if name not in model.classes:
-                raise UsageError("--classes: " + unknown("class", str(name), model.classes))
+            if name not in detector.classes:
+                raise UsageError("--classes: " + unknown("class", str(name), detector.classes))
         return options
 
 
@@ -75,41 +82,29 @@ class Inputs:
     letterboxes: tuple[Letterbox, ...]
 
 
-@dataclass(frozen=True)
-class Raw:
-    """What the network said: for each picture (N, 5 + p) float32 of `grid`'s rows and columns."""
-
-    outputs: tuple[np.ndarray, ...]
-    shapes: tuple[tuple[int, int], ...]
-    letterboxes: tuple[Letterbox, ...]
-
-
 class Detector:
-    """A released detector, ready to run.
+    """Finds objects in pictures, in three public steps: `preprocess`, `forward`, `postprocess`.
 
     >>> Detector.load("yolo")("photo.jpg")
+
+    Attributes:
+        name: what results say found them.
+        classes: names of what it knows.
+        defaults: confidence, iou and max_detections that it was measured to do best with.
+        runtime: "onnx" or "torch".
+        device: "cpu", "cuda" or "cuda:N".
+        models: the released models that it is made of.
     """
 
-    def __init__(self, model: Model, network):
-        self.model, self.network = model, network
-        self.name, self.classes, self.defaults = model.name, model.classes, model.defaults
-        self.runtime, self.device = network.runtime, network.device
-        self._size, self._pad = model.value("input.size", int), model.value("input.pad", int)
-        self._stretch = model.info["input"].get("stretch", 1.0)
-        self._strides = tuple(model.value("architecture.strides", list))
-        anchors = model.value("architecture.anchors", list)
-        try:
-            scales = zip(self._strides, anchors, strict=True)
-            self._anchors = tuple(tuple((float(w), float(h)) for w, h in scale) for _, scale in scales)
-        except (TypeError, ValueError) as error:
-            raise model.lacks("architecture.anchors") from error
-        for name in ("confidence", "iou", "max_detections"):
-            model.value(f"defaults.{name}", Real)
+    name: str
+    classes: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    runtime: str
+    device: str
+    models: tuple[Model, ...] = ()
 
-    @classmethod
-    def load(
-        cls, model="yolo", *, device: str = "auto", runtime: str = "auto", threads: int | None = None
-    ) -> "Detector":
+    @staticmethod
+    def load(model="yolo", *, device: str = "auto", runtime: str = "auto", threads: int | None = None) -> "Detector":
         """Loads a released model by name, or a model folder or exported ONNX file by path.
 
         Args:
@@ -124,45 +119,57 @@ class Detector:
         found = find(model)
         if found.task != "detection":
             raise ModelError(f"model '{found.name}' is for {found.task}, not for detection")
-        return cls(found, open_network(found, lambda: _build(found), device=device, runtime=runtime, threads=threads))
+        kind = found.info["architecture"].get("type")
+        if kind not in KINDS:
+            raise found.lacks("architecture.type")
+        module, name = KINDS[kind].split(":")
+        return getattr(import_module(module), name).open(found, device=device, runtime=runtime, threads=threads)
+
+    @property
+    def digest(self) -> str:
+        """Of everything that decides what is found: other weights, classes or preprocessing have another one."""
+        essence = [
+            {key: model.info[key] for key in ("files", "classes", "architecture", "input")} for model in self.models
+        ]
+        return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
 
     def read(self, source: ImageSource, **options) -> RGBImage:
-        """Reads a picture at the resolution that this detector needs; options and errors are those of `read_image`.
+        """Reads a picture at the resolution that this detector needs; options and errors are those of `read_image`."""
+        raise NotImplementedError
 
-        The short side needs up to `stretch` times as many pixels as the long one's scale leaves it.
-        """
-        return read_image(source, target=math.ceil(self._size * self._stretch), **options)
+    def preprocess(self, images: Sequence[RGBImage]) -> Any:
+        """Pictures -> what `forward` takes."""
+        raise NotImplementedError
 
-    def preprocess(self, images: Sequence[RGBImage]) -> Inputs:
-        """Scales each picture so that its long side is the model's input size, on gray up to a multiple of 32."""
-        fit = (self._size, self._pad, self._stretch)
-        boxed = [letterbox(image.pixels, image.width, image.height, *fit) for image in images]
-        return Inputs(tuple(pixels for pixels, _ in boxed), tuple(back for _, back in boxed))
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Several pictures' inputs -> those of one batch."""
+        raise NotImplementedError
 
-    def forward(self, inputs: Inputs) -> Raw:
-        """Runs the network, pictures of one shape together; each gets the answer that it would get alone."""
-        groups = defaultdict(list)
-        for i, pixels in enumerate(inputs.pixels):
-            groups[pixels.shape].append(i)
-        outputs = [None] * len(inputs.pixels)
-        for indices in groups.values():
-            batch = self.network(np.stack([inputs.pixels[i] for i in indices]))
-            for i, output in zip(indices, batch, strict=True):
-                outputs[i] = output
-        return Raw(tuple(outputs), tuple(p.shape[:2] for p in inputs.pixels), inputs.letterboxes)
+    def forward(self, inputs: Any, stages: Stages | None = None) -> Any:
+        """Runs the network; `stages` takes the times."""
+        raise NotImplementedError
 
-    def postprocess(self, raw: Raw, options: DetectOptions = DetectOptions()) -> list[Detections]:
-        """Decodes the boxes, drops those below the confidence and suppresses overlaps.
+    def postprocess(self, raw: Any, options: DetectOptions = DetectOptions()) -> list[Detections]:
+        """What the network said -> objects, one answer a picture.
 
         Raises:
             UsageError: see `DetectOptions.resolved`.
         """
-        options = options.resolved(self.model)
-        return [self._detections(*one, options) for one in zip(raw.outputs, raw.shapes, raw.letterboxes, strict=True)]
+        raise NotImplementedError
 
     def predict(self, images: Sequence[RGBImage], options: DetectOptions = DetectOptions()) -> list[Detections]:
         """`preprocess`, `forward` and `postprocess` in a row."""
         return self.postprocess(self.forward(self.preprocess(images)), options)
+
+    def timed(self, image: RGBImage, options: DetectOptions = DetectOptions()) -> tuple[Detections, dict[str, float]]:
+        """The objects of one picture, and the milliseconds of each stage; see `stages.Stages`."""
+        stages = Stages()
+        with stages.stage("preprocess"):
+            inputs = self.preprocess([image])
+        raw = self.forward(inputs, stages)
+        with stages.stage("nms"):
+            (found,) = self.postprocess(raw, options)
+        return found, stages.times
 
     def __call__(self, source: ImageSource, options: DetectOptions | None = None, **changes) -> Detections:
         """Finds the objects of one picture.
@@ -183,17 +190,54 @@ class Detector:
         options = replace(options or DetectOptions(), **changes)
         return self.predict([self.read(source)], options)[0]
 
-    def _detections(
-        self, output: np.ndarray, shape: tuple[int, int], back: Letterbox, options: DetectOptions
+
+class LetterboxDetector(Detector):
+    """A detector that is one released model, whose network takes letterboxed pictures.
+
+    Raises:
+        ModelError: model.json lacks something.
+    """
+
+    def __init__(self, model: Model, *, runtime: str, device: str):
+        self.model, self.models = model, (model,)
+        self.name, self.classes, self.defaults = model.name, model.classes, model.defaults
+        self.runtime, self.device = runtime, device
+        self.size, self._pad = model.value("input.size", int), model.value("input.pad", int)
+        self._stretch = model.info["input"].get("stretch", 1.0)
+        for name in ("confidence", "iou", "max_detections"):
+            model.value(f"defaults.{name}", Real)
+
+    def read(self, source: ImageSource, **options) -> RGBImage:
+        """See `Detector.read`. The short side needs up to `stretch` times as many pixels as the long one's scale leaves
+        it.
+        """
+        return read_image(source, target=math.ceil(self.size * self._stretch), **options)
+
+    def preprocess(self, images: Sequence[RGBImage]) -> Inputs:
+        """Scales each picture so that its long side is the model's input size, on gray up to a multiple of 32."""
+        fit = (self.size, self._pad, self._stretch)
+        boxed = [letterbox(image.pixels, image.width, image.height, *fit) for image in images]
+        return Inputs(tuple(pixels for pixels, _ in boxed), tuple(back for _, back in boxed))
+
+    def join(self, parts: Sequence[Inputs]) -> Inputs:
+        return Inputs(
+            tuple(pixels for part in parts for pixels in part.pixels),
+            tuple(back for part in parts for back in part.letterboxes),
+        )
+
+    def _chosen(
+        self, scores: np.ndarray, decode: Callable[[np.ndarray], np.ndarray], back: Letterbox, options: DetectOptions
     ) -> Detections:
-        grid = make_grid(*shape, self._strides, self._anchors)
-        lowest = _logit(options.confidence)  # p_c c_i reaches the confidence only where both factors do
-        rows = np.flatnonzero(output[:, P_C] >= lowest)
-        rows = rows[output[rows, FIRST_CLASS:].max(axis=1) >= lowest]
-        scores = _sigmoid(output[rows, P_C, None]) * _sigmoid(output[rows, FIRST_CLASS:])
+        """A picture's objects, after non-max suppression. A box counts for every class that reaches the confidence.
+
+        Args:
+            scores: (R, p) of every row and class.
+            decode: rows -> their boxes, xyxy in input pixels.
+            back: the way to the photo.
+            options: resolved.
+        """
         row, label = self._candidates(scores, options)
-        scores, rows = scores[row, label], rows[row]
-        boxes = back.to_photo(grid.decode(output[rows, T_X : T_W + 1], rows))
+        scores, boxes = scores[row, label], back.to_photo(decode(row))
         keep = nms(
             boxes, scores, label, score_threshold=options.confidence, iou_threshold=options.iou,
             max_detections=options.max_detections, agnostic=options.agnostic,
@@ -210,17 +254,3 @@ class Detector:
             best = np.argsort(-scores[row, label], kind="stable")[:CANDIDATES]
             row, label = row[best], label[best]
         return row, label
-
-
-def _build(model: Model):
-    from vision_app.detection.yolo import YOLO, ByteInput, YOLOConfig
-
-    return ByteInput(YOLO(YOLOConfig.from_dict(model.info["architecture"])))
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def _logit(p: float) -> float:
-    return float(np.log(p / (1 - p))) if 0 < p < 1 else (-np.inf if p <= 0 else np.inf)

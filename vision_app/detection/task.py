@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from itertools import chain
 from threading import Lock
+from typing import Any
 
 from vision_app.batch.sinks import Pictures
 from vision_app.batch.sources import Input
-from vision_app.detection.detector import DetectOptions, Detector, Inputs
+from vision_app.detection.detector import DetectOptions, Detector
 from vision_app.draw import draw
 from vision_app.images import MAX_PIXELS, read_image
 from vision_app.results import Detections
@@ -37,20 +37,18 @@ class DetectTask:
         # Batches take turns on a GPU, or each worker would need memory there.
         self._turn = nullcontext() if detector.device == "cpu" else Lock()
 
-    def read(self, file: str) -> Inputs:
+    def read(self, file: str) -> Any:
         """Decode and letterbox one image."""
         return self.detector.preprocess([self.detector.read(file, max_pixels=self.max_pixels)])
 
-    def predict(self, images: list[Inputs]) -> list[Detections]:
+    def predict(self, images: list[Any]) -> list[Detections]:
         """Find the objects of each image."""
-        pixels = chain.from_iterable(image.pixels for image in images)
-        letterboxes = chain.from_iterable(image.letterboxes for image in images)
-        batch = Inputs(tuple(pixels), tuple(letterboxes))
+        batch = self.detector.join(images)
         with self._turn:
             raw = self.detector.forward(batch)
         return self.detector.postprocess(raw, self.options)
 
-    def save(self, item: Input, image: Inputs, result: Detections) -> None:
+    def save(self, item: Input, image: Any, result: Detections) -> None:
         """Write the annotated copy."""
         if self.pictures is not None:
             photo = read_image(item.file, max_pixels=self.max_pixels)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from itertools import product
 
 import numpy as np
@@ -12,7 +13,8 @@ from PIL import Image
 from torchvision.ops import batched_nms
 
 from vision_app import Detector
-from vision_app.detection.detector import DetectOptions, Raw
+from vision_app.detection.detector import DetectOptions
+from vision_app.detection.grid_detector import Raw
 from vision_app.detection.export import write_model
 from vision_app.detection.grid import make_grid
 from vision_app.detection.yolo import YOLO, YOLOConfig
@@ -223,3 +225,26 @@ def test_a_photo_is_decoded_for_the_short_side_too(folder, tmp_path, stretch, ex
     image = detector.read(encode(Image.new("RGB", (800, 600)), "JPEG"))
     assert image.pixels.shape[:2] == expected
     assert detector.preprocess([image]).pixels[0].shape == (96, 96, 3)
+
+
+@pytest.mark.parametrize(("runtime", "network"), [("onnx", {"network"}), ("torch", {"backbone", "heads"})])
+def test_the_time_of_a_picture_is_told_by_stage(folder, runtime, network):
+    detector = Detector.load(folder, runtime=runtime)
+    image = read_image(picture(1, 300, 416))
+    start = time.perf_counter()
+    found, times = detector.timed(image, DetectOptions(confidence=0.1))
+    passed = 1000 * (time.perf_counter() - start)
+    assert times.keys() == {"preprocess", "nms"} | network
+    assert all(value > 0 for value in times.values()) and 0.5 * passed < sum(times.values()) < passed
+    (alone,) = detector.predict([image], DetectOptions(confidence=0.1))
+    assert len(found) and found.to_dict() == alone.to_dict()
+
+
+def test_the_digest_follows_what_decides_the_answers(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "model")
+    digest = Detector.load(folder).digest
+    assert Detector.load(tmp_path / "model").digest == digest
+    info = json.loads((folder / "model.json").read_text())
+    for change, same in (({"defaults": DEFAULTS | {"confidence": 0.9}}, True), ({"classes": ["x", "y", "z"]}, False)):
+        (tmp_path / "model" / "model.json").write_text(json.dumps(info | change))
+        assert (Detector.load(tmp_path / "model").digest == digest) is same

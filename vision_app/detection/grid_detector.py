@@ -1,0 +1,108 @@
+"""The grid detector, ready to run. NumPy only; its network lives behind `runtime`."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from vision_app.detection.detector import DetectOptions, Inputs, LetterboxDetector
+from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, make_grid
+from vision_app.detection.stages import Stages
+from vision_app.letterbox import Letterbox
+from vision_app.released import Model
+from vision_app.results import Detections
+from vision_app.runtime import Network, open_network
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What the network said: for each picture (N, 5 + p) float32 of `grid`'s rows and columns."""
+
+    outputs: tuple[np.ndarray, ...]
+    shapes: tuple[tuple[int, int], ...]
+    letterboxes: tuple[Letterbox, ...]
+
+
+class GridDetector(LetterboxDetector):
+    """A released grid detector."""
+
+    def __init__(self, model: Model, network: Network):
+        super().__init__(model, runtime=network.runtime, device=network.device)
+        self.network = network
+        self._strides = tuple(model.value("architecture.strides", list))
+        anchors = model.value("architecture.anchors", list)
+        try:
+            scales = zip(self._strides, anchors, strict=True)
+            self._anchors = tuple(tuple((float(w), float(h)) for w, h in scale) for _, scale in scales)
+        except (TypeError, ValueError) as error:
+            raise model.lacks("architecture.anchors") from error
+
+    @classmethod
+    def open(cls, model: Model, *, device: str, runtime: str, threads: int | None) -> "GridDetector":
+        """See `Detector.load`."""
+        return cls(model, open_network(model, lambda: _build(model), device=device, runtime=runtime, threads=threads))
+
+    def forward(self, inputs: Inputs, stages: Stages | None = None) -> Raw:
+        """Runs the network, pictures of one shape together; each gets the answer that it would get alone."""
+        groups = defaultdict(list)
+        for i, pixels in enumerate(inputs.pixels):
+            groups[pixels.shape].append(i)
+        outputs = [None] * len(inputs.pixels)
+        for indices in groups.values():
+            pixels = np.stack([inputs.pixels[i] for i in indices])
+            with self._timed(stages) if stages else nullcontext():
+                batch = self.network(pixels)
+            for i, output in zip(indices, batch, strict=True):
+                outputs[i] = output
+        return Raw(tuple(outputs), tuple(p.shape[:2] for p in inputs.pixels), inputs.letterboxes)
+
+    @contextmanager
+    def _timed(self, stages: Stages) -> Iterator[None]:
+        """Times the network: on torch the neck, which ends the backbone, is where it can be divided."""
+        if self.runtime == "onnx":
+            with stages.stage("network"):
+                yield
+            return
+        ends = []
+        hook = self.network.module.network.neck.register_forward_hook(lambda *_: ends.append(perf_counter()))
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            hook.remove()
+        stages.add("backbone", ends[-1] - start)
+        stages.add("heads", perf_counter() - ends[-1])
+
+    def postprocess(self, raw: Raw, options: DetectOptions = DetectOptions()) -> list[Detections]:
+        """Decodes the boxes, drops those below the confidence and suppresses overlaps."""
+        options = options.resolved(self)
+        return [self._detections(*one, options) for one in zip(raw.outputs, raw.shapes, raw.letterboxes, strict=True)]
+
+    def _detections(
+        self, output: np.ndarray, shape: tuple[int, int], back: Letterbox, options: DetectOptions
+    ) -> Detections:
+        grid = make_grid(*shape, self._strides, self._anchors)
+        lowest = _logit(options.confidence)  # p_c c_i reaches the confidence only where both factors do
+        rows = np.flatnonzero(output[:, P_C] >= lowest)
+        rows = rows[output[rows, FIRST_CLASS:].max(axis=1) >= lowest]
+        scores = _sigmoid(output[rows, P_C, None]) * _sigmoid(output[rows, FIRST_CLASS:])
+        return self._chosen(
+            scores, lambda chosen: grid.decode(output[rows[chosen], T_X : T_W + 1], rows[chosen]), back, options
+        )
+
+
+def _build(model: Model):
+    from vision_app.detection.yolo import YOLO, ByteInput, YOLOConfig
+
+    return ByteInput(YOLO(YOLOConfig.from_dict(model.info["architecture"])))
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _logit(p: float) -> float:
+    return float(np.log(p / (1 - p))) if 0 < p < 1 else (-np.inf if p <= 0 else np.inf)
