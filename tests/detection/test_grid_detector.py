@@ -14,9 +14,9 @@ from torchvision.ops import batched_nms
 
 from vision_app import Detector
 from vision_app.detection.detector import DetectOptions
-from vision_app.detection.grid_detector import Raw
 from vision_app.detection.export import write_model
 from vision_app.detection.grid import make_grid
+from vision_app.detection.grid_detector import Raw
 from vision_app.detection.yolo import YOLO, YOLOConfig
 from vision_app.errors import ModelError, UsageError
 from vision_app.images import read_image

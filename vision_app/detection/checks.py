@@ -15,8 +15,8 @@ from vision_app.data.detection import load_detection, scan, write_reports
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet
 from vision_app.data.scan import summarize
-from vision_app.detection.grid_detector import GridDetector, Raw
 from vision_app.detection.grid import T_W, T_X
+from vision_app.detection.grid_detector import GridDetector, Raw
 from vision_app.detection.loss import Targets, detection_loss, giou
 from vision_app.detection.scenes import LARGEST_ZOOM, plain_batches
 from vision_app.detection.start import published, starting_network
