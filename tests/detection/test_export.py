@@ -8,8 +8,9 @@ import onnx
 import pytest
 import torch
 
-from vision_app.detection.export import describe, write_model
+from vision_app.detection.export import write_model
 from vision_app.detection.yolo import LAYOUTS, YOLO, ByteInput, YOLOConfig
+from vision_app.model_folder import describe
 from vision_app.released import find
 from vision_app.runtime import open_network
 

@@ -17,13 +17,14 @@ from vision_app.data.teacher import add_teacher_boxes
 from vision_app.detection.datasets import Validation, load_datasets
 from vision_app.detection.detector import DetectOptions, Detector
 from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
-from vision_app.detection.export import INPUT_SIZE, describe, write_model
+from vision_app.detection.export import INPUT_SIZE, write_model
 from vision_app.detection.loss import Targets, detection_loss
 from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
 from vision_app.detection.start import published, released_network, starting_network
 from vision_app.detection.watchers import run_watchers
 from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid
 from vision_app.errors import DataError, UsageError, unknown
+from vision_app.model_folder import describe
 from vision_app.released import Model, find
 from vision_app.training.augment import Augmenter, random_numbers
 from vision_app.training.blend import blend

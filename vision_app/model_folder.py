@@ -1,0 +1,82 @@
+"""Writes a trained network as a model folder, which `released` reads: weights, ONNX file and model.json."""
+
+import copy
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from vision_app.onnx_file import NETWORK, pack
+
+WEIGHTS = "weights.safetensors"
+
+
+def write_folder(
+    folder: Path,
+    network: nn.Module,
+    info: dict,
+    *,
+    exported: nn.Module | None = None,
+    axes: Mapping[int, str] | None = None,
+) -> None:
+    """Writes `weights.safetensors`, `model.onnx` if asked for and, last, `model.json` into a folder.
+
+    Args:
+        info: for model.json, but for its `files`.
+        exported: the network behind the input that is exported, see `write_onnx`; by default there is no ONNX file.
+        axes: the free sizes of the ONNX file's output, by dimension.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
+    if exported is not None:
+        write_onnx(exported, folder / NETWORK, axes or {0: "batch"})
+    write_info(folder, info)
+
+
+def write_onnx(module: nn.Module, path: Path, axes: Mapping[int, str]) -> None:
+    """Writes a network that takes (batch, height, width, 3) uint8 RGB pixels, all sizes free.
+
+    The exporter folds batch norms into the convolutions in front of them.
+
+    Args:
+        module: takes such pixels; it stays as it is.
+        axes: the free sizes of the output, by dimension.
+    """
+    module = copy.deepcopy(module).cpu().eval()
+    example = torch.zeros(1, 416, 384, 3, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter fixes the sizes of our networks
+        torch.onnx.export(
+            module, (example,), path, dynamo=False, opset_version=17,
+            input_names=["pixels"], output_names=["predictions"],
+            dynamic_axes={"pixels": {0: "batch", 1: "height", 2: "width"}, "predictions": dict(axes)},
+        )  # fmt: skip
+
+
+def write_info(folder: Path, info: dict) -> None:
+    """Writes model.json with the digests of the folder's files, and the ONNX file's copy of it."""
+    network = folder / NETWORK
+    if network.exists():
+        network.write_bytes(pack(network.read_bytes(), info))
+    files = {name: _entry(folder / name) for name in (WEIGHTS, NETWORK) if (folder / name).exists()}
+    text = json.dumps(info | {"files": files}, indent=1, ensure_ascii=False)  # last, since nobody reads digests
+    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+
+
+def describe(folder: Path, **about) -> None:
+    """Adds to or changes what a model folder's model.json says, and the ONNX file's copy of it."""
+    info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    del info["files"]
+    write_info(folder, info | about)
+
+
+def _entry(path: Path) -> dict:
+    content = path.read_bytes()
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
