@@ -1,0 +1,1 @@
+"""Several detectors on the same pictures: where they agree, what they cost, how good they are."""
