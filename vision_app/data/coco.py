@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from reprlib import repr as shortened
 
+import numpy as np
+
+from vision_app.data.landmarks import NO_LANDMARKS, Landmarks
 from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
 from vision_app.errors import DataError
 
@@ -15,6 +18,9 @@ def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> Detecti
 
     Beyond COCO's fields, `difficult` on an annotation marks it as neither right nor wrong, as `iscrowd` does; `labels`
     on an image may be `voc20`: only animals of VOC's classes are boxed there and more may be in the picture.
+
+    The `keypoints` of a category are the names of its landmarks, those of an annotation x, y and v for each of them, v
+    being 0 where a point is not known. All categories that have any name the same ones.
 
     Args:
         path: the file.
@@ -31,6 +37,8 @@ def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> Detecti
         raise DataError(f"{path}: {report.first()}")
     names = tuple(dict.fromkeys(row["name"] for row in rows))
     index = {row["id"]: names.index(row["name"]) for row in rows}
+    landmarks = _landmarks(rows, path)
+    points = {row["id"]: len(landmarks) * (row["name"] in landmarks.classes) for row in rows}
     images, annotations = _well_formed(content, "images", report), defaultdict(list)
     known = {image["id"] for image in images}
     for row in _well_formed(content, "annotations", report):
@@ -45,10 +53,10 @@ def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> Detecti
             report.add("duplicate image", f"{image['file_name']}, id {image['id']}")
             continue
         seen |= keys
-        sample = _sample(path.parent, image, annotations[image["id"]], index, report)
+        sample = _sample(path.parent, image, annotations[image["id"]], index, points, report)
         if sample:
             samples.append(sample)
-    data = DetectionSet(names, tuple(samples), report)
+    data = DetectionSet(names, tuple(samples), report, landmarks=landmarks)
     if classes is not None:
         data = data.relabeled(classes, path)
     if not samples:
@@ -111,21 +119,55 @@ def _well_formed(content: dict, name: str, report: ScanReport) -> list[dict]:
     return rows
 
 
-def _sample(folder: Path, image: dict, rows: list[dict], index: dict[int, int], report: ScanReport) -> Sample | None:
+def _landmarks(categories: list[dict], path: Path) -> Landmarks:
+    """The points that the file's categories name, and the classes that have them."""
+    named = {row["name"]: row["keypoints"] for row in categories if row.get("keypoints")}
+    for label, names in named.items():
+        if not isinstance(names, list) or not all(map(_is_name, names)) or len(set(names)) < len(names):
+            raise DataError(f"{path}: category '{label}' has 'keypoints': {shortened(names)}, not a list of names")
+    lists = list(dict.fromkeys(map(tuple, named.values())))
+    if len(lists) > 1:
+        different = [next(label for label, names in named.items() if tuple(names) == one) for one in lists[:2]]
+        raise DataError(
+            f"{path}: categories '{different[0]}' and '{different[1]}' name different keypoints; "
+            "a detector learns one list of them, with v = 0 for those that an object has not"
+        )
+    return Landmarks(lists[0], tuple(named)) if named else NO_LANDMARKS
+
+
+def _sample(
+    folder: Path, image: dict, rows: list[dict], index: dict[int, int], points: dict[int, int], report: ScanReport
+) -> Sample | None:
     name = image["file_name"]
     photo = next((p for p in (folder / "images" / name, folder / name) if p.is_file()), None)
     if photo is None:
         report.add("missing image", f"{name} is neither in {folder / 'images'} nor in {folder}")
         return None
-    objects = Objects(name, image["width"], image["height"], report)
+    objects = Objects(name, image["width"], image["height"], report, max(points.values(), default=0))
     for row in rows:
         if row["category_id"] not in index:
             objects.refuse("unknown category", f"annotation {row.get('id')} of {name}: {row['category_id']}")
             continue
         x, y, w, h = row["bbox"]
         ignored, area = bool(row.get("iscrowd") or row.get("difficult")), row.get("area")
+        what = f"annotation {row.get('id')} of {name}: {row['bbox']}"
+        landmarks = _points(row, points[row["category_id"]], what, report)
         objects.add(
-            (x, y, x + w, y + h), index[row["category_id"]], f"annotation {row.get('id')} of {name}: {row['bbox']}",
-            ignored=ignored, area=area if _is_number(area) else None,
+            (x, y, x + w, y + h), index[row["category_id"]], what,
+            ignored=ignored, area=area if _is_number(area) else None, landmarks=landmarks,
         )  # fmt: skip
     return objects.sample(photo, index.values(), exhaustive=image.get("labels") != "voc20")
+
+
+def _points(row: dict, points: int, what: str, report: ScanReport) -> np.ndarray | None:
+    """(K, 2) the keypoints of an annotation, NaN where one is not known; None where it has none."""
+    values = row.get("keypoints")
+    if not points or not values:
+        return None
+    if not isinstance(values, list) or len(values) != 3 * points or not all(map(_is_number, values)):
+        report.add(
+            "malformed keypoints", f"{what} has {shortened(values)}, not x, y, v of {points} points (none known)"
+        )
+        return None
+    table = np.array(values, np.float64).reshape(points, 3)
+    return np.where(table[:, 2:] > 0, table[:, :2], np.nan)

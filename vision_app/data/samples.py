@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_app.boxes import xyxy_to_xywh
+from vision_app.data.landmarks import NO_LANDMARKS, Landmarks, not_known
 from vision_app.data.names import COCO_CLASSES, canonical
 from vision_app.errors import DataError
 from vision_app.images import read_image
@@ -17,7 +18,7 @@ from vision_app.images import read_image
 GIGABYTE = 10**9
 HARMLESS = {  # kinds of entries that leave the set what it says it is
     "annotation without image", "box out of range", "duplicate box", "duplicate photo", "empty box",
-    "image without annotation", "trained photo", "unknown key", "unlabeled image",
+    "image without annotation", "point out of range", "trained photo", "unknown key", "unlabeled image",
 }  # fmt: skip
 
 
@@ -38,6 +39,7 @@ class Sample:
         unknown_labels: (U,) indices of their classes.
         labeled: indices of the classes of which every object is boxed.
         exhaustive: whether an unboxed object of these classes is certainly none.
+        landmarks: (M, K, 2) float32 x, y in pixels of each box's points, NaN where one is not known; by default K is 0.
     """
 
     path: Path
@@ -52,6 +54,11 @@ class Sample:
     unknown_labels: np.ndarray
     labeled: frozenset[int]
     exhaustive: bool = True
+    landmarks: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.landmarks is None:
+            object.__setattr__(self, "landmarks", not_known(len(self.boxes), 0))
 
 
 @dataclass
@@ -92,15 +99,24 @@ class Objects:
         name: of the photo, for the report.
         width, height: of the upright photo in pixels.
         report: takes what is wrong.
+        points: number of landmarks of a box.
     """
 
-    def __init__(self, name: str, width: int, height: int, report: ScanReport):
-        self.name, self.width, self.height, self.report = name, width, height, report
+    def __init__(self, name: str, width: int, height: int, report: ScanReport, points: int = 0):
+        self.name, self.width, self.height, self.report, self.points = name, width, height, report, points
         self._refused = 0  # rows
-        self._rows: dict[tuple, float] = {}  # (ignored, label, x1, y1, x2, y2) -> area, in the order of the file
+        # (ignored, label, x1, y1, x2, y2) -> area and landmarks, in the order of the file
+        self._rows: dict[tuple, tuple[float, np.ndarray]] = {}
 
     def add(
-        self, box: Sequence[float], label: int, what: str, *, ignored: bool = False, area: float | None = None
+        self,
+        box: Sequence[float],
+        label: int,
+        what: str,
+        *,
+        ignored: bool = False,
+        area: float | None = None,
+        landmarks: np.ndarray | None = None,
     ) -> None:
         """Takes a box, clipped to the photo; reports it when it lies outside, is empty or is there already.
 
@@ -110,6 +126,7 @@ class Objects:
             what: the entry in its file's own words, for the report.
             ignored: whether it is neither right nor wrong.
             area: pixels that the object covers; by default its box's.
+            landmarks: (K, 2) x, y in pixels, NaN where a point is not known; by default none is.
         """
         x1, y1, x2, y2 = box
         given = f"{what} in {self.width} x {self.height}"
@@ -123,7 +140,17 @@ class Objects:
         row = (ignored, label, *clipped)
         if row in self._rows:
             self.report.add("duplicate box", f"{given} (counted once)")
-        self._rows.setdefault(row, width * height if area is None else area)
+        self._rows.setdefault(row, (width * height if area is None else area, self._in_photo(landmarks, given)))
+
+    def _in_photo(self, landmarks: np.ndarray | None, given: str) -> np.ndarray:
+        """(K, 2) float32 without the points that lie outside the photo, which is reported."""
+        if landmarks is None:
+            return not_known(1, self.points)[0]
+        inside = np.clip(landmarks, 0, (self.width, self.height))
+        outside = (abs(landmarks - inside) > 1).any(axis=1)  # a pixel too far is rounding
+        if outside.any():
+            self.report.add("point out of range", f"{outside.sum()} of {given} (taken as not known)")
+        return np.where(outside[:, None], np.nan, inside).astype(np.float32)
 
     def refuse(self, kind: str, sentence: str) -> None:
         """Reports a row that holds no usable box."""
@@ -137,7 +164,10 @@ class Objects:
             return None
         rows = np.array(list(self._rows), np.float64).reshape(-1, 6)
         ignored = rows[:, 0] == 1
-        boxes, labels, areas = rows[:, 2:].astype(np.float32), rows[:, 1].astype(np.int64), [*self._rows.values()]
+        boxes, labels = rows[:, 2:].astype(np.float32), rows[:, 1].astype(np.int64)
+        areas = np.array([area for area, _ in self._rows.values()], np.float32)
+        landmarks = [points for _, points in self._rows.values()]
+        landmarks = np.array(landmarks, np.float32).reshape(len(landmarks), self.points, 2)
         return Sample(
             path=path,
             name=self.name,
@@ -146,11 +176,12 @@ class Objects:
             boxes=boxes[~ignored],
             labels=labels[~ignored],
             confidences=np.ones((~ignored).sum(), np.float32),
-            areas=np.array(areas, np.float32)[~ignored],
+            areas=areas[~ignored],
             unknown=boxes[ignored],
             unknown_labels=labels[ignored],
             labeled=frozenset(labeled),
             exhaustive=exhaustive,
+            landmarks=landmarks[~ignored],
         )
 
 
@@ -190,6 +221,7 @@ class DetectionSet:
     samples: tuple[Sample, ...]
     report: ScanReport = field(default_factory=ScanReport)
     photos: Photos = field(default_factory=Photos, repr=False)
+    landmarks: Landmarks = NO_LANDMARKS
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -203,11 +235,27 @@ class DetectionSet:
         return replace(self, samples=tuple(self.samples[i] for i in indices), report=ScanReport())
 
     def joined(self, other: "DetectionSet") -> "DetectionSet":
-        """Both sets after each other; their classes must be the same."""
-        if self.classes != other.classes:
-            raise ValueError("two sets can only be joined under the same classes")
+        """Both sets after each other; their classes and landmarks must be the same."""
+        if (self.classes, self.landmarks.names) != (other.classes, other.landmarks.names):
+            raise ValueError("two sets can only be joined under the same classes and landmarks")
         report = ScanReport(self.report.entries + other.report.entries)
         return replace(self, samples=self.samples + other.samples, report=report)
+
+    def with_landmarks(self, landmarks: Landmarks, source: str | Path) -> "DetectionSet":
+        """The same samples under the landmarks of another set or a model: in one without any, no point is known.
+
+        Raises:
+            DataError: this set has other points; names `source`.
+        """
+        if self.landmarks.names == landmarks.names:
+            return replace(self, landmarks=landmarks)
+        if self.landmarks and landmarks:
+            ours, others = ", ".join(self.landmarks.names), ", ".join(landmarks.names)
+            raise DataError(f"{source}: its keypoints are {ours}, not {others}; give one model one list of them")
+        samples = tuple(
+            replace(sample, landmarks=not_known(len(sample.boxes), len(landmarks))) for sample in self.samples
+        )
+        return replace(self, samples=samples, landmarks=landmarks)
 
     def relabeled(self, classes: Sequence[str], source: str | Path) -> "DetectionSet":
         """The same samples under another list of classes. Under COCO's, PASCAL VOC's names are understood too.
@@ -220,6 +268,7 @@ class DetectionSet:
         if missing := sorted(set(names) - set(classes)):
             raise DataError(f"{source}: category '{missing[0]}' is none of the {len(classes)} classes of the model")
         index = np.array([classes.index(name) for name in names], np.int64)
+        pointed = tuple(name for name, own in zip(names, self.classes, strict=True) if own in self.landmarks.classes)
         samples = tuple(
             replace(
                 sample,
@@ -229,7 +278,7 @@ class DetectionSet:
             )
             for sample in self.samples
         )
-        return replace(self, classes=classes, samples=samples)
+        return replace(self, classes=classes, samples=samples, landmarks=replace(self.landmarks, classes=pointed))
 
     def boxes_per_class(self) -> dict[str, int]:
         """How many boxes each class has, unknown ones left out."""
@@ -239,10 +288,12 @@ class DetectionSet:
     def digest(self) -> str:
         """Twelve digits that stay the same wherever the photos lie and change with any name, class or box."""
         digest = hashlib.sha256(repr(self.classes).encode())
+        digest.update(repr(self.landmarks).encode() * bool(self.landmarks))  # sets without keep the digest they had
         for one in self.samples:
             digest.update(repr((one.name, one.width, one.height, sorted(one.labeled), one.exhaustive)).encode())
             for part in (one.boxes, one.labels, one.confidences, one.unknown):
                 digest.update(part.tobytes() + b"|")
+            digest.update(one.landmarks.tobytes())
         return digest.hexdigest()[:12]
 
     def to_coco(self) -> dict:
@@ -263,11 +314,25 @@ class DetectionSet:
                     {"image_id": i, "category_id": label, "bbox": box, "area": area, "iscrowd": crowd}
                     for label, box, area in zip(labels.tolist(), sides.tolist(), areas.tolist(), strict=True)
                 ]
+            if self.landmarks:
+                first = len(annotations) - len(sample.boxes) - len(sample.unknown)
+                for row, points in zip(annotations[first:], sample.landmarks.astype(np.float64), strict=False):
+                    row |= _keypoints(points)
         for i, row in enumerate(annotations):
             row["id"] = i + 1
         used = sorted(frozenset().union(*(sample.labeled for sample in self.samples)))
         categories = [{"id": i, "name": self.classes[i]} for i in used]
+        for category in categories:
+            if category["name"] in self.landmarks.classes:
+                category["keypoints"] = list(self.landmarks.names)
         return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _keypoints(points: np.ndarray) -> dict:
+    """(K, 2) points of an object, NaN where one is not known, as an annotation has them."""
+    known = np.isfinite(points).all(axis=1)
+    rows = np.column_stack([np.nan_to_num(points), 2 * known])  # COCO's v: 0 not known, 2 visible
+    return {"keypoints": rows.ravel().tolist(), "num_keypoints": int(known.sum())}
 
 
 def write_reports(path: Path, sets: dict[str, DetectionSet]) -> None:

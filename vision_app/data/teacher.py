@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_app.boxes import area, iou_matrix
+from vision_app.data.landmarks import not_known
 from vision_app.data.samples import DetectionSet, Sample
 from vision_app.errors import DataError
 
@@ -78,6 +79,7 @@ def _taught(sample: Sample, rows: np.ndarray) -> Sample:
         areas=np.concatenate([sample.areas, area(boxes[target])]),
         unknown=np.concatenate([sample.unknown, boxes[doubt]]),
         unknown_labels=np.concatenate([sample.unknown_labels, labels[doubt]]),
+        landmarks=np.concatenate([sample.landmarks, not_known(target.sum(), sample.landmarks.shape[1])]),
     )
 
 
