@@ -155,6 +155,12 @@ def find(name: str | os.PathLike) -> Model:
     raise ModelError(unknown("model", name, available()))
 
 
+def digest(*models: Model) -> str:
+    """Of everything that decides what models answer: other weights, classes or preprocessing have another one."""
+    essence = [{key: model.info[key] for key in ("files", "classes", "architecture", "input")} for model in models]
+    return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
+
+
 def write_file(model: Model, path: Path) -> None:
     """Writes a model folder as one ONNX file that `find` opens: its network, `model.json` and license.
 

@@ -3,9 +3,6 @@
 The kinds are in `grid_detector` and `region_detector`.
 """
 
-import hashlib
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
@@ -17,9 +14,10 @@ import numpy as np
 from vision_app.boxes import nms
 from vision_app.detection.stages import Stages
 from vision_app.errors import ModelError, UsageError, unknown
-from vision_app.images import ImageSource, RGBImage, read_image
-from vision_app.letterbox import Letterbox, letterbox
-from vision_app.released import Model, find
+from vision_app.images import ImageSource, RGBImage
+from vision_app.letterbox import Letterbox
+from vision_app.letterbox_model import LetterboxModel
+from vision_app.released import Model, digest, find
 from vision_app.results import Detections
 
 # What finds objects with which kind of architecture: loaded on use, since some need torch.
@@ -74,14 +72,6 @@ class DetectOptions:
         return options
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Letterboxed pictures: (h, w, 3) uint8 each, and the ways back to the photos."""
-
-    pixels: tuple[np.ndarray, ...]
-    letterboxes: tuple[Letterbox, ...]
-
-
 class Detector:
     """Finds objects in pictures, in three public steps: `preprocess`, `forward`, `postprocess`.
 
@@ -128,10 +118,7 @@ class Detector:
     @property
     def digest(self) -> str:
         """Of everything that decides what is found: other weights, classes or preprocessing have another one."""
-        essence = [
-            {key: model.info[key] for key in ("files", "classes", "architecture", "input")} for model in self.models
-        ]
-        return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
+        return digest(*self.models)
 
     def read(self, source: ImageSource, **options) -> RGBImage:
         """Reads a picture at the resolution that this detector needs; options and errors are those of `read_image`."""
@@ -191,7 +178,7 @@ class Detector:
         return self.predict([self.read(source)], options)[0]
 
 
-class LetterboxDetector(Detector):
+class LetterboxDetector(LetterboxModel, Detector):
     """A detector that is one released model, whose network takes letterboxed pictures.
 
     Raises:
@@ -199,31 +186,9 @@ class LetterboxDetector(Detector):
     """
 
     def __init__(self, model: Model, *, runtime: str, device: str):
-        self.model, self.models = model, (model,)
-        self.name, self.classes, self.defaults = model.name, model.classes, model.defaults
-        self.runtime, self.device = runtime, device
-        self.size, self._pad = model.value("input.size", int), model.value("input.pad", int)
-        self._stretch = model.info["input"].get("stretch", 1.0)
+        super().__init__(model, runtime=runtime, device=device)
         for name in ("confidence", "iou", "max_detections"):
             model.value(f"defaults.{name}", Real)
-
-    def read(self, source: ImageSource, **options) -> RGBImage:
-        """See `Detector.read`. The short side needs up to `stretch` times as many pixels as the long one's scale leaves
-        it.
-        """
-        return read_image(source, target=math.ceil(self.size * self._stretch), **options)
-
-    def preprocess(self, images: Sequence[RGBImage]) -> Inputs:
-        """Scales each picture so that its long side is the model's input size, on gray up to a multiple of 32."""
-        fit = (self.size, self._pad, self._stretch)
-        boxed = [letterbox(image.pixels, image.width, image.height, *fit) for image in images]
-        return Inputs(tuple(pixels for pixels, _ in boxed), tuple(back for _, back in boxed))
-
-    def join(self, parts: Sequence[Inputs]) -> Inputs:
-        return Inputs(
-            tuple(pixels for part in parts for pixels in part.pixels),
-            tuple(back for part in parts for back in part.letterboxes),
-        )
 
     def _chosen(
         self, scores: np.ndarray, decode: Callable[[np.ndarray], np.ndarray], back: Letterbox, options: DetectOptions

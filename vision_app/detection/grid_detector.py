@@ -1,6 +1,5 @@
 """The grid detector, ready to run. NumPy only; its network lives behind `runtime`."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -8,10 +7,11 @@ from time import perf_counter
 
 import numpy as np
 
-from vision_app.detection.detector import DetectOptions, Inputs, LetterboxDetector
-from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, make_grid
+from vision_app.detection.detector import DetectOptions, LetterboxDetector
+from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, Anchors, make_grid
 from vision_app.detection.stages import Stages
 from vision_app.letterbox import Letterbox
+from vision_app.letterbox_model import Inputs, batches
 from vision_app.released import Model
 from vision_app.results import Detections
 from vision_app.runtime import Network, open_network
@@ -32,13 +32,7 @@ class GridDetector(LetterboxDetector):
     def __init__(self, model: Model, network: Network):
         super().__init__(model, runtime=network.runtime, device=network.device)
         self.network = network
-        self._strides = tuple(model.value("architecture.strides", list))
-        anchors = model.value("architecture.anchors", list)
-        try:
-            scales = zip(self._strides, anchors, strict=True)
-            self._anchors = tuple(tuple((float(w), float(h)) for w, h in scale) for _, scale in scales)
-        except (TypeError, ValueError) as error:
-            raise model.lacks("architecture.anchors") from error
+        self._strides, self._anchors = strides_and_anchors(model)
 
     @classmethod
     def open(cls, model: Model, *, device: str, runtime: str, threads: int | None) -> "GridDetector":
@@ -47,12 +41,8 @@ class GridDetector(LetterboxDetector):
 
     def forward(self, inputs: Inputs, stages: Stages | None = None) -> Raw:
         """Runs the network, pictures of one shape together; each gets the answer that it would get alone."""
-        groups = defaultdict(list)
-        for i, pixels in enumerate(inputs.pixels):
-            groups[pixels.shape].append(i)
         outputs = [None] * len(inputs.pixels)
-        for indices in groups.values():
-            pixels = np.stack([inputs.pixels[i] for i in indices])
+        for indices, pixels in batches(inputs):
             with self._timed(stages) if stages else nullcontext():
                 batch = self.network(pixels)
             for i, output in zip(indices, batch, strict=True):
@@ -92,6 +82,20 @@ class GridDetector(LetterboxDetector):
         return self._chosen(
             scores, lambda chosen: grid.decode(output[rows[chosen], T_X : T_W + 1], rows[chosen]), back, options
         )
+
+
+def strides_and_anchors(model: Model) -> tuple[tuple[int, ...], Anchors]:
+    """What `make_grid` needs to know of a model.
+
+    Raises:
+        ModelError: model.json lacks it.
+    """
+    strides, anchors = tuple(model.value("architecture.strides", list)), model.value("architecture.anchors", list)
+    try:
+        scales = zip(strides, anchors, strict=True)
+        return strides, tuple(tuple((float(w), float(h)) for w, h in scale) for _, scale in scales)
+    except (TypeError, ValueError) as error:
+        raise model.lacks("architecture.anchors") from error
 
 
 def _build(model: Model):
