@@ -147,7 +147,8 @@ def only(kinds):
     parts = [part for part in compose.transforms if isinstance(part, kinds)]
     for part in parts:
         part.p = 1.0
-    return A.Compose(parts, bbox_params=compose.processors["bboxes"].params)
+    processors = compose.processors
+    return A.Compose(parts, bbox_params=processors["bboxes"].params, keypoint_params=processors["keypoints"].params)
 
 
 def test_geometry_is_told_from_the_rest():

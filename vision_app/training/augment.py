@@ -1,4 +1,4 @@
-"""Augmentation of photos with boxes: mosaic of our own, everything else by albumentations.
+"""Augmentation of photos with boxes and landmarks: mosaic of our own, everything else by albumentations.
 
 Every random choice of a sample comes from one generator of its own, seeded by (seed, epoch, index), so that worker
 processes, their number and a resumed run cannot change it.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vision_app.data.landmarks import not_known
 from vision_app.letterbox import PAD, letterbox_shape
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for a newer version over the network
@@ -31,17 +32,24 @@ def random_numbers(purpose: str, *seed: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and its boxes on the way through augmentation.
+    """A picture and its boxes and landmarks on the way through augmentation.
 
     Attributes:
         pixels: (H, W, 3) uint8.
         boxes: (M, 4) float32 xyxy in pixels.
         ids: (M,) int, where each box came from: whatever the caller wants to find again.
+        landmarks: (M, K, 2) float32 x, y in pixels, NaN where a point is not known or not in the picture; by default K
+            is 0.
     """
 
     pixels: np.ndarray
     boxes: np.ndarray
     ids: np.ndarray
+    landmarks: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.landmarks is None:
+            object.__setattr__(self, "landmarks", not_known(len(self.boxes), 0))
 
 
 def fitting_scale(width: int, height: int, size: int, stretch: float) -> np.ndarray:
@@ -55,7 +63,7 @@ def fitting_scale(width: int, height: int, size: int, stretch: float) -> np.ndar
 
 
 def place(scene: Scene, canvas: np.ndarray, scale: Sequence[float], origin: Sequence[float], window: tuple) -> Scene:
-    """Draws a scaled scene into a window of a canvas, in place, and returns the scene's boxes there.
+    """Draws a scaled scene into a window of a canvas, in place, and returns the scene's boxes and landmarks there.
 
     Args:
         canvas: (H, W, 3) uint8, written to.
@@ -73,12 +81,21 @@ def place(scene: Scene, canvas: np.ndarray, scale: Sequence[float], origin: Sequ
     x3, y3, x4, y4 = max(x1, left), max(y1, top), min(x2, left + columns), min(y2, top + rows)
     if x3 < x4 and y3 < y4:
         canvas[y3:y4, x3:x4] = scaled[y3 - top : y4 - top, x3 - left : x4 - left]
-    moved = scene.boxes * np.float32([columns / width, rows / height] * 2) + np.float32([left, top] * 2)
+    factors, offset = np.float32([columns / width, rows / height]), np.float32([left, top])
+    moved = scene.boxes * np.tile(factors, 2) + np.tile(offset, 2)
     inside = moved.clip(np.float32([x1, y1, x1, y1]), np.float32([x2, y2, x2, y2]))
     before = (moved[:, 2:] - moved[:, :2]).prod(axis=1)
     size = inside[:, 2:] - inside[:, :2]
     keep = (size >= SMALLEST_SIDE).all(axis=1) & (size.prod(axis=1) >= SMALLEST_PART * before)
-    return Scene(canvas, inside[keep], scene.ids[keep])
+    landmarks = inside_only(scene.landmarks[keep] * factors + offset, window)
+    return Scene(canvas, inside[keep], scene.ids[keep], landmarks)
+
+
+def inside_only(landmarks: np.ndarray, window: Sequence[float]) -> np.ndarray:
+    """(M, K, 2) landmarks with NaN for those that lie outside a window (x1, y1, x2, y2)."""
+    x1, y1, x2, y2 = window
+    inside = ((landmarks >= (x1, y1)) & (landmarks <= (x2, y2))).all(axis=2, keepdims=True)
+    return np.where(inside, landmarks, np.float32(np.nan))
 
 
 @dataclass(frozen=True)
@@ -125,12 +142,12 @@ def mosaic(scenes: list[Scene], view: View, generator: np.random.Generator) -> S
         x = cx - width if window[0] == 0 else cx
         y = cy - height if window[1] == 0 else cy
         placed.append(place(scene, canvas, scale, (x, y), window))
-    boxes, ids = np.concatenate([p.boxes for p in placed]), np.concatenate([p.ids for p in placed])
-    return Scene(canvas, boxes, ids)
+    parts = ([getattr(p, name) for p in placed] for name in ("boxes", "ids", "landmarks"))
+    return Scene(canvas, *map(np.concatenate, parts))
 
 
 def default_transforms() -> A.Compose:
-    """Flip, rotation, color shift, contrast, noise, blur, compression and information loss; boxes follow."""
+    """Flip, rotation, color shift, contrast, noise, blur, compression and information loss; boxes and points follow."""
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),
@@ -142,9 +159,36 @@ def default_transforms() -> A.Compose:
             A.CoarseDropout((1, 4), hole_height_range=(0.05, 0.15), hole_width_range=(0.05, 0.15), p=0.1),
         ],
         bbox_params=A.BboxParams(
-            format="pascal_voc", label_fields=["ids"], min_visibility=SMALLEST_PART, min_area=4, clip=True
+            format="pascal_voc", label_fields=["rows"], min_visibility=SMALLEST_PART, min_area=4, clip=True
         ),
+        keypoint_params=A.KeypointParams(format="xy", remove_invisible=False),
     )
+
+
+def transformed(scene: Scene, transforms: A.Compose, flip: Sequence[int] = ()) -> Scene:
+    """A scene after some of albumentations' transforms.
+
+    Three points of the picture travel along with the landmarks: where they come out mirrored, so is the picture, and
+    left and right landmarks change places.
+
+    Args:
+        flip: see `data.landmarks.Landmarks`.
+    """
+    height, width = scene.pixels.shape[:2]
+    known = np.isfinite(scene.landmarks).all(axis=2)
+    points = np.concatenate([[(0, 0), (width, 0), (0, height)], scene.landmarks[known]])
+    out = transforms(
+        image=scene.pixels, bboxes=scene.boxes, rows=np.arange(len(scene.boxes)),
+        keypoints=points - 0.5,  # to albumentations, whole numbers are the centers of pixels
+    )  # fmt: skip
+    origin, right, down, *points = np.asarray(out["keypoints"], np.float32) + np.float32(0.5)
+    landmarks = scene.landmarks.copy()
+    landmarks[known] = np.reshape(points, (-1, 2))
+    if np.linalg.det([right - origin, down - origin]) < 0:
+        landmarks = landmarks[:, list(flip)]
+    rows = np.asarray(out["rows"], int).reshape(-1)
+    boxes = np.asarray(out["bboxes"], np.float32).reshape(-1, 4)
+    return Scene(out["image"], boxes, scene.ids[rows], inside_only(landmarks[rows], (0, 0, width, height)))
 
 
 @dataclass
@@ -156,6 +200,7 @@ class Augmenter:
         seed: of every random choice.
         mosaic: probability that a scene is made of four photos.
         zoom, stretch: see `View`.
+        flip: see `data.landmarks.Landmarks`; of the photos' K landmarks.
     """
 
     size: int
@@ -163,6 +208,7 @@ class Augmenter:
     mosaic: float = 0.7
     zoom: tuple[float, float] = (0.5, 1.5)
     stretch: float = 1.0
+    flip: tuple[int, ...] = ()
 
     def __post_init__(self):
         self._transforms = default_transforms()
@@ -185,6 +231,4 @@ class Augmenter:
             zoom = (max(self.zoom[0], 0.7), min(self.zoom[1], 1.3)) if close else self.zoom
             scene = random_view(load(index), View(self.size, self.stretch, zoom), generator)
         self._transforms.set_random_seed(int(generator.integers(2**31)))
-        out = self._transforms(image=scene.pixels, bboxes=scene.boxes, ids=scene.ids)
-        boxes = np.asarray(out["bboxes"], np.float32).reshape(-1, 4)
-        return Scene(out["image"], boxes, np.asarray(out["ids"], int).reshape(-1))
+        return transformed(scene, self._transforms, self.flip)
