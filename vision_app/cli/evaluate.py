@@ -62,7 +62,6 @@ def detector(
     Exit code: 0 measured, 1 the data or some of its photos cannot be used, 2 wrong usage.
     """
     from vision_app.batch.sinks import read_rows
-    from vision_app.data.detection import splits
     from vision_app.detection.detector import Detector
     from vision_app.detection.evaluate.evaluation import evaluate
     from vision_app.detection.evaluate.plots import write_plots
@@ -75,12 +74,10 @@ def detector(
     if output.exists() and any(output.iterdir()):
         raise UsageError(f"--output {output}: is not empty; choose another folder")
     found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1)
-    if split is None and (split := next((name for name in ("val", "test") if name in splits(data)), None)):
-        print(f"{data}: measured is its {split}; --split takes another part", file=sys.stderr)
-    truth = _load(data, split)
+    truth, split = load_truth(data, split)
     with ExitStack() as failed:
         if found:
-            _check_classes(found, truth, data)
+            check_classes(found, truth, data)
             rows = _detect(found, truth, output, failed)
         answers = list(read_rows(rows))
         table = Table.make(truth.to_coco(), answers)
@@ -99,15 +96,20 @@ def detector(
     return 0
 
 
-def _load(path: Path, split: str | None) -> "DetectionSet":
-    """Read a set, and say what is odd about it.
+def load_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str | None]":
+    """Read a set, by default its val, or else its test, or else all of it; say which, and what is odd about it.
+
+    Returns:
+        The set and the name of its split, None for all.
 
     Raises:
         DataError: It cannot be read, one of its images cannot be measured on, or there is nothing to find in them.
     """
-    from vision_app.data.detection import load_detection
+    from vision_app.data.detection import load_detection, splits
     from vision_app.errors import DataError
 
+    if split is None and (split := next((name for name in ("val", "test") if name in splits(path)), None)):
+        print(f"{path}: measured is its {split}; --split takes another part", file=sys.stderr)
     data = load_detection(path, split=split)
     if faults := data.report.faults:
         raise DataError(f"{path}: {_shortened(faults)}; mend this or take it out; `vision-app check` lists all of it")
@@ -115,7 +117,7 @@ def _load(path: Path, split: str | None) -> "DetectionSet":
         raise DataError(f"{path}: holds no object to find; an evaluation needs some boxes")
     for kind, count in data.report.kinds.items():
         print(f"{path}: {kind}: {count:,}", file=sys.stderr)
-    return data
+    return data, split
 
 
 def _shortened(lines: "Sequence[str]", shown: int = 5) -> str:
@@ -124,7 +126,7 @@ def _shortened(lines: "Sequence[str]", shown: int = 5) -> str:
     return "; ".join(lines[:shown]) + more
 
 
-def _check_classes(detector: "Detector", truth: "DetectionSet", path: Path) -> None:
+def check_classes(detector: "Detector", truth: "DetectionSet", path: Path) -> None:
     """Say which classes of the truth the model does not know.
 
     Raises:
