@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from vision_app.cli import check, detect, evaluate, export, models, train
+from vision_app.cli import check, compare, detect, evaluate, export, models, train
 from vision_app.cli.options import Help, show_help
 
 app = typer.Typer(
@@ -14,6 +14,7 @@ app = typer.Typer(
     add_help_option=False,
 )
 app.command("check")(check.check)
+app.command("compare")(compare.compare)
 app.command("detect")(detect.detect)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)

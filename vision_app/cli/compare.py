@@ -1,0 +1,229 @@
+"""`vision-app compare`: several detectors on the same images, side by side."""
+
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from vision_app.cli import INTERRUPTED
+from vision_app.cli.options import number, positive_int
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vision_app.batch.sinks import Journal
+    from vision_app.batch.sources import Input
+    from vision_app.data.detection import DetectionSet
+    from vision_app.detection.compare.measure import Contender
+    from vision_app.detection.compare.table import Line
+    from vision_app.detection.detector import DetectOptions
+
+FAMILY = ("yolo", "faster-rcnn", "fast-rcnn", "rcnn")
+
+
+def compare(
+    output: Annotated[Path, Option(metavar="DIR", help="Folder for report.html and all other results.")],
+    sources: Annotated[
+        list[str] | None,
+        Argument(
+            metavar="SOURCE",
+            help="Images, folders (with all their sub-folders) and quoted glob patterns.",
+            show_default="the photos of --truth",
+        ),
+    ] = None,
+    models: Annotated[
+        str | None,
+        Option(
+            metavar="A,B,...",
+            help="Released models, ensembles such as yolo+faster-rcnn, and paths of models; the others are compared "
+            "with the first.",
+            show_default="those released of " + ",".join(FAMILY),
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE.json|FILE.yaml|FOLDER",
+            help="Boxes as COCO, YOLO or PASCAL VOC writes them, for average precision.",
+            exists=True,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        Option(metavar="NAME", help="The part of --truth to take.", show_default="val, or else test, or else all"),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        Option(metavar="0..1", parser=number, help="Lowest score of an object.", show_default="each model's own"),
+    ] = None,
+    tta: Annotated[
+        bool, Option("--tta", help="Run each model a second time, on flipped and scaled copies too.")
+    ] = False,
+    limit: Annotated[
+        list[str] | None,
+        Option(metavar="MODEL=N", help="Run this model on the first N images only; may be given several times."),
+    ] = None,
+    shown: Annotated[
+        int, Option(metavar="N", parser=positive_int, help="Most images to draw and show in the report.")
+    ] = 200,
+    threads: Annotated[
+        int | None, Option(metavar="N", parser=positive_int, help="Threads of a network.", show_default="one a core")
+    ] = None,
+    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where the networks run.")] = "auto",
+    runtime: Annotated[
+        str, Option(metavar="auto|onnx|torch", help="What runs the networks; only torch tells their stages apart.")
+    ] = "torch",
+    resume: Annotated[bool, Option("--resume", help="Continue a run that was broken off.")] = False,
+) -> int:
+    """Compare detectors on the same images.
+
+    Each model runs alone in a process of its own, one image at a time. DIR/report.html shows a table of speed, size
+    and memory (with --truth also of average precision), plots, and every image with the boxes of each model, what they
+    agree on and where the time went. The figures are in comparison.json and comparison.csv, and comparison.jsonl gets
+    one row for each model and image.
+
+    Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
+    """
+    from vision_app.batch.sinks import Journal, read_rows
+    from vision_app.cli.batch import gather
+    from vision_app.cli.evaluate import load_truth
+    from vision_app.detection.compare.files import write_comparison
+    from vision_app.detection.compare.measure import Contender
+    from vision_app.detection.compare.table import format_table
+    from vision_app.detection.detector import DetectOptions
+    from vision_app.errors import UsageError
+
+    if not sources and truth is None:
+        raise UsageError(
+            "Missing argument 'SOURCE': images to compare on; or give --truth, whose photos are then taken"
+        )
+    contenders = [
+        Contender(name, tta=again, device=device, runtime=runtime, threads=threads)
+        for name in _names(models, tta)
+        for again in ([False, True] if tta else [False])
+    ]
+    limits = _limits(limit or [], [each.model for each in contenders])
+    known, split = load_truth(truth, split) if truth else (None, None)
+    options = DetectOptions(confidence=confidence)
+    digests = [_check(each, options, truth, known) for each in contenders]
+    inputs = gather(sources or [str(sample.path) for sample in known.samples], output, named=True)
+    settings = {
+        "--models": [f"{each.name} {digest}" for each, digest in zip(contenders, digests, strict=True)],
+        "--confidence": confidence,
+        "--truth": None if known is None else f"{truth} {known.digest()}",
+        "--limit": limits,
+        "--device": device,
+        "--runtime": runtime,
+        "--threads": threads,
+    }
+    parts = [(each, inputs[: limits.get(each.model)]) for each in contenders]
+    planned = [item for _, part in parts for item in part]
+    path = output / "comparison.jsonl"
+    with Journal(path, settings=settings, inputs=planned, batch_size=1, resume=resume) as journal:
+        try:
+            _measure(parts, options, known is not None, journal)
+        except KeyboardInterrupt:
+            rows = f"{journal.rows:,} of {len(planned):,} rows are in {path}"
+            print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
+            return INTERRUPTED
+        every = read_rows(path)
+        rows = {each.name: list(islice(every, len(part))) for each, part in parts}
+        lines = _lines(contenders, rows, known)
+        print(f"drawing what was found in {min(shown, len(inputs)):,} images", file=sys.stderr)
+        write_comparison(output, lines, rows, inputs, settings, shown=shown)
+        print(format_table(lines))
+        print(f"\nthe report is {output / 'report.html'}")
+        return 1 if journal.failed else 0
+
+
+def _names(models: str | None, tta: bool) -> list[str]:
+    """The models to compare.
+
+    Raises:
+        UsageError: There are fewer than two things to compare, or one is named twice.
+    """
+    from vision_app.errors import UsageError
+    from vision_app.released import available
+
+    if models is None:
+        names = [name for name in FAMILY if name in available()]
+    else:
+        names = [name.strip() for name in models.split(",") if name.strip()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"--models {models}: names {twice} twice")
+    if len(names) < (1 if tta else 2):
+        found = "--models" if models is None else f"--models {models}"
+        raise UsageError(f"{found}: at least two are needed, here are {len(names)}; `vision-app models list` names all")
+    return names
+
+
+def _limits(texts: list[str], names: list[str]) -> dict[str, int]:
+    """The number of images of each model that --limit names.
+
+    Raises:
+        UsageError: One is not MODEL=N.
+    """
+    from vision_app.errors import UsageError, unknown
+
+    limits = {}
+    for text in texts:
+        name, _, count = text.rpartition("=")
+        if not count.isdecimal() or not int(count):
+            raise UsageError(f"--limit {text}: must be MODEL=N with a whole number from 1, such as rcnn=200")
+        if name not in names:
+            raise UsageError(f"--limit {text}: {unknown('model', name, names)}")
+        limits[name] = int(count)
+    return limits
+
+
+def _check(contender: "Contender", options: "DetectOptions", truth: Path | None, known: "DetectionSet | None") -> str:
+    """Load a detector and return the start of its digest.
+
+    Raises:
+        VisionAppError: It cannot be loaded, the options are none for it, or it knows no class of the truth.
+    """
+    from vision_app.cli.evaluate import check_classes
+
+    detector = contender.load()
+    options.resolved(detector)
+    if known is not None:
+        check_classes(detector, known, truth)
+    return detector.digest[:12]
+
+
+def _measure(
+    parts: "list[tuple[Contender, Sequence[Input]]]", options: "DetectOptions", judged: bool, journal: "Journal"
+) -> None:
+    """Write the rows that are not there yet, one detector after the other."""
+    from vision_app.cli.progress import show_progress
+    from vision_app.detection.compare.measure import measure
+    from vision_app.detection.evaluate import MEASURING
+
+    before = 0
+    for place, (contender, part) in enumerate(parts, start=1):
+        done = min(max(journal.rows - before, 0), len(part))
+        before += len(part)
+        if done == len(part):
+            continue
+        print(f"{contender.name}, {place} of {len(parts)}", file=sys.stderr)
+        files = [item.file for item in part[done:]]
+        with show_progress(len(part), done) as report:
+            for row in measure(contender, files, options, MEASURING if judged else None):
+                journal.write([row])
+                report([row])
+
+
+def _lines(contenders: "list[Contender]", rows: "dict[str, list[dict]]", known: "DetectionSet | None") -> "list[Line]":
+    """Sum up each detector; the first is the one that others are compared with."""
+    from vision_app.detection.compare.cost import Cost
+    from vision_app.detection.compare.table import make_line
+
+    lines = []
+    for contender in contenders:
+        own = rows[contender.name]
+        readable = next((row["file"] for row in own if row["status"] == "ok"), None)
+        first = rows[contenders[0].name] if lines else None
+        lines.append(make_line(own, Cost.of(contender, readable), known, first))
+    return lines

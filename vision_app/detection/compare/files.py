@@ -1,0 +1,159 @@
+"""What a comparison leaves in its folder: tables, plots, pictures with boxes and the report that shows them all."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from vision_app.batch.sinks import OutputError, Pictures, write_csv
+from vision_app.batch.sources import Input
+from vision_app.detection.compare.agreement import Agreement, Counts
+from vision_app.detection.compare.plots import plot_accuracy, plot_stages
+from vision_app.detection.compare.report import Card, View, about, render
+from vision_app.detection.compare.table import Line, Rows, agreements, counts_to_dict, csv_table, to_detections
+from vision_app.draw import draw
+from vision_app.errors import ImageError
+from vision_app.figures import save_figure
+from vision_app.images import RGBImage, read_image
+
+LARGE, SMALL = 1600, 480  # pixels on the long side of a copy and of what the report shows of it
+
+
+def write_comparison(
+    folder: Path,
+    lines: Sequence[Line],
+    rows: Mapping[str, Rows],
+    inputs: Sequence[Input],
+    settings: dict,
+    *,
+    shown: int,
+    report: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Writes `comparison.json`, `comparison.csv`, plots, pictures and `report.html`.
+
+    Args:
+        folder: is there already.
+        lines: the detectors, the one that others are compared with first.
+        rows: of each of them, by name.
+        inputs: the pictures.
+        settings: what the figures depend on.
+        shown: of how many pictures the report shows copies, the first ones.
+        report: called with 1 after every picture that was drawn.
+
+    Raises:
+        OutputError: something could not be written.
+    """
+    first, *others = rows
+    shared = {name: list(agreements(rows[first], rows[name])) for name in others}
+    pictures = [
+        {"file": item.file, "agreement": {name: counts_to_dict(each) for name, each in _counts(shared, i).items()}}
+        for i, item in enumerate(inputs)
+    ]
+    content = {"settings": settings, "models": [line.to_dict() for line in lines], "pictures": pictures}
+    _write(folder / "comparison.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_csv(folder / "comparison.csv", *csv_table(lines), lambda line: [line])
+    notes = about(lines)
+    if shown < len(inputs):
+        notes.append(f"Of {len(inputs):,} pictures, the first {shown:,} are shown.")
+    cards = _cards(folder, rows, shared, inputs[:shown], report)
+    _write(folder / "report.html", render(lines, write_plots(folder, lines), cards, notes))
+
+
+def write_plots(folder: Path, lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Writes the plots that there is something to show in, and returns the file's name and a description of each.
+
+    Raises:
+        OutputError: something could not be written.
+    """
+    wanted = []
+    if any(line.ap50 is not None for line in lines):
+        wanted.append((plot_accuracy, "accuracy.png", "AP50 by milliseconds a picture"))
+    if any(line.milliseconds for line in lines):
+        wanted.append((plot_stages, "stages.png", "Share of each stage in the time of a picture"))
+    for plot, name, _ in wanted:
+        try:
+            save_figure(plot(lines), folder / name)
+        except OSError as error:
+            raise OutputError(folder / name, error) from error
+    return [(name, text) for _, name, text in wanted]
+
+
+def _cards(
+    folder: Path,
+    rows: Mapping[str, Rows],
+    shared: Mapping[str, Sequence[Agreement | None]],
+    inputs: Sequence[Input],
+    report: Callable[[int], None],
+) -> Iterator[Card]:
+    """Draws what each detector found in each picture."""
+    places = {name: f"{number}-{_slug(name)}" for number, name in enumerate(rows, start=1)}
+    large = {name: Pictures(_made(folder / "images") / place) for name, place in places.items()}
+    small = {name: Pictures(_made(folder / "thumbnails") / place) for name, place in places.items()}
+    for i, item in enumerate(inputs):
+        views = []
+        try:
+            image = _shrunk(read_image(item.file, target=LARGE), LARGE)
+            for name, row in _good(rows, i):
+                found = to_detections(row)
+                large[name].write(item.name, draw(image, found))
+                small[name].write(item.name, draw(_shrunk(image, SMALL), found))
+                paths = (f"{kind}/{places[name]}/{item.name}.jpg" for kind in ("thumbnails", "images"))
+                counts = _counts(shared, i).get(name)
+                views.append(View(name, *map(_url, paths), found.count(), row["milliseconds"], counts))
+        except ImageError as error:
+            yield Card(item.file, error=error.reason)
+        else:
+            yield Card(item.file, tuple(views))
+        report(1)
+
+
+def _good(rows: Mapping[str, Rows], i: int) -> Iterator[tuple[str, dict]]:
+    """The detectors that have an answer for picture i, and their rows."""
+    for name, each in rows.items():
+        if i < len(each) and each[i]["status"] == "ok":
+            yield name, each[i]
+
+
+def _counts(shared: Mapping[str, Sequence[Agreement | None]], i: int) -> dict[str, Counts]:
+    """The agreements on picture i, by the name of the second detector."""
+    return {name: each[i].counts for name, each in shared.items() if i < len(each) and each[i]}
+
+
+def _shrunk(image: RGBImage, side: int) -> RGBImage:
+    """The image with at most so many pixels on its long side."""
+    picture = Image.fromarray(image.pixels)
+    picture.thumbnail((side, side))
+    return RGBImage(np.asarray(picture), image.width, image.height)
+
+
+def _slug(name: str) -> str:
+    """A model's name as that of a folder."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.")
+
+
+def _url(path: str) -> str:
+    return quote(os.fsencode(path))
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(folder, error) from error
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file under a temporary name and moves it into place."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(path, error) from error

@@ -1,0 +1,133 @@
+"""A comparison as one HTML page that needs neither a network nor a script."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from vision_app.detection.compare.agreement import OVERLAP, Counts
+from vision_app.detection.compare.table import Line, cells
+
+STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 88rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+.scroll { overflow-x: auto; }
+.plots img { max-width: 100%; background: white; }
+section { margin: 2rem 0; }
+h3 { overflow-wrap: anywhere; margin-bottom: .5rem; }
+.views { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; }
+figure { margin: 0; }
+figure img { width: 100%; height: auto; }
+figcaption, .note { font-size: .85rem; opacity: .85; }
+"""
+
+
+@dataclass(frozen=True)
+class View:
+    """What one detector saw in one picture.
+
+    Attributes:
+        model: its name.
+        source: URL of the picture with the boxes, relative to the report or with the data in it.
+        link: URL of a larger copy, or None.
+        objects: how many of each label.
+        milliseconds: by stage.
+        agreement: with the first detector; None for that one itself, and where it has no answer.
+    """
+
+    model: str
+    source: str
+    link: str | None
+    objects: dict[str, int]
+    milliseconds: dict[str, float]
+    agreement: Counts | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture: the file's name, and the views of it or why it cannot be read."""
+
+    file: str
+    views: tuple[View, ...] = ()
+    error: str | None = None
+
+
+def render(lines: Sequence[Line], plots: Iterable[tuple[str, str]], cards: Iterable[Card], notes: Sequence[str]) -> str:
+    """The page.
+
+    Args:
+        lines: the detectors; agreement is with the first.
+        plots: URL and description of each.
+        cards: the pictures to show.
+        notes: sentences on how this was measured.
+    """
+    pictures = "".join(f'<p><img src="{escape(url)}" alt="{escape(text)}"></p>\n' for url, text in plots)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Comparison of detectors</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>Comparison of detectors</h1>\n{_table(lines)}\n{_notes(notes)}\n"
+        f'<div class="plots">\n{pictures}</div>\n<h2>Pictures</h2>\n'
+        + "".join(_section(card, lines[0].model) for card in cards)
+        + "</body>\n</html>\n"
+    )
+
+
+def about(lines: Sequence[Line]) -> list[str]:
+    """What a reader of the table must know."""
+    sentences = [
+        "Times are medians over the pictures, one at a time, from the decoded picture to its boxes, after a warm-up; "
+        "medians of stages need not add up to the median of the whole.",
+        "Multiply-adds are those of convolutions and matrix products for the first picture; proposals by selective "
+        "search, pooling, RoIAlign and non-max suppression count nothing.",
+        "Memory is the most that a process has held which runs this detector alone, Python and all libraries included.",
+        f"A detector agrees with {lines[0].model} on the share of objects that both found (one label, IoU of "
+        f"{OVERLAP:g} or more) among all that either found, each at its own confidence.",
+    ]
+    if len({line.pictures + line.failed for line in lines}) > 1:
+        sentences.append("Not all detectors saw all pictures: each line says how many, and AP is over those alone.")
+    return sentences
+
+
+def _table(lines: Sequence[Line]) -> str:
+    heads, rows = cells(lines)
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "\n".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+
+
+def _notes(sentences: Sequence[str]) -> str:
+    return "\n".join(f'<p class="note">{escape(sentence)}</p>' for sentence in sentences)
+
+
+def _section(card: Card, first: str) -> str:
+    if card.error is not None:
+        return f"<section>\n<h3>{escape(card.file)}</h3>\n<p>{escape(card.error)}</p>\n</section>\n"
+    views = "".join(_figure(view, card.file, first) for view in card.views)
+    return f'<section>\n<h3>{escape(card.file)}</h3>\n<div class="views">\n{views}</div>\n</section>\n'
+
+
+def _figure(view: View, file: str, first: str) -> str:
+    found = ", ".join(f"{count} {label}" for label, count in view.objects.items()) or "no objects"
+    alt = escape(f"{file} by {view.model}: {found}")
+    image = f'<img src="{escape(view.source)}" alt="{alt}" loading="lazy">'
+    if view.link:
+        image = f'<a href="{escape(view.link)}">{image}</a>'
+    words = [f"<strong>{escape(view.model)}</strong>: {escape(found)}"]
+    if (counts := view.agreement) is not None:
+        words.append(escape(counts_text(counts, first)))
+    words.append(escape(times_text(view.milliseconds)))
+    return f"<figure>\n{image}\n<figcaption>{'<br>'.join(words)}</figcaption>\n</figure>\n"
+
+
+def counts_text(counts: Counts, first: str) -> str:
+    """Such as "2 in both, 1 only by yolo, 0 only here"."""
+    return f"{counts.both} in both, {counts.only_first} only by {first}, {counts.only_second} only here"
+
+
+def times_text(milliseconds: dict[str, float]) -> str:
+    """Such as "41 ms: preprocess 1, backbone 30, heads 8, nms 2"."""
+    parts = ", ".join(f"{name} {time:,.1f}" for name, time in milliseconds.items())
+    return f"{sum(milliseconds.values()):,.0f} ms: {parts}"

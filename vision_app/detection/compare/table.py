@@ -1,0 +1,208 @@
+"""Detectors side by side: one line each, as JSON, as CSV and as text."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+
+import numpy as np
+
+from vision_app.data.detection import DetectionSet
+from vision_app.detection.compare.agreement import Agreement, Counts, agree
+from vision_app.detection.compare.cost import Cost
+from vision_app.results import Detections
+
+STAGES = ("preprocess", "proposals", "backbone", "heads", "network", "nms")  # in the order of work
+
+Rows = Sequence[dict]
+"""What `measure` yields: row i is of picture i of all. A slow detector may have rows for the first pictures only."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the rows of one detector tell; None where there is nothing to tell.
+
+    Attributes:
+        model: its name.
+        pictures: how many it was measured on.
+        failed: how many could not be read.
+        stages: median milliseconds a picture by stage.
+        milliseconds: median milliseconds a picture of all stages together, which medians of parts need not add up to.
+        memory: the most megabytes of main memory that the process has held.
+        cost: its parameters and multiply-adds.
+        judged: how many pictures with a known truth AP and AP50 are of.
+        ap, ap50: COCO's average precision there.
+        agreement: objects that the first detector and this one found; None for the first one.
+    """
+
+    model: str
+    pictures: int
+    failed: int
+    stages: dict[str, float]
+    milliseconds: float | None
+    memory: float | None
+    cost: Cost
+    judged: int = 0
+    ap: float | None = None
+    ap50: float | None = None
+    agreement: Counts | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """Pictures a second, one after the other."""
+        return 1000 / self.milliseconds if self.milliseconds else None
+
+    def to_dict(self) -> dict:
+        """Plain JSON values."""
+        counts = self.agreement
+        return {
+            "model": self.model,
+            "pictures": self.pictures,
+            "failed": self.failed,
+            "milliseconds": _rounded(self.milliseconds, 2),
+            "images_per_second": _rounded(self.rate, 3),
+            "stages": {name: _rounded(time, 2) for name, time in self.stages.items()},
+            "memory_megabytes": self.memory,
+            "parameters": self.cost.parameters,
+            "multiply_adds": self.cost.multiply_adds,
+            "judged": self.judged,
+            "AP": _rounded(self.ap, 4),
+            "AP50": _rounded(self.ap50, 4),
+            "agreement": None if counts is None else counts_to_dict(counts),
+        }
+
+
+def make_line(rows: Rows, cost: Cost, truth: DetectionSet | None = None, first: Rows | None = None) -> Line:
+    """Sums up one detector.
+
+    Args:
+        rows: of `measure`, with `doubtful` boxes where there is a truth.
+        cost: of the same detector.
+        truth: the boxes of all pictures, or of some.
+        first: the rows of the detector that this one is compared with.
+    """
+    good = [row for row in rows if row["status"] == "ok"]
+    times = [row["milliseconds"] for row in good]
+    names = sorted({name for one in times for name in one}, key=_place)
+    stages = {name: median(one.get(name, 0.0) for one in times) for name in names}
+    judged, ap, ap50 = (0, None, None) if truth is None else accuracy(good, truth)
+    return Line(
+        model=rows[0]["model"],
+        pictures=len(good),
+        failed=len(rows) - len(good),
+        stages=stages,
+        milliseconds=median(sum(one.values()) for one in times) if times else None,
+        memory=max((row["memory"] for row in good if row["memory"] is not None), default=None),
+        cost=cost,
+        judged=judged,
+        ap=ap,
+        ap50=ap50,
+        agreement=None if first is None else sum((each.counts for each in agreements(first, rows) if each), Counts()),
+    )
+
+
+def agreements(first: Rows, second: Rows) -> Iterator[Agreement | None]:
+    """The agreement of two detectors on each picture that both have a row of; None where one could not be read."""
+    for one, other in zip(first, second, strict=False):
+        good = one["status"] == other["status"] == "ok"
+        yield agree(to_detections(one), to_detections(other)) if good else None
+
+
+def accuracy(rows: Rows, truth: DetectionSet) -> tuple[int, float | None, float | None]:
+    """How many of the pictures the truth tells of, and AP and AP50 there, None where there is no object to find.
+
+    A picture is known by the place of its file.
+    """
+    from vision_app.detection.evaluate import average_precision
+
+    by_path = {os.path.realpath(row["file"]): row for row in rows}
+    places = [i for i, sample in enumerate(truth.samples) if os.path.realpath(sample.path) in by_path]
+    known = truth.subset(places)
+    if not any(len(sample.boxes) for sample in known.samples):
+        return len(known), None, None
+    answers = []
+    for sample in known.samples:
+        row = by_path[os.path.realpath(sample.path)]
+        answers.append({**row, "file": sample.name, "detections": row["doubtful"]})
+    metrics = average_precision(known.to_coco(), answers)
+    return len(known), metrics["AP"], metrics["AP50"]
+
+
+def to_detections(row: dict) -> Detections:
+    """The boxes that a row tells of."""
+    found = row["detections"]
+    boxes = np.reshape([one["box"] for one in found], (-1, 4))
+    scores, labels = [one["score"] for one in found], [one["label"] for one in found]
+    return Detections(boxes, scores, labels, row["width"], row["height"], row["model"])
+
+
+def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
+    """The lines as a table to read: the heads, and a text for each cell. Columns that say nothing are left out."""
+    stages = stage_names(lines)
+    columns = {
+        "model": [line.model for line in lines],
+        "pictures": [f"{line.pictures:,}" for line in lines],
+        "failed": [f"{line.failed:,}" if line.failed else "" for line in lines],
+        "ms": [_number(line.milliseconds) for line in lines],
+        "images/s": [_number(line.rate) for line in lines],
+        **{f"{name} ms": [_number(line.stages.get(name)) for line in lines] for name in stages},
+        "parameters": [_number(line.cost.parameters, 1e6, " M") for line in lines],
+        "multiply-adds": [_number(line.cost.multiply_adds, 1e9, " G") for line in lines],
+        "memory": [_number(line.memory, suffix=" MB") for line in lines],
+        "AP": ["" if line.ap is None else f"{line.ap:.3f}" for line in lines],
+        "AP50": ["" if line.ap50 is None else f"{line.ap50:.3f}" for line in lines],
+        "of pictures": [f"{line.judged:,}" if line.judged else "" for line in lines],
+        "agrees": ["" if line.agreement is None else f"{line.agreement.share:.0%}" for line in lines],
+    }
+    columns = {head: texts for head, texts in columns.items() if any(texts)}
+    return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
+
+
+def format_table(lines: Sequence[Line]) -> str:
+    """The table in text: names to the left, numbers to the right."""
+    heads, rows = cells(lines)
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in (heads, *rows)
+    )
+
+
+def csv_table(lines: Sequence[Line]) -> tuple[list[str], list[list]]:
+    """The table with all digits: names of the columns, and a value for each cell."""
+    stages = stage_names(lines)
+    table = []
+    for line in lines:
+        row = line.to_dict()
+        times, counts = row.pop("stages"), row.pop("agreement") or {}
+        row |= {f"{name}_milliseconds": times.get(name) for name in stages}
+        row |= {name: counts.get(name) for name in counts_to_dict(Counts())}
+        table.append(row)
+    return list(table[0]), [list(row.values()) for row in table]
+
+
+def stage_names(lines: Sequence[Line]) -> list[str]:
+    """The stages that any of the lines has, in the order of work."""
+    return sorted({name for line in lines for name in line.stages}, key=_place)
+
+
+def counts_to_dict(counts: Counts) -> dict:
+    """Plain JSON values."""
+    return asdict(counts) | {"share": round(counts.share, 4)}
+
+
+def _place(stage: str) -> tuple[int, str]:
+    """By which stages are sorted."""
+    return (STAGES.index(stage) if stage in STAGES else len(STAGES) - 1, stage)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _number(value: float | None, unit: float = 1, suffix: str = "") -> str:
+    """With three digits, or all of them before the point; "" for None."""
+    if value is None:
+        return ""
+    value = value / unit
+    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:,.{digits}f}{suffix}"
