@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from vision_app.errors import ModelError, UsageError
-from vision_app.onnx_file import pack, unpack
+from vision_app.onnx_file import halve, pack, unpack
 from vision_app.released import find, write_file
 
 INFO = {
@@ -154,3 +154,30 @@ def test_a_file_is_written_only_where_none_is_and_whole(folder, file, tmp_path):
     (folder / "model.onnx").write_bytes(b"damage")
     with pytest.raises(ModelError, match="damaged or changed"):
         write_file(find(folder), tmp_path / "damaged.onnx")
+
+
+def test_weights_that_half_precision_holds_are_stored_in_it_and_nothing_changes():
+    generator = np.random.default_rng(0)
+    exact = generator.normal(size=(40, 30)).astype(np.float16).astype(np.float32)
+    weights = {"exact": exact, "other": generator.normal(size=(30, 20)).astype(np.float32), "bias": exact[0, :20]}
+    nodes = [
+        helper.make_node("MatMul", ["x", "exact"], ["h"]),
+        helper.make_node("MatMul", ["h", "other"], ["i"]),
+        helper.make_node("Add", ["i", "bias"], ["y"]),
+    ]
+    shapes = {"x": [1, 40], "y": [1, 20]}
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
+    stored = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "three", [x], [y], stored),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    whole = model.SerializeToString()
+    half = halve(whole)
+    assert len(whole) - len(half) == pytest.approx(exact.nbytes / 2, abs=100)
+    kinds = {each.name: each.data_type for each in onnx.load_from_string(half).graph.initializer}
+    assert kinds == {"exact.half": TensorProto.FLOAT16, "other": TensorProto.FLOAT, "bias": TensorProto.FLOAT}
+    pixels = {"x": generator.normal(size=(1, 40)).astype(np.float32)}
+    one, two = (onnxruntime.InferenceSession(each).run(None, pixels)[0] for each in (whole, half))
+    np.testing.assert_array_equal(one, two)

@@ -4,14 +4,14 @@ import copy
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vision_app.onnx_file import NETWORK, pack
+from vision_app.onnx_file import NETWORK, halve, pack
 
 WEIGHTS = "weights.safetensors"
 
@@ -21,35 +21,42 @@ def write_folder(
     network: nn.Module,
     info: dict,
     *,
-    exported: nn.Module | None = None,
+    exported: Callable[[nn.Module], nn.Module] | None = None,
     axes: Mapping[int, str] | None = None,
+    half: bool = False,
 ) -> None:
     """Writes `weights.safetensors`, `model.onnx` if asked for and, last, `model.json` into a folder.
 
     Args:
+        network: stays as it is.
         info: for model.json, but for its `files`.
-        exported: the network behind the input that is exported, see `write_onnx`; by default there is no ONNX file.
+        exported: puts the network behind the input of the ONNX file, see `write_onnx`; by default there is none.
         axes: the free sizes of the ONNX file's output, by dimension.
+        half: whether the weights of convolutions and matrix products are stored in half precision (IEEE binary16), in
+            both files alike; networks compute with what they hold in single precision all the same.
     """
+    network = copy.deepcopy(network).cpu().eval()
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    tensors = {key: tensor.detach().contiguous() for key, tensor in network.state_dict().items()}
+    if half:
+        tensors = {key: tensor.half() if tensor.ndim > 1 else tensor for key, tensor in tensors.items()}
+        network.load_state_dict(tensors)
     save_file(tensors, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
     if exported is not None:
-        write_onnx(exported, folder / NETWORK, axes or {0: "batch"})
+        write_onnx(exported(network), folder / NETWORK, axes or {0: "batch"}, half=half)
     write_info(folder, info)
 
 
-def write_onnx(module: nn.Module, path: Path, axes: Mapping[int, str]) -> None:
+def write_onnx(module: nn.Module, path: Path, axes: Mapping[int, str], *, half: bool = False) -> None:
     """Writes a network that takes (batch, height, width, 3) uint8 RGB pixels, all sizes free.
 
-    The exporter folds batch norms into the convolutions in front of them.
-
     Args:
-        module: takes such pixels; it stays as it is.
+        module: takes such pixels; in evaluation mode, on the CPU.
         axes: the free sizes of the output, by dimension.
+        half: whether weights that half precision holds exactly are stored in it. Batch norms then stay apart from the
+            convolutions in front of them; otherwise the exporter folds them in.
     """
-    module = copy.deepcopy(module).cpu().eval()
     example = torch.zeros(1, 416, 384, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter fixes the sizes of our networks
@@ -57,7 +64,11 @@ def write_onnx(module: nn.Module, path: Path, axes: Mapping[int, str]) -> None:
             module, (example,), path, dynamo=False, opset_version=17,
             input_names=["pixels"], output_names=["predictions"],
             dynamic_axes={"pixels": {0: "batch", 1: "height", 2: "width"}, "predictions": dict(axes)},
+            training=torch.onnx.TrainingMode.PRESERVE if half else torch.onnx.TrainingMode.EVAL,
+            do_constant_folding=not half,
         )  # fmt: skip
+    if half:
+        path.write_bytes(halve(path.read_bytes()))
 
 
 def write_info(folder: Path, info: dict) -> None:

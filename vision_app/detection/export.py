@@ -23,7 +23,7 @@ def write_model(
 ) -> None:
     """Writes `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder.
 
-    The ONNX file takes (batch, height, width, 3) uint8 RGB and gives (batch, N, 5 + p), all sizes free.
+    The ONNX file takes (batch, height, width, 3) uint8 RGB and gives (batch, N, 5 + p + 2 K), all sizes free.
 
     Args:
         classes: names, p of them.
@@ -52,4 +52,4 @@ def write_model(
         "parameters": sum(p.numel() for p in network.parameters()),
         **about,
     }
-    write_folder(folder, network, info, exported=ByteInput(network), axes={0: "batch", 1: "rows"})
+    write_folder(folder, network, info, exported=ByteInput, axes={0: "batch", 1: "rows"})
