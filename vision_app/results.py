@@ -104,6 +104,72 @@ class Detections:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """How probable each class is in one image, the most probable first.
+
+    Arrays are copied and made read-only.
+
+    Attributes:
+        labels: N class names.
+        probabilities: (N,) float32, 0 to 1, of each class being there; a picture may show several, or none.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        model: Name of the model that said so.
+        box: (4,) float32 x1, y1, x2, y2 in pixels of the image: the best object, of the first class; None where no
+            class is probable enough.
+
+    Raises:
+        ValueError: A field has the wrong shape or values; the message names the field.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    width: int
+    height: int
+    model: str
+    box: np.ndarray | None = None
+
+    def __post_init__(self):
+        set_field = object.__setattr__  # the dataclass is frozen
+        set_field(self, "labels", tuple(self.labels))
+        set_field(self, "probabilities", _array("probabilities", self.probabilities, (len(self.labels),)))
+        if ((self.probabilities < 0) | (self.probabilities > 1)).any():
+            raise ValueError("probabilities: expected values from 0 to 1")
+        if (np.diff(self.probabilities) > 0).any():
+            raise ValueError("probabilities: expected the highest first")
+        if self.box is not None:
+            set_field(self, "box", _array("box", self.box, (4,)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def best(self) -> Detections:
+        """The best object as a detection, whose score is the probability of its class; or none."""
+        if self.box is None:
+            return Detections.empty(self.width, self.height, self.model)
+        return Detections(self.box[None], self.probabilities[:1], self.labels[:1], self.width, self.height, self.model)
+
+    def to_dict(self, *, top: int | None = None, localize: bool = False) -> dict:
+        """Return plain JSON values, rounded so that two runs print the same text.
+
+        Args:
+            top: How many classes; all by default.
+            localize: Whether to add the key `box`.
+        """
+        pairs = list(zip(self.labels, _rounded(self.probabilities, 4), strict=True))[:top]
+        row = {
+            "width": self.width,
+            "height": self.height,
+            "model": self.model,
+            "classes": [{"label": label, "probability": probability} for label, probability in pairs],
+        }
+        if localize:
+            row["box"] = None if self.box is None else _rounded(self.box, 2)
+        return row
+
+
 def _array(name: str, values, shape: tuple[int | None, ...]) -> np.ndarray:
     """Return a read-only float32 copy of `values` after checking its shape (None: any size) and that it is finite."""
     array = np.array(values, dtype=np.float32)

@@ -1,0 +1,52 @@
+"""Writes a classifier as a model folder: weights, ONNX file and model.json."""
+
+from pathlib import Path
+
+from vision_app.classification.network import ClassifierNetwork
+from vision_app.detection.export import INPUT_SIZE
+from vision_app.detection.yolo import ByteInput
+from vision_app.letterbox import PAD
+from vision_app.model_folder import write_folder
+
+CONFIDENCE = 0.5  # probability from which a class counts as present: as likely there as not
+
+
+def write_model(
+    network: ClassifierNetwork,
+    folder: Path,
+    *,
+    name: str,
+    classes: tuple[str, ...],
+    size: int = INPUT_SIZE,
+    stretch: float = 1.5,
+    **about,
+) -> None:
+    """Writes `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder, weights in half precision.
+
+    Args:
+        classes: names, p of them.
+        size: length in pixels that a photo's long side is scaled to, a multiple of 32.
+        stretch: how far the short side may be scaled up beyond that, see `letterbox.letterbox_shape`.
+        **about: more for model.json, such as `measured`, `license` and `learned_from`.
+    """
+    if network.config.classes != len(classes):
+        raise ValueError(f"the network has {network.config.classes} classes, {len(classes)} names were given")
+    info = {
+        "name": name,
+        "version": "1",
+        "task": "classification",
+        "architecture": network.config.to_dict() | {"type": "classifier"},
+        "classes": list(classes),
+        "input": {
+            "size": size,
+            "pad": PAD,
+            "stretch": stretch,
+            "color": "RGB",
+            "layout": "batch, height, width, 3 uint8",
+        },
+        "output": f"batch, 5 + {len(classes)}: row of the best object, t_x, t_y, t_h, t_w, classes; logits and offsets",
+        "defaults": {"confidence": CONFIDENCE},
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **about,
+    }
+    write_folder(folder, network, info, exported=ByteInput, half=True)
