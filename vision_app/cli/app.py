@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from vision_app.cli import check, compare, detect, evaluate, export, models, train
+from vision_app.cli import check, classify, compare, detect, evaluate, evaluate_classifier, export, models, train
 from vision_app.cli.options import Help, show_help
 
 app = typer.Typer(
@@ -14,8 +14,10 @@ app = typer.Typer(
     add_help_option=False,
 )
 app.command("check")(check.check)
+app.command("classify")(classify.classify)
 app.command("compare")(compare.compare)
 app.command("detect")(detect.detect)
+evaluate.app.command("classifier")(evaluate_classifier.classifier)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")

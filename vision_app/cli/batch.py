@@ -43,6 +43,19 @@ def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
     return inputs
 
 
+def pixel_limit(max_megapixels: float) -> int:
+    """Return the value of --max-megapixels in pixels.
+
+    Raises:
+        UsageError: It is less than one pixel.
+    """
+    from vision_app.errors import UsageError
+
+    if (limit := round(max_megapixels * 1e6)) < 1:
+        raise UsageError(f"--max-megapixels {max_megapixels:g}: too small; the nearest valid value is 0.000001")
+    return limit
+
+
 def run_all(
     task: "Task", inputs: "Sequence[Input]", journal: "Journal", *, batch_size: int, workers: int | None
 ) -> int:

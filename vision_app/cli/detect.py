@@ -62,14 +62,11 @@ def detect(
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app.batch.sinks import Journal, Pictures, read_rows, remove, write_csv
-    from vision_app.cli.batch import gather, run_all
+    from vision_app.cli.batch import gather, pixel_limit, run_all
     from vision_app.detection.detector import DetectOptions, Detector
     from vision_app.detection.task import CSV_COLUMNS, DetectTask, csv_lines
-    from vision_app.errors import UsageError
 
-    max_pixels = round(max_megapixels * 1e6)
-    if max_pixels < 1:
-        raise UsageError(f"--max-megapixels {max_megapixels:g}: too small; the nearest valid value is 0.000001")
+    max_pixels = pixel_limit(max_megapixels)
     names = None if classes is None else tuple(name.strip() for name in classes.split(","))
     detector = Detector.load(model, device=device, runtime=runtime, threads=1)
     options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector)

@@ -13,6 +13,8 @@ from vision_app.cli.options import Help, show_help
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vision_app.batch.run import Task
+    from vision_app.classification.classifier import Classifier
     from vision_app.data.detection import DetectionSet
     from vision_app.detection.detector import Detector
 
@@ -63,22 +65,25 @@ def detector(
     """
     from vision_app.batch.sinks import read_rows
     from vision_app.detection.detector import Detector
+    from vision_app.detection.evaluate import MEASURING
     from vision_app.detection.evaluate.evaluation import evaluate
     from vision_app.detection.evaluate.plots import write_plots
     from vision_app.detection.evaluate.report import summary, write_report
     from vision_app.detection.evaluate.table import Table
+    from vision_app.detection.task import DetectTask
     from vision_app.errors import UsageError
 
     if rows and model:
         raise UsageError(f"--model {model}: not together with --rows, which says what was found already")
-    if output.exists() and any(output.iterdir()):
-        raise UsageError(f"--output {output}: is not empty; choose another folder")
+    check_empty(output)
     found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1)
     truth, split = load_truth(data, split)
     with ExitStack() as failed:
         if found:
             check_classes(found, truth, data)
-            rows = _detect(found, truth, output, failed)
+            rows, flags = output / "detections.jsonl", ("confidence", "iou", "max_detections")
+            settings = {f"--{name.replace('_', '-')}": getattr(MEASURING, name) for name in flags}
+            write_rows(DetectTask(found, MEASURING), found, truth, rows, failed, settings)
         answers = list(read_rows(rows))
         table = Table.make(truth.to_coco(), answers)
         failed.pop_all()
@@ -94,6 +99,14 @@ def detector(
     write_plots(evaluation, output)
     print(f"\nfigures, tables and plots are in {output}")
     return 0
+
+
+def check_empty(output: Path) -> None:
+    """Refuse a folder that holds something; raises UsageError."""
+    from vision_app.errors import UsageError
+
+    if output.exists() and any(output.iterdir()):
+        raise UsageError(f"--output {output}: is not empty; choose another folder")
 
 
 def load_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str | None]":
@@ -126,7 +139,7 @@ def _shortened(lines: "Sequence[str]", shown: int = 5) -> str:
     return "; ".join(lines[:shown]) + more
 
 
-def check_classes(detector: "Detector", truth: "DetectionSet", path: Path) -> None:
+def check_classes(model: "Detector | Classifier", truth: "DetectionSet", path: Path) -> None:
     """Say which classes of the truth the model does not know.
 
     Raises:
@@ -135,18 +148,28 @@ def check_classes(detector: "Detector", truth: "DetectionSet", path: Path) -> No
     from vision_app.data.names import canonical
     from vision_app.errors import DataError
 
-    strange = [name for name in truth.classes if not {name, canonical(name)} & set(detector.classes)]
+    strange = [name for name in truth.classes if not {name, canonical(name)} & set(model.classes)]
     if len(strange) == len(truth.classes):
-        raise DataError(f"{path}: model '{detector.name}' knows none of its classes ({', '.join(strange[:5])})")
+        raise DataError(f"{path}: model '{model.name}' knows none of its classes ({', '.join(strange[:5])})")
     if strange:
-        print(f"not known to model '{detector.name}': {', '.join(strange)}", file=sys.stderr)
+        print(f"not known to model '{model.name}': {', '.join(strange)}", file=sys.stderr)
 
 
-def _detect(detector: "Detector", data: "DetectionSet", output: Path, failed: ExitStack) -> Path:
-    """Write the rows of all photos, as `vision-app detect` does, and return their file.
+def write_rows(
+    task: "Task",
+    model: "Detector | Classifier",
+    data: "DetectionSet",
+    path: Path,
+    failed: ExitStack,
+    settings: dict | None = None,
+) -> None:
+    """Write the rows of all photos, as the verb of the task does.
 
     Args:
-        failed: Takes what removes them again, so that after an error the same command finds the folder empty.
+        model: Of the task.
+        path: The file to write.
+        failed: Takes what removes it again, so that after an error the same command finds the folder empty.
+        settings: On which the rows depend, beside the model, by flag.
 
     Raises:
         DataError: Some photos cannot be read.
@@ -156,27 +179,21 @@ def _detect(detector: "Detector", data: "DetectionSet", output: Path, failed: Ex
     from vision_app.batch.sources import Input
     from vision_app.cli.batch import cores
     from vision_app.cli.progress import show_progress
-    from vision_app.detection.evaluate import MEASURING
-    from vision_app.detection.task import DetectTask
     from vision_app.errors import DataError
 
     inputs = [Input(str(sample.path), "") for sample in data.samples]
     settings = {
-        "--model": detector.name,
-        "--device": detector.device.partition(":")[0],
-        "--runtime": detector.runtime,
-        "--confidence": MEASURING.confidence,
-        "--iou": MEASURING.iou,
-        "--max-detections": MEASURING.max_detections,
+        "--model": model.name,
+        "--device": model.device.partition(":")[0],
+        "--runtime": model.runtime,
+        **(settings or {}),
     }
-    size, path = 8 if detector.device == "cpu" else 32, output / "detections.jsonl"
-    task = DetectTask(detector, MEASURING)
+    size = 8 if model.device == "cpu" else 32
     with (
         Journal(path, settings=settings, inputs=inputs, batch_size=size, resume=False) as journal,
         show_progress(len(inputs), 0) as report,
     ):
-        failed.callback(lambda: [file.unlink() for file in output.glob("detections.*")])
+        failed.callback(lambda: [file.unlink() for file in path.parent.glob(f"{path.stem}.*")])
         run(task, inputs, journal, batch_size=size, workers=cores(), report=report)
     if broken := [f"{row['file']}: {row['error']}" for row in read_rows(path) if row["status"] != "ok"]:
         raise DataError(f"{_shortened(broken)}; mend these or take them out; `vision-app check` lists all of them")
-    return path

@@ -12,9 +12,6 @@ TRANSFER = ("head", "last", "all")
 def freeze(network: nn.Module, step: str) -> None:
     """Trains one part of a network and freezes the rest, whatever was frozen before.
 
-    A frozen part has no gradients and stays in evaluation mode when the network is put in training mode, so that the
-    running statistics of its batch norms do not change either.
-
     Args:
         network: its child `backbone` holds the stages in order, `neck` joins them; all other children are the head.
         step: "head" trains the head alone (few data); "last" the backbone's last stage, the neck and the head;
@@ -28,12 +25,21 @@ def freeze(network: nn.Module, step: str) -> None:
     stages = list(network.backbone.children())
     frozen = {"head": [*stages, network.neck], "last": stages[:-1], "all": []}[step]
     for part in (*stages, network.neck):
-        part.requires_grad_(part not in frozen)
         if part in frozen:
-            part.train = MethodType(_stay_in_evaluation_mode, part)  # which network.train() calls
+            hold(part)
         else:
+            part.requires_grad_(True)
             vars(part).pop("train", None)
-        part.train(network.training)
+            part.train(network.training)
+
+
+def hold(part: nn.Module) -> None:
+    """Freezes a part of a network: it has no gradients, and stays in evaluation mode when the network is put in
+    training mode, so that the running statistics of its batch norms do not change either.
+    """
+    part.requires_grad_(False)
+    part.train = MethodType(_stay_in_evaluation_mode, part)  # which network.train() calls
+    part.train(False)
 
 
 def _stay_in_evaluation_mode(module: nn.Module, mode: bool = True) -> nn.Module:
