@@ -1,7 +1,6 @@
 """What is refused before training starts, and what a task makes of photos; whole runs are in tests/cli."""
 
 import hashlib
-import shutil
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from vision_app.detection.datasets import Validation
 from vision_app.detection.detector import Detector
 from vision_app.detection.loss import BOX_WEIGHT
 from vision_app.detection.scenes import plain_batches, sizes
-from vision_app.detection.train import DetectionOptions, DetectionTask, blend_models, train
+from vision_app.detection.train import DetectionOptions, DetectionTask, train
 from vision_app.detection.yolo import YOLO, YOLOConfig
 from vision_app.errors import DataError, ModelError, UsageError
 from vision_app.released import find
@@ -110,34 +109,6 @@ def test_a_released_folder_is_a_model_of_its_classes_and_size(task, tmp_path):
     detector = Detector.load(tmp_path / "run" / "last")
     assert detector.classes == ("motorbike",) and detector.model.info["input"]["size"] == 96
     assert list(metrics) == ["set AP", "set AP50"] and detector.model.info["measured"]["set"].keys() == {"AP", "AP50"}
-
-    other = shutil.copytree(tmp_path / "run" / "last", tmp_path / "other")
-    (other / "model.json").write_text((other / "model.json").read_text().replace("motorbike", "bike"))
-    with pytest.raises(UsageError, match="the two models know different classes"):
-        blend_models(tmp_path / "run" / "last", other, 0.5, tmp_path / "out")
-
-
-def test_only_a_network_and_what_it_started_from_are_blended(task, tmp_path):
-    def release(name, **about):
-        task.about = about
-        task.release(task.network.eval(), tmp_path / name)
-        return tmp_path / name
-
-    start = release("start/model")
-    digest = hashlib.sha256((start / "weights.safetensors").read_bytes()).hexdigest()[:12]
-    one = {"trained": {"photos": 5, "initial": f"model {digest}"}}
-    run = release("run/initial", **one)
-    with torch.no_grad():
-        task.network.backbone.stem.conv.weight += 1
-    best, strange = release("run/best", **one), tmp_path / "other"
-    with torch.no_grad():
-        task.network.backbone.stem.conv.weight += 1
-    release("other", trained={"photos": 6, "initial": "none"})
-    for number, first in enumerate((start, run)):
-        blend_models(first, best, 0.5, tmp_path / f"out {number}")
-    for first, second in ((best, start), (strange, best), (start, strange), (start, start)):
-        with pytest.raises(UsageError, match="the second did not start from the first; take initial/ of its run"):
-            blend_models(first, second, 0.5, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -132,11 +132,16 @@ def with_classes(network: YOLO, old: tuple[str, ...], new: tuple[str, ...], drop
     """
     values = network.config.to_dict() | {"classes": len(new), "dropout": dropout}
     fresh = YOLO(YOLOConfig.from_dict(values))
-    places = {canonical(name): i for i, name in enumerate(old)} | {name: i for i, name in enumerate(old)}
-    found = {i: places.get(name, places.get(canonical(name))) for i, name in enumerate(new)}
-    rows = {i: place for i, place in found.items() if place is not None}
+    rows = known_rows(old, new)
     fresh.load_state_dict(_taken_over(network.state_dict(), fresh.state_dict(), rows, len(old), len(new)))
     return fresh
+
+
+def known_rows(old: tuple[str, ...], new: tuple[str, ...]) -> dict[int, int]:
+    """Index of each new class that is among the old ones -> its index there; COCO's and VOC's names count as one."""
+    places = {canonical(name): i for i, name in enumerate(old)} | {name: i for i, name in enumerate(old)}
+    found = {i: places.get(name, places.get(canonical(name))) for i, name in enumerate(new)}
+    return {i: place for i, place in found.items() if place is not None}
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric.utilities import rank_zero_only
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vision_app.data.names import COCO_CLASSES
@@ -20,14 +20,13 @@ from vision_app.detection.evaluate import MEASURING, average_precision, best_con
 from vision_app.detection.export import INPUT_SIZE, write_model
 from vision_app.detection.loss import Targets, detection_loss
 from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
-from vision_app.detection.start import published, released_network, starting_network
+from vision_app.detection.start import published, starting_network
 from vision_app.detection.watchers import run_watchers
-from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid
+from vision_app.detection.yolo import LAYOUTS, TorchGrid
 from vision_app.errors import DataError, UsageError, unknown
 from vision_app.model_folder import describe
 from vision_app.released import Model, find
 from vision_app.training.augment import Augmenter, random_numbers
-from vision_app.training.blend import blend
 from vision_app.training.config import TrainConfig, check_ranges
 from vision_app.training.initialize import INITIALIZATIONS
 from vision_app.training.loop import check_run_folder, fit
@@ -87,8 +86,8 @@ class DetectionOptions:
                 raise UsageError(f"--{name}: " + unknown("choice", str(value), choices))
 
 
-class DetectionTask:
-    """A `training.loop.Task`.
+class SceneTask:
+    """What trainings on photos with boxes share; `loss` and `write` make a `training.loop.Task` of it.
 
     Args:
         network: to train.
@@ -100,7 +99,7 @@ class DetectionTask:
 
     def __init__(
         self,
-        network: YOLO,
+        network: nn.Module,
         data: DetectionSet,
         validations: Sequence[Validation] = (),
         options: DetectionOptions = DetectionOptions(),
@@ -138,6 +137,32 @@ class DetectionTask:
         for (pixels, targets), side in zip(loader, sides.tolist(), strict=True):
             yield resized(pixels.float() / 255, targets, side)
 
+    def release(self, network: nn.Module, folder: Path) -> dict[str, float]:
+        """Writes a model folder and measures what was written; AP on the first validation set comes first.
+
+        The confidence with the best F1 on that set becomes the model's default.
+        """
+        self.write(
+            network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS,
+            size=self.options.size, stretch=self.options.stretch, **self.about,
+        )  # fmt: skip
+        detector, measured, defaults = Detector.load(folder.resolve()), {}, dict(DEFAULTS)
+        for validation in self.validations:
+            rows = list(predict_rows(detector, validation.paths, MEASURING))
+            precision = average_precision(validation.truth, rows)
+            confidence, f1 = best_confidence(validation.truth, rows)
+            if f1 and not measured:
+                defaults["confidence"] = max(confidence, LOWEST_CONFIDENCE)
+            measured[validation.name] = {key: round(precision[key], 4) for key in ("AP", "AP50")}
+        describe(folder, measured=measured, defaults=defaults)
+        return {f"{name} {key}": value for name, figures in measured.items() for key, value in figures.items()}
+
+
+class DetectionTask(SceneTask):
+    """Trains the grid detector."""
+
+    write = staticmethod(write_model)
+
     def loss(self, images: Tensor, output: Tensor, targets: list[Targets]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The sum of losses, the number of positives, and the sums that the loss is made of."""
         config = self.network.config
@@ -160,26 +185,6 @@ class DetectionTask:
             total, positives = total + loss.item(), positives + count.item()
         return total / max(positives, 1.0)
 
-    def release(self, network: YOLO, folder: Path) -> dict[str, float]:
-        """Writes a model folder and measures what was written; AP on the first validation set comes first.
-
-        The confidence with the best F1 on that set becomes the model's default.
-        """
-        write_model(
-            network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS,
-            size=self.options.size, stretch=self.options.stretch, **self.about,
-        )  # fmt: skip
-        detector, measured, defaults = Detector.load(folder.resolve()), {}, dict(DEFAULTS)
-        for validation in self.validations:
-            rows = list(predict_rows(detector, validation.paths, MEASURING))
-            precision = average_precision(validation.truth, rows)
-            confidence, f1 = best_confidence(validation.truth, rows)
-            if f1 and not measured:
-                defaults["confidence"] = max(confidence, LOWEST_CONFIDENCE)
-            measured[validation.name] = {key: round(precision[key], 4) for key in ("AP", "AP50")}
-        describe(folder, measured=measured, defaults=defaults)
-        return {f"{name} {key}": value for name, figures in measured.items() for key, value in figures.items()}
-
 
 def predict_rows(detector: Detector, paths: Sequence[str], options: DetectOptions) -> Iterator[dict]:
     """Rows as `vision-app detect` writes them."""
@@ -201,6 +206,8 @@ def train(
     log: Callable[[str], None] = print,
     watchers: Sequence = (),
     run: Callable[..., dict[str, float]] = fit,
+    task: type[SceneTask] = DetectionTask,
+    start: Callable[..., tuple[nn.Module, dict]] = starting_network,
 ) -> dict[str, float]:
     """Trains a detector; see `training.loop.fit` and `detection.watchers` for what `output` holds beside scan.csv.
 
@@ -214,6 +221,7 @@ def train(
         workers: processes that augment.
         watchers: more of them, see `training.loop.Watcher`.
         run: what is done with the task: `fit`, or `training.rates.find_rate`.
+        task, start: of the kind of detector, see `start.starting_network`.
 
     Raises:
         DataError, ModelError, UsageError: before training starts, with the file or option named.
@@ -222,7 +230,7 @@ def train(
     rank_zero_only(check_folder)(output, SCAN)  # other processes may come when the first one has begun to write
     if options.transfer != "all" and initial is None:
         raise UsageError(f"--transfer {options.transfer}: there is nothing to transfer; --initial names a model")
-    inputs = {"initial": _identity(initial)}
+    inputs = {"initial": identity(initial)}
     torch.manual_seed(config.seed)
     coco = COCO_CLASSES if teacher_boxes or published(initial) else None
     target = round(LARGEST_ZOOM * options.size)
@@ -231,8 +239,8 @@ def train(
     )
     if teacher_boxes:
         learned = add_teacher_boxes(learned, teacher_boxes)
-    inputs["teacher_boxes"] = _identity(teacher_boxes)
-    network, about = starting_network(
+    inputs["teacher_boxes"] = identity(teacher_boxes)
+    network, about = start(
         initial, learned, size=options.size, stretch=options.stretch, backbone=options.backbone,
         initialization=options.initialize, dropout=options.dropout,
     )  # fmt: skip
@@ -242,56 +250,21 @@ def train(
     output.mkdir(parents=True, exist_ok=True)
     rank_zero_only(write_reports)(output / SCAN, scanned)
     trained = {"photos": len(learned), "initial": inputs["initial"], **asdict(config), **asdict(options)}
-    task = DetectionTask(network, learned, validations, options, about={"trained": trained, **about}, workers=workers)
+    learning = task(network, learned, validations, options, about={"trained": trained, **about}, workers=workers)
     inputs |= asdict(options)
     inputs["data"] = f"{', '.join(path.name for path in data)} {learned.digest()}"
     inputs["validation"] = ", ".join(f"{one.name} {one.data.digest()}" for one in validations)
-    shown = rank_zero_only(run_watchers, default=())(task, log, pretrained=initial is not None)
-    return run(task, config, output, inputs=inputs, resume=resume, log=log, watchers=(*shown, *watchers))
+    shown = rank_zero_only(run_watchers, default=())(learning, log, pretrained=initial is not None)
+    return run(learning, config, output, inputs=inputs, resume=resume, log=log, watchers=(*shown, *watchers))
 
 
-def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> None:
-    """Writes the model folder on the way from one detector to another; see `training.blend`.
-
-    Args:
-        start: a model, by its folder or name: `initial` of the run of `trained`, or what that run started from.
-        trained: another, which says of itself where its training started.
-
-    Raises:
-        UsageError: the fraction lies outside 0 to 1, training did not lead from one to the other, the two are not
-            alike, or `output` holds a model already.
-    """
-    check_folder(output, "model.json")
-    if (output / "model.json").exists():
-        raise UsageError(f"--output {output}: holds a model already")
-    models = _model(start), _model(trained)
-    networks = [released_network(model) for model in models]
-    if models[0].classes != models[1].classes:
-        raise UsageError(f"{start} and {trained}: the two models know different classes")
-    run = models[1].info.get("trained", {})
-    begun = run.get("initial", "").split()[-1:] == _identity(start).split()[-1:]
-    if not begun and (not run or run != models[0].info.get("trained")):  # which initial/ and best/ of a run share
-        raise UsageError(f"{start} and {trained}: the second did not start from the first; take initial/ of its run")
-    try:
-        mixed = blend(*(network.state_dict() for network in networks), fraction)
-    except ValueError as error:
-        raise UsageError(f"{start} and {trained}: {error}") from error
-    network, model = networks[1], models[1]
-    network.load_state_dict(mixed)
-    write_model(
-        network, output, name=output.name, classes=model.classes, defaults=model.defaults,
-        size=model.value("input.size", int), stretch=model.info["input"].get("stretch", 1.0),
-        trained=run | {"blended": fraction},
-    )  # fmt: skip
-
-
-def _identity(path: Path | None) -> str:
+def identity(path: Path | None) -> str:
     """The name and digest of a file, or of a model's weights; the same wherever they lie."""
     if path is None:
         return "none"
-    file = path if path.is_file() else _model(path).file("weights.safetensors")
+    file = path if path.is_file() else find_model(path).file("weights.safetensors")
     return f"{path.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
 
-def _model(path: Path) -> Model:
+def find_model(path: Path) -> Model:
     return find(path.resolve() if path.is_dir() else str(path))

@@ -32,7 +32,8 @@ class Task(Protocol):
     """What is learned.
 
     A task may also have `validation_loss() -> float`, the mean loss of `network` over the validation data. It is called
-    of a copy of the task whose network is the averaged one, in evaluation mode and without gradients.
+    of a copy of the task whose network is the averaged one, in evaluation mode and without gradients. With
+    `with_targets = True`, `network` is called with the images and their targets in training.
     """
 
     network: nn.Module

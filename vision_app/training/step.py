@@ -177,7 +177,8 @@ class Stepper:
     def _backward(self, images: Tensor, targets, sums: dict[str, Tensor], *, synchronize: bool) -> None:
         """Adds the gradient and the sums of some samples; the last ones of a step synchronize the processes."""
         with self.fabric.no_backward_sync(self._model, enabled=not synchronize):
-            output = self._model(images)
+            with_targets = getattr(self.task, "with_targets", False)
+            output = self._model(images, targets) if with_targets else self._model(images)
             loss, positives, parts = self.task.loss(images, output, targets)
             self.fabric.backward(loss / self.config.batch_size)
         for name, value in {"loss": loss, "positives": positives, **parts}.items():
