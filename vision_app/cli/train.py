@@ -1,5 +1,7 @@
 """`vision-app train`: train a detector on one's own photos, train the released networks again, or go on from them."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,12 @@ from vision_app.cli.options import Help, number, positive_int, show_help
 
 app = typer.Typer(help="Train networks.", add_help_option=False)
 BOXES = "FILE.json|FILE.yaml|FOLDER"
+# The R-CNN family: options of `yolo` that it lacks, and those that have other defaults.
+NOT_OF_THE_FAMILY = ("label_smoothing", "dropout")
+OF_THE_FAMILY = {
+    "initial": Path("yolo"), "transfer": "head", "batch_size": 16, "epochs": 8, "learning_rate": 1e-3, "mosaic": 0.3,
+    "close_epochs": 2,
+}  # fmt: skip
 POSITIVE = {"metavar": "N", "parser": positive_int}  # other limits are checked by `TrainConfig` and `DetectionOptions`
 
 
@@ -176,21 +184,50 @@ def yolo(
     seed: Annotated[int, Option(metavar="N", help="Of every random choice.")] = 0,
 ) -> int:
     """Train the grid detector on photos with boxes."""
+    return _run(context, "yolo")
+
+
+def _family(kind: str) -> Callable[..., int]:
+    """The command for a detector of the R-CNN family: the options of `yolo`, but for those that it does not have."""
+
+    def command(context: typer.Context, **_) -> int:
+        return _run(context, kind)
+
+    signature = inspect.signature(yolo)
+    options = {name: option for name, option in signature.parameters.items() if name not in NOT_OF_THE_FAMILY}
+    changed = [option.replace(default=OF_THE_FAMILY.get(name, option.default)) for name, option in options.items()]
+    command.__signature__ = signature.replace(parameters=changed)
+    command.__annotations__ = {name: option.annotation for name, option in options.items()} | {"return": int}
+    return command
+
+
+app.command("faster-rcnn", help="Train Faster R-CNN on photos with boxes; it finds its regions itself.")(
+    _family("faster-rcnn")
+)
+app.command("fast-rcnn", help="Train Fast R-CNN on photos with boxes, with the regions of selective search.")(
+    _family("fast-rcnn")
+)
+
+
+def _run(context: typer.Context, kind: str) -> int:
+    """Train a detector of a kind with the options of its command."""
     import os
+    from types import SimpleNamespace
 
     from vision_app.errors import UsageError
     from vision_app.training.config import TrainConfig
 
-    settings = _filled(TrainConfig, context)
-    if plot_schedule:
-        from vision_app.training.rates import plot_schedule as draw
+    given, settings = SimpleNamespace(**context.params), _filled(TrainConfig, context)
+    if given.plot_schedule:
+        from vision_app.training.rates import plot_schedule
 
-        draw(settings, plot_schedule)
-        print(plot_schedule)
+        plot_schedule(settings, given.plot_schedule)
+        print(given.plot_schedule)
         return 0
-    for name, value in {"--data": data, "--output": output}.items():
+    output: Path = given.output
+    for name, value in {"--data": given.data, "--output": output}.items():
         if not value:
-            none = f" {output} has no {KEPT} to take it from." if resume and output else ""
+            none = f" {output} has no {KEPT} to take it from." if given.resume and output else ""
             raise UsageError(f"Missing option '{name}'.{none}")
     from vision_app.figures import import_matplotlib
 
@@ -209,27 +246,33 @@ def yolo(
         def on_start(self, folder: Path, task, config) -> None:
             write_options(context, folder)
 
+    kinds = {}
+    if kind != "yolo":
+        from vision_app.detection.rcnn_train import region_task, starting_regions
+
+        kinds = {"task": region_task(kind), "start": starting_regions(kind)}
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
     try:
         found = train(
-            data, validation or [], output, settings, _filled(DetectionOptions, context), initial=initial,
-            teacher_boxes=teacher_boxes, workers=workers, resume=resume, log=_say if first else silent,
-            watchers=[Keeper()], run=search if find_lr else fit,
+            given.data, given.validation or [], output, settings, _filled(DetectionOptions, context),
+            initial=given.initial, teacher_boxes=given.teacher_boxes, workers=given.workers, resume=given.resume,
+            log=_say if first else silent, watchers=[Keeper()], run=search if given.find_lr else fit, **kinds,
         )  # fmt: skip
     except KeyboardInterrupt:
-        if first and not find_lr and not (output / CHECKPOINT).exists():
+        if first and not given.find_lr and not (output / CHECKPOINT).exists():
             _say("stopped before the first checkpoint; there is nothing to resume, and the same command starts afresh")
         raise
-    if first and find_lr:
+    if first and given.find_lr:
         print(f"suggested: --learning-rate {found['learning_rate']:g}")
     return 0
 
 
 def _filled(kind: type, context: typer.Context):
-    """A dataclass whose fields are options of the same name."""
+    """A dataclass whose fields are options of the same name, as far as the command has them."""
     from dataclasses import fields
 
-    return kind(**{field.name: context.params[field.name] for field in fields(kind)})
+    names = [field.name for field in fields(kind) if field.name in context.params]
+    return kind(**{name: context.params[name] for name in names})
 
 
 def _say(line: str) -> None:
@@ -250,7 +293,7 @@ def blend(
     ] = 0.5,
 ) -> int:
     """Write the detector between two: fine-tuning that forgets less of what the start knew."""
-    from vision_app.detection.train import blend_models
+    from vision_app.detection.blend import blend_models
 
     blend_models(start, trained, fraction, output)
     print(output)

@@ -21,7 +21,9 @@ from vision_app.released import Model, digest, find
 from vision_app.results import Detections
 
 # What finds objects with which kind of architecture: loaded on use, since some need torch.
-KINDS = {"yolo": "vision_app.detection.grid_detector:GridDetector"}
+KINDS = {"yolo": "vision_app.detection.grid_detector:GridDetector"} | dict.fromkeys(
+    ("rcnn", "fast-rcnn", "faster-rcnn"), "vision_app.detection.region_detector:RegionDetector"
+)
 CANDIDATES = 3000  # the best pairs of a box and a class are what NMS looks at
 
 
