@@ -143,7 +143,7 @@ def test_boxes_too_small_for_the_size_are_said_to_be(tmp_path):
 
 def test_the_gradients_of_all_losses_are_right():
     errors = loss_errors()
-    assert set(errors) == {"giou", "box", "score"}
+    assert set(errors) == {"giou", "box", "score", "landmarks"}
     assert max(errors.values()) < GRADIENT_BOUND / 10
     assert check_gradients().passed
 
@@ -161,7 +161,13 @@ class Wrong(torch.autograd.Function):
 
 
 @pytest.mark.parametrize(
-    ("home", "name", "wrong"), [(checks, "giou", "giou"), (loss, "giou", "box"), (loss, "varifocal_loss", "score")]
+    ("home", "name", "wrong"),
+    [
+        (checks, "giou", "giou"),
+        (loss, "giou", "box"),
+        (loss, "varifocal_loss", "score"),
+        (loss, "landmark_distance", "landmarks"),
+    ],
 )
 def test_a_wrong_gradient_fails_and_is_named(monkeypatch, home, name, wrong):
     right = getattr(home, name)

@@ -118,15 +118,17 @@ def loss_errors() -> dict[str, float]:
 
     grid = TorchGrid.make(32, 32, (8, 16, 32), (((10.0, 14.0),), ((18.0, 12.0),), ((28.0, 24.0),)))
     confidences = torch.tensor([1.0, 0.7], dtype=torch.float64)
-    target = Targets(boxes(2), torch.tensor([0, 1]), confidences, boxes(1))
-    raw = random(1, len(grid.cells), 5 + 2)
+    points = 16 + 6 * random(2, 1, 2)
+    points[1] = torch.nan  # not known
+    target = Targets(boxes(2), torch.tensor([0, 1]), confidences, boxes(1), points)
+    raw = random(1, len(grid.cells), 5 + 2 + 2)
     raw[..., T_X : T_W + 1] *= 0.3
     names = []
 
     def terms(raw: Tensor) -> Tensor:
-        losses = vars(detection_loss(raw, [target], grid, label_smoothing=0.1))
-        names[:] = [name for name in losses if name != "positives"]
-        return torch.stack([losses[name] for name in names])
+        parts = detection_loss(raw, [target], grid, label_smoothing=0.1).parts
+        names[:] = parts
+        return torch.stack(list(parts.values()))
 
     (error,) = gradient_errors(lambda a, b: giou(a, b).sum(), [boxes(8), boxes(8)])
     return {"giou": error} | dict(zip(names, gradient_errors(terms, [raw]), strict=True))

@@ -2,7 +2,8 @@
 
 For each stride s the input is covered by a grid of (H/s) x (W/s) cells, rounded up, with k anchor boxes each. The rows
 of a prediction run over the strides, then over the cells line by line, then over the k anchors of a cell; the columns
-are `(p_c, t_x, t_y, t_h, t_w, c_1 ... c_p)`, all as the network gives them (logits and offsets).
+are `(p_c, t_x, t_y, t_h, t_w, c_1 ... c_p, l_1x, l_1y ... l_Kx, l_Ky)`, all as the network gives them (logits and
+offsets), where K is the number of landmarks, which may be 0.
 """
 
 from dataclasses import dataclass
@@ -36,6 +37,16 @@ class Grid:
         center = (self.cells[rows] + offsets[:, :2]) * self.strides[rows]
         half = self.anchors[rows] * np.exp(np.minimum(offsets[:, 3:1:-1], 10.0)) / 2
         return np.concatenate([center - half, center + half], axis=1)
+
+    def landmarks(self, offsets: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(N, 2 K) offsets `(l_1x, l_1y ...)` of the given rows -> (N, K, 2) points x, y in input pixels.
+
+        x = (column + 1/2) s + l_x a_w, y = (row + 1/2) s + l_y a_h. In sizes of the anchor, since anchors answer for
+        objects of about their size: offsets are about as large for small objects as for large ones. From the cell, and
+        not from the predicted box, so that an error of the box is none of the points.
+        """
+        centers = (self.cells[rows] + 0.5) * self.strides[rows]
+        return centers[:, None] + offsets.reshape(len(offsets), -1, 2) * self.anchors[rows][:, None]
 
 
 ScaleAnchors = tuple[tuple[float, float], ...]

@@ -15,10 +15,17 @@ BINS = 8  # distances of 0 to 7 cells
 
 
 class DecoupledHead(nn.Module):
-    """One branch for the classes, one for objectness and box (Ge et al., 2021); offsets as they are."""
+    """One branch for the classes, one for objectness, box and landmarks (Ge et al., 2021); offsets as they are."""
 
     def __init__(
-        self, inputs: int, hidden: int, classes: int, anchors: ScaleAnchors, stride: int, dropout: float = 0.0
+        self,
+        inputs: int,
+        hidden: int,
+        classes: int,
+        anchors: ScaleAnchors,
+        stride: int,
+        dropout: float = 0.0,
+        landmarks: int = 0,
     ):
         super().__init__()
         self.k = len(anchors)
@@ -28,19 +35,22 @@ class DecoupledHead(nn.Module):
         self.class_logits = nn.Conv2d(hidden, self.k * classes, 1)
         self.objectness = nn.Conv2d(hidden, self.k, 1)
         self.offsets = nn.Conv2d(hidden, self.k * 4, 1)
+        self.landmarks = nn.Conv2d(hidden, self.k * 2 * landmarks, 1) if landmarks else None
         self.dropout = nn.Dropout2d(dropout)
         for layer in (self.class_logits, self.objectness):
             nn.init.constant_(layer.bias, RARE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, G_y, G_x) -> (B, G_y G_x k, 5 + p), columns (p_c, t_x, t_y, t_h, t_w, c_1 ... c_p)."""
+        """(B, C, G_y, G_x) -> (B, G_y G_x k, 5 + p + 2 K), columns as in `grid`."""
         x = self.stem(x)
         box_features = self.box_branch(x)
-        parts = (
+        parts = [
             self.objectness(box_features),
             self.offsets(box_features),
             self.class_logits(self.dropout(self.class_branch(x))),
-        )
+        ]
+        if self.landmarks:
+            parts.append(self.landmarks(box_features))
         return torch.cat([_rows(part, self.k) for part in parts], dim=2)
 
 
@@ -53,7 +63,14 @@ class DistributionHead(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, hidden: int, classes: int, anchors: ScaleAnchors, stride: int, dropout: float = 0.0
+        self,
+        inputs: int,
+        hidden: int,
+        classes: int,
+        anchors: ScaleAnchors,
+        stride: int,
+        dropout: float = 0.0,
+        landmarks: int = 0,
     ):
         super().__init__()
         self.k = len(anchors)
@@ -61,6 +78,7 @@ class DistributionHead(nn.Module):
         self.class_logits = nn.Conv2d(hidden, self.k * classes, 1)
         self.sides = nn.Conv2d(hidden, self.k * 4 * BINS, 1)
         self.objectness = nn.Conv2d(hidden, self.k, 1)
+        self.landmarks = nn.Conv2d(hidden, self.k * 2 * landmarks, 1) if landmarks else None
         self.dropout = nn.Dropout2d(dropout)
         cells = torch.tensor(anchors).flip(1) / stride  # (k, 2) height, width in cells
         self.register_buffer("log_cells", cells.log(), persistent=False)
@@ -70,12 +88,13 @@ class DistributionHead(nn.Module):
             nn.init.constant_(layer.bias, RARE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, G_y, G_x) -> (B, G_y G_x k, 5 + p), columns (p_c, t_x, t_y, t_h, t_w, c_1 ... c_p)."""
+        """(B, C, G_y, G_x) -> (B, G_y G_x k, 5 + p + 2 K), columns as in `grid`."""
         x = self.branch(x)
         offsets = self._offsets(_rows(self.sides(x), self.k))
-        return torch.cat(
-            [_rows(self.objectness(x), self.k), offsets, _rows(self.class_logits(self.dropout(x)), self.k)], dim=2
-        )
+        parts = [_rows(self.objectness(x), self.k), offsets, _rows(self.class_logits(self.dropout(x)), self.k)]
+        if self.landmarks:
+            parts.append(_rows(self.landmarks(x), self.k))
+        return torch.cat(parts, dim=2)
 
     def _offsets(self, sides: Tensor) -> Tensor:
         """(B, N, 4 BINS) logits -> (B, N, 4) offsets."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from vision_app.data.landmarks import not_known
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.loss import Targets
 from vision_app.training.augment import Augmenter, Scene, View, fitting_scale, place, random_view
@@ -35,7 +36,8 @@ class Scenes(Dataset):
         labels, boxes = torch.from_numpy(self.labels[scene.ids]), torch.from_numpy(scene.boxes)
         known = labels >= 0
         confidences = torch.from_numpy(self.confidences[scene.ids])[known]
-        targets = Targets(boxes[known], labels[known], confidences, boxes[~known])
+        landmarks = torch.from_numpy(scene.landmarks)[known]
+        targets = Targets(boxes[known], labels[known], confidences, boxes[~known], landmarks)
         return torch.from_numpy(scene.pixels).permute(2, 0, 1), targets
 
     def _scene(self, index: int) -> Scene:
@@ -45,8 +47,10 @@ class Scenes(Dataset):
 def whole_scene(data: DetectionSet, index: int, ids: np.ndarray) -> Scene:
     """A photo as it is, possibly decoded at a reduced size, with its boxes and then its unknown boxes."""
     sample, pixels = data.samples[index], data.photo(index)
-    scale = np.float32([pixels.shape[1] / sample.width, pixels.shape[0] / sample.height] * 2)
-    return Scene(pixels, np.concatenate([sample.boxes, sample.unknown]) * scale, ids)
+    scale = np.float32([pixels.shape[1] / sample.width, pixels.shape[0] / sample.height])
+    boxes = np.concatenate([sample.boxes, sample.unknown]) * np.tile(scale, 2)
+    landmarks = np.concatenate([sample.landmarks, not_known(len(sample.unknown), sample.landmarks.shape[1])]) * scale
+    return Scene(pixels, boxes, ids, landmarks)
 
 
 def collate(items: Sequence[tuple[Tensor, Targets]]) -> tuple[Tensor, list[Targets]]:
@@ -65,7 +69,7 @@ def resized(images: Tensor, targets: list[Targets], side: int) -> tuple[Tensor, 
     if scale == 1:
         return images, targets
     images = F.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=False)
-    moved = [Targets(t.boxes * scale, t.labels, t.confidences, t.unknown * scale) for t in targets]
+    moved = [Targets(t.boxes * scale, t.labels, t.confidences, t.unknown * scale, t.landmarks * scale) for t in targets]
     return images, moved
 
 
@@ -84,7 +88,8 @@ def plain_batches(
             boxes, known = torch.from_numpy(scene.boxes), scene.ids < count
             kept = scene.ids[known]
             labels, confidences = torch.from_numpy(sample.labels[kept]), torch.from_numpy(sample.confidences[kept])
-            targets = Targets(boxes[known], labels, confidences, boxes[~known])
+            landmarks = torch.from_numpy(scene.landmarks)[known]
+            targets = Targets(boxes[known], labels, confidences, boxes[~known], landmarks)
             items.append((torch.from_numpy(scene.pixels).permute(2, 0, 1), targets))
         pixels, targets = collate(items)
         yield pixels.float() / 255, targets

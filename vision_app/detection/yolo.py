@@ -51,6 +51,7 @@ class YOLOConfig:
         width: channels after the stem; by default the layout's.
         depths: blocks of each stage of the backbone; by default the layout's.
         dropout: probability that a channel in front of the class layer is dropped in training.
+        landmarks: number of points K of a box.
     """
 
     classes: int
@@ -59,6 +60,7 @@ class YOLOConfig:
     width: int | None = None
     depths: tuple[int, ...] | None = None
     dropout: float = 0.0
+    landmarks: int = 0
 
     def __post_init__(self):
         chosen = layout(self.backbone)
@@ -72,7 +74,8 @@ class YOLOConfig:
         return layout(self.backbone).neck.strides
 
     def to_dict(self) -> dict:
-        return {"type": "yolo", "strides": list(self.strides), **asdict(self)}
+        values = {"type": "yolo", "strides": list(self.strides), **asdict(self)}
+        return values if self.landmarks else {key: value for key, value in values.items() if key != "landmarks"}
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "YOLOConfig":
@@ -83,11 +86,12 @@ class YOLOConfig:
             width=values["width"],
             depths=tuple(values["depths"]),
             dropout=values.get("dropout", 0.0),
+            landmarks=values.get("landmarks", 0),
         )
 
 
 class YOLO(nn.Module):
-    """The whole network. Input (B, 3, H, W), RGB in 0..1, H and W multiples of 32; output (B, N, 5 + p), see `grid`."""
+    """The whole network: (B, 3, H, W), RGB in 0..1, sides multiples of 32 -> (B, N, 5 + p + 2 K), see `grid`."""
 
     def __init__(self, config: YOLOConfig):
         super().__init__()
@@ -97,7 +101,7 @@ class YOLO(nn.Module):
         self.neck = parts.neck(self.backbone.channels)
         hidden, scales = self.backbone.channels[0], zip(self.neck.channels, config.anchors, config.strides, strict=True)
         self.heads = nn.ModuleList(
-            parts.head(inputs, hidden, config.classes, anchors, stride, config.dropout)
+            parts.head(inputs, hidden, config.classes, anchors, stride, config.dropout, config.landmarks)
             for inputs, anchors, stride in scales
         )
 
@@ -154,3 +158,7 @@ class TorchGrid:
         center = (self.cells + offsets[..., :2]) * self.strides
         half = self.anchors * offsets[..., 2:].flip(-1).clamp(max=10).exp() / 2
         return torch.cat([center - half, center + half], dim=-1)
+
+    def landmarks(self, offsets: Tensor, rows: Tensor) -> Tensor:
+        """(P, 2 K) offsets of the given rows -> (P, K, 2) points x, y in input pixels; see `Grid.landmarks`."""
+        return self.centers[rows, None] + offsets.unflatten(1, (-1, 2)) * self.anchors[rows, None]
