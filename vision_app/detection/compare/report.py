@@ -11,13 +11,14 @@ STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 88rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #8884; vertical-align: bottom; }
+td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 .scroll { overflow-x: auto; }
 .plots img { max-width: 100%; background: white; }
 section { margin: 2rem 0; }
 h3 { overflow-wrap: anywhere; margin-bottom: .5rem; }
-.views { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; }
+.views { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 30rem)); gap: 1rem; }
 figure { margin: 0; }
 figure img { width: 100%; height: auto; }
 figcaption, .note { font-size: .85rem; opacity: .85; }

@@ -1,0 +1,123 @@
+"""Lines of a comparison, from rows made by hand."""
+
+import numpy as np
+import pytest
+from drawn_sets import coco, random_boxes, yolo
+from PIL import Image
+
+from vision_app.data.detection import load_detection
+from vision_app.detection.compare.agreement import Counts
+from vision_app.detection.compare.cost import Cost
+from vision_app.detection.compare.table import accuracy, cells, csv_table, format_table, make_line
+
+BOX, FAR = [10.0, 10.0, 60.0, 50.0], [70.0, 10.0, 95.0, 60.0]
+
+
+def found(label, box, score=0.9):
+    return {"label": label, "score": score, "box": box}
+
+
+def row(file, model, detections=(), milliseconds=(), memory=100.0, **more):
+    answer = {"width": 100, "height": 80, "model": model, "detections": list(detections)}
+    times = {"milliseconds": dict(milliseconds), "memory": memory}
+    return {"file": file, "status": "ok", "error": None, **answer, **times, **more}
+
+
+def failed(file, model):
+    return {"file": file, "status": "failed", "error": "no such file", "width": None, "height": None, "model": model,
+            "detections": []}  # fmt: skip
+
+
+FIRST = [
+    row("a", "fast", [found("cat", BOX)], {"nms": 1.0, "network": 9.0}, memory=80.0),
+    row("b", "fast", [found("cat", BOX), found("dog", FAR)], {"nms": 3.0, "network": 30.0}, memory=90.5),
+    row("c", "fast", [], {"nms": 2.0, "network": 10.0}, memory=90.5),
+    failed("d", "fast"),
+]
+SECOND = [
+    row("a", "slow", [found("cat", BOX), found("cat", FAR)], {"proposals": 2000.0, "backbone": 500.0}),
+    row("b", "slow", [found("dog", BOX)], {"proposals": 3000.0, "backbone": 600.0}),
+]
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return [make_line(FIRST, Cost(1_500_000, 2_000_000_000)), make_line(SECOND, Cost(), first=FIRST)]
+
+
+def test_a_line_holds_medians_maxima_and_counts(lines):
+    fast, slow = lines
+    assert (fast.pictures, fast.failed, slow.pictures, slow.failed) == (3, 1, 2, 0)
+    assert fast.stages == {"network": 10.0, "nms": 2.0} and list(fast.stages) == ["network", "nms"]
+    assert fast.milliseconds == 12.0 and fast.rate == pytest.approx(1000 / 12)
+    assert slow.milliseconds == 3050.0
+    assert (fast.memory, slow.memory) == (90.5, 100.0)
+    assert fast.agreement is None
+    assert slow.agreement == Counts(both=1, only_first=2, only_second=2)  # of pictures a and b
+    assert slow.to_dict()["agreement"] == {"both": 1, "only_first": 2, "only_second": 2, "share": 0.2}
+
+
+def test_the_text_leaves_out_what_nobody_has(lines):
+    heads, rows = cells(lines)
+    assert heads == [
+        "model", "pictures", "failed", "ms", "images/s", "proposals ms", "backbone ms", "network ms", "nms ms",
+        "parameters", "multiply-adds", "memory", "agrees",
+    ]  # fmt: skip
+    assert rows == [
+        ["fast", "3", "1", "12.0", "83.3", "", "", "10.0", "2.00", "1.50 M", "2.00 G", "90.5 MB", ""],
+        ["slow", "2", "", "3,050", "0.33", "2,500", "550", "", "", "", "", "100 MB", "20%"],
+    ]
+    head, _, slow = format_table(lines).splitlines()
+    assert head.startswith("model  pictures") and slow.endswith("20%") and len(head) == len(slow)
+
+
+def test_csv_has_all_digits(lines):
+    heads, rows = csv_table(lines)
+    fast, slow = (dict(zip(heads, line, strict=True)) for line in rows)
+    assert fast["multiply_adds"] == 2_000_000_000 and fast["share"] is None and fast["proposals_milliseconds"] is None
+    assert slow["images_per_second"] == 0.328 and slow["both"] == 1 and slow["network_milliseconds"] is None
+
+
+def test_a_detector_that_could_read_nothing_has_a_line():
+    line = make_line([failed("a", "none")], Cost(), first=[failed("a", "fast")])
+    assert (line.pictures, line.failed, line.milliseconds, line.rate, line.memory) == (0, 1, None, None, None)
+    assert line.agreement == Counts()
+
+
+def voc(folder):
+    """Two drawn photos and their boxes as VOC writes them."""
+    for part in ("Annotations", "JPEGImages"):
+        (folder / part).mkdir(parents=True)
+    for i in range(2):
+        Image.fromarray(np.full((90, 120, 3), 60 + i, np.uint8)).save(folder / "JPEGImages" / f"{i}.jpg")
+        objects = "".join(
+            f"<object><name>{('nut', 'screw')[label]}</name><bndbox><xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin>"
+            f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+            for label, x1, y1, x2, y2 in random_boxes(i)
+        )
+        text = f"<annotation><filename>{i}.jpg</filename>{objects}</annotation>"
+        (folder / "Annotations" / f"{i}.xml").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("write", [coco, yolo, voc])
+def test_accuracy_is_that_of_the_pictures_at_hand_in_every_format(write, tmp_path, monkeypatch):
+    """All boxes of all photos but one are found, in the file's order of certainty; that one was not looked at."""
+    truth = load_detection(write(tmp_path / "set"))
+    monkeypatch.chdir(tmp_path)  # a picture may be given by another path
+    rows = [
+        row(
+            str(sample.path.relative_to(tmp_path)), "good", width=sample.width, height=sample.height,
+            doubtful=[found(truth.classes[i], b.tolist()) for b, i in zip(sample.boxes, sample.labels, strict=True)],
+        )
+        for sample in truth.samples[1:]
+    ]  # fmt: skip
+    assert accuracy(rows, truth) == (len(truth) - 1, pytest.approx(1.0), pytest.approx(1.0))
+    for one in rows:
+        one["doubtful"] = []
+    assert accuracy(rows, truth) == (len(truth) - 1, 0.0, 0.0)
+
+
+def test_without_objects_there_is_no_accuracy(tmp_path):
+    truth = load_detection(coco(tmp_path))
+    assert accuracy([row("elsewhere.jpg", "good", doubtful=[])], truth) == (0, None, None)
