@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 from vision_app.draw import crop, draw
 
 if TYPE_CHECKING:
+    from vision_app.classification.classifier import Classifier
     from vision_app.detection.detector import DetectOptions, Detector
     from vision_app.errors import VisionAppError
     from vision_app.images import RGBImage, read_image
-    from vision_app.results import Detections
+    from vision_app.results import Classes, Detections
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Classes",
+    "Classifier",
     "DetectOptions",
     "Detections",
     "Detector",
@@ -33,6 +36,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Classes": "vision_app.results",
+    "Classifier": "vision_app.classification.classifier",
     "DetectOptions": "vision_app.detection.detector",
     "Detections": "vision_app.results",
     "Detector": "vision_app.detection.detector",

@@ -1,6 +1,7 @@
 """`Classifier`: says which classes are in a picture, and where the best object is. NumPy only."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Real
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from vision_app.detection.grid import FIRST_CLASS, T_W, T_X, make_grid
 from vision_app.detection.grid_detector import strides_and_anchors
+from vision_app.detection.stages import Stages
 from vision_app.errors import ModelError
 from vision_app.images import ImageSource, RGBImage
 from vision_app.letterbox import Letterbox
@@ -67,11 +69,17 @@ class Classifier(LetterboxModel):
         """Of everything that decides the answers: other weights, classes or preprocessing have another one."""
         return digest(self.model)
 
-    def forward(self, inputs: Inputs) -> Raw:
-        """Runs the network, pictures of one shape together; each gets the answer that it would get alone."""
+    def forward(self, inputs: Inputs, stages: Stages | None = None) -> Raw:
+        """Runs the network, pictures of one shape together; each gets the answer that it would get alone.
+
+        Args:
+            stages: takes the time, as that of "network".
+        """
         outputs = [None] * len(inputs.pixels)
         for indices, pixels in batches(inputs):
-            for i, output in zip(indices, self.network(pixels), strict=True):
+            with stages.stage("network") if stages else nullcontext():
+                batch = self.network(pixels)
+            for i, output in zip(indices, batch, strict=True):
                 outputs[i] = output
         return Raw(tuple(outputs), tuple(p.shape[:2] for p in inputs.pixels), inputs.letterboxes)
 

@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from vision_app.cli import check, classify, compare, detect, evaluate, evaluate_classifier, export, models, train
+from vision_app.cli import (
+    check,
+    classify,
+    compare,
+    detect,
+    evaluate,
+    evaluate_classifier,
+    export,
+    models,
+    train,
+    train_classifier,
+)
 from vision_app.cli.options import Help, show_help
 
 app = typer.Typer(
@@ -21,6 +32,7 @@ evaluate.app.command("classifier")(evaluate_classifier.classifier)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")
+train.app.command("classifier")(train_classifier.classifier)
 app.add_typer(train.app, name="train")
 
 

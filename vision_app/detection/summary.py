@@ -7,6 +7,7 @@ whose operations with windows have a rule here; all others are taken to work on 
 import copy
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from math import inf
 
 import torch
@@ -14,11 +15,17 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vision_app.detection.yolo import YOLO, YOLOConfig
+from vision_app.detection.yolo import YOLOConfig
 from vision_app.errors import ModelError, UsageError
 from vision_app.released import Model
 
 aten = torch.ops.aten
+
+# The module of each kind of architecture, loaded on use.
+NETWORKS = {
+    "yolo": "vision_app.detection.yolo:YOLO",
+    "classifier": "vision_app.classification.network:ClassifierNetwork",
+}
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ def summarize(network: nn.Module, height: int, width: int) -> list[Layer]:
 
 
 def summarize_model(model: Model, size: int | None = None) -> tuple[int, list[Layer]]:
-    """Summarizes a detector by its model.json; its weights are not read.
+    """Summarizes a grid detector or a classifier by its model.json; its weights are not read.
 
     Args:
         size: side of the square picture; by default the model's input size.
@@ -104,13 +111,17 @@ def summarize_model(model: Model, size: int | None = None) -> tuple[int, list[La
         The size and the layers.
 
     Raises:
-        ModelError: the model is no detector, or its model.json cannot be used.
+        ModelError: the model is neither, or its model.json cannot be used.
         UsageError: the network takes no pictures of this size.
     """
-    if model.task != "detection":
-        raise ModelError(f"model '{model.name}' is for {model.task}, not for detection")
+    if model.task not in ("detection", "classification"):
+        raise ModelError(f"model '{model.name}' is for {model.task}, not for detection or classification")
+    kind = model.info["architecture"].get("type")
+    if kind not in NETWORKS:
+        raise ModelError(f"model '{model.name}': there is a summary of {' and '.join(NETWORKS)}, not of {kind}")
+    module, name = NETWORKS[kind].split(":")
     try:
-        network = YOLO(YOLOConfig.from_dict(model.info["architecture"]))
+        network = getattr(import_module(module), name)(YOLOConfig.from_dict(model.info["architecture"]))
     except (KeyError, TypeError, ValueError) as error:
         raise model.lacks("architecture") from error
     size, step = size or model.value("input.size", int), network.backbone.strides[-1]
