@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -35,8 +36,15 @@ def new_figure(width: int, height: int) -> Figure:
     return figure
 
 
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file. Equal figures make equal files."""
+    stream = BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, under a temporary name first. Equal figures make equal files."""
+    """Write a figure as PNG, under a temporary name first."""
     temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", metadata={"Software": None})
+    temporary.write_bytes(to_png(figure))
     temporary.replace(path)

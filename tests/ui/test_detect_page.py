@@ -23,6 +23,7 @@ from streamlit.testing.v1 import AppTest
 
 from vision_app import DetectOptions, Detector, draw, read_image, released
 from vision_app.cli import main
+from vision_app.detection.grid_detector import GridDetector
 from vision_app.errors import ImageError
 from vision_app.ui import downloads, look, models, pictures
 from vision_app.ui.detect import MOST_PICTURES
@@ -44,13 +45,13 @@ def page() -> AppTest:
 @pytest.fixture
 def forward_calls(monkeypatch) -> list[int]:
     """Grows by the number of pictures whenever a network runs."""
-    calls, forward = [], Detector.forward
+    calls, forward = [], GridDetector.forward
 
-    def counting(self, inputs):
+    def counting(self, inputs, *more):
         calls.append(len(inputs.pixels))
-        return forward(self, inputs)
+        return forward(self, inputs, *more)
 
-    monkeypatch.setattr(Detector, "forward", counting)
+    monkeypatch.setattr(GridDetector, "forward", counting)
     return calls
 
 
@@ -190,7 +191,7 @@ def test_the_page_says_which_model_runs_and_what_its_card_says(page, detector, m
     monkeypatch.setitem(detector.model.info, "parameters", 1_234_567)
     for key, value in info.items():
         monkeypatch.setitem(detector.model.info, key, value)
-    monkeypatch.setattr(Detector, "load", lambda name: detector)
+    monkeypatch.setattr(Detector, "load", lambda name, **_: detector)
     models.detector.clear()
     page.run()
 
@@ -282,9 +283,9 @@ def test_the_looks_kept_are_bounded_and_the_oldest_goes_first(monkeypatch, detec
 
 
 def test_a_file_that_cannot_be_read_is_tried_once(monkeypatch, detector, bad_files):
-    read, calls = Detector.read, []
+    read, calls = GridDetector.read, []
     monkeypatch.setattr(
-        Detector, "read", lambda self, *args, **named: calls.append(named) or read(self, *args, **named)
+        GridDetector, "read", lambda self, *args, **named: calls.append(named) or read(self, *args, **named)
     )
     kept, (content, reason) = OrderedDict(), bad_files["half.jpg"]
     for name in ("half.jpg", "half.jpg", "other.jpg"):

@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from vision_app.cli import INTERRUPTED
 from vision_app.cli.options import number, positive_int
+from vision_app.detection.compare import FAMILY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from vision_app.detection.compare.measure import Contender
     from vision_app.detection.compare.table import Line
     from vision_app.detection.detector import DetectOptions
-
-FAMILY = ("yolo", "faster-rcnn", "fast-rcnn", "rcnn")
 
 
 def compare(

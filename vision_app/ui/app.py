@@ -6,7 +6,7 @@ import streamlit as st
 from starlette.formparsers import MultiPartParser
 
 from vision_app.errors import VisionAppError
-from vision_app.ui import detect
+from vision_app.ui import compare, detect
 from vision_app.ui.text import plain
 
 ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched from a font server by the browser
@@ -19,7 +19,12 @@ def main() -> None:
     MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
     st.set_page_config(page_title="Vision App", page_icon=ICON, layout="wide")
     page = st.navigation(
-        [st.Page(detect.page, title="Detect", icon=":material/center_focus_strong:", url_path="detect", default=True)],
+        [
+            st.Page(
+                detect.page, title="Detect", icon=":material/center_focus_strong:", url_path="detect", default=True
+            ),
+            st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
+        ],
         position="top",
     )
     try:

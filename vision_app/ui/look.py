@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 
 from vision_app import Detections, DetectOptions, Detector, RGBImage, read_image
+from vision_app.detection.stages import Stages
 from vision_app.errors import ImageError
 from vision_app.ui.pictures import Picture
 
 VIEW_SIZE = 1024
 KEPT_LOOKS = 40
 
-Looks = OrderedDict[tuple[str, str], "Look | ImageError"]
+Looks = OrderedDict[tuple[str, str, str], "Look | ImageError"]
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,29 @@ class Look:
         view: The picture for the screen, at most VIEW_SIZE pixels on the long side.
         raw: The network's output.
         reading_ms: Milliseconds to decode the picture for the network.
-        network_ms: Milliseconds of preprocessing and network.
+        stages: Milliseconds of preprocessing and of the network's stages; see `detection.stages`.
     """
 
     view: RGBImage
     raw: Any
     reading_ms: float
-    network_ms: float
+    stages: dict[str, float]
+
+    @property
+    def network_ms(self) -> float:
+        """Milliseconds of preprocessing and network."""
+        return sum(self.stages.values())
 
 
 def look(picture: Picture, detector: Detector, kept: Looks) -> Look:
     """Return the detector's look at the picture, from `kept` where it is there.
 
-    `kept` holds the most recently used KEPT_LOOKS looks by picture digest and model name, failed ones too.
+    `kept` holds the most recently used KEPT_LOOKS looks by picture digest, model name and runtime, failed ones too.
 
     Raises:
         ImageError: The picture cannot be read.
     """
-    key = (picture.digest, detector.name)
+    key = (picture.digest, detector.name, detector.runtime)
     if key not in kept:
         try:
             kept[key] = _look(picture, detector)
@@ -70,10 +76,12 @@ def find(seen: Look, detector: Detector, options: DetectOptions) -> tuple[Detect
 def _look(picture: Picture, detector: Detector) -> Look:
     start = perf_counter()
     image = detector.read(picture.data, name=picture.name)
-    read = perf_counter()
-    raw = detector.forward(detector.preprocess([image]))
-    done = perf_counter()
-    return Look(_view(picture), raw, 1000 * (read - start), 1000 * (done - read))
+    reading_ms = 1000 * (perf_counter() - start)
+    stages = Stages()
+    with stages.stage("preprocess"):
+        inputs = detector.preprocess([image])
+    raw = detector.forward(inputs, stages)
+    return Look(_view(picture), raw, reading_ms, stages.times)
 
 
 def _view(picture: Picture) -> RGBImage:

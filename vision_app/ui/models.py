@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from vision_app import Detector, released
+from vision_app import Classifier, Detector, released
 from vision_app.errors import ModelError
 from vision_app.ui.text import plain
 
@@ -22,11 +22,17 @@ def _task(name: str) -> str | None:
 
 
 @st.cache_resource(show_spinner="Loading the model …")
-def detector(name: str) -> Detector:
+def detector(name: str, runtime: str = "auto") -> Detector:
     """Return the detector called `name`, after a first run, whose time would say nothing of the others."""
-    loaded = Detector.load(name)
+    loaded = Detector.load(name, runtime=runtime)
     loaded(np.zeros((64, 64, 3), np.uint8))
     return loaded
+
+
+@st.cache_resource(show_spinner="Loading the model …")
+def classifier(name: str) -> Classifier:
+    """Return the classifier called `name`."""
+    return Classifier.load(name)
 
 
 def about(model: released.Model) -> None:

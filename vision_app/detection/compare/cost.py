@@ -34,11 +34,12 @@ class Cost:
         try:
             detector = replace(contender, device="cpu", runtime="torch").load()
         except ModelError:  # an exported ONNX file, which nothing counts in
-            return cls(_parameters(contender.load()))
-        return cls(_parameters(detector), None if source is None else _multiply_adds(detector, source))
+            return cls(count_parameters(contender.load()))
+        return cls(count_parameters(detector), None if source is None else _multiply_adds(detector, source))
 
 
-def _parameters(detector: Detector) -> int | None:
+def count_parameters(detector: Detector) -> int | None:
+    """Trained numbers of all networks of a detector, None where its models do not tell."""
     counts = [model.info.get("parameters") for model in detector.models]
     return None if not counts or None in counts else sum(counts)
 

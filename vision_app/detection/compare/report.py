@@ -80,13 +80,22 @@ def about(lines: Sequence[Line]) -> list[str]:
     """What a reader of the table must know."""
     sentences = [
         "Times are medians over the pictures, one at a time, from the decoded picture to its boxes, after a warm-up; "
-        "medians of stages need not add up to the median of the whole.",
-        "Multiply-adds are those of convolutions and matrix products for the first picture; proposals by selective "
-        "search, pooling, RoIAlign and non-max suppression count nothing.",
-        "Memory is the most that a process has held which runs this detector alone, Python and all libraries included.",
-        f"A detector agrees with {lines[0].model} on the share of objects that both found (one label, IoU of "
-        f"{OVERLAP:g} or more) among all that either found, each at its own confidence.",
+        "medians of stages need not add up to the median of the whole."
     ]
+    if any(line.cost.multiply_adds for line in lines):
+        sentences.append(
+            "Multiply-adds are those of convolutions and matrix products for the first picture; proposals by selective "
+            "search, pooling, RoIAlign and non-max suppression count nothing."
+        )
+    if any(line.memory for line in lines):
+        sentences.append(
+            "Memory is the most that a process has held which runs this detector alone, Python and all libraries "
+            "included."
+        )
+    sentences.append(
+        f"A detector agrees with {lines[0].model} on the share of objects that both found (one label, IoU of "
+        f"{OVERLAP:g} or more) among all that either found, each at its own confidence."
+    )
     if len({line.pictures + line.failed for line in lines}) > 1:
         sentences.append("Not all detectors saw all pictures: each line says how many, and AP is over those alone.")
     return sentences
