@@ -40,6 +40,11 @@ class DecoupledHead(nn.Module):
         for layer in (self.class_logits, self.objectness):
             nn.init.constant_(layer.bias, RARE)
 
+    @property
+    def tower(self) -> nn.Module:
+        """The layers before those that give classes."""
+        return nn.Sequential(self.stem, self.class_branch)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, G_y, G_x) -> (B, G_y G_x k, 5 + p + 2 K), columns as in `grid`."""
         x = self.stem(x)
@@ -86,6 +91,11 @@ class DistributionHead(nn.Module):
         self.register_buffer("sums", torch.block_diag(*[sums] * 4), persistent=False)  # (8, 4 BINS)
         for layer in (self.class_logits, self.objectness):
             nn.init.constant_(layer.bias, RARE)
+
+    @property
+    def tower(self) -> nn.Module:
+        """The layers before those that give classes and boxes."""
+        return self.branch
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, G_y, G_x) -> (B, G_y G_x k, 5 + p + 2 K), columns as in `grid`."""

@@ -20,9 +20,9 @@ from torchvision.ops import MultiScaleRoIAlign, box_iou, roi_align
 from torchvision.ops.poolers import initLevelMapper
 
 from vision_app.detection.backbone import BACKBONES
+from vision_app.detection.blocks import ConvUnit
 from vision_app.detection.loss import Targets
-from vision_app.detection.shuffle import LightConv
-from vision_app.detection.yolo import layout
+from vision_app.detection.yolo import Layout, layout
 
 KINDS = ("rcnn", "fast-rcnn", "faster-rcnn")
 CANONICAL = 112  # side in pixels of a region that is pooled at stride 16, so that it covers 7 cells
@@ -103,8 +103,8 @@ class RCNN(nn.Module):
         self.config = config
         parts = layout(config.backbone)
         self.backbone = BACKBONES[config.backbone](config.width, config.depths)
-        self.neck = parts.neck(self.backbone.channels)
-        self.pyramid = nn.ModuleList(LightConv(channels, config.pyramid) for channels in self.neck.channels)
+        self.neck = Trunk(parts, self.backbone.channels)
+        self.pyramid = nn.ModuleList(ConvUnit(channels, config.pyramid) for channels in self.neck.channels)
         if config.kind == "faster-rcnn":
             self.rpn = _proposal_network(config)
         self.roi_heads = _heads(config)
@@ -190,6 +190,24 @@ class RCNN(nn.Module):
         true = [{"boxes": b, "labels": one} for b, one in zip(boxes, labels, strict=True)]
         _, found = self.roi_heads(maps, list(proposals), images.image_sizes, true)
         return losses | {"classes": found["loss_classifier"], "boxes": found["loss_box_reg"]}
+
+
+class Trunk(nn.Module):
+    """The grid detector's neck and its heads' branches, up to where these turn to classes and boxes.
+
+    What they have learned of objects is as good for regions as for cells.
+    """
+
+    def __init__(self, parts: Layout, channels: Sequence[int]):
+        super().__init__()
+        self.neck = parts.neck(channels)
+        hidden = channels[0]
+        heads = (parts.head(inputs, hidden, 1, ((1.0, 1.0),), 1) for inputs in self.neck.channels)
+        self.towers = nn.ModuleList(head.tower for head in heads)
+        self.channels = [hidden] * len(self.towers)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        return [tower(x) for tower, x in zip(self.towers, self.neck(maps), strict=True)]
 
 
 class ProposalNetwork(RegionProposalNetwork):

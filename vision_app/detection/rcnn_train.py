@@ -1,16 +1,18 @@
 """Trains Fast and Faster R-CNN; their tasks for the training loop, and what training starts from."""
 
 import copy
+from dataclasses import fields
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.rcnn import RCNN, RCNNConfig
 from vision_app.detection.region_detector import load_network
 from vision_app.detection.start import known_rows, released_network
 from vision_app.detection.train import SceneTask, find_model
+from vision_app.detection.yolo import YOLO
 from vision_app.errors import UsageError
 from vision_app.letterbox import PAD
 from vision_app.model_folder import write_folder
@@ -81,28 +83,39 @@ def starting_regions(kind: str):
             initialize(network, initialization)
             return network, {}
         model = find_model(initial)
-        old = (released_network if model.info["architecture"].get("type") == "yolo" else load_network)(model)
+        grid = model.info["architecture"].get("type") == "yolo"
+        old = released_network(model) if grid else load_network(model)
         if backbone not in (None, old.config.backbone):
             raise UsageError(f"--backbone {backbone}: the model to start from has the backbone {old.config.backbone}")
-        shape = {name: getattr(old.config, name) for name in ("backbone", "width", "depths")}
+        shared = {field.name for field in fields(RCNNConfig)} & set(vars(old.config)) - {"kind", "classes"}
+        shape = {name: getattr(old.config, name) for name in shared}
         network = RCNN(RCNNConfig(kind, len(data.classes), **shape))
-        _take_over(network, old, known_rows(model.classes, data.classes))
+        values = _trunk(old) if grid else old.state_dict()
+        _take_over(network, values, known_rows(model.classes, data.classes))
         return network, {}
 
     return start
 
 
+def _trunk(network: YOLO) -> dict[str, Tensor]:
+    """The weights of a grid detector that an `RCNN` has too, by their names there."""
+    parts = {"backbone": network.backbone, "neck.neck": network.neck}
+    parts |= {f"neck.towers.{i}": head.tower for i, head in enumerate(network.heads)}
+    return {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
+
+
 @torch.no_grad()
-def _take_over(network: RCNN, old: nn.Module, rows: dict[int, int]) -> None:
-    """Copies what the two networks share, and the logits of the background and of classes that both know.
+def _take_over(network: RCNN, values: dict[str, Tensor], rows: dict[int, int]) -> None:
+    """Copies weights by name, and the logits of the background and of classes that both know.
 
     Args:
-        rows: index of a class of `network` -> its index in `old`.
+        rows: index of a class of `network` -> its index in what the weights are of.
     """
-    tensors, values = network.state_dict(), old.state_dict()
-    for name, tensor in tensors.items():
-        if "class_logits" in name and name in values:
+    for name, tensor in network.state_dict().items():
+        if name not in values:
+            continue
+        if "class_logits" in name:
             places = {0: 0} | {new + 1: place + 1 for new, place in rows.items()}
             tensor[list(places.keys())] = values[name][list(places.values())]
-        elif name in values and values[name].shape == tensor.shape:
+        else:
             tensor.copy_(values[name])
