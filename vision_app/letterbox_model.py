@@ -43,12 +43,17 @@ class LetterboxModel:
         self.size, self._pad = model.value("input.size", int), model.value("input.pad", int)
         self._stretch = model.info["input"].get("stretch", 1.0)
 
-    def read(self, source: ImageSource, **options) -> RGBImage:
-        """Reads a picture at the resolution that this model needs; options and errors are those of `read_image`.
+    @property
+    def target(self) -> int:
+        """Pixels that the model can use of a picture's long side.
 
         The short side needs up to `stretch` times as many pixels as the long one's scale leaves it.
         """
-        return read_image(source, target=math.ceil(self.size * self._stretch), **options)
+        return math.ceil(self.size * self._stretch)
+
+    def read(self, source: ImageSource, **options) -> RGBImage:
+        """Reads a picture at the resolution that this model needs; options and errors are those of `read_image`."""
+        return read_image(source, target=self.target, **options)
 
     def preprocess(self, images: Sequence[RGBImage]) -> Inputs:
         """Scales each picture so that its long side is the model's input size, on gray up to a multiple of 32."""

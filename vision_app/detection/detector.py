@@ -1,12 +1,15 @@
 """`Detector`: finds objects in pictures. What all kinds of detectors share; NumPy only.
 
-The kinds are in `grid_detector` and `region_detector`.
+The kinds are in `grid_detector` and `region_detector`; `ensemble` joins them.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ import numpy as np
 from vision_app.boxes import nms
 from vision_app.detection.stages import Stages
 from vision_app.errors import ModelError, UsageError, unknown
-from vision_app.images import ImageSource, RGBImage
+from vision_app.images import ImageSource, RGBImage, read_image
 from vision_app.letterbox import Letterbox
 from vision_app.letterbox_model import LetterboxModel
 from vision_app.released import Model, digest, find
@@ -86,6 +89,7 @@ class Detector:
         runtime: "onnx" or "torch".
         device: "cpu", "cuda" or "cuda:N".
         models: the released models that it is made of.
+        target: pixels that it can use of a picture's long side; None for all.
     """
 
     name: str
@@ -94,21 +98,38 @@ class Detector:
     runtime: str
     device: str
     models: tuple[Model, ...] = ()
+    target: int | None
 
     @staticmethod
-    def load(model="yolo", *, device: str = "auto", runtime: str = "auto", threads: int | None = None) -> "Detector":
+    def load(
+        model="yolo", *, device: str = "auto", runtime: str = "auto", threads: int | None = None, tta: bool = False
+    ) -> "Detector":
         """Loads a released model by name, or a model folder or exported ONNX file by path.
 
         Args:
+            model: several, joined by "+", are an `ensemble.Ensemble`.
             device: "auto", "cpu", "cuda" or "cuda:N".
             runtime: "auto", "onnx" or "torch".
             threads: of the network on a CPU; by default all cores.
+            tta: test-time augmentation, see `ensemble.Augmented`.
 
         Raises:
             ModelError: no such model, no detector, or damaged files.
-            UsageError: no such device or runtime here.
+            UsageError: no such device or runtime here, or models that cannot be joined.
         """
-        found = find(model)
+        names = [model] if Path(model).exists() else os.fspath(model).split("+")  # a path may hold a plus sign
+        members = [Detector._open(name, device=device, runtime=runtime, threads=threads) for name in names]
+        if len(members) == 1 and not tta:
+            return members[0]
+        from vision_app.detection.ensemble import Augmented, Ensemble
+
+        detector = Ensemble(members) if len(members) > 1 else members[0]
+        return Augmented(detector) if tta else detector
+
+    @staticmethod
+    def _open(name, *, device: str, runtime: str, threads: int | None) -> "Detector":
+        """See `load`."""
+        found = find(name)
         if found.task != "detection":
             raise ModelError(f"model '{found.name}' is for {found.task}, not for detection")
         kind = found.info["architecture"].get("type")
@@ -124,6 +145,14 @@ class Detector:
 
     def read(self, source: ImageSource, **options) -> RGBImage:
         """Reads a picture at the resolution that this detector needs; options and errors are those of `read_image`."""
+        return read_image(source, target=self.target, **options)
+
+    def scaled(self, factor: float) -> "Detector":
+        """This detector looking at pictures at another size, on the same network.
+
+        Args:
+            factor: new size as a share of this one, above 0.
+        """
         raise NotImplementedError
 
     def preprocess(self, images: Sequence[RGBImage]) -> Any:
@@ -192,8 +221,19 @@ class LetterboxDetector(LetterboxModel, Detector):
         for name in ("confidence", "iou", "max_detections"):
             model.value(f"defaults.{name}", Real)
 
+    def scaled(self, factor: float) -> "LetterboxDetector":
+        """See `Detector.scaled`. The size is the nearest multiple of 32."""
+        other = copy(self)
+        other.size = max(32, 32 * round(self.size * factor / 32))
+        return other
+
     def _chosen(
-        self, scores: np.ndarray, decode: Callable[[np.ndarray], np.ndarray], back: Letterbox, options: DetectOptions
+        self,
+        scores: np.ndarray,
+        decode: Callable[[np.ndarray], np.ndarray],
+        back: Letterbox,
+        options: DetectOptions,
+        landmarks: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     ) -> Detections:
         """A picture's objects, after non-max suppression. A box counts for every class that reaches the confidence.
 
@@ -202,6 +242,7 @@ class LetterboxDetector(LetterboxModel, Detector):
             decode: rows -> their boxes, xyxy in input pixels.
             back: the way to the photo.
             options: resolved.
+            landmarks: rows and labels -> their points, (D, K, 2) x, y in input pixels; NaN for a class without.
         """
         row, label = self._candidates(scores, options)
         scores, boxes = scores[row, label], back.to_photo(decode(row))
@@ -210,7 +251,8 @@ class LetterboxDetector(LetterboxModel, Detector):
             max_detections=options.max_detections, agnostic=options.agnostic,
         )  # fmt: skip
         labels = tuple(self.classes[i] for i in label[keep])
-        return Detections(boxes[keep], scores[keep], labels, back.width, back.height, self.name)
+        points = None if landmarks is None else back.points_to_photo(landmarks(row[keep], label[keep]))
+        return Detections(boxes[keep], scores[keep], labels, back.width, back.height, self.name, points)
 
     def _candidates(self, scores: np.ndarray, options: DetectOptions) -> tuple[np.ndarray, np.ndarray]:
         """(R, p) scores -> rows and labels of the pairs that reach the confidence, of these the best CANDIDATES."""

@@ -1,0 +1,168 @@
+"""Ensembles and test-time augmentation, on small networks with random weights."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from tiny_detectors import ANCHORS, NAMES
+
+from vision_app import Detections, DetectOptions, Detector
+from vision_app.boxes import nms
+from vision_app.detection.ensemble import MEMBER, OVERLAP, Ensemble, Mirrored
+from vision_app.detection.export import write_model
+from vision_app.detection.fusion import fuse
+from vision_app.detection.yolo import YOLO, YOLOConfig
+from vision_app.errors import ModelError, UsageError
+from vision_app.images import read_image
+
+DOUBTFUL = DetectOptions(confidence=0.05, iou=0.6)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder for $VISION_APP_MODELS with `one` and `two`, which find some dozens of boxes in small pictures."""
+    folder = tmp_path_factory.mktemp("models")
+    for seed, name in enumerate(("one", "two")):
+        torch.manual_seed(seed)
+        network = YOLO(YOLOConfig(len(NAMES), ANCHORS, width=4, depths=(1, 1, 1, 1)))
+        for head in network.heads:
+            torch.nn.init.normal_(head.objectness.bias, mean=-2, std=2)
+            torch.nn.init.normal_(head.class_logits.bias, mean=-1, std=1)
+        defaults = {"confidence": 0.3, "iou": 0.5, "max_detections": 20}
+        write_model(network, folder / name, name=name, classes=NAMES, defaults=defaults, size=96)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(models, monkeypatch):
+    monkeypatch.setenv("VISION_APP_MODELS", str(models))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    photos = [data.coffee()[::5, ::5], data.chelsea()[::5, ::5], data.rocket()[::6, ::6]]
+    return [read_image(np.ascontiguousarray(photo)) for photo in photos]
+
+
+def fused(answers, options):
+    """What an ensemble must make of its members' answers."""
+    labels = [np.array([NAMES.index(label) for label in one.labels], int) for one in answers]
+    boxes, scores, labels = fuse(
+        [one.boxes for one in answers], [one.scores for one in answers], labels, iou_threshold=OVERLAP
+    )
+    keep = nms(boxes, scores, labels, score_threshold=options.confidence, iou_threshold=options.iou, max_detections=20)
+    return Detections(
+        boxes[keep], scores[keep], [NAMES[i] for i in labels[keep]], answers[0].width, answers[0].height, "one+two"
+    )
+
+
+def test_an_ensemble_joins_what_its_members_find(pictures):
+    joined, members = Detector.load("one+two"), [Detector.load(name) for name in ("one", "two")]
+    answers = [member.predict(pictures, MEMBER) for member in members]
+    expected = [fused(found, DOUBTFUL) for found in zip(*answers, strict=True)]
+    found = joined.predict(pictures, DOUBTFUL)
+    assert sum(map(len, found)) > 20
+    assert [one.to_dict() for one in found] == [one.to_dict() for one in expected]
+
+
+def test_pictures_can_be_prepared_one_by_one_and_joined(pictures):
+    joined = Detector.load("one+two", tta=True)
+    parts = [joined.preprocess([picture]) for picture in pictures]
+    batch = joined.postprocess(joined.forward(joined.join(parts)), DOUBTFUL)
+    for picture, found in zip(pictures, batch, strict=True):
+        (alone,) = joined.predict([picture], DOUBTFUL)
+        assert alone.labels == found.labels
+        np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-2)
+        np.testing.assert_allclose(alone.scores, found.scores, atol=1e-5)
+
+
+def test_augmentation_looks_at_three_sizes_each_in_a_mirror_too(pictures):
+    detector, augmented = Detector.load("one"), Detector.load("one", tta=True)
+    views = [view for view in augmented.members if not isinstance(view, Mirrored)]
+    assert [view.size for view in views] == [64, 96, 128]  # to multiples of 32
+    assert [view.detector.size for view in augmented.members if isinstance(view, Mirrored)] == [64, 96, 128]
+    assert detector.size == 96  # as it was
+    picture = pictures[0]
+    mirror = replace(picture, pixels=np.ascontiguousarray(picture.pixels[:, ::-1]))
+    answers = []
+    for view in views:
+        (plain,), (mirrored,) = view.predict([picture], MEMBER), view.predict([mirror], MEMBER)
+        x1, y1, x2, y2 = mirrored.boxes.T
+        boxes = np.stack([picture.width - x2, y1, picture.width - x1, y2], axis=1)
+        answers += [plain, replace(mirrored, boxes=boxes)]
+    (found,) = augmented.predict([picture], DOUBTFUL)
+    assert found.to_dict() == fused(answers, DOUBTFUL).to_dict() | {"model": "one (tta)"}
+    assert len(found) > 3
+
+
+@pytest.mark.parametrize(("model", "tta"), [("one+two", False), ("two", True), ("one+two", True)])
+def test_options_choose_among_what_was_joined(pictures, model, tta):
+    """Stricter options leave boxes out and change none."""
+    detector = Detector.load(model, tta=tta)
+    raw = detector.forward(detector.preprocess(pictures[:1]))
+
+    def answer(**changes):
+        (found,) = detector.postprocess(raw, replace(DOUBTFUL, **changes))
+        return found.to_dict()["detections"]
+
+    everything = answer(max_detections=500)
+    middle = everything[len(everything) // 2]["score"]
+    assert answer(max_detections=500, confidence=middle + 1e-4) == [d for d in everything if d["score"] > middle]
+    assert answer(max_detections=2) == everything[:2]
+    assert answer(max_detections=500, classes="cup") == [d for d in everything if d["label"] == "cup"]
+    assert 0 < len(answer(max_detections=500, iou=0.1, agnostic=True)) < len(answer(max_detections=500, iou=0.1))
+    with pytest.raises(UsageError, match="unknown class 'cap'; did you mean 'cup'"):
+        answer(classes=("cap",))
+
+
+def test_what_an_ensemble_says_of_itself():
+    one, both, augmented = Detector.load("one"), Detector.load("one+two"), Detector.load("one+two", tta=True)
+    assert (one.name, both.name, augmented.name) == ("one", "one+two", "one+two (tta)")
+    assert [model.name for model in augmented.models] == ["one", "two"]
+    assert both.classes == NAMES and (both.runtime, both.device) == ("onnx", "cpu")
+    assert one.defaults["confidence"] > both.defaults["confidence"] > 0.2
+    assert (one.target, both.target, augmented.target) == (96, 96, 128)
+    digests = {d.digest for d in (one, both, augmented, Detector.load("one", tta=True), Detector.load("two+one"))}
+    assert len(digests) == 5
+    assert both.digest == Detector.load("one+two").digest
+
+
+def test_time_of_all_members_is_counted(pictures):
+    found, times = Detector.load("one+two").timed(pictures[0], DOUBTFUL)
+    assert set(times) == {"preprocess", "network", "nms"} and min(times.values()) > 0
+    assert found.to_dict() == Detector.load("one+two").predict(pictures[:1], DOUBTFUL)[0].to_dict()
+
+
+def test_an_empty_answer_of_one_member_halves_the_scores_of_the_other(pictures):
+    one, two = Detector.load("one"), Detector.load("two")
+    two.postprocess = lambda raw, options: [Detections.empty(pictures[0].width, pictures[0].height, "two")]
+    alone = fused(one.predict(pictures[:1], MEMBER), DetectOptions(confidence=2 * DOUBTFUL.confidence, iou=0.6))
+    (found,) = Ensemble([one, two]).predict(pictures[:1], DOUBTFUL)
+    np.testing.assert_allclose(found.scores, alone.scores / 2, rtol=1e-5)
+    np.testing.assert_array_equal(found.boxes, alone.boxes)
+
+
+def test_models_that_cannot_be_joined_are_refused(models, tmp_path):
+    with pytest.raises(UsageError, match=r"--model one\+one: one is the same model twice; name it once"):
+        Detector.load("one+one")
+    shutil.copytree(models / "one", tmp_path / "copy")
+    with pytest.raises(UsageError, match=f"one and {tmp_path}/copy is the same model twice"):
+        Detector.load(f"one+{tmp_path / 'copy'}")
+    shutil.copytree(models / "two", tmp_path / "other")
+    info = json.loads((models / "two" / "model.json").read_text())
+    (tmp_path / "other" / "model.json").write_text(json.dumps(info | {"classes": ["cat", "cup", "dog"]}))
+    with pytest.raises(UsageError, match=r"only one of one and \S+/other knows dining table, dog; join models of"):
+        Detector.load(f"one+{tmp_path / 'other'}")
+    with pytest.raises(ModelError, match="unknown model 'tow'; did you mean 'two'"):
+        Detector.load("one+tow")
+    with pytest.raises(ModelError, match="unknown model ''"):
+        Detector.load("one+")
+
+
+def test_a_path_may_hold_a_plus_sign(models, tmp_path):
+    shutil.copytree(models / "one", tmp_path / "c++" / "one")
+    assert Detector.load(tmp_path / "c++" / "one").digest == Detector.load("one").digest
