@@ -27,6 +27,10 @@ class Letterbox:
         """(N, 4) xyxy in input pixels -> xyxy in photo pixels, clipped to the photo."""
         return clip(boxes / np.array([self.scale_x, self.scale_y] * 2, boxes.dtype), self.width, self.height)
 
+    def points_to_photo(self, points: np.ndarray) -> np.ndarray:
+        """(..., 2) x, y in input pixels -> photo pixels. Points may lie beside the photo, as a cut off chin does."""
+        return points / np.array([self.scale_x, self.scale_y], points.dtype)
+
 
 def letterbox_shape(
     width: int, height: int, size: int, stretch: float = 1.0, multiple: int = 32

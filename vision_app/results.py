@@ -44,7 +44,7 @@ class Detections:
         width: Width of the image in pixels.
         height: Height of the image in pixels.
         model: Name of the model that found them.
-        landmarks: (N, K, 2) float32 x, y in pixels of the image, or None.
+        landmarks: (N, K, 2) float32 x, y in pixels of the image, all NaN for an object whose class has none; or None.
 
     Raises:
         ValueError: A field has the wrong shape or values; the message names the field.
@@ -67,7 +67,11 @@ class Detections:
         set_field(self, "boxes", _array("boxes", self.boxes, (count, 4)))
         set_field(self, "scores", _array("scores", self.scores, (count,)))
         if self.landmarks is not None:
-            set_field(self, "landmarks", _array("landmarks", self.landmarks, (count, None, 2)))
+            landmarks = np.array(self.landmarks, dtype=np.float32)
+            absent = np.isnan(landmarks).all(axis=tuple(range(1, landmarks.ndim)), keepdims=True)
+            _array("landmarks", np.where(absent, 0, landmarks), (count, None, 2))
+            landmarks.flags.writeable = False
+            set_field(self, "landmarks", landmarks)
         if self.width < 1 or self.height < 1:
             raise ValueError(f"width and height: expected at least 1, got {self.width} x {self.height}")
         if not all(isinstance(label, str) for label in self.labels):
@@ -88,6 +92,7 @@ class Detections:
     def __iter__(self) -> Iterator[Detection]:
         for index, label in enumerate(self.labels):
             landmarks = None if self.landmarks is None else self.landmarks[index]
+            landmarks = None if landmarks is None or np.isnan(landmarks).all() else landmarks
             yield Detection(label, float(self.scores[index]), self.boxes[index], landmarks)
 
     def count(self) -> dict[str, int]:

@@ -37,6 +37,7 @@ def test_points_are_decoded_from_their_cell_s_center_in_sizes_of_the_anchor():
     rows = np.array([5, 3, len(offsets) - 1])
     np.testing.assert_array_equal(grid.landmarks(offsets[rows], rows), points[rows])
     assert grid.landmarks(offsets[:, :0]).shape == (len(offsets), 0, 2)
+    assert grid.landmarks(offsets[:0], rows[:0]).shape == (0, K, 2)
 
 
 def test_tensors_and_arrays_decode_alike():

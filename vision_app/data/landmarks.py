@@ -1,9 +1,10 @@
 """Landmarks: the named points that objects of some classes have, such as the eyes of a face."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from vision_app.released import Model
 
 SIDES = ("left_", "right_")  # how COCO's names of a pair begin
 
@@ -39,13 +40,15 @@ class Landmarks:
         return {"names": list(self.names), "flip": list(self.flip), "classes": list(self.classes)}
 
     @classmethod
-    def from_dict(cls, values: Mapping) -> "Landmarks":
-        """What `to_dict` gave.
+    def of(cls, model: Model) -> "Landmarks":
+        """Those of a model, as `to_dict` has put them into its model.json.
 
         Raises:
-            KeyError, TypeError: it is something else.
+            ModelError: they cannot be used.
         """
-        return cls(tuple(values["names"]), tuple(values["classes"]))
+        if "landmarks" not in model.info:
+            return NO_LANDMARKS
+        return cls(*(tuple(model.value(f"landmarks.{name}", list)) for name in ("names", "classes")))
 
 
 NO_LANDMARKS = Landmarks()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from vision_app.data.landmarks import Landmarks
 from vision_app.detection.export import write_model
 from vision_app.detection.start import released_network
 from vision_app.detection.train import find_model, identity
@@ -41,5 +42,5 @@ def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> N
     write_model(
         network, output, name=output.name, classes=model.classes, defaults=model.defaults,
         size=model.value("input.size", int), stretch=model.info["input"].get("stretch", 1.0),
-        trained=run | {"blended": fraction},
+        landmarks=Landmarks.of(model), trained=run | {"blended": fraction},
     )  # fmt: skip

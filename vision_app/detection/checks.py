@@ -12,9 +12,11 @@ from torch import Tensor
 
 from vision_app.boxes import iou_matrix
 from vision_app.data.detection import load_detection, scan, write_reports
+from vision_app.data.landmarks import not_known
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet
 from vision_app.data.scan import summarize
+from vision_app.detection.evaluate.landmarks import landmark_errors
 from vision_app.detection.grid import T_W, T_X
 from vision_app.detection.grid_detector import GridDetector, Raw
 from vision_app.detection.loss import Targets, detection_loss, giou
@@ -37,6 +39,7 @@ LEFT = 0.1  # of the first loss, at most, in the end; IoUs as targets of scores 
 FOUND = 0.8  # of the batch's boxes, at least, as tiny ones may stay out; for ten boxes two more may be found
 OVERFIT_ADVICE = "; look there whether the true boxes fit, then try a larger --size or --model yolo"
 SCORE, IOU = 0.3, 0.5  # from which on a box counts as found
+OFF = 0.1  # how far landmarks may be off on average, at most, as a part of their objects' size
 
 
 def run_checks(
@@ -152,7 +155,7 @@ def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None],
 
     Passed if the loss falls under a tenth of where it began, and what the network then finds matches the boxes: eight
     of ten are found, with their class, at an IoU of 0.5 and a score of 0.3, and hardly any besides. If in the end all
-    are found and none besides, the loss does not matter.
+    are found and none besides, the loss does not matter. Landmarks, if there are any, must lie where they should.
 
     Args:
         steps: after which to give up.
@@ -173,29 +176,38 @@ def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None],
         losses, positives, _ = task.loss(images, result, targets)
         return losses / positives.clamp(min=1)
 
+    pointed = [data.classes.index(name) for name in data.landmarks.classes]
     losses, passed = [], False
     for value in overfit(task.network, images, loss, steps=steps):
         losses.append(value)
         if len(losses) % LINES == 0 or len(losses) == steps:
             log(f"overfitting {len(images)} photos: step {len(losses)} of at most {steps}, loss {value:.3g}")
-            found, right, others = predictions(task.network, images, targets)
+            found, right, others = predictions(task.network, images, targets, pointed)
+            off = landmarks_off(found, targets) if pointed else 0.0
             passed = value <= LEFT * losses[0] and right >= FOUND * total and others <= (1 - FOUND) * total
+            passed = (passed or (len(losses) == steps and right == total and not others)) and off <= OFF
             if passed:
                 break
-    passed = passed or (right == total and not others)
     pairs = [each for pair in zip(targets, found, strict=True) for each in pair]
     pictures = images.repeat_interleave(2, dim=0)
     captions = ["truth", "found"] * len(images)
     write_image(output / "overfit.png", contact_sheet(pictures, pairs, data.classes, captions=captions))
     fell = f"loss from {losses[0]:.3g} to {losses[-1]:.3g} ({losses[-1] / losses[0]:.0%}, bound {LEFT:.0%})"
     what = f"{right} of {total} boxes found and {others} others (overfit.png)"
+    if pointed:
+        what += f", landmarks off by {off:.1%} of their objects' size (bound {OFF:.0%})"
     advice = "" if passed else OVERFIT_ADVICE
     return Check("overfit", passed, f"{fell} in {len(losses)} steps on {len(images)} photos, {what}{advice}")
 
 
 @torch.no_grad()
-def predictions(network: YOLO, images: Tensor, targets: Sequence[Targets]) -> tuple[list[SimpleNamespace], int, int]:
+def predictions(
+    network: YOLO, images: Tensor, targets: Sequence[Targets], pointed: Sequence[int] = ()
+) -> tuple[list[SimpleNamespace], int, int]:
     """What a network finds in a batch, in the mode that it is in.
+
+    Args:
+        pointed: classes whose objects have landmarks.
 
     Returns:
         For each picture what `sheets` draws; how many of the true boxes were found; how many others were, without those
@@ -204,9 +216,15 @@ def predictions(network: YOLO, images: Tensor, targets: Sequence[Targets]) -> tu
     outputs, (height, width) = network(images).numpy(), images.shape[2:]
     shapes, back = ((height, width),) * len(images), (Letterbox(width, height, 1.0, 1.0),) * len(images)
     found, right, others = [], 0, 0
-    for one, target in zip(_reader(network).postprocess(Raw(tuple(outputs), shapes, back)), targets, strict=True):
+    answers = _reader(network, pointed).postprocess(Raw(tuple(outputs), shapes, back))
+    for one, target in zip(answers, targets, strict=True):
         boxes, labels = one.boxes, np.array(one.labels, int)
-        found.append(SimpleNamespace(boxes=boxes, labels=labels, confidences=one.scores, unknown=target.unknown))
+        landmarks = not_known(len(one), 0) if one.landmarks is None else one.landmarks
+        found.append(
+            SimpleNamespace(
+                boxes=boxes, labels=labels, confidences=one.scores, unknown=target.unknown, landmarks=landmarks
+            )
+        )
         same_class = target.labels.numpy()[:, None] == labels
         hits = (iou_matrix(target.boxes.numpy(), boxes) >= IOU) & same_class  # (M, K)
         excused = (iou_matrix(target.unknown.numpy(), boxes) >= IOU).any(axis=0)
@@ -215,11 +233,23 @@ def predictions(network: YOLO, images: Tensor, targets: Sequence[Targets]) -> tu
     return found, right, others
 
 
-def _reader(network: YOLO) -> GridDetector:
+def landmarks_off(found: Sequence[SimpleNamespace], targets: Sequence[Targets]) -> float:
+    """The mean of `landmark_errors` over a batch, 0 where no landmark is known."""
+    errors = [
+        landmark_errors(
+            target.boxes.numpy(), target.labels.numpy(), target.landmarks.numpy(), one.boxes, one.labels, one.landmarks
+        )
+        for one, target in zip(found, targets, strict=True)
+    ]
+    return float(np.concatenate([np.zeros(1), *errors]).sum() / max(1, sum(map(len, errors))))
+
+
+def _reader(network: YOLO, pointed: Sequence[int]) -> GridDetector:
     """A detector to read the network's output with; classes are named by their indices."""
     config = network.config
     info = {
         "classes": list(map(str, range(config.classes))),
+        "landmarks": {"names": list(map(str, range(config.landmarks))), "classes": list(map(str, pointed))},
         "architecture": {"strides": list(config.strides), "anchors": list(config.anchors)},
         "input": {"size": 0, "pad": 0},  # it gets no pictures
         "defaults": {"confidence": SCORE, "iou": IOU, "max_detections": 100},

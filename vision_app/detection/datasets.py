@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 
 import numpy as np
 
 from vision_app.data.detection import load_detection, splits, title
+from vision_app.data.landmarks import Landmarks
 from vision_app.data.names import COCO_CLASSES, canonical
 from vision_app.data.samples import DetectionSet
 from vision_app.data.scan import scan, summarize
@@ -105,13 +106,14 @@ def load_datasets(
     if classes is None:
         classes = _classes([part.data for part in (parts if explicit else parts + measured)])
     seen: dict[str, Path] = {}
-    joined = parts[0].data.relabeled(classes, parts[0].path)
-    for part in parts[1:]:
-        joined = joined.joined(part.data.relabeled(classes, part.path))
-    joined = scan(joined, target=target, seen=seen, log=log)
+    learned = [part.data.relabeled(classes, part.path) for part in parts]
+    landmarks = _landmarks(learned)
+    learned = [one.with_landmarks(landmarks, part.path) for one, part in zip(learned, parts, strict=True)]
+    joined = scan(reduce(DetectionSet.joined, learned), target=target, seen=seen, log=log)
     scanned, validations = {" and ".join(part.name for part in parts): joined}, []
     for part in measured:
-        found = scan(part.data.relabeled(classes, part.path), target=target, limit=0, seen=seen, log=log)
+        found = part.data.relabeled(classes, part.path).with_landmarks(landmarks, part.path)
+        found = scan(found, target=target, limit=0, seen=seen, log=log)
         if explicit:
             _refuse_faults(found, part.path)
         scanned[part.name] = found
@@ -132,6 +134,12 @@ def load_datasets(
 def _classes(sets: Sequence[DetectionSet]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for data in sets for name in data.classes))
     return COCO_CLASSES if {canonical(name) for name in names} == set(COCO_CLASSES) else names
+
+
+def _landmarks(sets: Sequence[DetectionSet]) -> Landmarks:
+    """Those of the first set that has any, for the classes that have them in one of the sets."""
+    names = next((one.landmarks.names for one in sets if one.landmarks), ())
+    return Landmarks(names, tuple(dict.fromkeys(name for one in sets for name in one.landmarks.classes)))
 
 
 def _report_trained(data: DetectionSet, validations: Sequence[Validation]) -> Iterator[str]:

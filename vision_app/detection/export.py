@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from vision_app.data.landmarks import NO_LANDMARKS, Landmarks
 from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.yolo import YOLO, ByteInput
 from vision_app.letterbox import PAD
@@ -19,6 +20,7 @@ def write_model(
     defaults: dict,
     size: int = INPUT_SIZE,
     stretch: float = 1.0,
+    landmarks: Landmarks = NO_LANDMARKS,
     **about,
 ) -> None:
     """Writes `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder.
@@ -30,16 +32,22 @@ def write_model(
         defaults: confidence, iou and max_detections that postprocessing uses unless told otherwise.
         size: length in pixels that a photo's long side is scaled to, a multiple of 32.
         stretch: how far the short side may be scaled up beyond that, see `letterbox.letterbox_shape`.
+        landmarks: names of the points of a box, K of them.
         **about: more for model.json, such as `measured`, `license` and `learned_from`.
     """
     if network.config.classes != len(classes):
         raise ValueError(f"the network has {network.config.classes} classes, {len(classes)} names were given")
+    if network.config.landmarks != len(landmarks):
+        raise ValueError(f"the network has {network.config.landmarks} landmarks, {len(landmarks)} names were given")
+    columns = f"{FIRST_CLASS} + {len(classes)}" + f" + 2 x {len(landmarks)}" * bool(landmarks)
+    meaning = "p_c, t_x, t_y, t_h, t_w, classes" + ", l_x and l_y of every landmark" * bool(landmarks)
     info = {
         "name": name,
         "version": "1",
         "task": "detection",
         "architecture": network.config.to_dict(),
         "classes": list(classes),
+        **({"landmarks": landmarks.to_dict()} if landmarks else {}),
         "input": {
             "size": size,
             "pad": PAD,
@@ -47,7 +55,7 @@ def write_model(
             "color": "RGB",
             "layout": "batch, height, width, 3 uint8",
         },
-        "output": f"batch, rows, {FIRST_CLASS} + {len(classes)}: p_c, t_x, t_y, t_h, t_w, classes; logits and offsets",
+        "output": f"batch, rows, {columns}: {meaning}; logits and offsets",
         "defaults": defaults,
         "parameters": sum(p.numel() for p in network.parameters()),
         **about,

@@ -46,7 +46,8 @@ class Grid:
         not from the predicted box, so that an error of the box is none of the points.
         """
         centers = (self.cells[rows] + 0.5) * self.strides[rows]
-        return centers[:, None] + offsets.reshape(len(offsets), -1, 2) * self.anchors[rows][:, None]
+        offsets = offsets.reshape(len(offsets), offsets.shape[1] // 2, 2)
+        return centers[:, None] + offsets * self.anchors[rows][:, None]
 
 
 ScaleAnchors = tuple[tuple[float, float], ...]

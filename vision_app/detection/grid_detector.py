@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from vision_app.data.landmarks import Landmarks
 from vision_app.detection.detector import DetectOptions, LetterboxDetector
 from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, Anchors, make_grid
 from vision_app.detection.stages import Stages
@@ -19,7 +20,7 @@ from vision_app.runtime import Network, open_network
 
 @dataclass(frozen=True)
 class Raw:
-    """What the network said: for each picture (N, 5 + p) float32 of `grid`'s rows and columns."""
+    """What the network said: for each picture (N, 5 + p + 2 K) float32 of `grid`'s rows and columns."""
 
     outputs: tuple[np.ndarray, ...]
     shapes: tuple[tuple[int, int], ...]
@@ -33,6 +34,8 @@ class GridDetector(LetterboxDetector):
         super().__init__(model, runtime=network.runtime, device=network.device)
         self.network = network
         self._strides, self._anchors = strides_and_anchors(model)
+        self.landmarks = Landmarks.of(model)
+        self._pointed = np.isin(self.classes, self.landmarks.classes)  # (p,) whose objects have landmarks
 
     @classmethod
     def open(cls, model: Model, *, device: str, runtime: str, threads: int | None) -> "GridDetector":
@@ -75,13 +78,20 @@ class GridDetector(LetterboxDetector):
         self, output: np.ndarray, shape: tuple[int, int], back: Letterbox, options: DetectOptions
     ) -> Detections:
         grid = make_grid(*shape, self._strides, self._anchors)
+        points = FIRST_CLASS + len(self.classes)  # the first of their columns
         lowest = _logit(options.confidence)  # p_c c_i reaches the confidence only where both factors do
         rows = np.flatnonzero(output[:, P_C] >= lowest)
-        rows = rows[output[rows, FIRST_CLASS:].max(axis=1) >= lowest]
-        scores = _sigmoid(output[rows, P_C, None]) * _sigmoid(output[rows, FIRST_CLASS:])
-        return self._chosen(
-            scores, lambda chosen: grid.decode(output[rows[chosen], T_X : T_W + 1], rows[chosen]), back, options
-        )
+        rows = rows[output[rows, FIRST_CLASS:points].max(axis=1) >= lowest]
+        scores = _sigmoid(output[rows, P_C, None]) * _sigmoid(output[rows, FIRST_CLASS:points])
+
+        def boxes(chosen: np.ndarray) -> np.ndarray:
+            return grid.decode(output[rows[chosen], T_X : T_W + 1], rows[chosen])
+
+        def landmarks(chosen: np.ndarray, labels: np.ndarray) -> np.ndarray:
+            found = grid.landmarks(output[rows[chosen], points:], rows[chosen])
+            return np.where(self._pointed[labels, None, None], found, np.float32(np.nan))
+
+        return self._chosen(scores, boxes, back, options, landmarks if self.landmarks else None)
 
 
 def strides_and_anchors(model: Model) -> tuple[tuple[int, ...], Anchors]:

@@ -82,7 +82,8 @@ def load_yolox_nano(network: YOLO, path: str | Path) -> None:
     try:
         _stem_to_rgb(tensors)
         _boxes_to_anchors(tensors, network)
-        network.load_state_dict(tensors)
+        own = {name: tensor for name, tensor in network.state_dict().items() if "landmarks" in name}
+        network.load_state_dict(tensors | own)
     except (KeyError, RuntimeError) as error:
         raise ModelError(f"{path}: its tensors do not fit this network ({error})") from error
 

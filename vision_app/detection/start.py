@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vision_app.data.landmarks import Landmarks
 from vision_app.data.names import canonical
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.anchors import best_possible_recall, kmeans_anchors
@@ -76,7 +77,8 @@ def starting_network(
     """
     if initial and not published(initial):
         model = find(initial.resolve() if initial.is_dir() else str(initial))
-        network = with_classes(released_network(model), model.classes, data.classes, dropout)
+        landmarks = Landmarks.of(model).names, data.landmarks.names
+        network = with_classes(released_network(model), model.classes, data.classes, dropout, landmarks)
         if backbone not in (None, network.config.backbone):
             raise UsageError(
                 f"--backbone {backbone}: the model to start from has the backbone {network.config.backbone}"
@@ -85,7 +87,8 @@ def starting_network(
     backbone = backbone or (PUBLISHED[initial.suffix] if initial else "csp")
     parts = layout(backbone)
     anchors, recall, mean_iou = choose_anchors(data, size, parts.neck.strides, parts.anchors, stretch)
-    network = YOLO(YOLOConfig(len(data.classes), anchors, backbone=backbone, dropout=dropout))
+    points = len(data.landmarks)
+    network = YOLO(YOLOConfig(len(data.classes), anchors, backbone=backbone, dropout=dropout, landmarks=points))
     if initial:
         load_published(network, initial)
         restore_batch_statistics(network, typical_batches(data, size, stretch))
@@ -126,14 +129,34 @@ def released_network(model: Model) -> YOLO:
     return network
 
 
-def with_classes(network: YOLO, old: tuple[str, ...], new: tuple[str, ...], dropout: float = 0.0) -> YOLO:
-    """The same network for other classes: everything but the class layers is copied, and of these the rows of classes
-    that both know, COCO's and VOC's names for a thing counting as one. The other rows start fresh.
+@torch.no_grad()
+def with_classes(
+    network: YOLO,
+    old: tuple[str, ...],
+    new: tuple[str, ...],
+    dropout: float = 0.0,
+    landmarks: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+) -> YOLO:
+    """The same network for other classes and landmarks. Everything but their layers is copied, and of these the rows of
+    classes and landmarks that both know, COCO's and VOC's names for a thing counting as one. The others start fresh.
+
+    Args:
+        old, new: names of the classes.
+        dropout: see `YOLOConfig`.
+        landmarks: names of the old landmarks and of the new ones.
     """
-    values = network.config.to_dict() | {"classes": len(new), "dropout": dropout}
-    fresh = YOLO(YOLOConfig.from_dict(values))
-    rows = known_rows(old, new)
-    fresh.load_state_dict(_taken_over(network.state_dict(), fresh.state_dict(), rows, len(old), len(new)))
+    values = network.config.to_dict() | {"classes": len(new), "dropout": dropout, "landmarks": len(landmarks[1])}
+    fresh, rows = YOLO(YOLOConfig.from_dict(values)), known_rows(old, new)
+    points = {i: landmarks[0].index(name) for i, name in enumerate(landmarks[1]) if name in landmarks[0]}
+    coordinates = {2 * i + axis: 2 * place + axis for i, place in points.items() for axis in (0, 1)}
+    before = network.state_dict()
+    for name, tensor in fresh.state_dict().items():
+        if "class_logits" in name:
+            _take_over(tensor, before[name], rows, len(new), len(old))
+        elif "landmarks" not in name:
+            tensor.copy_(before[name])
+        elif points:
+            _take_over(tensor, before[name], coordinates, 2 * len(landmarks[1]), 2 * len(landmarks[0]))
     return fresh
 
 
@@ -144,17 +167,6 @@ def known_rows(old: tuple[str, ...], new: tuple[str, ...]) -> dict[int, int]:
     return {i: place for i, place in found.items() if place is not None}
 
 
-@torch.no_grad()
-def _taken_over(
-    old: Mapping[str, Tensor], new: Mapping[str, Tensor], rows: Mapping[int, int], before: int, after: int
-) -> dict[str, Tensor]:
-    """`new` with the values of `old`. A class layer has k rows of classes one after the other, (k p, ...)."""
-    result = {}
-    for name, tensor in new.items():
-        if "class_logits" in name:
-            tensor, known = tensor.clone(), old[name].unflatten(0, (-1, before))
-            tensor.unflatten(0, (-1, after))[:, list(rows.keys())] = known[:, list(rows.values())]
-            result[name] = tensor
-        else:
-            result[name] = old[name]
-    return result
+def _take_over(new: Tensor, old: Tensor, rows: Mapping[int, int], count: int, old_count: int) -> None:
+    """Copies rows of a layer, given as new: old. It has k times `count` of them one after the other, (k count, ...)."""
+    new.unflatten(0, (-1, count))[:, list(rows.keys())] = old.unflatten(0, (-1, old_count))[:, list(rows.values())]

@@ -22,7 +22,7 @@ from vision_app.detection.loss import Targets, detection_loss
 from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
 from vision_app.detection.start import published, starting_network
 from vision_app.detection.watchers import run_watchers
-from vision_app.detection.yolo import LAYOUTS, TorchGrid
+from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid
 from vision_app.errors import DataError, UsageError, unknown
 from vision_app.model_folder import describe
 from vision_app.released import Model, find
@@ -129,7 +129,9 @@ class SceneTask:
         shares = [batch[rank * len(batch) // world : (rank + 1) * len(batch) // world] for batch in plan]
         close = epoch >= config.epochs - self.options.close_epochs
         options, zoom = self.options, (0.5, LARGEST_ZOOM)
-        augmenter = Augmenter(options.size, config.seed, options.mosaic, zoom, options.stretch)
+        augmenter = Augmenter(
+            options.size, config.seed, options.mosaic, zoom, options.stretch, self.data.landmarks.flip
+        )
         scenes = Scenes(self.data, augmenter, epoch, close)
         loader = DataLoader(scenes, batch_sampler=shares, num_workers=self.workers, collate_fn=collate)
         choices = sizes(self.options.size, self.options.multi_scale)
@@ -161,7 +163,9 @@ class SceneTask:
 class DetectionTask(SceneTask):
     """Trains the grid detector."""
 
-    write = staticmethod(write_model)
+    def write(self, network: YOLO, folder: Path, **about) -> None:
+        """See `export.write_model`."""
+        write_model(network, folder, landmarks=self.data.landmarks, **about)
 
     def loss(self, images: Tensor, output: Tensor, targets: list[Targets]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The sum of losses, the number of positives, and the sums that the loss is made of."""
@@ -170,7 +174,7 @@ class DetectionTask(SceneTask):
         targets = [target.to(output.device) for target in targets]
         losses = detection_loss(output, targets, grid, label_smoothing=self.options.label_smoothing)
         positives = torch.tensor(float(losses.positives), device=output.device)
-        return losses.total, positives, {"box": losses.box.detach(), "score": losses.score.detach()}
+        return losses.total, positives, {name: part.detach() for name, part in losses.parts.items()}
 
     @torch.no_grad()
     def validation_loss(self) -> float:

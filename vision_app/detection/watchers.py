@@ -32,12 +32,16 @@ def run_watchers(task, log: Callable[[str], None], *, pretrained: bool) -> list:
         scene = whole_scene(data, i, np.arange(count + len(sample.unknown)))
         pictures.append(scene.pixels)
         boxes, unknown = scene.boxes[:count], scene.boxes[count:]
-        truth.append(_boxes(boxes, sample.labels, sample.confidences, unknown))
+        truth.append(_boxes(boxes, sample.labels, sample.confidences, scene.landmarks[:count], unknown))
 
     def predict(model: Path, pictures: Sequence[np.ndarray]) -> list[SimpleNamespace]:
         detector = Detector.load(model.resolve())
         found = detector.predict([RGBImage(pixels, pixels.shape[1], pixels.shape[0]) for pixels in pictures])
-        return [_boxes(one.boxes, [classes.index(label) for label in one.labels], one.scores) for one in found]
+        labels = [[classes.index(label) for label in one.labels] for one in found]
+        return [
+            _boxes(one.boxes, indices, one.scores, () if one.landmarks is None else one.landmarks)
+            for one, indices in zip(found, labels, strict=True)
+        ]
 
     return [
         TensorBoard(),
@@ -48,6 +52,6 @@ def run_watchers(task, log: Callable[[str], None], *, pretrained: bool) -> list:
     ]
 
 
-def _boxes(boxes, labels, confidences, unknown=()) -> SimpleNamespace:
+def _boxes(boxes, labels, confidences, landmarks, unknown=()) -> SimpleNamespace:
     """What `training.sheets` draws."""
-    return SimpleNamespace(boxes=boxes, labels=labels, confidences=confidences, unknown=unknown)
+    return SimpleNamespace(boxes=boxes, labels=labels, confidences=confidences, unknown=unknown, landmarks=landmarks)

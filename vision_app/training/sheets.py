@@ -1,5 +1,6 @@
-"""Contact sheets: many pictures with their boxes on one, to look at what a network is taught and what it says."""
+"""Contact sheets: many pictures with boxes and landmarks on one, to look at what a network is taught and says."""
 
+import colorsys
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vision_app.draw import WHITE, draw_label, label_color
 
 BACKGROUND, UNKNOWN = (24, 24, 24), (170, 170, 170)
-GAP, DASH, TEXT = 6, 5, 12  # pixels
+GAP, DASH, TEXT, DOT = 6, 5, 12, 2  # pixels; of a dot the radius
 UNCERTAIN = 0.995  # confidences below this are written beside the label
 
 
@@ -21,12 +22,14 @@ class Boxes(Protocol):
         labels: (M,) class indices.
         confidences: (M,) 0 to 1.
         unknown: (U, 4) boxes that are neither right nor wrong.
+        landmarks: (M, K, 2) x, y in the picture's pixels, NaN where a point is not known; may be missing.
     """
 
     boxes: Sequence
     labels: Sequence
     confidences: Sequence
     unknown: Sequence
+    landmarks: Sequence
 
 
 def contact_sheet(
@@ -39,6 +42,8 @@ def contact_sheet(
     side: int = 320,
 ) -> np.ndarray:
     """Draws pictures with their boxes in rows from the top left; unknown boxes are gray and dashed.
+
+    Each of the K landmarks has a color of its own, the same in all pictures, so that left and right can be told apart.
 
     Args:
         images: (H, W, 3) uint8 RGB each, of any size, or (3, H, W) tensors in 0..1 as networks take them.
@@ -96,9 +101,19 @@ def _tile(pixels: np.ndarray, target: Boxes, classes: Sequence[str], side: int) 
         left, top, right, bottom = np.rint(box).astype(int).tolist()
         canvas.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=label_color(name), width=2)
         tags.append((f"{name} {confidence:.2f}" if confidence < UNCERTAIN else name, (left, top), label_color(name)))
+    for points in np.asarray(getattr(target, "landmarks", ())) * scale:
+        for i, (x, y) in enumerate(points.tolist()):
+            if np.isfinite([x, y]).all():
+                canvas.circle((x, y), DOT, fill=landmark_color(i, len(points)), outline=WHITE)
     for text, corner, color in tags:  # over all boxes, so that no line runs through a name
         draw_label(canvas, text, corner, color, font)
     return tile
+
+
+def landmark_color(index: int, count: int) -> tuple[int, int, int]:
+    """The RGB color, 0 to 255 each, of one of the landmarks of a box."""
+    red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(index / count, 1.0, 1.0))
+    return red, green, blue
 
 
 def _dashed(canvas: ImageDraw.ImageDraw, left: int, top: int, right: int, bottom: int) -> None:
