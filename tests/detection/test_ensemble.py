@@ -6,16 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from skimage import data
-from tiny_detectors import ANCHORS, NAMES
+from tiny_detectors import NAMES
+from tiny_members import write_members
 
 from vision_app import Detections, DetectOptions, Detector
 from vision_app.boxes import nms
 from vision_app.detection.ensemble import MEMBER, OVERLAP, Ensemble, Mirrored
-from vision_app.detection.export import write_model
 from vision_app.detection.fusion import fuse
-from vision_app.detection.yolo import YOLO, YOLOConfig
 from vision_app.errors import ModelError, UsageError
 from vision_app.images import read_image
 
@@ -24,17 +22,7 @@ DOUBTFUL = DetectOptions(confidence=0.05, iou=0.6)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A folder for $VISION_APP_MODELS with `one` and `two`, which find some dozens of boxes in small pictures."""
-    folder = tmp_path_factory.mktemp("models")
-    for seed, name in enumerate(("one", "two")):
-        torch.manual_seed(seed)
-        network = YOLO(YOLOConfig(len(NAMES), ANCHORS, width=4, depths=(1, 1, 1, 1)))
-        for head in network.heads:
-            torch.nn.init.normal_(head.objectness.bias, mean=-2, std=2)
-            torch.nn.init.normal_(head.class_logits.bias, mean=-1, std=1)
-        defaults = {"confidence": 0.3, "iou": 0.5, "max_detections": 20}
-        write_model(network, folder / name, name=name, classes=NAMES, defaults=defaults, size=96)
-    return folder
+    return write_members(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,15 @@ def detect(
     ],
     output: Annotated[Path, Option(metavar="DIR", help="Folder for detections.jsonl and all other results.")],
     model: Annotated[
-        str, Option(metavar="NAME", help="A released model, or the path of a model folder or exported file.")
+        str,
+        Option(
+            metavar="NAME",
+            help="A released model, or the path of a model folder or exported file; several joined by + answer as one.",
+        ),
     ] = "yolo",
+    tta: Annotated[
+        bool, Option("--tta", help="Look at each image six times, at three sizes and in a mirror: finds more, slower.")
+    ] = False,
     confidence: Annotated[
         float | None,
         Option(metavar="0..1", parser=number, help="Lowest score of an object.", show_default="the model's own"),
@@ -68,10 +75,11 @@ def detect(
 
     max_pixels = pixel_limit(max_megapixels)
     names = None if classes is None else tuple(name.strip() for name in classes.split(","))
-    detector = Detector.load(model, device=device, runtime=runtime, threads=1)
+    detector = Detector.load(model, device=device, runtime=runtime, threads=1, tta=tta)
     options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector)
     inputs = gather(sources, output, named=images)
     settings = {
+        "--tta": tta,  # named before the digest, which tells nobody what changed
         "--model": f"{model} {detector.digest[:12]}",
         "--device": detector.device.partition(":")[0],
         "--runtime": detector.runtime,

@@ -42,8 +42,15 @@ def detector(
     ] = None,
     model: Annotated[
         str | None,
-        Option(metavar="NAME", help="A released model, a model folder or an ONNX file.", show_default="yolo"),
+        Option(
+            metavar="NAME",
+            help="A released model, a model folder or an ONNX file; several joined by + answer as one.",
+            show_default="yolo",
+        ),
     ] = None,
+    tta: Annotated[
+        bool, Option("--tta", help="Look at each photo six times, at three sizes and in a mirror: finds more, slower.")
+    ] = False,
     rows: Annotated[
         Path | None,
         Option(
@@ -75,8 +82,10 @@ def detector(
 
     if rows and model:
         raise UsageError(f"--model {model}: not together with --rows, which says what was found already")
+    if rows and tta:
+        raise UsageError("--tta: not together with --rows, which says what was found already")
     check_empty(output)
-    found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1)
+    found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1, tta=tta)
     truth, split = load_truth(data, split)
     with ExitStack() as failed:
         if found:
