@@ -250,7 +250,7 @@ def _run(context: typer.Context, kind: str) -> int:
     if kind != "yolo":
         from vision_app.detection.rcnn_train import region_task, starting_regions
 
-        kinds = {"task": region_task(kind), "start": starting_regions(kind)}
+        kinds = {"task": region_task(kind, output / "proposals"), "start": starting_regions(kind)}
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
     try:
         found = train(

@@ -1,6 +1,6 @@
 """The detector's loss: one term for the boxes, one for the scores p_c c_i, one for landmarks if there are any."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Targets:
         confidences: (M,) 1 for a box that a person drew, less for one that a teacher proposed.
         unknown: (U, 4) boxes that are neither right nor wrong: predictions on them are not punished.
         landmarks: (M, K, 2) x, y in input pixels, NaN where a point is not known; by default K is 0.
+        proposals: (R, 4) boxes where objects may be, for Fast R-CNN; by default R is 0.
     """
 
     boxes: Tensor
@@ -31,13 +32,21 @@ class Targets:
     confidences: Tensor
     unknown: Tensor
     landmarks: Tensor | None = None
+    proposals: Tensor | None = None
 
     def __post_init__(self):
         if self.landmarks is None:
             object.__setattr__(self, "landmarks", self.boxes.new_zeros(len(self.boxes), 0, 2))
+        if self.proposals is None:
+            object.__setattr__(self, "proposals", self.boxes.new_zeros(0, 4))
 
     def to(self, device: torch.device | str) -> "Targets":
         return Targets(*(tensor.to(device) for tensor in vars(self).values()))
+
+    def scaled(self, scale: float) -> "Targets":
+        """Those of the image at another size."""
+        places = ("boxes", "unknown", "landmarks", "proposals")
+        return replace(self, **{name: getattr(self, name) * scale for name in places})
 
 
 @dataclass(frozen=True)

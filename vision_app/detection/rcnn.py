@@ -24,7 +24,7 @@ from vision_app.detection.blocks import ConvUnit
 from vision_app.detection.loss import Targets
 from vision_app.detection.yolo import Layout, layout
 
-KINDS = ("rcnn", "fast-rcnn", "faster-rcnn")
+PROPOSALS = {"rcnn": 500, "fast-rcnn": 500, "faster-rcnn": 300}  # regions a picture that each kind looks at
 CANONICAL = 112  # side in pixels of a region that is pooled at stride 16, so that it covers 7 cells
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh, which makes their targets about as large as each other
 SURE = 0.5  # boxes that a teacher is less sure of are neither right nor wrong
@@ -37,13 +37,13 @@ class RCNNConfig:
     """Everything that decides the network's shape.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `PROPOSALS`.
         classes: number of classes p.
         backbone, width, depths: see `yolo.YOLOConfig`.
         pyramid: channels of the pooled maps.
         hidden: width of the head on the pooled regions.
         pooled: cells along each side of a pooled region.
-        proposals: most regions a picture that are looked at.
+        proposals: most regions a picture that are looked at; by default the kind's.
     """
 
     kind: str
@@ -54,11 +54,12 @@ class RCNNConfig:
     pyramid: int = 64
     hidden: int = 256
     pooled: int = 7
-    proposals: int = 300
+    proposals: int | None = None
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise ValueError(f"kind: must be one of {', '.join(KINDS)}")
+        if self.kind not in PROPOSALS:
+            raise ValueError(f"kind: must be one of {', '.join(PROPOSALS)}")
+        object.__setattr__(self, "proposals", self.proposals or PROPOSALS[self.kind])
         chosen = layout(self.backbone)
         object.__setattr__(self, "width", self.width or chosen.width)
         object.__setattr__(self, "depths", tuple(self.depths or chosen.depths))
@@ -115,15 +116,15 @@ class RCNN(nn.Module):
         """(B, 3, H, W) pictures, RGB in 0..1, H and W multiples of 32.
 
         Args:
-            targets: of each picture, in training.
-            proposals: (R, 4) of each picture, xyxy in input pixels; Faster R-CNN finds its own.
+            targets: of each picture, in training; those of Fast R-CNN have proposals.
+            proposals: (R, 4) of each picture, xyxy in input pixels, otherwise; Faster R-CNN finds its own.
 
         Returns:
             In training the mean losses "objectness" and "proposals" (Faster R-CNN only), "classes" and "boxes",
             otherwise what the head says of each picture's regions.
         """
         if self.training:
-            return self._losses(images, [target.to(images.device) for target in targets], proposals)
+            return self._losses(images, [target.to(images.device) for target in targets])
         if self.config.kind == "rcnn":
             return [self.look_at_each(*one) for one in zip(images, proposals, strict=True)]
         maps = self.maps(images)
@@ -171,19 +172,19 @@ class RCNN(nn.Module):
             proposals, torch.cat([*logits, image.new_zeros(0, width)]), torch.cat([*deltas, image.new_zeros(0, 4)])
         )
 
-    def _losses(
-        self, images: Tensor, targets: Sequence[Targets], proposals: Sequence[Tensor] | None
-    ) -> dict[str, Tensor]:
+    def _losses(self, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
         maps, images = self.maps(images), _image_list(images)
         sure = [target.confidences >= SURE for target in targets]
         boxes = [target.boxes[s] for target, s in zip(targets, sure, strict=True)]
         labels = [target.labels[s] + 1 for target, s in zip(targets, sure, strict=True)]
         unknown = [torch.cat([t.unknown, t.boxes[~s]]) for t, s in zip(targets, sure, strict=True)]
         losses = {}
-        if proposals is None:
+        if self.config.kind == "faster-rcnn":
             known = [{"boxes": b, "unknown": u} for b, u in zip(boxes, unknown, strict=True)]
             proposals, found = self.rpn(images, maps, known)
             losses = {"objectness": found["loss_objectness"], "proposals": found["loss_rpn_box_reg"]}
+        else:
+            proposals = [target.proposals for target in targets]
         # torchvision samples regions of label 1 or more and of label 0; -1 is what it leaves out
         labels = [torch.cat([one, one.new_full((len(u),), -1)]) for one, u in zip(labels, unknown, strict=True)]
         boxes = [torch.cat(pair) for pair in zip(boxes, unknown, strict=True)]

@@ -2,13 +2,15 @@
 
 import copy
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vision_app.data.samples import DetectionSet
-from vision_app.detection.rcnn import RCNN, RCNNConfig
+from vision_app.detection.proposals import ProposalCache
+from vision_app.detection.rcnn import PROPOSALS, RCNN, RCNNConfig
 from vision_app.detection.region_detector import load_network
 from vision_app.detection.start import known_rows, released_network
 from vision_app.detection.train import SceneTask, find_model
@@ -58,9 +60,19 @@ class RegionTask(SceneTask):
         return total, total.new_tensor(count), {name: value.detach() * count for name, value in output.items()}
 
 
-def region_task(kind: str) -> type[RegionTask]:
-    """The task that trains this kind."""
-    return RegionTask
+def region_task(kind: str, cache: Path) -> type[RegionTask]:
+    """The task that trains this kind.
+
+    Args:
+        cache: folder that keeps the regions found by selective search, which Fast R-CNN learns from.
+    """
+    if kind == "faster-rcnn":
+        return RegionTask
+
+    class ProposedTask(RegionTask):
+        propose = partial(ProposalCache(cache), most=PROPOSALS[kind])
+
+    return ProposedTask
 
 
 def starting_regions(kind: str):
@@ -87,7 +99,7 @@ def starting_regions(kind: str):
         old = released_network(model) if grid else load_network(model)
         if backbone not in (None, old.config.backbone):
             raise UsageError(f"--backbone {backbone}: the model to start from has the backbone {old.config.backbone}")
-        shared = {field.name for field in fields(RCNNConfig)} & set(vars(old.config)) - {"kind", "classes"}
+        shared = {field.name for field in fields(RCNNConfig)} & set(vars(old.config)) - {"kind", "classes", "proposals"}
         shape = {name: getattr(old.config, name) for name in shared}
         network = RCNN(RCNNConfig(kind, len(data.classes), **shape))
         values = _trunk(old) if grid else old.state_dict()

@@ -75,8 +75,8 @@ class RegionDetector(LetterboxDetector):
 
     def _look(self, images: torch.Tensor, proposals: Sequence[torch.Tensor] | None, stages: Stages) -> list[Regions]:
         network = self.network
-        if network.config.kind == "rcnn":  # backbone and head run on every region; they cannot be told apart cheaply
-            with stages.stage("backbone"):
+        if network.config.kind == "rcnn":  # backbone and head run on every region by turns
+            with stages.stage("network"):
                 return network(images, proposals=proposals)
         with stages.stage("backbone"):
             maps = network.maps(images)

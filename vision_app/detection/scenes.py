@@ -1,6 +1,6 @@
 """Photos with boxes as the tensors that the detector learns from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,14 +14,26 @@ from vision_app.detection.loss import Targets
 from vision_app.training.augment import Augmenter, Scene, View, fitting_scale, place, random_view
 
 LARGEST_ZOOM = 1.5  # of the long side relative to the scene: more pixels of a photo are never looked at
+PROPOSED = -1  # in place of a box's id: it is no object, but may hold one
 SMALLEST_SIZE = 0.7  # of multi-scale training, relative to the size that the network is trained for
 
 
 class Scenes(Dataset):
-    """The augmented scenes of one epoch, (3, size, size) uint8 each with its targets. Photos are decoded on demand."""
+    """The augmented scenes of one epoch, (3, size, size) uint8 each with its targets. Photos are decoded on demand.
 
-    def __init__(self, data: DetectionSet, augmenter: Augmenter, epoch: int, close: bool):
-        self.data, self.augmenter, self.epoch, self.close = data, augmenter, epoch, close
+    Args:
+        propose: photo, (H, W, 3) uint8 -> (R, 4) boxes where objects may be, which become the targets' `proposals`.
+    """
+
+    def __init__(
+        self,
+        data: DetectionSet,
+        augmenter: Augmenter,
+        epoch: int,
+        close: bool,
+        propose: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
+        self.data, self.augmenter, self.epoch, self.close, self.propose = data, augmenter, epoch, close, propose
         counts = [len(s.boxes) + len(s.unknown) for s in data.samples]
         self.starts = np.concatenate([[0], np.cumsum(counts)])  # ids of boxes run through the whole set
         parts = [(s.labels, s.confidences, len(s.unknown)) for s in data.samples]
@@ -33,15 +45,26 @@ class Scenes(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Targets]:
         scene = self.augmenter(self._scene, len(self), self.epoch, index, self.close)
-        labels, boxes = torch.from_numpy(self.labels[scene.ids]), torch.from_numpy(scene.boxes)
-        known = labels >= 0
-        confidences = torch.from_numpy(self.confidences[scene.ids])[known]
-        landmarks = torch.from_numpy(scene.landmarks)[known]
-        targets = Targets(boxes[known], labels[known], confidences, boxes[~known], landmarks)
+        proposed = scene.ids == PROPOSED
+        ids, labels = scene.ids[~proposed], torch.from_numpy(self.labels[scene.ids[~proposed]])
+        boxes, known = torch.from_numpy(scene.boxes[~proposed]), labels >= 0
+        confidences = torch.from_numpy(self.confidences[ids])[known]
+        landmarks = torch.from_numpy(scene.landmarks[~proposed])[known]
+        proposals = torch.from_numpy(scene.boxes[proposed])
+        targets = Targets(boxes[known], labels[known], confidences, boxes[~known], landmarks, proposals)
         return torch.from_numpy(scene.pixels).permute(2, 0, 1), targets
 
     def _scene(self, index: int) -> Scene:
-        return whole_scene(self.data, index, np.arange(self.starts[index], self.starts[index + 1]))
+        scene = whole_scene(self.data, index, np.arange(self.starts[index], self.starts[index + 1]))
+        if self.propose is None:
+            return scene
+        boxes = self.propose(scene.pixels)
+        return Scene(
+            scene.pixels,
+            np.concatenate([scene.boxes, boxes]),
+            np.append(scene.ids, np.full(len(boxes), PROPOSED)),
+            np.concatenate([scene.landmarks, not_known(len(boxes), scene.landmarks.shape[1])]),
+        )
 
 
 def whole_scene(data: DetectionSet, index: int, ids: np.ndarray) -> Scene:
@@ -69,8 +92,7 @@ def resized(images: Tensor, targets: list[Targets], side: int) -> tuple[Tensor, 
     if scale == 1:
         return images, targets
     images = F.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=False)
-    moved = [Targets(t.boxes * scale, t.labels, t.confidences, t.unknown * scale, t.landmarks * scale) for t in targets]
-    return images, moved
+    return images, [target.scaled(scale) for target in targets]
 
 
 def plain_batches(

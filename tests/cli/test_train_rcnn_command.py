@@ -1,0 +1,91 @@
+"""`vision-app train faster-rcnn` and `fast-rcnn`, from photos to models that other commands run."""
+
+import contextlib
+import io
+import json
+
+import pytest
+import torch
+from drawn_sets import yolo
+
+from vision_app import Detector
+from vision_app.cli import main
+from vision_app.detection.export import write_model
+from vision_app.detection.yolo import YOLO, YOLOConfig
+from vision_app.released import find
+
+ANCHORS = (((20.0, 20.0),), ((40.0, 40.0),), ((80.0, 80.0),), ((160.0, 160.0),))
+DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}
+SHORT = ["--epochs", 1, "--batch-size", 3, "--size", 96, "--no-multi-scale", "--precision", "fp32"]
+
+
+def say(*words):
+    """Run the command in this process, which has torch already: its exit code and what it printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+        return main([str(word) for word in words]), out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A grid detector, and the runs of Faster R-CNN from it and of Fast R-CNN from that."""
+    folder = tmp_path_factory.mktemp("runs")
+    torch.manual_seed(0)
+    grid = YOLO(YOLOConfig(2, ANCHORS, "shuffle", 4, (1, 1, 1)))
+    write_model(grid, folder / "grid", name="grid", classes=("screw", "kite"), defaults=DEFAULTS, size=96)
+    data = yolo(folder / "set")
+    for kind, initial in (("faster-rcnn", folder / "grid"), ("fast-rcnn", folder / "faster-rcnn" / "best")):
+        words = ["train", kind, "--data", data, "--initial", initial, "--output", folder / kind, *SHORT]
+        code, said = say(*words)
+        assert code == 0, said
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["faster-rcnn", "fast-rcnn"])
+def test_a_run_leaves_a_model_that_finds_objects(runs, kind, tmp_path):
+    model = runs / kind / "best"
+    info = find(model).info
+    assert info["architecture"]["type"] == kind and info["classes"] == ["screw", "nut"]
+    assert info["files"].keys() == {"weights.safetensors"} and info["input"]["size"] == 96
+    assert info["files"]["weights.safetensors"]["bytes"] < 2.2 * info["parameters"] + 60_000  # half precision
+    photo = runs / "set" / "images" / "val" / "0.png"
+    options = ["--model", model, "--confidence", 0, "--max-detections", 7, "--output", tmp_path]
+    assert say("detect", photo, *options)[0] == 0
+    (row,) = [json.loads(line) for line in (tmp_path / "detections.jsonl").read_text().splitlines()]
+    found = Detector.load(model)(photo, confidence=0, max_detections=7)
+    assert row["detections"] == found.to_dict()["detections"] and len(found) == 7
+
+
+def test_only_the_head_is_trained_by_default(runs):
+    start, end = (Detector.load(runs / "faster-rcnn" / name).network.state_dict() for name in ("initial", "best"))
+    changed = {name.split(".")[0] for name in start if not torch.equal(start[name], end[name])}
+    assert changed == {"pyramid", "rpn", "roi_heads"}
+
+
+def test_fast_rcnn_keeps_the_regions_of_every_photo_that_it_learned_from(runs):
+    assert len(list((runs / "fast-rcnn" / "proposals").glob("*.boxes"))) == 6
+
+
+def test_the_weights_of_fast_rcnn_serve_rcnn(runs, tmp_path):
+    """A model folder that differs in its kind alone."""
+    folder = runs / "fast-rcnn" / "best"
+    info = json.loads((folder / "model.json").read_text())
+    info["architecture"] |= {"type": "rcnn", "proposals": 12}
+    (tmp_path / "model.json").write_text(json.dumps(info))
+    (tmp_path / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes())
+    detector = Detector.load(tmp_path)
+    image = detector.read(runs / "set" / "images" / "val" / "0.png")
+    _, times = detector.timed(image)
+    assert times.keys() == {"preprocess", "proposals", "network", "nms"}
+    (raw,) = detector.forward(detector.preprocess([image])).regions
+    assert raw.boxes.shape == (12, 4) and raw.logits.shape == (12, 3)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--initial", "yolo", "--backbone", "csp"], "--backbone csp: the model to start from has the backbone shuffle"),
+    (["--initial", "nowhere"], "unknown model 'nowhere'"),
+    (["--dropout", "0.1"], "No such option"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused_before_training(runs, tmp_path, words, message):
+    code, said = say("train", "faster-rcnn", "--data", runs / "set" / "data.yaml", "--output", tmp_path / "run", *words)
+    assert code == 2 and message in " ".join(said.split())
+    assert not (tmp_path / "run" / "config.json").exists()
