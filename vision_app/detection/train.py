@@ -89,6 +89,9 @@ class DetectionOptions:
 class SceneTask:
     """What trainings on photos with boxes share; `loss` and `write` make a `training.loop.Task` of it.
 
+    Attributes:
+        propose: see `scenes.Scenes`.
+
     Args:
         network: to train.
         data: scanned, of the network's classes.
@@ -96,6 +99,8 @@ class SceneTask:
         about: more for model.json.
         workers: processes that augment.
     """
+
+    propose = None
 
     def __init__(
         self,
@@ -132,7 +137,7 @@ class SceneTask:
         augmenter = Augmenter(
             options.size, config.seed, options.mosaic, zoom, options.stretch, self.data.landmarks.flip
         )
-        scenes = Scenes(self.data, augmenter, epoch, close)
+        scenes = Scenes(self.data, augmenter, epoch, close, self.propose)
         loader = DataLoader(scenes, batch_sampler=shares, num_workers=self.workers, collate_fn=collate)
         choices = sizes(self.options.size, self.options.multi_scale)
         sides = random_numbers("size", config.seed, epoch).choice(choices, count)[start:]
