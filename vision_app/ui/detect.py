@@ -9,7 +9,7 @@ import streamlit as st
 from vision_app import Detections, DetectOptions, Detector, draw
 from vision_app.errors import ImageError, ModelError
 from vision_app.images import SUFFIXES
-from vision_app.ui import downloads, models
+from vision_app.ui import classify, downloads, models
 from vision_app.ui.look import Look, find, look
 from vision_app.ui.pictures import SAMPLES, Picture, sample, uploaded
 from vision_app.ui.text import amount, plain
@@ -108,6 +108,7 @@ def card(picture: Picture, detector: Detector, options: DetectOptions) -> Detect
         objects(detections, options)
         times(seen, nms_ms)
         buttons(picture, detections)
+        classify.classes(picture)
     return detections
 
 
