@@ -106,3 +106,16 @@ def test_nothing_can_be_changed_afterwards():
 def test_a_wrong_field_is_named(field, value):
     with pytest.raises(ValueError, match=rf"\b{field}\b"):
         some(**{field: value})
+
+
+def test_an_object_whose_class_has_no_landmarks_says_nothing_of_them():
+    landmarks = np.full((2, 3, 2), np.nan)
+    landmarks[0] = [[1, 2], [3, 4], [5, 6.5]]
+    both = Detections([[0, 0, 9, 9]] * 2, [0.9, 0.8], ("face", "dog"), 10, 10, "m", landmarks)
+    face, dog = both
+    assert face.landmarks.shape == (3, 2) and dog.landmarks is None
+    face, dog = both.to_dict()["detections"]
+    assert face["landmarks"] == [[1, 2], [3, 4], [5, 6.5]] and "landmarks" not in dog
+    landmarks[0, 0, 0] = np.nan  # a part of an object's landmarks
+    with pytest.raises(ValueError, match="landmarks: expected finite numbers"):
+        Detections([[0, 0, 9, 9]] * 2, [0.9, 0.8], ("face", "dog"), 10, 10, "m", landmarks)

@@ -136,3 +136,27 @@ def test_fresh_weights_are_drawn_as_asked_for_a_backbone_by_name(tmp_path):
         spread[scheme] = next(network.backbone.parameters()).std().item()
         assert network.config.backbone == "residual" and about.keys() == {"best_possible_recall", "mean_best_iou"}
     assert spread["he"] != pytest.approx(spread["xavier"], rel=0.01)
+
+
+def test_a_network_without_landmarks_starts_those_of_the_data_fresh_and_keeps_all_else():
+    torch.manual_seed(0)
+    network = YOLO(YOLOConfig(2, ANCHORS, **TINY))
+    pointed = with_classes(network, ("a", "b"), ("a", "b"), landmarks=((), ("left_end", "right_end")))
+    assert pointed.config.landmarks == 2
+    image = torch.rand(1, 3, 64, 96)
+    before, after = network.eval()(image), pointed.eval()(image)
+    assert after.shape[2] == before.shape[2] + 4 and torch.equal(after[..., :7], before)
+    back = with_classes(pointed, ("a", "b"), ("a", "b"))
+    assert back.config == network.config and torch.equal(back.eval()(image), before)
+
+
+def test_landmarks_are_taken_over_by_their_names():
+    torch.manual_seed(0)
+    old, new = ("left_end", "tail", "right_end"), ("right_end", "nose", "left_end")
+    network = YOLO(YOLOConfig(1, ANCHORS, **TINY, landmarks=3)).eval()
+    changed = with_classes(network, ("a",), ("a",), landmarks=(old, new)).eval()
+    image = torch.rand(1, 3, 64, 96)
+    before, after = (one(image)[..., 6:].unflatten(2, (3, 2)) for one in (network, changed))
+    for i, name in enumerate(new):
+        same = [torch.equal(after[:, :, i], before[:, :, k]) for k in range(3)]
+        assert same == [name == other for other in old]

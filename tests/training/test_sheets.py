@@ -8,7 +8,7 @@ import torch
 
 from vision_app.detection.loss import Targets
 from vision_app.draw import label_color
-from vision_app.training.sheets import BACKGROUND, GAP, UNKNOWN, contact_sheet
+from vision_app.training.sheets import BACKGROUND, GAP, UNKNOWN, contact_sheet, landmark_color
 
 CLASSES = ("cat", "dog")
 BLUE = (0, 0, 200)
@@ -79,3 +79,17 @@ def test_a_sheet_needs_pictures_and_as_many_targets():
         contact_sheet([], [], CLASSES)
     with pytest.raises(ValueError, match="shorter"):
         contact_sheet([picture(9, 9)] * 2, [target()], CLASSES)
+
+
+def test_every_landmark_is_a_dot_of_its_own_color_and_an_unknown_one_is_none():
+    points = np.float32([[[20, 30], [40, 30], [np.nan, np.nan]]])
+    truth = target([[10, 10, 90, 90]], [0])
+    truth.landmarks = points
+    sheet = contact_sheet([picture(100, 100)], [truth], CLASSES, side=200)
+    tile = sheet[GAP:-GAP, GAP:-GAP]
+    first, second, third = (landmark_color(i, 3) for i in range(3))
+    assert len({first, second, third}) == 3
+    assert tuple(tile[60, 40]) == first and tuple(tile[60, 80]) == second
+    assert not (tile == third).all(axis=2).any()
+    tensors = Targets(*(torch.from_numpy(np.asarray(part)) for part in vars(truth).values()))
+    np.testing.assert_array_equal(contact_sheet([picture(100, 100)], [tensors], CLASSES, side=200), sheet)

@@ -1,0 +1,50 @@
+"""The error of landmarks, counted by hand."""
+
+import numpy as np
+import pytest
+
+from vision_app.detection.evaluate.landmarks import landmark_error, landmark_errors
+
+NAN = [np.nan, np.nan]
+BOXES = np.array([[0, 0, 20, 5], [40, 40, 60, 60], [80, 0, 90, 10]], float)  # sizes 10, 20 and 10
+POINTS = np.array([[[1, 1], [9, 4]], [[45, 45], NAN], [[81, 1], [82, 2]]])
+
+
+def errors(found_boxes, found_labels, found_points):
+    found = (np.array(part, float) for part in (found_boxes, found_labels, found_points))
+    return landmark_errors(BOXES, np.array([0, 1, 0]), POINTS, *found).tolist()
+
+
+def test_distances_are_parts_of_the_size_of_the_objects_that_were_found():
+    found = [[0, 0, 20, 5], [41, 40, 60, 60], [80, 0, 90, 10]]  # the last one as another class
+    points = [[[1, 1], [9, 9]], [[48, 49], [0, 0]], [[81, 1], [82, 2]]]
+    assert errors(found, [0, 1, 1], points) == pytest.approx([0, 0.5, 0.25])
+
+
+def test_the_box_that_overlaps_an_object_most_speaks_for_it():
+    found, points = [[40, 40, 60, 56], [40, 40, 60, 60], [40, 40, 60, 48]], [[NAN, NAN], [[45, 47], NAN], [NAN, NAN]]
+    assert errors(found, [1, 1, 1], points) == pytest.approx([0.1])
+    assert errors(found[2:], [1], points[:1]) == []  # IoU 0.4
+    assert errors(np.zeros((0, 4)), [], np.zeros((0, 2, 2))) == []
+
+
+def test_the_error_of_rows_against_a_truth():
+    truth = {
+        "categories": [{"id": 5, "name": "kite"}],
+        "images": [{"id": i, "file_name": f"{i}.png"} for i in range(3)],
+        "annotations": [
+            {"image_id": image, "category_id": 5, "bbox": box, "keypoints": points, "num_keypoints": known}
+            for image, box, points, known in (
+                (0, [0, 0, 20, 5], [1, 1, 2, 9, 4, 1], 2),
+                (1, [40, 40, 20, 20], [45, 45, 2, 0, 0, 0], 1),
+                (2, [0, 0, 20, 20], [0] * 6, 0),
+            )
+        ]
+        + [{"image_id": 2, "category_id": 5, "bbox": [0, 0, 9, 9], "iscrowd": 1}],
+    }
+    one = {"label": "kite", "box": [0, 0, 20, 5], "landmarks": [[1, 2], [9, 4]]}
+    other = {"label": "kite", "box": [40, 40, 60, 60], "landmarks": [[51, 53], [0, 0]]}
+    rows = [{"file": "1.png", "detections": [other, {"label": "buoy", "box": [40, 40, 60, 60]}]}]
+    rows += [{"file": "0.png", "detections": [one]}, {"file": "2.png", "detections": [one]}]
+    assert landmark_error(truth, rows) == pytest.approx((0.1 + 0 + 0.5) / 3)
+    assert landmark_error(truth, [{"file": "0.png", "detections": []}]) is None
