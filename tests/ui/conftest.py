@@ -1,9 +1,12 @@
-"""Files that visitors of the page bring along."""
+"""Files that visitors of the page bring along, and the page as it is served to them."""
 
 import pytest
 from image_files import encode
 from PIL import Image
+from playwright.sync_api import sync_playwright
+from served_page import CHROMIUM, FLAGS, serve
 from skimage import data
+from tiny_detectors import write_tiny
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +28,24 @@ def bad_files(coffee) -> dict[str, tuple[bytes, str]]:
         "half.jpg": (coffee[: len(coffee) // 2], "cut short"),
         "bomb.png": (encode(Image.new("1", (10_001, 10_000)), "PNG"), "too large"),
     }
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """The folder of a small model, in a folder that models are looked for in."""
+    return write_tiny(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def address(tiny_model):
+    """Where the page is served, with a small model beside the released ones."""
+    with serve(VISION_APP_MODELS=str(tiny_model.parent)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")  # no longer: Playwright's event loop runs as long as it is open
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

@@ -3,80 +3,28 @@
 import io
 import json
 import math
-import shutil
 import socket
-import subprocess
-import sys
-import time
-import urllib.request
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
+from served_page import PATIENCE, needs_chromium, visit
 
 from vision_app import Detector, draw, read_image
 from vision_app.ui.downloads import row, table
 from vision_app.ui.pictures import Picture
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PATIENCE = 30_000  # milliseconds, for a busy machine
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def address():
-    """Where the page is served."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
-    command += [f"--server.port={port}", "--server.headless=true"]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + PATIENCE / 1000
-    try:
-        while not _answers(address):
-            assert server.poll() is None and time.monotonic() < deadline, "the page's server does not start"
-            time.sleep(0.2)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return urllib.request.urlopen(f"{address}/_stcore/health").status == 200
-    except OSError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+pytestmark = needs_chromium
 
 
 @pytest.fixture
 def page(browser: Browser, address: str):
-    """The page, just opened. Its browser must not have asked any other host for anything."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(PATIENCE)
-    requests = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(address)
-    expect(page.get_by_text("Upload photos to see")).to_be_visible(timeout=PATIENCE)
-    yield page
-    page.close()
-    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+    """The page, just opened."""
+    with visit(browser, address) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")

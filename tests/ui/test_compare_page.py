@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
-from tiny_detectors import write_tiny
 
 from vision_app import DetectOptions, Detector, read_image, released
 from vision_app.detection.compare.agreement import agree
@@ -25,14 +24,9 @@ from vision_app.ui.text import plain
 SCRIPT = "from vision_app.ui import compare; compare.page()"
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return write_tiny(tmp_path_factory.mktemp("models") / "tiny").parent
-
-
 @pytest.fixture
-def page(home, monkeypatch) -> AppTest:
-    monkeypatch.setenv("VISION_APP_MODELS", str(home))
+def page(tiny_model, monkeypatch) -> AppTest:
+    monkeypatch.setenv("VISION_APP_MODELS", str(tiny_model.parent))
     monkeypatch.setattr(released, "available", lambda: ["tiny", "yolo"])
     page = AppTest.from_string(SCRIPT, default_timeout=120).run()
     assert not page.exception
@@ -40,8 +34,8 @@ def page(home, monkeypatch) -> AppTest:
 
 
 @pytest.fixture(scope="module")
-def detectors(home):
-    return [Detector.load(name, runtime="torch") for name in ("yolo", home / "tiny")]
+def detectors(tiny_model):
+    return [Detector.load(name, runtime="torch") for name in ("yolo", tiny_model)]
 
 
 def upload(page: AppTest, files: dict[str, bytes]) -> AppTest:

@@ -57,7 +57,6 @@ def settings() -> list[Contender]:
     names = models.names("detection")
     if len(names) < 2:
         raise ModelError("there are no two models to compare: the folder models/ holds fewer")
-    names.sort(key=lambda name: FAMILY.index(name) if name in FAMILY else len(FAMILY))
     both = [ENSEMBLE] if {*FAMILY[:2]} <= {*names} else []
     contenders = []
     with st.sidebar:
