@@ -1,0 +1,50 @@
+"""YOLO and the R-CNN family in one table: milliseconds by stage, size, memory and average precision.
+
+    python benchmarks/compare_detectors.py ../data/voc/val.json
+
+Every detector runs alone in a process of its own, one photo at a time, on torch, where stages can be told apart. The
+last lines show what each further second buys: looking again at mirrored and scaled copies, and joining two detectors.
+R-CNN takes seconds a photo and is measured on the first 200; the table says on how many photos each line stands.
+"""
+
+import argparse
+from pathlib import Path
+
+from vision_app.cli.progress import show_progress
+from vision_app.data.detection import load_detection
+from vision_app.detection.compare.cost import Cost
+from vision_app.detection.compare.measure import Contender, measure
+from vision_app.detection.compare.table import format_table, make_line
+from vision_app.detection.evaluate import MEASURING
+
+CONTENDERS = (
+    ("yolo", False), ("faster-rcnn", False), ("fast-rcnn", False), ("rcnn", False), ("yolo", True),
+    ("yolo+faster-rcnn", False), ("yolo+faster-rcnn", True),
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="boxes as COCO, YOLO or PASCAL VOC writes them")
+    parser.add_argument("--limit", type=int, help="photos to measure on; all by default")
+    parser.add_argument("--rcnn-limit", type=int, default=200, help="photos to measure R-CNN on")
+    parser.add_argument("--models", help="A,B,...: only these")
+    parser.add_argument("--threads", type=int, help="threads of a network; all cores by default")
+    arguments = parser.parse_args()
+    truth = load_detection(arguments.data)
+    files, lines = [str(sample.path) for sample in truth.samples][: arguments.limit], []
+    wanted = arguments.models.split(",") if arguments.models else [name for name, _ in CONTENDERS]
+    for contender in (Contender(name, tta, threads=arguments.threads) for name, tta in CONTENDERS if name in wanted):
+        chosen = files[: arguments.rcnn_limit] if contender.model == "rcnn" else files
+        rows = []
+        print(contender.name, flush=True)
+        with show_progress(len(chosen), 0) as report:
+            for row in measure(contender, chosen, doubtful=MEASURING):
+                rows.append(row)
+                report([row])
+        lines.append(make_line(rows, Cost.of(contender, chosen[0]), truth))
+    print(format_table(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The table of all detectors, for one of them on two photos."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from skimage import data
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import compare_detectors
+
+
+def test_the_table_tells_time_size_and_accuracy(tmp_path, monkeypatch, capsys):
+    (tmp_path / "images").mkdir()
+    images, annotations = [], []
+    for number, (picture, label, box) in enumerate(
+        [(data.chelsea(), 1, [90, 10, 330, 280]), (data.chelsea()[:, ::-1], 1, [30, 10, 330, 280])]
+    ):
+        Image.fromarray(picture).save(tmp_path / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": 451, "height": 300})
+        annotations.append({"id": number, "image_id": number, "category_id": label, "bbox": box})
+    truth = tmp_path / "cats.json"
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
+    truth.write_text(json.dumps(content))
+    monkeypatch.setattr(sys, "argv", ["compare_detectors", str(truth), "--models", "yolo", "--threads", "1"])
+    compare_detectors.main()
+    heads, plain, again = (line.split("  ") for line in capsys.readouterr().out.splitlines()[-3:])
+    table = [dict(zip([h.strip() for h in heads if h], [c.strip() for c in line if c], strict=True))
+             for line in (plain, again)]  # fmt: skip
+    assert [one["model"] for one in table] == ["yolo", "yolo (tta)"]
+    milliseconds = [float(one["ms"].replace(",", "")) for one in table]
+    for one in table:
+        assert one["pictures"] == one["of pictures"] == "2" and one["parameters"] == "0.99 M"
+        assert float(one["AP50"]) == pytest.approx(1, abs=0.01) and one["backbone ms"]
+    assert milliseconds[1] > 2 * milliseconds[0]
