@@ -19,6 +19,7 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
     [
         ("--help", ["detect", "models", "--version"]),
         ("detect --help", ["SOURCE", "--output", "--confidence", "--max-megapixels", "--resume", "auto|onnx|torch"]),
+        ("classify --help", ["SOURCE", "--output", "--top", "--localize", "--resume", "auto|onnx|torch"]),
         ("export --help", ["MODEL", "FILE.onnx"]),
         ("check --help", ["--data", "--output", "--model", "--backbone", "--size"]),
         ("models --help", ["list", "info", "verify"]),
@@ -28,6 +29,8 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
         ("train --help", ["yolo", "blend"]),
         ("train yolo --help", ["--data", "--validation", "--output", "--resume", "auto|cpu|cuda|cuda:N"]),
         ("train blend --help", ["START", "TRAINED", "--fraction"]),
+        ("train classifier --help", ["--data", "--validation", "--output", "--initial", "pooling|head|last|all"]),
+        ("evaluate classifier --help", ["--data", "--split", "--model", "--output", "auto|onnx|torch"]),
         ("evaluate detector --help", ["--data", "--split", "--model", "--rows", "--output", "auto|onnx|torch"]),
         ("--version", [f"vision-app {__version__}"]),
     ],
