@@ -187,6 +187,7 @@ def test_without_sources_the_photos_of_the_truth_are_taken(compared, words, tmp_
     ("words", "message"),
     [
         ("compare --output o", "Missing argument 'SOURCE'"),
+        ("compare a.jpg --output o --split val", "--split val: only together with --truth"),
         ("compare a.jpg --output o --models yolo", "--models yolo: at least two are needed, here are 1"),
         ("compare a.jpg --output o --models yolo,yolo", "--models yolo,yolo: names yolo twice"),
         ("compare a.jpg --output o --models yolo,yolq", "unknown model 'yolq'; did you mean 'yolo'?"),

@@ -1,6 +1,7 @@
 """`vision-app compare`: several detectors on the same images, side by side."""
 
 import sys
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from vision_app.cli.options import number, positive_int
 from vision_app.detection.compare import FAMILY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vision_app.batch.sinks import Journal
     from vision_app.batch.sources import Input
@@ -88,6 +89,7 @@ def compare(
     from vision_app.batch.sinks import Journal, read_rows
     from vision_app.cli.batch import gather
     from vision_app.cli.evaluate import load_truth
+    from vision_app.cli.progress import show_progress
     from vision_app.detection.compare.files import write_comparison
     from vision_app.detection.compare.measure import Contender
     from vision_app.detection.compare.table import format_table
@@ -98,13 +100,15 @@ def compare(
         raise UsageError(
             "Missing argument 'SOURCE': images to compare on; or give --truth, whose photos are then taken"
         )
+    if split and truth is None:
+        raise UsageError(f"--split {split}: only together with --truth, of which it is a part")
     contenders = [
         Contender(name, tta=again, device=device, runtime=runtime, threads=threads)
         for name in _names(models, tta)
         for again in ([False, True] if tta else [False])
     ]
     limits = _limits(limit or [], [each.model for each in contenders])
-    known, split = load_truth(truth, split) if truth else (None, None)
+    known, _ = load_truth(truth, split) if truth else (None, None)
     options = DetectOptions(confidence=confidence)
     digests = [_check(each, options, truth, known) for each in contenders]
     inputs = gather(sources or [str(sample.path) for sample in known.samples], output, named=True)
@@ -127,11 +131,11 @@ def compare(
             rows = f"{journal.rows:,} of {len(planned):,} rows are in {path}"
             print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
             return INTERRUPTED
-        every = read_rows(path)
-        rows = {each.name: list(islice(every, len(part))) for each, part in parts}
-        lines = _lines(contenders, rows, known)
-        print(f"drawing what was found in {min(shown, len(inputs)):,} images", file=sys.stderr)
-        write_comparison(output, lines, rows, inputs, settings, shown=shown)
+        lines, rows = _sum_up(parts, read_rows(path), known)
+        print("drawing what was found", file=sys.stderr)
+        with show_progress(min(shown, len(inputs)), 0) as report:
+            one = [{"status": "ok"}]
+            write_comparison(output, lines, rows, inputs, settings, shown=shown, report=partial(report, one))
         print(format_table(lines))
         print(f"\nthe report is {output / 'report.html'}")
         return 1 if journal.failed else 0
@@ -214,15 +218,19 @@ def _measure(
                 report([row])
 
 
-def _lines(contenders: "list[Contender]", rows: "dict[str, list[dict]]", known: "DetectionSet | None") -> "list[Line]":
-    """Sum up each detector; the first is the one that others are compared with."""
+def _sum_up(
+    parts: "list[tuple[Contender, Sequence[Input]]]", every: "Iterator[dict]", known: "DetectionSet | None"
+) -> "tuple[list[Line], dict[str, list[dict]]]":
+    """Sum up each detector; the first is the one that others are compared with. Return the lines and the rows."""
     from vision_app.detection.compare.cost import Cost
     from vision_app.detection.compare.table import make_line
 
-    lines = []
-    for contender in contenders:
-        own = rows[contender.name]
+    lines, rows, first = [], {}, None
+    for contender, part in parts:
+        own = rows[contender.name] = list(islice(every, len(part)))
         readable = next((row["file"] for row in own if row["status"] == "ok"), None)
-        first = rows[contenders[0].name] if lines else None
         lines.append(make_line(own, Cost.of(contender, readable), known, first))
-    return lines
+        first = first or own
+        for row in own:
+            row.pop("doubtful", None)  # there are many, and nothing else needs them
+    return lines, rows

@@ -32,7 +32,7 @@ def write_comparison(
     settings: dict,
     *,
     shown: int,
-    report: Callable[[int], None] = lambda count: None,
+    report: Callable[[], None] = lambda: None,
 ) -> None:
     """Writes `comparison.json`, `comparison.csv`, plots, pictures and `report.html`.
 
@@ -43,7 +43,7 @@ def write_comparison(
         inputs: the pictures.
         settings: what the figures depend on.
         shown: of how many pictures the report shows copies, the first ones.
-        report: called with 1 after every picture that was drawn.
+        report: called after every picture that was drawn.
 
     Raises:
         OutputError: something could not be written.
@@ -88,7 +88,7 @@ def _cards(
     rows: Mapping[str, Rows],
     shared: Mapping[str, Sequence[Agreement | None]],
     inputs: Sequence[Input],
-    report: Callable[[int], None],
+    report: Callable[[], None],
 ) -> Iterator[Card]:
     """Draws what each detector found in each picture."""
     places = {name: f"{number}-{_slug(name)}" for number, name in enumerate(rows, start=1)}
@@ -109,7 +109,7 @@ def _cards(
             yield Card(item.file, error=error.reason)
         else:
             yield Card(item.file, tuple(views))
-        report(1)
+        report()
 
 
 def _good(rows: Mapping[str, Rows], i: int) -> Iterator[tuple[str, dict]]:

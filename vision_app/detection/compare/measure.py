@@ -44,8 +44,7 @@ class Contender:
 
     def load(self) -> Detector:
         """The detector; errors are those of `Detector.load`."""
-        more = {"tta": True} if self.tta else {}
-        return Detector.load(self.model, device=self.device, runtime=self.runtime, threads=self.threads, **more)
+        return Detector.load(self.model, device=self.device, runtime=self.runtime, threads=self.threads, tta=self.tta)
 
 
 def measure(
