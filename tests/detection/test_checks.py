@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from vision_app.data.landmarks import Landmarks
 from vision_app.data.samples import DetectionSet, Photos, Sample, ScanReport
 from vision_app.detection import checks, loss
 from vision_app.detection.checks import check_batches, check_data, check_gradients, check_overfit, loss_errors
@@ -54,11 +55,11 @@ def make_set(folder, boxes=BOXES, photos=3):
 class Table(nn.Module):
     """The quickest network to learn a batch by heart: its output is its weights."""
 
-    def __init__(self, photos=3):
+    def __init__(self, photos=3, landmarks=0):
         super().__init__()
-        self.config = CONFIG
+        self.config = replace(CONFIG, landmarks=landmarks)
         rows = sum((SIZE // stride) ** 2 for stride in CONFIG.strides)
-        self.raw = nn.Parameter(torch.zeros(photos, rows, 5 + len(CLASSES)))
+        self.raw = nn.Parameter(torch.zeros(photos, rows, 5 + len(CLASSES) + 2 * landmarks))
         nn.init.constant_(self.raw[..., 0], -0.04)
 
     def forward(self, images):
@@ -83,6 +84,29 @@ def test_a_network_that_can_learn_its_batch_passes(data, tmp_path):
     sheet = read_image(tmp_path / "overfit.png").pixels
     blue = (sheet == label_color("blue")).all(axis=2)[6 + 250]  # a line through the blue box, scaled by 5
     assert blue[6 + 150 : 6 + 152].all() and blue[6 + 326 + 145 : 6 + 326 + 158].any()  # left side, true and found
+
+
+class Careless(DetectionTask):
+    """Learns landmarks of another picture in every step."""
+
+    generator = torch.Generator().manual_seed(0)
+
+    def loss(self, images, output, targets):
+        places = (64 * torch.rand(target.landmarks.shape, generator=self.generator) for target in targets)
+        moved = [replace(target, landmarks=points) for target, points in zip(targets, places, strict=True)]
+        return super().loss(images, output, moved)
+
+
+@pytest.mark.parametrize(("kind", "passed"), [(DetectionTask, True), (Careless, False)])
+def test_landmarks_must_be_learned_too(data, tmp_path, kind, passed):
+    corners = np.stack([BOXES[:, :2], BOXES[:, 2:]], axis=1)
+    corners[1] = np.nan  # of the blue box, whose class has none
+    samples = tuple(replace(sample, landmarks=corners) for sample in data.samples)
+    pointed = replace(data, samples=samples, landmarks=Landmarks(("top_left", "bottom_right"), ("red",)))
+    task = kind(Table(landmarks=2), pointed, options=DetectionOptions(size=SIZE, stretch=1.0), workers=0)
+    found = check_overfit(task, tmp_path, lambda line: None, steps=150)
+    assert found.passed == passed, found
+    assert "6 of 6 boxes found and 0 others" in found.found and "of their objects' size (bound 10%)" in found.found
 
 
 @pytest.mark.parametrize(("others", "passed"), [(0, True), (1, False)])

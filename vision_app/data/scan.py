@@ -8,6 +8,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from vision_app.data.samples import GIGABYTE, DetectionSet, Photos, Sample, ScanReport
 from vision_app.errors import DataError, ImageError
 from vision_app.images import RGBImage, read_image
@@ -93,6 +95,10 @@ def summarize(name: str, data: DetectionSet, shown: int = 3) -> Iterator[str]:
     yield "boxes by class: " + ", ".join(
         f"{label!r} {count}" if "," in label else f"{label} {count}" for label, count in boxes.items()
     )
+    if data.landmarks:
+        known = [np.isfinite(sample.landmarks).all(axis=2).sum() for sample in data.samples]
+        names, classes = ", ".join(data.landmarks.names), ", ".join(data.landmarks.classes)
+        yield f"landmarks of {classes}: {names}; {sum(known)} are known"
     for kind, count in data.report.kinds.items():
         sentences = [sentence for other, sentence in data.report.entries if other == kind]
         yield from (f"{kind}: {sentence}" for sentence in sentences[:shown])

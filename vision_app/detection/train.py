@@ -17,6 +17,7 @@ from vision_app.data.teacher import add_teacher_boxes
 from vision_app.detection.datasets import Validation, load_datasets
 from vision_app.detection.detector import DetectOptions, Detector
 from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
+from vision_app.detection.evaluate.landmarks import landmark_error
 from vision_app.detection.export import INPUT_SIZE, write_model
 from vision_app.detection.loss import Targets, detection_loss
 from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
@@ -161,8 +162,10 @@ class SceneTask:
             if f1 and not measured:
                 defaults["confidence"] = max(confidence, LOWEST_CONFIDENCE)
             measured[validation.name] = {key: round(precision[key], 4) for key in ("AP", "AP50")}
+            if (error := landmark_error(validation.truth, rows)) is not None:
+                measured[validation.name]["landmark_error"] = round(error, 4)
         describe(folder, measured=measured, defaults=defaults)
-        return {f"{name} {key}": value for name, figures in measured.items() for key, value in figures.items()}
+        return {f"{name} {key}": figures[key] for name, figures in measured.items() for key in ("AP", "AP50")}
 
 
 class DetectionTask(SceneTask):
