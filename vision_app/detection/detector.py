@@ -1,6 +1,6 @@
 """`Detector`: finds objects in pictures. What all kinds of detectors share; NumPy only.
 
-The kinds are in `grid_detector` and `region_detector`; `ensemble` joins them.
+The kinds are in `grid_detector`, `region_detector` and `published`; `ensemble` joins them.
 """
 
 import os
@@ -107,7 +107,8 @@ class Detector:
         """Loads a released model by name, or a model folder or exported ONNX file by path.
 
         Args:
-            model: several, joined by "+", are an `ensemble.Ensemble`.
+            model: several, joined by "+", are an `ensemble.Ensemble`; "torchvision:NAME" is one of torchvision's, see
+                `published`.
             device: "auto", "cpu", "cuda" or "cuda:N".
             runtime: "auto", "onnx" or "torch".
             threads: of the network on a CPU; by default all cores.
@@ -129,6 +130,10 @@ class Detector:
     @staticmethod
     def _open(name, *, device: str, runtime: str, threads: int | None) -> "Detector":
         """See `load`."""
+        if str(name).startswith("torchvision:"):
+            from vision_app.detection.published import PublishedDetector
+
+            return PublishedDetector(name, device=device, runtime=runtime, threads=threads)
         found = find(name)
         if found.task != "detection":
             raise ModelError(f"model '{found.name}' is for {found.task}, not for detection")
@@ -207,6 +212,18 @@ class Detector:
                 raise UsageError(unknown("option", name, names))
         options = replace(options or DetectOptions(), **changes)
         return self.predict([self.read(source)], options)[0]
+
+
+def narrowed(found: Detections, options: DetectOptions) -> Detections:
+    """What resolved options keep of detections, after non-max suppression. Landmarks are left out."""
+    labels, scores = np.array(found.labels), found.scores
+    if options.classes is not None:
+        scores = np.where(np.isin(labels, options.classes), scores, -1)
+    keep = nms(
+        found.boxes, scores, np.unique(labels, return_inverse=True)[1], score_threshold=options.confidence,
+        iou_threshold=options.iou, max_detections=options.max_detections, agnostic=options.agnostic,
+    )  # fmt: skip
+    return Detections(found.boxes[keep], scores[keep], labels[keep].tolist(), found.width, found.height, found.model)
 
 
 class LetterboxDetector(LetterboxModel, Detector):

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vision_app.boxes import nms
-from vision_app.detection.detector import DetectOptions, Detector
+from vision_app.detection.detector import DetectOptions, Detector, narrowed
 from vision_app.detection.fusion import fuse
 from vision_app.detection.stages import Stages
 from vision_app.errors import UsageError
@@ -65,9 +64,9 @@ class Joint(Detector):
         """What the members find at a low confidence, joined; only then the user's options apply."""
         options = options.resolved(self)
         answers = [member.postprocess(part, MEMBER) for member, part in zip(self.members, raw, strict=True)]
-        return [self._joined(found, options) for found in zip(*answers, strict=True)]
+        return [narrowed(self._joined(found), options) for found in zip(*answers, strict=True)]
 
-    def _joined(self, answers: Sequence[Detections], options: DetectOptions) -> Detections:
+    def _joined(self, answers: Sequence[Detections]) -> Detections:
         """One picture's answer from those of the members."""
         index = {name: i for i, name in enumerate(self.classes)}
         boxes, scores, labels = fuse(
@@ -76,14 +75,8 @@ class Joint(Detector):
             [np.array([index[name] for name in answer.labels], np.int64) for answer in answers],
             iou_threshold=OVERLAP,
         )
-        if options.classes is not None:
-            scores = np.where(np.isin(labels, [index[name] for name in options.classes]), scores, -1)
-        keep = nms(
-            boxes, scores, labels, score_threshold=options.confidence, iou_threshold=options.iou,
-            max_detections=options.max_detections, agnostic=options.agnostic,
-        )  # fmt: skip
-        names = tuple(self.classes[i] for i in labels[keep])
-        return Detections(boxes[keep], scores[keep], names, answers[0].width, answers[0].height, self.name)
+        names = tuple(self.classes[i] for i in labels)
+        return Detections(boxes, scores, names, answers[0].width, answers[0].height, self.name)
 
 
 class Ensemble(Joint):
