@@ -228,6 +228,7 @@ def _sum_up(
     lines, rows, first = [], {}, None
     for contender, part in parts:
         own = rows[contender.name] = list(islice(every, len(part)))
+        print(f"{contender.name}: summing up, counting multiply-adds", file=sys.stderr)
         readable = next((row["file"] for row in own if row["status"] == "ok"), None)
         lines.append(make_line(own, Cost.of(contender, readable), known, first))
         first = first or own
