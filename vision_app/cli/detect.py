@@ -18,7 +18,8 @@ def detect(
         str,
         Option(
             metavar="NAME",
-            help="A released model, or the path of a model folder or exported file; several joined by + answer as one.",
+            help="A released model, the path of a model folder or exported file, or torchvision:NAME, fetched at first "
+            "use; several joined by + answer as one.",
         ),
     ] = "yolo",
     tta: Annotated[

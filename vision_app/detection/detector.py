@@ -89,7 +89,7 @@ class Detector:
         runtime: "onnx" or "torch".
         device: "cpu", "cuda" or "cuda:N".
         models: the released models that it is made of.
-        target: pixels that it can use of a picture's long side; None for all.
+        target: pixels that it can use of a picture's long side.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Detector:
     runtime: str
     device: str
     models: tuple[Model, ...] = ()
-    target: int | None
+    target: int
 
     @staticmethod
     def load(

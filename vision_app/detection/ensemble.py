@@ -45,9 +45,8 @@ class Joint(Detector):
         return hashlib.sha256(essence.encode()).hexdigest()
 
     @property
-    def target(self) -> int | None:
-        targets = [member.target for member in self.members]
-        return None if None in targets else max(targets)
+    def target(self) -> int:
+        return max(member.target for member in self.members)
 
     def preprocess(self, images: Sequence[RGBImage]) -> tuple:
         """Pictures -> the inputs of every member."""
@@ -106,7 +105,7 @@ class Ensemble(Joint):
 class Augmented(Joint):
     """A detector that looks at each picture at three sizes, and at each size in a mirror, too.
 
-    This is test-time augmentation. It finds more than one look does, and takes about seven times as long.
+    This is test-time augmentation. It finds more than one look does, and gives the network six times the work.
 
     Raises:
         UsageError: the detector has a size of its own; see `Detector.scaled`.

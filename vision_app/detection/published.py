@@ -1,6 +1,6 @@
 """Detectors that torchvision publishes with weights from COCO, fetched when the user names one for the first time.
 
-They go by `torchvision:NAME`, e.g. `torchvision:fasterrcnn_resnet50_fpn_v2`. Nothing else in Vision App uses a network.
+They go by `torchvision:NAME`, e.g. `torchvision:fasterrcnn_resnet50_fpn_v2`. Nothing else in Vision App goes online.
 """
 
 import hashlib
