@@ -61,7 +61,7 @@ def test_a_group_without_a_verb_shows_its_help_and_fails(words, capsys):
         ("detct", "No such command 'detct'. Did you mean 'detect'?"),
         ("detect a.jpg", "Missing option '--output'"),
         ("detect --output o", "Missing argument 'SOURCE'"),
-        ("detect a.jpg --outptu o", "No such option: --outptu (Possible options: --iou, --output)"),
+        ("detect a.jpg --outptu o", "No such option: --outptu (Possible options: --iou, --output, --tta)"),
         ("detect a.jpg --output o --batch-size 2.5", "'--batch-size': '2.5' is not a whole number"),
         ("detect a.jpg --output o --workers 0", "'--workers': '0' is too small; the nearest valid value is 1"),
         ("detect a.jpg --output o --max-detections -1", "'--max-detections': '-1' is too small; the nearest valid"),
