@@ -31,7 +31,7 @@ def _list(name: str) -> bool:
     except ModelError as error:
         typer.echo(f"{name}: {error}", err=True)
         return False
-    typer.echo(f"{name:<16}{model.task:<12}{len(model.classes):>4} classes  {_size(model):>9}")
+    typer.echo(f"{name:<16}{model.task:<16}{len(model.classes):>4} classes  {_size(model):>9}")
     return True
 
 
