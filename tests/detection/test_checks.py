@@ -113,7 +113,7 @@ def test_landmarks_must_be_learned_too(data, tmp_path, kind, passed):
 def test_a_loss_that_stays_high_does_not_matter_where_all_boxes_and_no_others_are_found(
     data, tmp_path, monkeypatch, others, passed
 ):
-    monkeypatch.setattr(checks, "predictions", lambda network, images, targets: (list(targets), 6, others))
+    monkeypatch.setattr(checks, "predictions", lambda network, images, targets, _: (list(targets), 6, others))
     monkeypatch.setattr(checks, "overfit", lambda *words, steps: [10.0, *[1.5] * (steps - 1)])
     found = check_overfit(make_task(data), tmp_path, lambda line: None, steps=50)
     assert found.passed == passed and "(15%, bound 10%) in 50 steps" in found.found
