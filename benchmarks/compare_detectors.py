@@ -3,8 +3,9 @@
     python benchmarks/compare_detectors.py ../data/voc/val.json
 
 Every detector runs alone in a process of its own, one photo at a time, on torch, where stages can be told apart. The
-last lines show what each further second buys: looking again at mirrored and scaled copies, and joining two detectors.
-R-CNN takes seconds a photo and is measured on the first 200; the table says on how many photos each line stands.
+lines of "(tta)" and "+" show what each further second buys: looking again at mirrored and scaled copies, and joining
+two detectors. R-CNN takes seconds a photo and is measured on the first 200; the table says on how many photos each line
+stands.
 """
 
 import argparse
@@ -18,8 +19,8 @@ from vision_app.detection.compare.table import format_table, make_line
 from vision_app.detection.evaluate import MEASURING
 
 CONTENDERS = (
-    ("yolo", False), ("faster-rcnn", False), ("fast-rcnn", False), ("rcnn", False), ("yolo", True),
-    ("yolo+faster-rcnn", False), ("yolo+faster-rcnn", True),
+    ("yolo", False), ("yolo", True), ("faster-rcnn", False), ("yolo+faster-rcnn", False), ("fast-rcnn", False),
+    ("rcnn", False),
 )  # fmt: skip
 
 
