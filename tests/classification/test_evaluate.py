@@ -19,7 +19,7 @@ BOX = np.float32([[10, 10, 50, 60]])
 NOTHING = np.zeros((0, 4), np.float32)
 
 
-def sample(labels=(), unknown=(), labeled=(0, 1, 2, 3), confidences=None) -> Sample:
+def sample(labels=(), unknown=(), labeled=(0, 1, 2, 3), confidences=None, **more) -> Sample:
     """A photo of 100 x 80 with a box at one place for each label."""
     boxes, doubtful = (BOX.repeat(len(each), axis=0) if len(each) else NOTHING for each in (labels, unknown))
     sure = [1] * len(labels) if confidences is None else confidences
@@ -27,7 +27,7 @@ def sample(labels=(), unknown=(), labeled=(0, 1, 2, 3), confidences=None) -> Sam
         path=Path("photo.jpg"), name="photo.jpg", width=100, height=80, boxes=boxes,
         labels=np.array(labels, np.int64), confidences=np.float32(sure),
         areas=np.ones(len(labels), np.float32), unknown=doubtful, unknown_labels=np.array(unknown, np.int64),
-        labeled=frozenset(labeled),
+        labeled=frozenset(labeled), **more,
     )  # fmt: skip
 
 
@@ -42,6 +42,8 @@ NAN = float("nan")
         (sample([0], unknown=[0, 1]), {}, [1, NAN, 0, 0]),
         (sample([0], labeled=[0, 1]), {}, [1, 0, NAN, NAN]),
         (sample([0, 2, 2], unknown=[3], labeled=[0, 1], confidences=[1, 0.4, 0.7]), {"taught": True}, [1, 0, 0.7, NAN]),
+        (sample([0], unknown=[1], exhaustive=False), {}, [1, NAN, NAN, NAN]),
+        (sample([0], unknown=[1], exhaustive=False), {"taught": True}, [1, NAN, 0, 0]),  # a doubt is unknown
         (sample([0, 1, 1], unknown=[2]), {"seen": np.array([2])}, [NAN, 1, NAN, 0]),
     ],
 )

@@ -39,8 +39,8 @@ class Evaluation:
 def evaluate(data: DetectionSet, rows: Sequence[Mapping]) -> Evaluation:
     """Compares a classifier's answers with the truth.
 
-    A photo counts for a class unless all of it that the photo shows is difficult or a crowd, or unless the photo was
-    not labeled for the class.
+    A photo counts for a class wherever `presence` knows: not where all of it that the photo shows is difficult or a
+    crowd, nor where the photo was not labeled for the class, or not exhaustively, and has no box of it.
 
     Args:
         data: the truth.

@@ -9,12 +9,12 @@ def presence(sample: Sample, classes: int, *, seen: np.ndarray | None = None, ta
     """How probable it is that each class is in a photo, (classes,) float32, NaN where nobody knows.
 
     It is the highest confidence of the class's boxes: 1 for one that a person drew. NaN stands where all that speaks of
-    a class are boxes that are neither right nor wrong, or out of view, and for a class that the photo was not labeled
-    for. All else is 0.
+    a class are boxes that are neither right nor wrong, or out of view, and for a class without a box that the photo was
+    not labeled for, or not exhaustively. All else is 0.
 
     Args:
         seen: which boxes are in view, as indices of `boxes` and behind them of `unknown`; by default all.
-        taught: whether a teacher has looked for the classes that the photo was not labeled for.
+        taught: whether a teacher has looked for the objects that people have not boxed.
     """
     labels = np.concatenate([sample.labels, sample.unknown_labels])
     confidences = np.concatenate([sample.confidences, np.full(len(sample.unknown), np.nan, np.float32)])
@@ -22,7 +22,8 @@ def presence(sample: Sample, classes: int, *, seen: np.ndarray | None = None, ta
         confidences = np.where(np.isin(np.arange(len(labels)), seen), confidences, np.nan)
     result = np.zeros(classes, np.float32)
     if not taught:
-        result[np.setdiff1d(np.arange(classes), list(sample.labeled))] = np.nan
+        certain = list(sample.labeled) if sample.exhaustive else []
+        result[np.setdiff1d(np.arange(classes), certain)] = np.nan
     result[labels] = np.nan
     np.fmax.at(result, labels, confidences)  # which takes the number of a number and NaN
     return result
