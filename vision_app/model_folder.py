@@ -72,12 +72,17 @@ def write_onnx(module: nn.Module, path: Path, axes: Mapping[int, str], *, half: 
 
 
 def write_info(folder: Path, info: dict) -> None:
-    """Writes model.json with the digests of the folder's files, and the ONNX file's copy of it."""
+    """Writes model.json with the digests of the folder's files, and the ONNX file's copy of it.
+
+    Raises:
+        ValueError: `info` holds a number that is not finite, for which JSON has no word; nothing has changed.
+    """
     network = folder / NETWORK
     if network.exists():
         network.write_bytes(pack(network.read_bytes(), info))
     files = {name: _entry(folder / name) for name in (WEIGHTS, NETWORK) if (folder / name).exists()}
-    text = json.dumps(info | {"files": files}, indent=1, ensure_ascii=False)  # last, since nobody reads digests
+    info = info | {"files": files}  # last, since nobody reads digests
+    text = json.dumps(info, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -25,7 +25,7 @@ def pack(network: bytes, info: dict, **texts: str) -> bytes:
     del model.metadata_props[:]
     bare = model.SerializeToString(deterministic=True)
     entry = {"sha256": hashlib.sha256(bare).hexdigest(), "bytes": len(bare)}
-    texts = {KEY: json.dumps(info | {"files": {NETWORK: entry}}, ensure_ascii=False), **texts}
+    texts = {KEY: json.dumps(info | {"files": {NETWORK: entry}}, ensure_ascii=False, allow_nan=False), **texts}
     metadata = [StringStringEntryProto(key=key, value=text) for key, text in texts.items()]
     return bare + ModelProto(metadata_props=metadata).SerializeToString()  # messages in a row are one message
 

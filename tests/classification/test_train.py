@@ -1,6 +1,7 @@
 """What a classifier learns from, and what of it is trained; a whole run is in tests/cli."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from tiny_classifiers import tiny_network, write_tiny
 from vision_app.classification.train import STEPS, ClassifierTask, train
 from vision_app.data.coco import load_coco
 from vision_app.data.scan import scan
+from vision_app.detection.datasets import Validation
 from vision_app.errors import ModelError, UsageError
+from vision_app.model_folder import describe
 from vision_app.training.config import TrainConfig
 from vision_app.training.transfer import freeze, hold
 
@@ -75,6 +78,18 @@ def test_pooling_alone_leaves_the_detector_as_it_is(task):
     optimizer.step()
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"scale", "context.weight", "context.bias"}
+
+
+def test_a_released_model_leaves_out_what_there_was_nothing_to_measure_for(task, tmp_path):
+    """No class is as probable as not, so that no photo has a box; in JSON there is no NaN."""
+    task.validations = [Validation("drawn", task.data)]
+    torch.nn.init.constant_(task.network.context.bias, -100)
+    found = task.release(task.network, tmp_path / "run" / "last")
+    assert found.keys() == {"drawn mAP"} and 0 <= found["drawn mAP"] <= 1
+    info = json.loads((tmp_path / "run" / "last" / "model.json").read_text(), parse_constant=pytest.fail)
+    assert info["measured"] == {"drawn": {"mAP": found["drawn mAP"]}}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        describe(tmp_path / "run" / "last", measured={"drawn": {"mAP": NAN}})
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_read(tmp_path):

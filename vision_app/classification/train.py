@@ -14,6 +14,7 @@ from vision_app.classification.classifier import Classifier
 from vision_app.classification.evaluate import evaluate
 from vision_app.classification.export import write_model
 from vision_app.classification.network import ClassifierNetwork, from_detector
+from vision_app.classification.report import to_dict
 from vision_app.classification.views import Views
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet, write_reports
@@ -95,7 +96,10 @@ class ClassifierTask:
         return F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="sum"), wanted.sum(), {}
 
     def release(self, network: ClassifierNetwork, folder: Path) -> dict[str, float]:
-        """Writes a model folder and measures what was written; mAP on the first validation set comes first."""
+        """Writes a model folder and measures what was written; mAP on the first validation set comes first.
+
+        A figure that there is nothing to measure for is left out.
+        """
         write_model(
             network, folder, name=folder.parent.name, classes=self.data.classes, size=self.size, stretch=self.stretch,
             **self.about,
@@ -103,8 +107,8 @@ class ClassifierTask:
         classifier, measured = Classifier.load(folder.resolve()), {}
         for validation in self.validations:
             rows = [classifier(path).to_dict(localize=True) for path in validation.paths]
-            found = evaluate(validation.data, rows)
-            measured[validation.name] = {"mAP": round(found.mean, 4), "located": round(found.located, 4)}
+            found = to_dict(evaluate(validation.data, rows))
+            measured[validation.name] = {key: found[key] for key in ("mAP", "located") if found[key] is not None}
         describe(folder, measured=measured)
         return {f"{name} {key}": value for name, figures in measured.items() for key, value in figures.items()}
 
