@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vision_app.detection.stages import Stages
 from vision_app.errors import ModelError, UsageError, nearest
 from vision_app.released import Model
 
@@ -20,12 +21,15 @@ RUNTIMES = ("auto", "onnx", "torch")
 
 
 class Network(Protocol):
-    """Takes (B, H, W, 3) uint8, gives (B, ...) float32. `runtime` and `device` say where it runs."""
+    """Takes (B, H, W, 3) uint8, gives (B, ...) float32. `runtime` and `device` say where it runs.
+
+    `stages` takes the times: on torch as the module's `timed` tells them apart, which only then has to exist.
+    """
 
     runtime: str
     device: str
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray: ...
+    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray: ...
 
 
 def open_network(
@@ -110,8 +114,9 @@ class OnnxNetwork:
             raise ModelError(f"{path}: ONNX Runtime cannot load it ({error})") from error
         self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {self._input: pixels})[0]
+    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
+        with (stages or Stages()).stage("network"):
+            return self._session.run(None, {self._input: pixels})[0]
 
 
 class TorchNetwork:
@@ -134,6 +139,8 @@ class TorchNetwork:
             raise ModelError(f"{path}: not the weights of this network ({error})") from error
         self.module = module.eval().to(device, memory_format=torch.channels_last)
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
         with self._torch.inference_mode():
-            return self.module(self._torch.from_numpy(pixels).to(self.device)).float().cpu().numpy()
+            batch = self._torch.from_numpy(pixels).to(self.device)
+            answer = self.module.timed(batch, stages) if stages else self.module(batch)
+            return answer.float().cpu().numpy()

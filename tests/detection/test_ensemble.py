@@ -111,7 +111,7 @@ def test_what_an_ensemble_says_of_itself():
     assert (one.name, both.name, augmented.name) == ("one", "one+two", "one+two (tta)")
     assert [model.name for model in augmented.models] == ["one", "two"]
     assert both.classes == NAMES and (both.runtime, both.device) == ("onnx", "cpu")
-    assert one.defaults["confidence"] > both.defaults["confidence"] > 0.2
+    assert (one.defaults["confidence"], both.defaults["confidence"]) == (0.3, 0.24)
     assert (one.target, both.target, augmented.target) == (96, 96, 128)
     digests = {d.digest for d in (one, both, augmented, Detector.load("one", tta=True), Detector.load("two+one"))}
     assert len(digests) == 5
@@ -119,9 +119,11 @@ def test_what_an_ensemble_says_of_itself():
 
 
 def test_time_of_all_members_is_counted(pictures):
-    found, times = Detector.load("one+two").timed(pictures[0], DOUBTFUL)
-    assert set(times) == {"preprocess", "network", "nms"} and min(times.values()) > 0
-    assert found.to_dict() == Detector.load("one+two").predict(pictures[:1], DOUBTFUL)[0].to_dict()
+    both = Detector.load("one+two")
+    raw, stages = both.timed(pictures[0])
+    assert set(stages.times) == {"preprocess", "network"} and min(stages.times.values()) > 0
+    (found,), (expected,) = both.postprocess(raw, DOUBTFUL), both.predict(pictures[:1], DOUBTFUL)
+    assert found.to_dict() == expected.to_dict()
 
 
 def test_an_empty_answer_of_one_member_halves_the_scores_of_the_other(pictures):
@@ -131,6 +133,30 @@ def test_an_empty_answer_of_one_member_halves_the_scores_of_the_other(pictures):
     (found,) = Ensemble([one, two]).predict(pictures[:1], DOUBTFUL)
     np.testing.assert_allclose(found.scores, alone.scores / 2, rtol=1e-5)
     np.testing.assert_array_equal(found.boxes, alone.boxes)
+
+
+def test_surer_and_weaker_members_are_brought_into_line(models, tmp_path, pictures):
+    """Scores are taken to one scale, at which the default confidences are equal; better members count for more."""
+    changes = {
+        "one": (0.3, {"any photos": {"AP": 0.5}}),
+        "two": (0.6, {"others": {"AP": 1}, "any photos": {"AP": 0.4}}),
+    }
+    for name, (confidence, measured) in changes.items():
+        shutil.copytree(models / name, tmp_path / name)
+        info = json.loads((models / name / "model.json").read_text())
+        info |= {"defaults": info["defaults"] | {"confidence": confidence}, "measured": measured}
+        (tmp_path / name / "model.json").write_text(json.dumps(info))
+    members = [Detector.load(tmp_path / name) for name in changes]
+    one, two = (member.predict(pictures[:1], MEMBER)[0] for member in members)
+    lower = two.scores ** (np.log(0.3) / np.log(0.6))
+    labels = [np.array([NAMES.index(label) for label in answer.labels], int) for answer in (one, two)]
+    expected = fuse([one.boxes, two.boxes], [one.scores, lower], labels, weights=[0.25, 0.16], iou_threshold=OVERLAP)
+    joined = Ensemble(members)
+    (found,) = joined.predict(pictures[:1], DetectOptions(confidence=0, iou=1, max_detections=1000))
+    np.testing.assert_allclose(found.scores, expected[1], rtol=1e-5)
+    np.testing.assert_allclose(found.boxes, expected[0], rtol=1e-5)
+    assert joined.defaults["confidence"] == 0.24
+    assert joined.digest != Detector.load("one+two").digest
 
 
 def test_models_that_cannot_be_joined_are_refused(models, tmp_path):

@@ -184,15 +184,12 @@ class Detector:
         """`preprocess`, `forward` and `postprocess` in a row."""
         return self.postprocess(self.forward(self.preprocess(images)), options)
 
-    def timed(self, image: RGBImage, options: DetectOptions = DetectOptions()) -> tuple[Detections, dict[str, float]]:
-        """The objects of one picture, and the milliseconds of each stage; see `stages.Stages`."""
-        stages = Stages()
+    def timed(self, image: RGBImage) -> tuple[Any, Stages]:
+        """`preprocess` and `forward` of one picture, and the time that they take."""
+        stages = Stages(self.device)
         with stages.stage("preprocess"):
             inputs = self.preprocess([image])
-        raw = self.forward(inputs, stages)
-        with stages.stage("nms"):
-            (found,) = self.postprocess(raw, options)
-        return found, stages.times
+        return self.forward(inputs, stages), stages
 
     def __call__(self, source: ImageSource, options: DetectOptions | None = None, **changes) -> Detections:
         """Finds the objects of one picture.

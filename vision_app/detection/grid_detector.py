@@ -1,9 +1,6 @@
 """The grid detector, ready to run. NumPy only; its network lives behind `runtime`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from time import perf_counter
 
 import numpy as np
 
@@ -46,28 +43,9 @@ class GridDetector(LetterboxDetector):
         """Runs the network, pictures of one shape together; each gets the answer that it would get alone."""
         outputs = [None] * len(inputs.pixels)
         for indices, pixels in batches(inputs):
-            with self._timed(stages) if stages else nullcontext():
-                batch = self.network(pixels)
-            for i, output in zip(indices, batch, strict=True):
+            for i, output in zip(indices, self.network(pixels, stages), strict=True):
                 outputs[i] = output
         return Raw(tuple(outputs), tuple(p.shape[:2] for p in inputs.pixels), inputs.letterboxes)
-
-    @contextmanager
-    def _timed(self, stages: Stages) -> Iterator[None]:
-        """Times the network: on torch the neck, which ends the backbone, is where it can be divided."""
-        if self.runtime == "onnx":
-            with stages.stage("network"):
-                yield
-            return
-        ends = []
-        hook = self.network.module.network.neck.register_forward_hook(lambda *_: ends.append(perf_counter()))
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            hook.remove()
-        stages.add("backbone", ends[-1] - start)
-        stages.add("heads", perf_counter() - ends[-1])
 
     def postprocess(self, raw: Raw, options: DetectOptions = DetectOptions()) -> list[Detections]:
         """Decodes the boxes, drops those below the confidence and suppresses overlaps."""

@@ -10,17 +10,25 @@ class Stages:
 
     The stages of a detector are "preprocess", "proposals", "backbone", "heads" and "nms", as far as it has them. A
     network on ONNX Runtime cannot be divided and counts as one stage, "network".
+
+    Args:
+        device: where the stages run; a GPU is waited for before the clock is read.
     """
 
-    def __init__(self):
+    def __init__(self, device: str = "cpu"):
+        self.device = device
         self.times: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Adds the time that the block takes to the stage."""
-        start = perf_counter()
+        start = self._now()
         yield
-        self.add(name, perf_counter() - start)
+        self.times[name] = self.times.get(name, 0.0) + 1000 * (self._now() - start)
 
-    def add(self, name: str, seconds: float) -> None:
-        self.times[name] = self.times.get(name, 0.0) + 1000 * seconds
+    def _now(self) -> float:
+        if self.device != "cpu":
+            import torch
+
+            torch.cuda.synchronize(self.device)
+        return perf_counter()

@@ -1,6 +1,6 @@
 """The grid detector as a torch module: backbone, neck, and heads with k anchors a cell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -11,6 +11,7 @@ from vision_app.detection.grid import Anchors, make_grid
 from vision_app.detection.heads import DecoupledHead, DistributionHead
 from vision_app.detection.neck import PathAggregation
 from vision_app.detection.shuffle import LightPathAggregation
+from vision_app.detection.stages import Stages
 from vision_app.errors import UsageError, unknown
 
 
@@ -106,7 +107,14 @@ class YOLO(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        maps = self.neck(self.backbone(images))
+        return self.answer(self.maps(images))
+
+    def maps(self, images: Tensor) -> Sequence[Tensor]:
+        """(B, 3, H, W) -> what the heads look at: the neck's maps, (B, c, H/s, W/s) for each stride s."""
+        return self.neck(self.backbone(images))
+
+    def answer(self, maps: Sequence[Tensor]) -> Tensor:
+        """The neck's maps -> (B, N, 5 + p + 2 K)."""
         return torch.cat([head(x) for head, x in zip(self.heads, maps, strict=True)], dim=1)
 
 
@@ -118,7 +126,17 @@ class ByteInput(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.network(pixels.permute(0, 3, 1, 2).float() / 255)
+        return self.network(self._floats(pixels))
+
+    def timed(self, pixels: Tensor, stages: Stages) -> Tensor:
+        """`forward` of a `YOLO`, in its two stages."""
+        with stages.stage("backbone"):
+            maps = self.network.maps(self._floats(pixels))
+        with stages.stage("heads"):
+            return self.network.answer(maps)
+
+    def _floats(self, pixels: Tensor) -> Tensor:
+        return pixels.permute(0, 3, 1, 2).float() / 255
 
 
 @dataclass(frozen=True)

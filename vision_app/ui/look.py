@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from vision_app import Detections, DetectOptions, Detector, RGBImage, read_image
-from vision_app.detection.stages import Stages
 from vision_app.errors import ImageError
 from vision_app.ui.pictures import Picture
 
@@ -77,10 +76,7 @@ def _look(picture: Picture, detector: Detector) -> Look:
     start = perf_counter()
     image = detector.read(picture.data, name=picture.name)
     reading_ms = 1000 * (perf_counter() - start)
-    stages = Stages()
-    with stages.stage("preprocess"):
-        inputs = detector.preprocess([image])
-    raw = detector.forward(inputs, stages)
+    raw, stages = detector.timed(image)
     return Look(_view(picture), raw, reading_ms, stages.times)
 
 

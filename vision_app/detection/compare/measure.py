@@ -14,7 +14,6 @@ from pathlib import Path
 import cv2
 
 from vision_app.detection.detector import DetectOptions, Detector
-from vision_app.detection.stages import Stages
 from vision_app.errors import ImageError, VisionAppError
 from vision_app.images import RGBImage
 
@@ -105,11 +104,8 @@ class _Runner:
             return row | {"status": "failed", "error": reason} | nothing
 
     def _answer(self, image: RGBImage) -> dict:
-        """What `Detector.timed` tells, and the doubtful boxes."""
-        detector, stages = self._detector, Stages()
-        with stages.stage("preprocess"):
-            inputs = detector.preprocess([image])
-        raw = detector.forward(inputs, stages)
+        detector = self._detector
+        raw, stages = detector.timed(image)
         with stages.stage("nms"):
             (found,) = detector.postprocess(raw, self._options)
         times = {name: round(time, 3) for name, time in stages.times.items()}
