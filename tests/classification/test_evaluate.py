@@ -88,6 +88,24 @@ def test_figures_of_four_photos(evaluation):
     assert evaluation.located == pytest.approx(2 / 3)  # of three boxes; the second says "cat" of a dog
 
 
+@pytest.mark.parametrize(
+    ("photo", "label", "bottom", "located"),
+    [
+        (sample([0]), "cat", 34.5, 0),  # the upper 49 % of the cat
+        (sample([0]), "cat", 35.5, 1),
+        (sample(unknown=[0]), "cat", 34.5, 0),
+        (sample(unknown=[0]), "cat", 35.5, 1),  # a difficult object is one, too
+        (sample([1], unknown=[2]), "cat", 60, 0),
+        (sample([2]), "couch", 60, 1),
+        (sample([2]), "sofa", 60, 1),
+        (sample([0]), "kite", 60, NAN),  # a class that the truth lacks
+    ],
+)
+def test_a_box_is_right_that_meets_an_object_of_its_class_by_half(photo, label, bottom, located):
+    evaluation = evaluate(DetectionSet(CLASSES, (photo,)), [row([10, 10, 50, bottom], **{label: 0.9})])
+    np.testing.assert_equal(evaluation.located, located)
+
+
 def test_the_report_holds_the_figures(evaluation, tmp_path):
     write_report(evaluation, tmp_path, {"data": "set"})
     content = json.loads((tmp_path / "evaluation.json").read_text())
