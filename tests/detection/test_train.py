@@ -9,9 +9,12 @@ from safetensors.torch import load_file
 
 from vision_app.data.coco import load_coco
 from vision_app.data.scan import scan
+from vision_app.detection import proposals
 from vision_app.detection.datasets import Validation
 from vision_app.detection.detector import Detector
 from vision_app.detection.loss import BOX_WEIGHT
+from vision_app.detection.rcnn import RCNN, RCNNConfig
+from vision_app.detection.rcnn_train import region_task
 from vision_app.detection.scenes import plain_batches, sizes
 from vision_app.detection.train import DetectionOptions, DetectionTask, train
 from vision_app.detection.yolo import YOLO, YOLOConfig
@@ -157,6 +160,22 @@ def test_a_part_of_a_network_is_trained_only_where_there_is_one(tmp_path):
     words = [tmp_path / "nowhere.json"], [], tmp_path / "run", TrainConfig(), DetectionOptions(transfer="head")
     with pytest.raises(UsageError, match="--transfer head: there is nothing to transfer; --initial names a model"):
         train(*words)
+
+
+def test_photos_are_searched_once_however_often_a_run_measures_on_them(tmp_path, monkeypatch):
+    searched, search = [], proposals.selective_search
+    monkeypatch.setattr(
+        proposals, "selective_search", lambda *args, **most: searched.append(1) or search(*args, **most)
+    )
+    data = scan(load_coco(coco(tmp_path / "set", photos=3)))
+    network = RCNN(RCNNConfig("fast-rcnn", 1, width=4, depths=(1, 1, 1), pyramid=8, hidden=16, proposals=12))
+    kept = tmp_path / "run" / "proposals"
+    options = DetectionOptions(size=64)
+    task = region_task("fast-rcnn", kept)(network, data, [Validation("set", data)], options, workers=0)
+    (tmp_path / "run").mkdir()
+    for name in ("initial", "best"):
+        assert task.release(network, tmp_path / "run" / name).keys() == {"set AP", "set AP50"}
+    assert len(searched) == len(list(kept.glob("*.boxes"))) == 3
 
 
 def test_the_head_alone_is_trained_on_from_a_model(tmp_path):

@@ -1,4 +1,4 @@
-"""What training the grid detector means: its data, its loss, its measure. The loop itself is `training.loop`."""
+"""What training a detector means: its data, the grid detector's loss, its measure. The loop is `training.loop`."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +20,7 @@ from vision_app.detection.evaluate import MEASURING, average_precision, best_con
 from vision_app.detection.evaluate.landmarks import landmark_error
 from vision_app.detection.export import INPUT_SIZE, write_model
 from vision_app.detection.loss import Targets, detection_loss
+from vision_app.detection.proposals import ProposalCache
 from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
 from vision_app.detection.start import published, starting_network
 from vision_app.detection.watchers import run_watchers
@@ -154,7 +155,7 @@ class SceneTask:
             network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS,
             size=self.options.size, stretch=self.options.stretch, **self.about,
         )  # fmt: skip
-        detector, measured, defaults = Detector.load(folder.resolve()), {}, dict(DEFAULTS)
+        detector, measured, defaults = self.load(folder), {}, dict(DEFAULTS)
         for validation in self.validations:
             rows = list(predict_rows(detector, validation.paths, MEASURING))
             precision = average_precision(validation.truth, rows)
@@ -166,6 +167,13 @@ class SceneTask:
                 measured[validation.name]["landmark_error"] = round(error, 4)
         describe(folder, measured=measured, defaults=defaults)
         return {f"{name} {key}": figures[key] for name, figures in measured.items() for key in ("AP", "AP50")}
+
+    def load(self, folder: Path) -> Detector:
+        """What `release` wrote, as a detector. Regions that it searches photos for are kept beside the folder."""
+        detector = Detector.load(folder.resolve())
+        if self.propose is not None:
+            detector.propose = ProposalCache(folder.parent / "proposals")
+        return detector
 
 
 class DetectionTask(SceneTask):

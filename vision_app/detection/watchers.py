@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from vision_app.detection.detector import Detector
 from vision_app.detection.scenes import whole_scene
 from vision_app.images import RGBImage
 from vision_app.training.report import Curves, FirstBatches, Predictions, TensorBoard, Verdict
@@ -18,7 +17,7 @@ def run_watchers(task, log: Callable[[str], None], *, pretrained: bool) -> list:
     """TensorBoard logs, curves, the first batches, predictions beside truth, and a last line of advice.
 
     Args:
-        task: a `train.DetectionTask`.
+        task: a `train.SceneTask`.
         log: takes the last line.
         pretrained: whether training starts from trained weights.
     """
@@ -35,8 +34,7 @@ def run_watchers(task, log: Callable[[str], None], *, pretrained: bool) -> list:
         truth.append(_boxes(boxes, sample.labels, sample.confidences, scene.landmarks[:count], unknown))
 
     def predict(model: Path, pictures: Sequence[np.ndarray]) -> list[SimpleNamespace]:
-        detector = Detector.load(model.resolve())
-        found = detector.predict([RGBImage(pixels, pixels.shape[1], pixels.shape[0]) for pixels in pictures])
+        found = task.load(model).predict([RGBImage(pixels, pixels.shape[1], pixels.shape[0]) for pixels in pictures])
         labels = [[classes.index(label) for label in one.labels] for one in found]
         return [
             _boxes(one.boxes, indices, one.scores, () if one.landmarks is None else one.landmarks)
