@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -101,6 +102,34 @@ def test_r_cnn_looks_at_a_region_as_if_it_were_the_picture():
     torch.testing.assert_close(regions.logits, expected.logits, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(regions.deltas, expected.deltas, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(regions.boxes, middle[None])
+
+
+@pytest.mark.parametrize(("box", "around"), [
+    ([30, 20, 50, 25], [26, 19, 54, 26]),
+    ([0, 10, 10, 20], [0, 8, 12, 22]),  # at the left border, so that the region is cut there
+    ([70, 12, 80, 32], [68, 8, 80, 36]),
+    ([40, 0, 60, 10], [36, 0, 64, 12]),
+    ([40, 38, 60, 48], [36, 36, 64, 48]),
+])  # fmt: skip
+def test_r_cnn_warps_a_region_with_its_surroundings(monkeypatch, box, around):
+    """As OpenCV warps it: 0.2 of the region's size more on each side, as far as the picture (80 x 48) goes."""
+    net, seen = network("rcnn"), []
+    monkeypatch.setattr(net, "maps", lambda warped: seen.append(warped[0]) or {})
+    monkeypatch.setattr(net, "classify", lambda _, inner: [Regions(inner[0], torch.zeros(1, 4), inner[0])])
+    x, y = np.meshgrid(np.arange(80, dtype=np.float32), np.arange(48, dtype=np.float32))
+    picture = np.stack([x, y, 20 * np.sin(x / 9) * np.cos(y / 7)], axis=2)
+    regions = net.look_at_each(torch.from_numpy(picture).permute(2, 0, 1), torch.tensor([box], dtype=torch.float32))
+    x1, y1, x2, y2 = around
+    scale = np.array([128 / (x2 - x1), 128 / (y2 - y1)])
+    # a pixel's center lies half a pixel from its corner; four samples a pixel, of which the mean counts
+    twice = 2 * scale
+    affine = np.array([[twice[0], 0, (0.5 - x1) * twice[0] - 0.5], [0, twice[1], (0.5 - y1) * twice[1] - 0.5]])
+    samples = cv2.warpAffine(picture, affine, (256, 256), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    expected = samples.reshape(128, 2, 128, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(seen[0].permute(1, 2, 0), expected, atol=0.06)  # OpenCV rounds to 1/32 pixel
+    inner = (np.array(box) - [x1, y1, x1, y1]) * np.tile(scale, 2)
+    np.testing.assert_allclose(regions.deltas[0], inner, rtol=1e-5)
+    assert regions.boxes.tolist() == [box]
 
 
 def test_r_cnn_works_through_regions_in_parts_and_through_none():
@@ -210,6 +239,35 @@ def test_training_goes_on_from_another_of_the_family(tmp_path, kind):
             torch.testing.assert_close(value[[0, 2]], before[name].float()[[0, 2]])
         else:
             torch.testing.assert_close(value, before[name].to(value.dtype))
+
+
+@pytest.mark.parametrize("kind", ["fast-rcnn", "faster-rcnn"])
+def test_boxes_keep_their_digits_in_mixed_precision(monkeypatch, kind):
+    """bfloat16 has steps of 2 pixels from 256 on."""
+    net, sampled, pooled = network(kind), [], []
+    select = net.roi_heads.select_training_samples
+    monkeypatch.setattr(net.roi_heads, "select_training_samples", lambda *args: sampled.append(args) or select(*args))
+    net.roi_heads.box_roi_pool.register_forward_pre_hook(lambda _, args: pooled.extend(args[1]))
+    proposals = torch.tensor([[5.3, 6.1, 60.7, 50.2], [10.1, 20.3, 90.9, 70.7]])
+    target = targets([[10.3, 20.6, 89.9, 70.1]], [1], proposals=proposals)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = net.train()(torch.rand(1, 3, 96, 96), [target])
+        with torch.no_grad():
+            (regions,) = net.eval()(torch.rand(1, 3, 96, 96), proposals=[proposals] if kind == "fast-rcnn" else None)
+    ((proposed, true),) = sampled
+    assert true[0]["boxes"].tolist() == target.boxes.tolist()
+    assert {x.dtype for x in (*proposed, *pooled, *vars(regions).values(), *losses.values())} == {torch.float32}
+
+
+def test_a_batch_without_a_region_to_learn_from_gives_losses_of_zero():
+    """One picture has no box and no proposal, all of the other's lie on what nobody can vouch for."""
+    net = network("fast-rcnn").train()
+    doubtful = targets([], [], unknown=[[10, 10, 60, 60]], proposals=[[11, 10, 60, 60]])
+    losses = net(torch.rand(2, 3, 96, 96), [targets([], []), doubtful])
+    assert {name: loss.item() for name, loss in losses.items()} == {"classes": 0, "boxes": 0}
+    sum(losses.values()).backward()
+    assert all(p.grad is None or (p.grad == 0).all() for p in net.parameters())
+    assert net.roi_heads.box_predictor.deltas.weight.grad is not None
 
 
 @pytest.mark.parametrize("kind", ["rcnn", "fast-rcnn", "faster-rcnn"])

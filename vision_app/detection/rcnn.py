@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign, box_iou, roi_align
 from torchvision.ops.poolers import initLevelMapper
@@ -29,7 +29,7 @@ CANONICAL = 112  # side in pixels of a region that is pooled at stride 16, so th
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh, which makes their targets about as large as each other
 SURE = 0.5  # boxes that a teacher is less sure of are neither right nor wrong
 WARPED = 128  # side in pixels that R-CNN warps a region to, with what surrounds it; a multiple of 32
-CONTEXT = 1.4  # of the warped region relative to the proposal: R-CNN's 16 pixels of context on each side
+CONTEXT = 1.4  # of the warped region relative to the proposal; R-CNN's 16 of 227 pixels on each side are 1.16
 
 
 @dataclass(frozen=True)
@@ -131,19 +131,21 @@ class RCNN(nn.Module):
         return self.classify(maps, self.propose(images, maps) if proposals is None else proposals)
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) -> the pyramid's maps by stride, (B, c, H/s, W/s) each."""
+        """(B, 3, H, W) -> the pyramid's maps by stride, (B, c, H/s, W/s) each, in single precision.
+
+        What is made of them is computed in it too: half precision rounds boxes to whole pixels and more.
+        """
         maps = self.neck(self.backbone(images))
-        return {str(s): part(x) for s, part, x in zip(self.config.strides, self.pyramid, maps, strict=True)}
+        return {str(s): part(x).float() for s, part, x in zip(self.config.strides, self.pyramid, maps, strict=True)}
 
     def propose(self, images: Tensor, maps: Mapping[str, Tensor]) -> list[Tensor]:
         """The regions that Faster R-CNN wants to look at, (R, 4) xyxy of each picture, the most promising first."""
-        return self.rpn(_image_list(images), dict(maps))[0]
+        with torch.autocast(images.device.type, enabled=False):
+            return self.rpn(_image_list(images), dict(maps))[0]
 
     def classify(self, maps: Mapping[str, Tensor], proposals: Sequence[Tensor]) -> list[Regions]:
         """What the head says of each picture's regions, (R, 4) xyxy each."""
-        proposals, heads = list(proposals), self.roi_heads
-        pooled = heads.box_roi_pool(dict(maps), proposals, [])  # (sum of R, c, 7, 7); sizes are fixed, see _heads
-        logits, deltas = heads.box_predictor(heads.box_head(pooled))
+        logits, deltas = self._head(maps, proposals)
         counts = [len(boxes) for boxes in proposals]
         parts = zip(proposals, logits.split(counts), deltas[:, :4].split(counts), strict=True)
         return [Regions(*part) for part in parts]
@@ -161,16 +163,23 @@ class RCNN(nn.Module):
         around = torch.cat([(center - half).clamp(min=0), torch.minimum(center + half, size)], dim=1)
         scale = WARPED / (around[:, 2:] - around[:, :2]).clamp(min=1e-3)  # (R, 2)
         inner = (proposals - around[:, :2].repeat(1, 2)) * scale.repeat(1, 2)
-        found = []
+        found = []  # of parts of (b, 3, WARPED, WARPED)
         for start in range(0, len(proposals), batch):
             boxes = around[start : start + batch]
-            warped = roi_align(image[None], [boxes], WARPED, sampling_ratio=2, aligned=True)  # (b, 3, 112, 112)
+            warped = roi_align(image[None], [boxes], WARPED, sampling_ratio=2, aligned=True)
             found += self.classify(self.maps(warped), list(inner[start : start + batch].split(1)))
         logits, deltas = ([getattr(one, name) for one in found] for name in ("logits", "deltas"))
         width = 1 + self.config.classes
         return Regions(
             proposals, torch.cat([*logits, image.new_zeros(0, width)]), torch.cat([*deltas, image.new_zeros(0, 4)])
         )
+
+    def _head(self, maps: Mapping[str, Tensor], proposals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """(sum of R, 1 + p) logits and (sum of R, (1 + p) 4) deltas of all pictures' regions."""
+        heads, boxes = self.roi_heads, list(proposals)
+        with torch.autocast(maps[str(self.config.strides[0])].device.type, enabled=False):
+            pooled = heads.box_roi_pool(dict(maps), boxes, [])  # (sum of R, c, 7, 7); sizes are fixed, see _heads
+            return heads.box_predictor(heads.box_head(pooled))
 
     def _losses(self, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
         maps, images = self.maps(images), _image_list(images)
@@ -181,7 +190,8 @@ class RCNN(nn.Module):
         losses = {}
         if self.config.kind == "faster-rcnn":
             known = [{"boxes": b, "unknown": u} for b, u in zip(boxes, unknown, strict=True)]
-            proposals, found = self.rpn(images, maps, known)
+            with torch.autocast(images.tensors.device.type, enabled=False):
+                proposals, found = self.rpn(images, maps, known)
             losses = {"objectness": found["loss_objectness"], "proposals": found["loss_rpn_box_reg"]}
         else:
             proposals = [target.proposals for target in targets]
@@ -189,8 +199,12 @@ class RCNN(nn.Module):
         labels = [torch.cat([one, one.new_full((len(u),), -1)]) for one, u in zip(labels, unknown, strict=True)]
         boxes = [torch.cat(pair) for pair in zip(boxes, unknown, strict=True)]
         true = [{"boxes": b, "labels": one} for b, one in zip(boxes, labels, strict=True)]
-        _, found = self.roi_heads(maps, list(proposals), images.image_sizes, true)
-        return losses | {"classes": found["loss_classifier"], "boxes": found["loss_box_reg"]}
+        regions, _, labels, wanted = self.roi_heads.select_training_samples(list(proposals), true)
+        logits, deltas = self._head(maps, regions)
+        if not len(logits):  # the means of nothing would be NaN
+            return losses | {"classes": logits.sum(), "boxes": deltas.sum()}
+        classes, boxes = fastrcnn_loss(logits, deltas, labels, wanted)
+        return losses | {"classes": classes, "boxes": boxes}
 
 
 class Trunk(nn.Module):
