@@ -32,7 +32,7 @@ def home(models, monkeypatch):
 
 @pytest.fixture(scope="module")
 def pictures():
-    photos = [data.coffee()[::5, ::5], data.chelsea()[::5, ::5], data.rocket()[::6, ::6]]
+    photos = [data.coffee()[::5, ::5], data.rocket()[::6, ::6]]
     return [read_image(np.ascontiguousarray(photo)) for photo in photos]
 
 
@@ -53,7 +53,7 @@ def test_an_ensemble_joins_what_its_members_find(pictures):
     answers = [member.predict(pictures, MEMBER) for member in members]
     expected = [fused(found, DOUBTFUL) for found in zip(*answers, strict=True)]
     found = joined.predict(pictures, DOUBTFUL)
-    assert sum(map(len, found)) > 20
+    assert sum(map(len, found)) > 10
     assert [one.to_dict() for one in found] == [one.to_dict() for one in expected]
 
 
@@ -87,7 +87,7 @@ def test_augmentation_looks_at_three_sizes_each_in_a_mirror_too(pictures):
     assert len(found) > 3
 
 
-@pytest.mark.parametrize(("model", "tta"), [("one+two", False), ("two", True), ("one+two", True)])
+@pytest.mark.parametrize(("model", "tta"), [("one+two", False), ("two", True)])
 def test_options_choose_among_what_was_joined(pictures, model, tta):
     """Stricter options leave boxes out and change none."""
     detector = Detector.load(model, tta=tta)

@@ -1,6 +1,7 @@
 """Several detectors as one, and one that looks several times: weighted boxes fusion joins what they find."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,30 +21,40 @@ from vision_app.results import Detections
 MEMBER = DetectOptions(confidence=0.1, iou=0.5, max_detections=300)
 OVERLAP = 0.55  # IoU above which boxes of the members are of one object: the paper's
 SCALES = (0.77, 1.0, 1.23)  # of the input size, for test-time augmentation
-# A fused score is a mean over all members, those that missed the object included, and so lower than theirs. The best F1
-# of yolo with test-time augmentation on VOC val is at 0.42, that of yolo alone at 0.44.
-CONFIDENCE = 0.95  # default confidence as a share of the members'
 
 
 class Joint(Detector):
     """Detectors that answer as one. Landmarks are left out of the answers.
 
+    A score of one network means something else than the same score of another. The default confidence of each is where
+    its F1 is best, so a member's scores s become s^k, with the k that takes its default to the lowest of all defaults.
+
     Attributes:
-        members: the detectors, each with the same say.
+        members: the detectors.
     """
 
-    def __init__(self, name: str, members: Sequence[Detector]):
-        self.name, self.members = name, tuple(members)
-        first, devices = members[0], [member.device for member in members]
-        confidence = CONFIDENCE * sum(member.defaults["confidence"] for member in members) / len(members)
-        self.classes, self.defaults = first.classes, {**first.defaults, "confidence": round(confidence, 2)}
+    def __init__(self, name: str, members: Sequence[Detector], *, share: float, weights: Sequence[float] | None = None):
+        """Joins them.
+
+        Args:
+            share: default confidence as a share of the members' lowest. A fused score is a mean over all members, those
+                that missed the object included, and so lower than theirs.
+            weights: how much each member counts; by default all alike.
+        """
+        self.name, self.members, self._weights = name, tuple(members), weights
+        confidences, devices = zip(*((member.defaults["confidence"], member.device) for member in members), strict=True)
+        lowest = min(confidences)
+        self._powers = [math.log(lowest) / math.log(one) if lowest > 0 and one < 1 else 1.0 for one in confidences]
+        self.classes = members[0].classes
+        self.defaults = {**members[0].defaults, "confidence": round(share * lowest, 2)}
         self.runtime = "+".join(dict.fromkeys(member.runtime for member in members))
         self.device = next((device for device in devices if device != "cpu"), "cpu")
 
     @property
     def digest(self) -> str:
-        essence = repr((type(self).__name__, MEMBER, OVERLAP, SCALES, [member.digest for member in self.members]))
-        return hashlib.sha256(essence.encode()).hexdigest()
+        members = [member.digest for member in self.members]
+        essence = (type(self).__name__, MEMBER, OVERLAP, SCALES, self._powers, self._weights, members)
+        return hashlib.sha256(repr(essence).encode()).hexdigest()
 
     @property
     def target(self) -> int:
@@ -71,8 +82,9 @@ class Joint(Detector):
         index = {name: i for i, name in enumerate(self.classes)}
         boxes, scores, labels = fuse(
             [answer.boxes for answer in answers],
-            [answer.scores for answer in answers],
+            [answer.scores**power for answer, power in zip(answers, self._powers, strict=True)],
             [np.array([index[name] for name in answer.labels], np.int64) for answer in answers],
+            weights=self._weights,
             iou_threshold=OVERLAP,
         )
         names = tuple(self.classes[i] for i in labels)
@@ -82,12 +94,16 @@ class Joint(Detector):
 class Ensemble(Joint):
     """Several detectors of the same classes.
 
+    Each counts by the square of its average precision, where all were measured on the same photos. On VOC val, yolo
+    and faster-rcnn reach AP 0.550 this way, and 0.522 with equal weights and scores as they are.
+
     Raises:
         UsageError: two of them are the same, or do not know the same classes.
     """
 
     def __init__(self, members: Sequence[Detector]):
-        super().__init__("+".join(member.name for member in members), members)
+        name = "+".join(member.name for member in members)
+        super().__init__(name, members, share=0.8, weights=_weights(members))  # best F1: yolo+faster-rcnn, VOC val
         self.models = tuple(model for member in members for model in member.models)
         first, seen = members[0], {}
         for member in members:
@@ -103,6 +119,16 @@ class Ensemble(Joint):
         return Ensemble([member.scaled(factor) for member in self.members])
 
 
+def _weights(members: Sequence[Detector]) -> list[float] | None:
+    """The squares of the members' AP, as their model.json tells it; None where they were not measured alike."""
+    measured = [member.models[0].info.get("measured", {}) for member in members]
+    for photos in measured[0]:
+        precisions = [one.get(photos, {}).get("AP", 0) for one in measured]
+        if min(precisions) > 0:
+            return [precision**2 for precision in precisions]
+    return None
+
+
 class Augmented(Joint):
     """A detector that looks at each picture at three sizes, and at each size in a mirror, too.
 
@@ -114,7 +140,8 @@ class Augmented(Joint):
 
     def __init__(self, detector: Detector):
         sizes = [detector.scaled(factor) for factor in SCALES]
-        super().__init__(f"{detector.name} (tta)", [view for one in sizes for view in (one, Mirrored(one))])
+        views = [view for one in sizes for view in (one, Mirrored(one))]
+        super().__init__(f"{detector.name} (tta)", views, share=0.95)  # best F1: yolo, VOC val, 0.42 instead of 0.44
         self.models = detector.models
 
 
