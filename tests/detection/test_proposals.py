@@ -14,7 +14,7 @@ from skimage import data
 
 from vision_app.boxes import iou_matrix
 from vision_app.detection import proposals
-from vision_app.detection.proposals import ProposalCache, Regions, merge, selective_search
+from vision_app.detection.proposals import ProposalCache, Segments, merge, selective_search
 
 
 def by_definition(labels, colors, texture, measure):
@@ -80,13 +80,13 @@ def test_merging_equals_the_procedure_written_out(measure, seed):
     labels, colors, texture = segmentation(np.random.default_rng(seed), 15, 21)
     assert labels.max() > 8
     expected = by_definition(labels, colors, texture, measure)
-    np.testing.assert_array_equal(merge(Regions(labels, colors, texture), measure), expected)
+    np.testing.assert_array_equal(merge(Segments(labels, colors, texture), measure), expected)
 
 
 def test_histograms_sum_to_one_and_neighbors_share_an_edge():
     labels = np.array([[0, 0, 1], [2, 2, 1], [2, 3, 3]])
     bins = np.arange(27).reshape(3, 3, 3) % 5
-    regions = Regions(labels, bins, bins)
+    regions = Segments(labels, bins, bins)
     assert list(zip(*map(np.ndarray.tolist, regions.neighbors), strict=True)) == [
         (0, 1),
         (0, 2),
@@ -100,6 +100,29 @@ def test_histograms_sum_to_one_and_neighbors_share_an_edge():
         np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
     # pixel (0, 0) has bins 0, 1, 2 and pixel (0, 1) bins 3, 4, 0
     assert np.flatnonzero(regions.color[0]).tolist() == [0, 3, 25 + 1, 25 + 4, 50 + 0, 50 + 2]
+
+
+def test_colors_fill_the_range_of_their_bins():
+    blue, gray = np.uint8([[[0, 0, 255]]]), np.uint8([[[51, 51, 51]]])
+    np.testing.assert_allclose(proposals._color_spaces(blue)["hsv"], [[[240 / 360, 1, 1]]], atol=1e-6)
+    np.testing.assert_allclose(proposals._color_spaces(gray)["hsv"], [[[0, 0, 0.2]]], atol=1e-6)
+    lightness, a, b = 32.30, 79.19, -107.86  # of sRGB's blue, as CIE defines them for the white D65
+    expected = [[[lightness / 100, (a + 128) / 255, (b + 128) / 255]]]
+    np.testing.assert_allclose(proposals._color_spaces(blue)["lab"], expected, atol=2e-3)
+
+
+SLOPES = ((2, 1), (1, 2), (-1, 2), (-2, 1), (-2, -1), (-1, -2), (1, -2), (2, -1))  # one for each eighth of a turn
+
+
+@pytest.mark.parametrize(("eighth", "slope"), list(enumerate(SLOPES)))
+def test_texture_is_the_direction_of_the_slope_and_its_steepness(eighth, slope):
+    y, x = np.mgrid[:20, :20] - 9.5
+    pixels = np.full((20, 20, 3), 128, np.uint8)
+    pixels[..., 0] = 128 + 4 * (slope[0] * x + slope[1] * y)
+    bins = proposals._texture_bins(pixels)[5:-5, 5:-5]  # where the blur meets no border
+    # from the left to the right neighbor 2 * 4 * slope / 255; 1.4 times the root of the length, 0.0702, is 0.371
+    assert (bins[..., 0] == eighth * proposals.STRENGTHS + 3).all()
+    assert (bins[..., 1:] == 0).all()
 
 
 @settings(max_examples=40)
@@ -187,6 +210,15 @@ def test_other_pixels_sizes_and_settings_are_searched_anew(tmp_path, searches, m
     monkeypatch.setattr(proposals, "SCALES", (40,))
     np.testing.assert_array_equal(cache(PICTURE), selective_search(PICTURE))
     assert len(searches) == len(list(tmp_path.iterdir())) == 4
+
+
+def test_files_of_another_version_of_the_search_are_left_alone(tmp_path, searches, monkeypatch):
+    cache = ProposalCache(tmp_path)
+    cache(PICTURE)
+    for module, name, value in ((proposals, "VERSION", -1), (proposals.skimage, "__version__", "0.0")):
+        monkeypatch.setattr(module, name, value)
+        cache(PICTURE)
+    assert len(searches) == len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "flipped", "other"])

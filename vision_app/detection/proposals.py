@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import skimage
 from skimage.segmentation import felzenszwalb
 
 from vision_app.boxes import nms
@@ -25,6 +26,7 @@ SIGMA = 0.8  # of the blur before the segmentation, in pixels, as in the paper
 MEASURES = ("CTSF", "TSF", "F", "S")  # similarities: sums of color, texture, size and fill, in the paper's letters
 COLORS, ORIENTATIONS, STRENGTHS = 25, 8, 10  # bins a channel, as in the paper
 LEAST = 4  # pixels; boxes with a shorter side are left out
+VERSION = 1  # of the search; to be raised when the same settings give other boxes, as its files are kept
 ALIKE = 0.8  # IoU; of two boxes that overlap so much the better one says enough
 
 
@@ -46,7 +48,7 @@ def selective_search(pixels: np.ndarray, *, most: int | None = 2000) -> np.ndarr
     for space, scale in product(SPACES, SCALES):
         values = spaces[space]
         labels = felzenszwalb(values.astype(np.float64), scale=scale, sigma=SIGMA, min_size=scale)  # (h, w)
-        regions = Regions(labels, np.minimum(values * COLORS, COLORS - 1).astype(np.intp), texture)
+        regions = Segments(labels, np.minimum(values * COLORS, COLORS - 1).astype(np.intp), texture)
         hierarchies += [merge(regions, measure)[::-1] for measure in MEASURES]
     boxes = _by_level(hierarchies) * np.float32([width, height] * 2)
     boxes /= np.float32([small.shape[1], small.shape[0]] * 2)
@@ -90,7 +92,7 @@ def _texture_bins(pixels: np.ndarray) -> np.ndarray:
     return orientation * STRENGTHS + np.minimum(strength * STRENGTHS, STRENGTHS - 1).astype(np.intp)
 
 
-class Regions:
+class Segments:
     """What is known of the n regions of a segmentation.
 
     Args:
@@ -133,7 +135,7 @@ def _histograms(values: np.ndarray, bins: int, labels: np.ndarray, count: int) -
     return (numbers / numbers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def merge(regions: Regions, measure: str) -> np.ndarray:
+def merge(regions: Segments, measure: str) -> np.ndarray:
     """Joins the two most similar neighbors until one region is left.
 
     The similarity of two regions a and b is the sum of those of these terms that `measure` names:
@@ -216,8 +218,21 @@ class ProposalCache:
 
 
 def _key(pixels: np.ndarray) -> str:
-    """A name that changes with any pixel and any setting of the search."""
-    settings = (SIDE, SPACES, SCALES, SIGMA, MEASURES, COLORS, ORIENTATIONS, STRENGTHS, LEAST, ALIKE)
+    """A name that changes with any pixel, any setting and any version of the search."""
+    settings = (
+        VERSION,
+        skimage.__version__,
+        SIDE,
+        SPACES,
+        SCALES,
+        SIGMA,
+        MEASURES,
+        COLORS,
+        ORIENTATIONS,
+        STRENGTHS,
+        LEAST,
+        ALIKE,
+    )
     digest = hashlib.sha256(repr((settings, pixels.shape)).encode())
     digest.update(np.ascontiguousarray(pixels))
     return digest.hexdigest()[:32]
