@@ -39,6 +39,20 @@ def test_a_photo_decoded_at_a_reduced_size_takes_its_boxes_along(tmp_path):
     np.testing.assert_array_equal(scene.boxes, [[80, 0, 160, 60], [0, 0, 16, 12]])
 
 
+def test_a_scene_moves_what_was_proposed_of_the_photo_along(data):
+    """Proposals that are the photo's own boxes end where these end."""
+    proposed = []
+
+    def propose(pixels):
+        scale = pixels.shape[1] / data.samples[1].width
+        proposed.append(data.samples[1].boxes * np.float32(scale))
+        return proposed[-1]
+
+    _, targets = Scenes(data, Augmenter(64, seed=0, mosaic=0.0), epoch=0, close=True, propose=propose)[1]
+    assert len(proposed) == 1 and 0 < len(targets.boxes) == len(targets.labels)
+    torch.testing.assert_close(targets.proposals, targets.boxes)
+
+
 def test_plain_batches_show_photos_as_prediction_does(data):
     batches = list(plain_batches(data, 64, 1.0, batch_size=2))
     assert [len(images) for images, _ in batches] == [2, 1]
@@ -61,11 +75,15 @@ def test_sizes_of_multi_scale_training(size, expected):
 
 def test_resizing_a_batch_moves_its_boxes_along():
     boxes, unknown = torch.tensor([[8.0, 8, 24, 40]]), torch.tensor([[2.0, 4, 6, 8]])
-    target = Targets(boxes, torch.tensor([0]), torch.ones(1), unknown)
+    landmarks, proposals = torch.tensor([[[12.0, 20], [torch.nan, torch.nan]]]), torch.tensor([[0.0, 4, 32, 60]])
+    target = Targets(boxes, torch.tensor([0]), torch.ones(1), unknown, landmarks, proposals)
     images, (moved,) = resized(torch.rand(1, 3, 64, 64), [target], 32)
     assert images.shape == (1, 3, 32, 32)
     torch.testing.assert_close(moved.boxes, boxes / 2)
     torch.testing.assert_close(moved.unknown, unknown / 2)
+    torch.testing.assert_close(moved.landmarks, landmarks / 2, equal_nan=True)
+    torch.testing.assert_close(moved.proposals, proposals / 2)
+    assert moved.labels.tolist() == [0] and moved.confidences.tolist() == [1]
     same = torch.rand(1, 3, 64, 64)
     assert resized(same, [target], 64)[0] is same
 
