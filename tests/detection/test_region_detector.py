@@ -6,9 +6,11 @@ import torch
 
 from vision_app import Detector
 from vision_app.detection.detector import DetectOptions
+from vision_app.detection.proposals import ProposalCache
 from vision_app.detection.rcnn import RCNN, RCNNConfig, Regions
-from vision_app.detection.rcnn_train import write_regions_model
+from vision_app.detection.rcnn_train import photo_regions, region_task, write_regions_model
 from vision_app.detection.region_detector import RawRegions
+from vision_app.detection.train import DetectionOptions
 from vision_app.images import RGBImage
 from vision_app.letterbox import Letterbox
 
@@ -89,3 +91,29 @@ def test_a_picture_without_regions_has_no_objects(tmp_path):
     model = detector(tmp_path, "fast-rcnn")
     model.propose = lambda pixels, *, most: np.zeros((0, 4), np.float32)
     assert all(len(found) == 0 for found in model.postprocess(model.forward(model.preprocess(pictures()))))
+
+
+def test_training_and_prediction_search_the_same_picture(tmp_path):
+    """What Fast R-CNN learns from is found in the stretched photo, and told in the photo's own pixels."""
+    model, (image, *_), seen = detector(tmp_path / "model", "fast-rcnn"), pictures(), []
+    model.propose = lambda pixels, *, most: seen.append(pixels) or corner(pixels, most=most)
+    (raw,) = model.forward(model.preprocess([image])).regions
+    learned = photo_regions(image.pixels, propose=model.propose, most=6, size=64, stretch=1.25)
+    np.testing.assert_array_equal(*seen)
+    scale = np.float32([64 / 90, 53 / 60] * 2)
+    np.testing.assert_allclose(learned * scale, raw.boxes, rtol=1e-5)
+    options = DetectionOptions(size=64, stretch=1.25)
+    task = region_task("fast-rcnn", tmp_path / "proposals")(model.network, None, options=options)
+    assert len(task.propose(image.pixels)) > 0 and len(list((tmp_path / "proposals").iterdir())) == 1
+    ProposalCache(tmp_path / "proposals")(seen[0])
+    assert len(list((tmp_path / "proposals").iterdir())) == 1  # the stretched picture was the one that was searched
+
+
+def test_weights_that_are_no_matrices_keep_their_digits(tmp_path):
+    model = detector(tmp_path / "first", "fast-rcnn")
+    torch.nn.init.constant_(model.network.roi_heads.box_predictor.deltas.bias, 0.1)
+    about = {"name": "x", "classes": ("cat", "cup"), "defaults": DEFAULTS, "size": 64}
+    write_regions_model(model.network, tmp_path / "second", **about)
+    layer = Detector.load(tmp_path / "second").network.roi_heads.box_predictor.deltas
+    assert layer.bias.tolist() == model.network.roi_heads.box_predictor.deltas.bias.tolist()
+    assert layer.weight.tolist() == layer.weight.half().float().tolist()

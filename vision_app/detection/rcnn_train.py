@@ -1,22 +1,22 @@
 """Trains Fast and Faster R-CNN; their tasks for the training loop, and what training starts from."""
 
-import copy
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.proposals import ProposalCache
 from vision_app.detection.rcnn import PROPOSALS, RCNN, RCNNConfig
-from vision_app.detection.region_detector import load_network
+from vision_app.detection.region_detector import Propose, letterboxed_regions, load_network
 from vision_app.detection.start import known_rows, released_network
 from vision_app.detection.train import SceneTask, find_model
 from vision_app.detection.yolo import YOLO
 from vision_app.errors import UsageError
-from vision_app.letterbox import PAD
+from vision_app.letterbox import PAD, letterbox
 from vision_app.model_folder import write_folder
 from vision_app.training.initialize import initialize
 
@@ -44,7 +44,7 @@ def write_regions_model(
         "parameters": sum(p.numel() for p in network.parameters()),
         **about,
     }
-    write_folder(folder, copy.deepcopy(network).half(), info)
+    write_folder(folder, network, info, half=True)
 
 
 class RegionTask(SceneTask):
@@ -70,9 +70,20 @@ def region_task(kind: str, cache: Path) -> type[RegionTask]:
         return RegionTask
 
     class ProposedTask(RegionTask):
-        propose = partial(ProposalCache(cache), most=PROPOSALS[kind])
+        def __init__(self, *args, **others):
+            super().__init__(*args, **others)
+            size, stretch = self.options.size, self.options.stretch
+            search, most = ProposalCache(cache), PROPOSALS[kind]
+            self.propose = partial(photo_regions, propose=search, most=most, size=size, stretch=stretch)
 
     return ProposedTask
+
+
+def photo_regions(pixels: np.ndarray, *, propose: Propose, most: int, size: int, stretch: float) -> np.ndarray:
+    """(R, 4) regions of a photo, (H, W, 3), that are found as in prediction: in the photo as the network takes it."""
+    height, width = pixels.shape[:2]
+    scaled, back = letterbox(pixels, width, height, size, PAD, stretch)
+    return back.to_photo(letterboxed_regions(scaled, back, propose, most))
 
 
 def starting_regions(kind: str):

@@ -52,6 +52,11 @@ class RegionDetector(LetterboxDetector):
             torch.set_num_threads(threads)
         return cls(model, load_network(model), device=device)
 
+    @property
+    def searches(self) -> bool:
+        """Whether `propose` finds the regions; Faster R-CNN's network finds its own."""
+        return self.network.config.kind != "faster-rcnn"
+
     @torch.inference_mode()
     def forward(self, inputs: Inputs, stages: Stages | None = None) -> RawRegions:
         """Finds regions and looks at them, pictures of one shape together."""
@@ -59,7 +64,7 @@ class RegionDetector(LetterboxDetector):
         stages = stages or Stages()
         for indices, pixels in batches(inputs):
             proposals = None
-            if self.network.config.kind != "faster-rcnn":
+            if self.searches:
                 with stages.stage("proposals"):
                     proposals = [self._regions(inputs.pixels[i], inputs.letterboxes[i]) for i in indices]
             images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255  # channels last
@@ -68,9 +73,7 @@ class RegionDetector(LetterboxDetector):
         return RawRegions(tuple(found), inputs.letterboxes)
 
     def _regions(self, pixels: np.ndarray, back: Letterbox) -> torch.Tensor:
-        """(R, 4) regions of a letterboxed picture by selective search; what pads it is not looked at."""
-        height, width = (max(1, round(side)) for side in (back.height * back.scale_y, back.width * back.scale_x))
-        boxes = self.propose(np.ascontiguousarray(pixels[:height, :width]), most=self.network.config.proposals)
+        boxes = letterboxed_regions(pixels, back, self.propose, self.network.config.proposals)
         return torch.from_numpy(np.asarray(boxes, np.float32)).to(self.device)
 
     def _look(self, images: torch.Tensor, proposals: Sequence[torch.Tensor] | None, stages: Stages) -> list[Regions]:
@@ -94,6 +97,12 @@ class RegionDetector(LetterboxDetector):
     def _detections(self, regions: Regions, back: Letterbox, options: DetectOptions) -> Detections:
         scores = _softmax(regions.logits)[:, 1:]
         return self._chosen(scores, lambda rows: decode(regions.boxes[rows], regions.deltas[rows]), back, options)
+
+
+def letterboxed_regions(pixels: np.ndarray, back: Letterbox, propose: Propose, most: int) -> np.ndarray:
+    """(R, 4) regions of a letterboxed picture, xyxy in its pixels; what pads it is not looked at."""
+    height, width = (max(1, round(side)) for side in (back.height * back.scale_y, back.width * back.scale_x))
+    return propose(np.ascontiguousarray(pixels[:height, :width]), most=most)
 
 
 def load_network(model: Model) -> RCNN:
