@@ -10,11 +10,13 @@ from drawn_sets import coco
 from tiny_classifiers import tiny_network, write_tiny
 
 from vision_app.classification.train import STEPS, ClassifierTask, train
+from vision_app.classification.views import Views
 from vision_app.data.coco import load_coco
 from vision_app.data.scan import scan
 from vision_app.detection.datasets import Validation
 from vision_app.errors import ModelError, UsageError
 from vision_app.model_folder import describe
+from vision_app.training.augment import Scene
 from vision_app.training.config import TrainConfig
 from vision_app.training.transfer import freeze, hold
 
@@ -36,6 +38,20 @@ def test_a_batch_holds_photos_and_what_they_show(task):
         red = ((image[0] > 0.5) & (image[1] < 0.3)).any()
         assert target[0] == 1 if red else target[0] != 1  # unknown where the box is out of view
         assert target[1:].tolist() == [0, 0]
+
+
+def test_photos_are_shown_singly_and_nearly_whole_as_in_the_last_epochs_of_a_detector(task):
+    asked = []
+
+    def augmenter(load, *how):
+        asked.append(how)
+        scene = load(0)
+        return Scene(scene.pixels.copy(), scene.boxes[3:], scene.ids[3:])  # the crowd alone is in view
+
+    pixels, target = Views(task.data, augmenter, epoch=4, taught=False)[2]
+    assert asked == [(5, 4, 2, True)]  # photos, epoch, photo, "close"
+    np.testing.assert_array_equal(pixels.permute(1, 2, 0), task.data.photo(2))
+    np.testing.assert_array_equal(target, [NAN, 0, 0])
 
 
 def test_batches_depend_on_seed_epoch_and_step_alone(task):

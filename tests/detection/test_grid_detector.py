@@ -13,6 +13,7 @@ from PIL import Image
 from torchvision.ops import batched_nms
 
 from vision_app import Detector
+from vision_app.data.landmarks import Landmarks
 from vision_app.detection.detector import DetectOptions
 from vision_app.detection.export import write_model
 from vision_app.detection.grid import make_grid
@@ -149,6 +150,31 @@ def test_at_most_so_many_and_the_best_ones(detector):
     (everything,) = detector.postprocess(raw)
     assert len(everything) == 4
     np.testing.assert_array_equal(found.scores, everything.scores[:2])
+
+
+def test_non_max_suppression_looks_at_the_best_pairs_wherever_they_are(detector, monkeypatch):
+    raw = raw_of({row: (5.0, (0.5, 0.5, 0, 0), (row / 50, -9, -9)) for row in (0, 40, 90, 120)})
+    monkeypatch.setattr("vision_app.detection.detector.CANDIDATES", 2)
+    (found,) = detector.postprocess(raw, DetectOptions(confidence=0.1))
+    certain = 1 / (1 + np.exp(-5))
+    np.testing.assert_allclose(found.scores, [certain / (1 + np.exp(-2.4)), certain / (1 + np.exp(-1.8))], rtol=1e-5)
+
+
+def test_landmarks_are_those_of_the_classes_that_have_them_in_the_pixels_of_the_photo(tmp_path):
+    torch.manual_seed(0)
+    network = YOLO(YOLOConfig(3, ANCHORS, width=4, depths=(1, 1, 1, 1), landmarks=2))
+    points = Landmarks(("head", "tail"), ("bee",))
+    write_model(network, tmp_path / "tiny", name="tiny", classes=NAMES, defaults=DEFAULTS, landmarks=points)
+    output = np.full((len(make_grid(64, 96, STRIDES, ANCHORS).cells), 8 + 4), -20.0, np.float32)
+    output[40] = [5, 0.5, 0.5, 0, 0, -9, 5, -9, 0.5, 0, -1, 0.5]  # a bee: column 8 and line 1 of the cells of 8 pixels
+    output[90] = [5, 0.5, 0.5, 0, 0, -9, -9, 3, 0.5, 0, -1, 0.5]  # a cow
+    raw = Raw((output,), ((64, 96),), (Letterbox(960, 320, 0.1, 0.2),))
+    (found,) = Detector.load(tmp_path / "tiny").postprocess(raw)
+    assert found.labels == ("bee", "cow")
+    bee, cow = found.landmarks
+    assert np.isnan(cow).all()
+    # the cell's center (68, 12) and half an anchor of 10 x 14 pixels to the right; one to the left and half of one down
+    np.testing.assert_allclose(bee, [[730, 60], [580, 95]], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,13 @@ def test_a_line_holds_medians_maxima_and_counts(lines):
     assert slow.to_dict()["agreement"] == {"both": 1, "only_first": 2, "only_second": 2, "share": 0.2}
 
 
+def test_the_time_of_a_picture_is_the_median_of_sums_not_the_sum_of_medians():
+    times = ({"nms": 1.0, "network": 9.0}, {"nms": 7.0, "network": 6.0}, {"nms": 2.0, "network": 20.0})
+    line = make_line([row(str(i), "one", milliseconds=each) for i, each in enumerate(times)], Cost())
+    assert line.stages == {"network": 9.0, "nms": 2.0}
+    assert line.milliseconds == 13.0  # of 10, 13 and 22
+
+
 def test_the_text_leaves_out_what_nobody_has(lines):
     heads, rows = cells(lines)
     assert heads == [
