@@ -10,8 +10,9 @@ BOXES = np.array([[0, 0, 20, 5], [40, 40, 60, 60], [80, 0, 90, 10]], float)  # s
 POINTS = np.array([[[1, 1], [9, 4]], [[45, 45], NAN], [[81, 1], [82, 2]]])
 
 
-def errors(found_boxes, found_labels, found_points):
-    found = (np.array(part, float) for part in (found_boxes, found_labels, found_points))
+def errors(found_boxes, found_labels, found_points, scores=None):
+    parts = (found_boxes, found_labels, found_points, np.ones(len(found_boxes)) if scores is None else scores)
+    found = (np.array(part, float) for part in parts)
     return landmark_errors(BOXES, np.array([0, 1, 0]), POINTS, *found).tolist()
 
 
@@ -21,9 +22,11 @@ def test_distances_are_parts_of_the_size_of_the_objects_that_were_found():
     assert errors(found, [0, 1, 1], points) == pytest.approx([0, 0.5, 0.25])
 
 
-def test_the_box_that_overlaps_an_object_most_speaks_for_it():
-    found, points = [[40, 40, 60, 56], [40, 40, 60, 60], [40, 40, 60, 48]], [[NAN, NAN], [[45, 47], NAN], [NAN, NAN]]
-    assert errors(found, [1, 1, 1], points) == pytest.approx([0.1])
+def test_the_best_box_that_overlaps_an_object_speaks_for_it():
+    """Not the one that overlaps it most."""
+    found, points = [[40, 40, 60, 60], [40, 40, 60, 56], [40, 40, 60, 48]], [[NAN, NAN], [[45, 47], NAN], [NAN, NAN]]
+    assert errors(found, [1, 1, 1], points, [0.2, 0.3, 0.9]) == pytest.approx([0.1])
+    assert errors(found, [1, 1, 1], points, [0.3, 0.2, 0.9]) == []
     assert errors(found[2:], [1], points[:1]) == []  # IoU 0.4
     assert errors(np.zeros((0, 4)), [], np.zeros((0, 2, 2))) == []
 
@@ -42,9 +45,10 @@ def test_the_error_of_rows_against_a_truth():
         ]
         + [{"image_id": 2, "category_id": 5, "bbox": [0, 0, 9, 9], "iscrowd": 1}],
     }
-    one = {"label": "kite", "box": [0, 0, 20, 5], "landmarks": [[1, 2], [9, 4]]}
-    other = {"label": "kite", "box": [40, 40, 60, 60], "landmarks": [[51, 53], [0, 0]]}
-    rows = [{"file": "1.png", "detections": [other, {"label": "buoy", "box": [40, 40, 60, 60]}]}]
+    one = {"label": "kite", "score": 0.9, "box": [0, 0, 20, 5], "landmarks": [[1, 2], [9, 4]]}
+    other = {"label": "kite", "score": 0.8, "box": [40, 40, 60, 60], "landmarks": [[51, 53], [0, 0]]}
+    doubtful = other | {"score": 0.1, "landmarks": [[45, 45], [0, 0]]}
+    rows = [{"file": "1.png", "detections": [doubtful, other, {"label": "buoy", "score": 1, "box": [40, 40, 60, 60]}]}]
     rows += [{"file": "0.png", "detections": [one]}, {"file": "2.png", "detections": [one]}]
     assert landmark_error(truth, rows) == pytest.approx((0.1 + 0 + 0.5) / 3)
     assert landmark_error(truth, [{"file": "0.png", "detections": []}]) is None

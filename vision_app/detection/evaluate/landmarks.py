@@ -15,23 +15,26 @@ def landmark_errors(
     found_boxes: np.ndarray,
     found_labels: np.ndarray,
     found_landmarks: np.ndarray,
+    found_scores: np.ndarray,
 ) -> np.ndarray:
     """The errors of one picture: (n,) distances of points divided by sqrt(w h) of the true box.
 
-    An object is found by the box of its class that overlaps it most, with an IoU of 0.5 or more. Landmarks of others,
-    and those that are not known, do not count.
+    An object is found by the box of its class with the highest score of those that overlap it with an IoU of 0.5 or
+    more, as average precision has it: a doubtful box is no second try. Landmarks of others, and those that are not
+    known, do not count.
 
     Args:
         boxes, labels: (M, 4) xyxy and (M,) of the true objects.
         landmarks: (M, K, 2) x, y, NaN where one is not known.
         found_boxes, found_labels, found_landmarks: (N, 4), (N,) and (N, K, 2) the same of what was found.
+        found_scores: (N,).
     """
-    ious = np.where(labels[:, None] == found_labels, iou_matrix(boxes, found_boxes), 0)  # (M, N)
-    if not ious.size:
+    matches = (labels[:, None] == found_labels) & (iou_matrix(boxes, found_boxes) >= OVERLAP)  # (M, N)
+    if not matches.size:
         return np.zeros(0)
-    found = ious.max(axis=1) >= OVERLAP
-    distances = np.linalg.norm(found_landmarks[ious.argmax(axis=1)] - landmarks, axis=2)  # (M, K)
-    errors = (distances / np.sqrt(area(boxes))[:, None])[found]
+    best = np.where(matches, found_scores, -np.inf).argmax(axis=1)
+    distances = np.linalg.norm(found_landmarks[best] - landmarks, axis=2)  # (M, K)
+    errors = (distances / np.sqrt(area(boxes))[:, None])[matches.any(axis=1)]
     return errors[np.isfinite(errors)]
 
 
@@ -61,6 +64,7 @@ def landmark_error(truth: Mapping, rows: Iterable[Mapping]) -> float | None:
                     np.array([one["box"] for one in found], float),
                     np.array([one["label"] for one in found]),
                     np.array([one["landmarks"] for one in found]),
+                    np.array([one["score"] for one in found]),
                 )
             )
     errors = np.concatenate([np.zeros(0), *errors])
