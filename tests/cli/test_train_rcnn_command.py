@@ -65,6 +65,26 @@ def test_fast_rcnn_keeps_the_regions_of_every_photo_that_it_learned_from_or_was_
     assert len(list((runs / "fast-rcnn" / "proposals").glob("*.boxes"))) == 6 + 2
 
 
+def test_an_evaluation_keeps_the_regions_for_the_next_one(runs, tmp_path):
+    words = ["evaluate", "detector", "--data", runs / "set" / "data.yaml", "--proposals", tmp_path / "kept"]
+    words += ["--model", runs / "fast-rcnn" / "best"]
+    times, rows = [], []
+    for name in ("first", "second"):
+        code, said = say(*words, "--output", tmp_path / name)
+        assert code == 0, said
+        rows.append((tmp_path / name / "detections.jsonl").read_text())
+        times.append({file: file.stat().st_mtime_ns for file in (tmp_path / "kept").iterdir()})
+    assert rows[0] == rows[1] and times[0] == times[1] and len(times[0]) == 2  # photos; no file is written again
+
+
+@pytest.mark.parametrize("words", [["--model", "faster-rcnn/best"], ["--model", "fast-rcnn/best", "--tta"]])
+def test_regions_are_kept_only_for_detectors_that_search(runs, tmp_path, words):
+    flags = ["--data", runs / "set" / "data.yaml", "--proposals", tmp_path / "kept", "--output", tmp_path / "out"]
+    code, said = say("evaluate", "detector", *flags, words[0], runs / words[1], *words[2:])
+    assert code == 2 and "only --model rcnn or fast-rcnn, alone and without --tta, searches photos" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_weights_of_fast_rcnn_serve_rcnn(runs, tmp_path):
     """A model folder that differs in its kind alone."""
     folder = runs / "fast-rcnn" / "best"

@@ -60,6 +60,15 @@ def detector(
             dir_okay=False,
         ),
     ] = None,
+    proposals: Annotated[
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="Keeps the regions that rcnn and fast-rcnn search every photo for, also for the next evaluation.",
+            show_default="they are not kept",
+            file_okay=False,
+        ),
+    ] = None,
     device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where the network runs.")] = "auto",
     runtime: Annotated[str, Option(metavar="auto|onnx|torch", help="What runs the network.")] = "auto",
 ) -> int:
@@ -86,6 +95,8 @@ def detector(
         raise UsageError("--tta: not together with --rows, which says what was found already")
     check_empty(output)
     found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1, tta=tta)
+    if proposals:
+        keep_proposals(found, proposals)
     truth, split = load_truth(data, split)
     with ExitStack() as failed:
         if found:
@@ -108,6 +119,18 @@ def detector(
     write_plots(evaluation, output)
     print(f"\nfigures, tables and plots are in {output}")
     return 0
+
+
+def keep_proposals(found: "Detector | None", folder: Path) -> None:
+    """Give a detector that searches photos for regions a folder to keep them in; raises UsageError for another one."""
+    from vision_app.detection.proposals import ProposalCache
+    from vision_app.errors import UsageError
+
+    if not getattr(found, "searches", False):
+        raise UsageError(
+            f"--proposals {folder}: only --model rcnn or fast-rcnn, alone and without --tta, searches photos"
+        )
+    found.propose = ProposalCache(folder)
 
 
 def check_empty(output: Path) -> None:
