@@ -24,12 +24,13 @@ from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.scenes import LARGEST_ZOOM
 from vision_app.detection.start import released_network, with_classes
 from vision_app.detection.train import find_model, identity
-from vision_app.errors import DataError, UsageError, unknown
+from vision_app.errors import UsageError, unknown
 from vision_app.model_folder import describe
-from vision_app.training.augment import Augmenter, random_numbers
+from vision_app.training.augment import Augmenter
 from vision_app.training.config import TrainConfig
 from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.runs import check_folder
+from vision_app.training.shares import batches_per_epoch, shares
 from vision_app.training.transfer import TRANSFER, freeze, hold
 
 STEPS = ("pooling", *TRANSFER)
@@ -66,7 +67,7 @@ class ClassifierTask:
         self.about, self.workers = about or {}, workers
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
-        return max(1, len(self.data) // config.batch_size)
+        return batches_per_epoch(len(self.data), config)
 
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
@@ -76,15 +77,10 @@ class ClassifierTask:
         Raises:
             DataError: there are fewer photos than processes.
         """
-        if len(self.data) < world:
-            raise DataError(f"{world} processes cannot share {len(self.data)} photos; take fewer --devices")
-        order = random_numbers("order", config.seed, epoch).permutation(len(self.data))
-        size = config.batch_size
-        plan = [order[i * size : (i + 1) * size].tolist() for i in range(start, self.batches_per_epoch(config))]
-        shares = [batch[rank * len(batch) // world : (rank + 1) * len(batch) // world] for batch in plan]
+        indices = shares(len(self.data), config, epoch, rank=rank, world=world, start=start)
         augmenter = Augmenter(self.size, config.seed, mosaic=0.0, stretch=self.stretch)
         views = Views(self.data, augmenter, epoch, self.taught)
-        for pixels, targets in DataLoader(views, batch_sampler=shares, num_workers=self.workers):
+        for pixels, targets in DataLoader(views, batch_sampler=indices, num_workers=self.workers):
             yield pixels.float() / 255, targets
 
     def loss(self, images: Tensor, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

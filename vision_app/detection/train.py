@@ -25,7 +25,7 @@ from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_bat
 from vision_app.detection.start import published, starting_network
 from vision_app.detection.watchers import run_watchers
 from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid
-from vision_app.errors import DataError, UsageError, unknown
+from vision_app.errors import UsageError, unknown
 from vision_app.model_folder import describe
 from vision_app.released import Model, find
 from vision_app.training.augment import Augmenter, random_numbers
@@ -33,6 +33,7 @@ from vision_app.training.config import TrainConfig, check_ranges
 from vision_app.training.initialize import INITIALIZATIONS
 from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.runs import check_folder
+from vision_app.training.shares import batches_per_epoch, shares
 from vision_app.training.transfer import TRANSFER, freeze
 
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
@@ -118,7 +119,7 @@ class SceneTask:
         self.about, self.workers = about or {}, workers
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
-        return max(1, len(self.data) // config.batch_size)
+        return batches_per_epoch(len(self.data), config)
 
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
@@ -128,21 +129,16 @@ class SceneTask:
         Raises:
             DataError: there are fewer photos than processes.
         """
-        if len(self.data) < world:
-            raise DataError(f"{world} processes cannot share {len(self.data)} photos; take fewer --devices")
-        order = random_numbers("order", config.seed, epoch).permutation(len(self.data))
-        count, size = self.batches_per_epoch(config), config.batch_size
-        plan = [order[i * size : (i + 1) * size].tolist() for i in range(start, count)]
-        shares = [batch[rank * len(batch) // world : (rank + 1) * len(batch) // world] for batch in plan]
+        indices = shares(len(self.data), config, epoch, rank=rank, world=world, start=start)
         close = epoch >= config.epochs - self.options.close_epochs
         options, zoom = self.options, (0.5, LARGEST_ZOOM)
         augmenter = Augmenter(
             options.size, config.seed, options.mosaic, zoom, options.stretch, self.data.landmarks.flip
         )
         scenes = Scenes(self.data, augmenter, epoch, close, self.propose)
-        loader = DataLoader(scenes, batch_sampler=shares, num_workers=self.workers, collate_fn=collate)
+        loader = DataLoader(scenes, batch_sampler=indices, num_workers=self.workers, collate_fn=collate)
         choices = sizes(self.options.size, self.options.multi_scale)
-        sides = random_numbers("size", config.seed, epoch).choice(choices, count)[start:]
+        sides = random_numbers("size", config.seed, epoch).choice(choices, self.batches_per_epoch(config))[start:]
         for (pixels, targets), side in zip(loader, sides.tolist(), strict=True):
             yield resized(pixels.float() / 255, targets, side)
 
