@@ -32,9 +32,12 @@ def main() -> None:
     parser.add_argument("--models", help="A,B,...: only these")
     parser.add_argument("--threads", type=int, help="threads of a network; all cores by default")
     arguments = parser.parse_args()
+    names = list(dict.fromkeys(name for name, _ in CONTENDERS))
+    wanted = arguments.models.split(",") if arguments.models else names
+    if strange := [name for name in wanted if name not in names]:
+        parser.error(f"--models: {', '.join(strange)}: must be of {', '.join(names)}")
     truth = load_detection(arguments.data)
     files, lines = [str(sample.path) for sample in truth.samples][: arguments.limit], []
-    wanted = arguments.models.split(",") if arguments.models else [name for name, _ in CONTENDERS]
     for contender in (Contender(name, tta, threads=arguments.threads) for name, tta in CONTENDERS if name in wanted):
         chosen = files[: arguments.rcnn_limit] if contender.model == "rcnn" else files
         rows = []
@@ -43,7 +46,8 @@ def main() -> None:
             for row in measure(contender, chosen, doubtful=MEASURING):
                 rows.append(row)
                 report([row])
-        lines.append(make_line(rows, Cost.of(contender, chosen[0]), truth))
+        readable = next((row["file"] for row in rows if row["status"] == "ok"), None)
+        lines.append(make_line(rows, Cost.of(contender, readable), truth))
     print(format_table(lines))
 
 

@@ -35,3 +35,10 @@ def test_the_table_tells_time_size_and_accuracy(tmp_path, monkeypatch, capsys):
         assert one["pictures"] == one["of pictures"] == "2" and one["parameters"] == "0.99 M"
         assert float(one["AP50"]) == pytest.approx(1, abs=0.01) and one["backbone ms"]
     assert milliseconds[1] > 2 * milliseconds[0]
+
+
+def test_a_name_that_is_not_compared_is_refused_before_anything_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["compare_detectors", "nowhere.json", "--models", "yolo,yoko"])
+    with pytest.raises(SystemExit) as ended:
+        compare_detectors.main()
+    assert ended.value.code == 2 and "--models: yoko: must be of yolo, faster-rcnn," in capsys.readouterr().err
