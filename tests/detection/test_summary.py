@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from vision_app.detection.summary import Axis, Layer, format_table, summarize
+from vision_app.detection.rcnn import PROPOSALS, RCNN, RCNNConfig
+from vision_app.detection.summary import Axis, Layer, format_table, look_at_regions, summarize
 from vision_app.detection.yolo import LAYOUTS, YOLO, YOLOConfig, layout
 from vision_app.errors import ModelError
 
@@ -132,6 +133,22 @@ def test_receptive_fields_are_where_gradients_are_not_zero(name, monkeypatch):
             (gradient,) = torch.autograd.grad(map[0, :, row, 0].sum(), x, retain_graph=True)
             heights.append(gradient[0].sum(dim=(0, 2)).count_nonzero().item())
         assert sum(heights) / 4 == expected[layer], layer
+
+
+@pytest.mark.parametrize("kind", PROPOSALS)
+def test_a_network_that_looks_at_regions_has_all_its_parameters_and_works_on_each_of_them(kind):
+    network = RCNN(RCNNConfig(kind, 3, width=4, depths=(1, 1, 1), pyramid=8, hidden=16, proposals=5)).eval()
+    layers = summarize(network, 96, 96, look_at_regions)
+    assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in network.parameters())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        maps = network.maps(torch.zeros(1, 3, 96, 96))
+        if kind == "faster-rcnn":
+            network.rpn.head(list(maps.values()))
+    regions = 1 if kind == "rcnn" else 5
+    head = regions * (8 * 7 * 7 * 16 + 16 * 16 + 16 * (1 + 3) + 16 * 4)
+    assert sum(layer.multiply_adds for layer in layers) == counter.get_total_flops() / 2 + head
+    (hidden,) = [layer for layer in layers if layer.name == "roi_heads.box_head.fc6"]
+    assert hidden.output[-1] == 16 and hidden.receptive_field == (inf, inf)
 
 
 def test_attention_over_the_picture_sees_all_of_it():

@@ -80,6 +80,7 @@ def summary(
     """Show every layer of a model: output size, parameters, multiply-adds, receptive field.
 
     Sizes are channels x height x width, for one square picture. A receptive field of "all" is the whole picture.
+    fast-rcnn and faster-rcnn work on all of their regions here, as if each were the whole picture, and rcnn on one.
     Activations and changes of layout, which cost and change none of this, are left out.
     """
     from vision_app.detection.summary import format_table, summarize_model

@@ -5,6 +5,7 @@ whose operations with windows have a rule here; all others are taken to work on 
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torchvision.ops import roi_align  # noqa: F401, which registers torch.ops.torchvision
 
 from vision_app.detection.yolo import YOLOConfig
 from vision_app.errors import ModelError, UsageError
@@ -21,7 +23,8 @@ from vision_app.released import Model
 
 aten = torch.ops.aten
 
-# The module of each kind of architecture, loaded on use.
+REGIONS = ("rcnn", "fast-rcnn", "faster-rcnn")
+# The module of each other kind of architecture, loaded on use.
 NETWORKS = {
     "yolo": "vision_app.detection.yolo:YOLO",
     "classifier": "vision_app.classification.network:ClassifierNetwork",
@@ -84,8 +87,13 @@ class Layer:
     receptive_field: tuple[float, float]
 
 
-def summarize(network: nn.Module, height: int, width: int) -> list[Layer]:
+def summarize(
+    network: nn.Module, height: int, width: int, run: Callable[[nn.Module, Tensor], object] = nn.Module.__call__
+) -> list[Layer]:
     """Notes what a network for RGB pictures does to one of `height` x `width`, in the order in which it does it.
+
+    Args:
+        run: has the network look at the (1, 3, height, width) picture.
 
     Raises:
         ModelError: a layer with windows follows an operation that there is no rule for.
@@ -97,38 +105,56 @@ def summarize(network: nn.Module, height: int, width: int) -> list[Layer]:
         module.register_forward_pre_hook(partial(recorder.enter, name))
         module.register_forward_hook(recorder.leave)
     with torch.no_grad(), recorder:
-        network(picture)
+        run(network, picture)
     return recorder.layers
 
 
+def look_at_regions(network: nn.Module, picture: Tensor) -> None:
+    """Runs a network of the R-CNN family, all of whose regions are the whole picture; R-CNN has one."""
+    config, maps = network.config, network.maps(picture)
+    if config.kind == "faster-rcnn":
+        network.rpn.head(list(maps.values()))
+    whole = picture.new_tensor([0, 0, picture.shape[3], picture.shape[2]])
+    network.classify(maps, [whole.expand(1 if config.kind == "rcnn" else config.proposals, 4)])
+
+
 def summarize_model(model: Model, size: int | None = None) -> tuple[int, list[Layer]]:
-    """Summarizes a grid detector or a classifier by its model.json; its weights are not read.
+    """Summarizes a detector or a classifier by its model.json; its weights are not read.
 
     Args:
-        size: side of the square picture; by default the model's input size.
+        size: side of the square picture; by default the model's input size, and for R-CNN, which runs on every region
+            by itself, that of a warped region.
 
     Returns:
         The size and the layers.
 
     Raises:
-        ModelError: the model is neither, or its model.json cannot be used.
+        ModelError: there is no summary of this kind of model, or its model.json cannot be used.
         UsageError: the network takes no pictures of this size.
     """
     if model.task not in ("detection", "classification"):
         raise ModelError(f"model '{model.name}' is for {model.task}, not for detection or classification")
-    kind = model.info["architecture"].get("type")
-    if kind not in NETWORKS:
-        raise ModelError(f"model '{model.name}': there is a summary of {' and '.join(NETWORKS)}, not of {kind}")
-    module, name = NETWORKS[kind].split(":")
+    kind, usual = model.info["architecture"].get("type"), model.value("input.size", int)
+    run = nn.Module.__call__
     try:
-        network = getattr(import_module(module), name)(YOLOConfig.from_dict(model.info["architecture"]))
+        if kind in REGIONS:
+            from vision_app.detection.rcnn import RCNN, WARPED, RCNNConfig
+
+            network, run = RCNN(RCNNConfig.from_dict(model.info["architecture"])), look_at_regions
+            usual = WARPED if kind == "rcnn" else usual
+        elif kind in NETWORKS:
+            module, name = NETWORKS[kind].split(":")
+            network = getattr(import_module(module), name)(YOLOConfig.from_dict(model.info["architecture"]))
+        else:
+            known = ", ".join((*NETWORKS, *REGIONS))
+            raise ModelError(f"model '{model.name}': there is a summary of {known}, not of {kind}")
     except (KeyError, TypeError, ValueError) as error:
         raise model.lacks("architecture") from error
-    size, step = size or model.value("input.size", int), network.backbone.strides[-1]
+    size, step = size or usual, network.backbone.strides[-1]
     if size % step:
         nearest = max(1, round(size / step)) * step
         raise UsageError(f"--size {size}: must be a multiple of {step}; the nearest valid value is {nearest}")
-    return size, summarize(network, size, size)
+    return size, summarize(network, size, size, run)
 
 
 class _Recorder(TorchDispatchMode):
@@ -264,6 +290,10 @@ def _norm(x: Map, *args):
     return "batch norm", 0, x
 
 
+def _region(x: Map, *args):
+    return "", 0, (WHOLE, WHOLE)  # which is the whole picture here
+
+
 _RULES = {
     aten.convolution: _convolution,
     aten.max_pool2d_with_indices: _max_pool,
@@ -274,6 +304,7 @@ _RULES = {
     aten.mm: _product,
     aten.addmm: _linear,
     aten.native_batch_norm: _norm,
+    torch.ops.torchvision.roi_align: _region,
 }
 _JOINS = {aten.cat: "concat", aten.add: "add", aten.add_: "add", aten.mul: "multiply", aten.mul_: "multiply"}
 
