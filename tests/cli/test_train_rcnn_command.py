@@ -101,7 +101,7 @@ def test_the_weights_of_fast_rcnn_serve_rcnn(runs, tmp_path):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["--initial", "yolo", "--backbone", "csp"], "--backbone csp: the model to start from has the backbone shuffle"),
+    (["--backbone", "csp"], "No such option"),
     (["--initial", "nowhere"], "unknown model 'nowhere'"),
     (["--dropout", "0.1"], "No such option"),
 ])  # fmt: skip

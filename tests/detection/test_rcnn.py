@@ -15,6 +15,7 @@ from vision_app.detection.rcnn import BOX_WEIGHTS, CANONICAL, RCNN, RCNNConfig, 
 from vision_app.detection.rcnn_train import starting_regions, write_regions_model
 from vision_app.detection.region_detector import decode
 from vision_app.detection.yolo import YOLO, YOLOConfig
+from vision_app.training.initialize import initialize
 
 DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}
 SMALL = {"width": 4, "depths": (1, 1, 1), "pyramid": 8, "hidden": 16, "proposals": 20}
@@ -219,6 +220,18 @@ def test_training_starts_from_what_the_grid_detector_knows(tmp_path):
                   for head, x in zip(grid.heads, features, strict=True)]  # fmt: skip
         expected = grid(images)[..., 5:]
     torch.testing.assert_close(torch.cat(logits, dim=1), expected)
+
+
+def test_training_starts_afresh_where_there_is_nothing_to_start_from():
+    torch.manual_seed(5)
+    net, _ = starting_regions("fast-rcnn")(
+        None, SimpleNamespace(classes=("cup",)), size=96, backbone="inception", initialization="xavier"
+    )
+    torch.manual_seed(5)
+    expected = RCNN(RCNNConfig("fast-rcnn", 1, backbone="inception"))
+    initialize(expected, "xavier")
+    assert net.config == expected.config
+    torch.testing.assert_close(dict(net.state_dict()), dict(expected.state_dict()))
 
 
 @pytest.mark.parametrize("kind", ["rcnn", "fast-rcnn", "faster-rcnn"])

@@ -14,11 +14,15 @@ from vision_app.cli.options import Help, number, positive_int, show_help
 app = typer.Typer(help="Train networks.", add_help_option=False)
 BOXES = "FILE.json|FILE.yaml|FOLDER"
 # The R-CNN family: options of `yolo` that it lacks, and those that have other defaults.
-NOT_OF_THE_FAMILY = ("label_smoothing", "dropout")
+NOT_OF_THE_FAMILY = ("label_smoothing", "dropout", "backbone", "initialize")
 OF_THE_FAMILY = {
     "initial": Path("yolo"), "transfer": "head", "batch_size": 16, "epochs": 8, "learning_rate": 1e-3, "mosaic": 0.3,
     "close_epochs": 2,
 }  # fmt: skip
+START_OF_THE_FAMILY = Annotated[
+    Path,
+    Option(metavar="MODEL", help="What to start from: a grid detector or a model of the family, by name or folder."),
+]
 POSITIVE = {"metavar": "N", "parser": positive_int}  # other limits are checked by `TrainConfig` and `DetectionOptions`
 
 
@@ -195,6 +199,7 @@ def _family(kind: str) -> Callable[..., int]:
 
     signature = inspect.signature(yolo)
     options = {name: option for name, option in signature.parameters.items() if name not in NOT_OF_THE_FAMILY}
+    options["initial"] = options["initial"].replace(annotation=START_OF_THE_FAMILY)
     changed = [option.replace(default=OF_THE_FAMILY.get(name, option.default)) for name, option in options.items()]
     command.__signature__ = signature.replace(parameters=changed)
     command.__annotations__ = {name: option.annotation for name, option in options.items()} | {"return": int}
@@ -207,6 +212,21 @@ app.command("faster-rcnn", help="Train Faster R-CNN on photos with boxes; it fin
 app.command("fast-rcnn", help="Train Fast R-CNN on photos with boxes, with the regions of selective search.")(
     _family("fast-rcnn")
 )
+
+
+@app.command()
+def rcnn(
+    initial: Annotated[
+        Path, Option(metavar="MODEL", help="A Fast R-CNN model, by name or folder, whose weights it takes.")
+    ],
+    output: Annotated[Path, Option(metavar="DIR", help="Model folder to write.")],
+) -> int:
+    """Write the R-CNN with a Fast R-CNN's weights: it warps the regions of a photo and looks at each by itself."""
+    from vision_app.detection.rcnn_train import write_rcnn
+
+    write_rcnn(initial, output)
+    print(output)
+    return 0
 
 
 def _run(context: typer.Context, kind: str) -> int:
@@ -229,6 +249,8 @@ def _run(context: typer.Context, kind: str) -> int:
         if not value:
             none = f" {output} has no {KEPT} to take it from." if given.resume and output else ""
             raise UsageError(f"Missing option '{name}'.{none}")
+    if kind != "yolo" and given.initial.is_file():
+        raise UsageError(f"--initial {given.initial}: is a file; {kind} starts from a model, by name or folder")
     from vision_app.figures import import_matplotlib
 
     import_matplotlib()  # before Fabric does, by way of torchmetrics

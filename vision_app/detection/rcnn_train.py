@@ -1,6 +1,6 @@
 """Trains Fast and Faster R-CNN; their tasks for the training loop, and what training starts from."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from vision_app.errors import UsageError
 from vision_app.letterbox import PAD, letterbox
 from vision_app.model_folder import write_folder
 from vision_app.training.initialize import initialize
+from vision_app.training.runs import check_folder
 
 
 def write_regions_model(
@@ -45,6 +46,33 @@ def write_regions_model(
         **about,
     }
     write_folder(folder, network, info, half=True)
+
+
+def write_rcnn(initial: Path, output: Path) -> None:
+    """Writes the R-CNN that has the weights of a Fast R-CNN.
+
+    Args:
+        initial: a Fast R-CNN model, by its folder or name.
+
+    Raises:
+        UsageError: it is another kind of model, or `output` holds a model already.
+        ModelError: its files do not fit each other.
+    """
+    check_folder(output, "model.json")
+    if (output / "model.json").exists():
+        raise UsageError(f"--output {output}: holds a model already")
+    model = find_model(initial)
+    kind = model.info["architecture"].get("type")
+    if kind != "fast-rcnn":
+        raise UsageError(f"--initial {initial}: is of the kind {kind}; R-CNN takes the weights of a fast-rcnn model")
+    old = load_network(model)
+    network = RCNN(replace(old.config, kind="rcnn"))
+    network.load_state_dict(old.state_dict())
+    about = {key: model.info[key] for key in ("license", "trained", "learned_from") if key in model.info}
+    write_regions_model(
+        network, output, name=output.name, classes=model.classes, defaults=model.defaults,
+        size=model.value("input.size", int), stretch=model.info["input"].get("stretch", 1.0), **about,
+    )  # fmt: skip
 
 
 class RegionTask(SceneTask):
