@@ -1,6 +1,7 @@
 """Ensembles and test-time augmentation, on small networks with random weights."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -172,8 +173,9 @@ def test_models_that_cannot_be_joined_are_refused(models, tmp_path):
         Detector.load(f"one+{tmp_path / 'other'}")
     with pytest.raises(ModelError, match="unknown model 'tow'; did you mean 'two'"):
         Detector.load("one+tow")
-    with pytest.raises(ModelError, match="unknown model ''"):
-        Detector.load("one+")
+    for name in ("one+", "+one", "one++two", "+"):
+        with pytest.raises(UsageError, match=rf"--model {re.escape(name)}: a name is missing beside the \+; write"):
+            Detector.load(name)
 
 
 def test_a_path_may_hold_a_plus_sign(models, tmp_path):

@@ -116,9 +116,11 @@ class Detector:
 
         Raises:
             ModelError: no such model, no detector, or damaged files.
-            UsageError: no such device or runtime here, or models that cannot be joined.
+            UsageError: no such device or runtime here, a name is missing beside a "+", or models cannot be joined.
         """
         names = [model] if Path(model).exists() else os.fspath(model).split("+")  # a path may hold a plus sign
+        if len(names) > 1 and "" in names:
+            raise UsageError(f"--model {model}: a name is missing beside the +; write it as in yolo+faster-rcnn")
         members = [Detector._open(name, device=device, runtime=runtime, threads=threads) for name in names]
         if len(members) == 1 and not tta:
             return members[0]
