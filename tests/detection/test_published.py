@@ -14,6 +14,7 @@ from torchvision.models import get_model, get_model_weights
 from vision_app import Detections, DetectOptions, Detector, read_image, released
 from vision_app.cli import main
 from vision_app.detection.detector import narrowed
+from vision_app.detection.published import published
 from vision_app.errors import ModelError, UsageError
 
 SMALL = "ssdlite320_mobilenet_v3_large"
@@ -152,10 +153,11 @@ def test_a_file_that_was_changed_or_runs_code_is_not_loaded(home, tmp_path, monk
 
 
 def test_wrong_names_and_options_are_told():
-    with pytest.raises(ModelError, match="unknown model 'torchvision:ssd'; did you mean 'torchvision:ssd300_vgg16'"):
-        Detector.load("torchvision:ssd")
-    with pytest.raises(ModelError, match="unknown model 'torchvision:maskrcnn_resnet50_fpn'"):
-        Detector.load("torchvision:maskrcnn_resnet50_fpn")
+    for name in ("torchvision:nope", "torchvision:", "torchvision:maskrcnn_resnet50_fpn"):
+        with pytest.raises(ModelError, match=f"unknown model '{name}'; torchvision:NAME takes fasterrcnn_") as error:
+            Detector.load(name)
+        assert str(error.value).partition(" takes ")[2].split(", ") == published()
+    assert {"ssd300_vgg16", SMALL} <= {*published()}
     with pytest.raises(UsageError, match=r"--runtime onnx: model 'torchvision:.*' runs on torch only"):
         Detector.load(NAME, runtime="onnx")
     with pytest.raises(UsageError, match="--tta: not with torchvision:ssdlite320"):

@@ -18,7 +18,7 @@ from torchvision.models import detection, get_model, get_model_weights, list_mod
 from vision_app.boxes import clip
 from vision_app.detection.detector import DetectOptions, Detector, narrowed
 from vision_app.detection.stages import Stages
-from vision_app.errors import ModelError, UsageError, unknown
+from vision_app.errors import ModelError, UsageError
 from vision_app.images import RGBImage
 from vision_app.released import Model
 from vision_app.results import Detections
@@ -48,7 +48,7 @@ class PublishedDetector(Detector):
         self.name, (self.device, _) = name, resolve(device, "torch")
         architecture = name.removeprefix(PREFIX)
         if architecture not in (names := published()):
-            raise ModelError(unknown("model", name, [PREFIX + one for one in names]))
+            raise ModelError(f"unknown model {name!r}; {PREFIX}NAME takes {', '.join(names)}")
         weights = get_model_weights(architecture).DEFAULT
         path = _fetched(name, weights.url, weights.meta["_file_size"])
         if threads and self.device == "cpu":
