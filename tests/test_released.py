@@ -100,6 +100,19 @@ def test_a_slip_gets_the_nearest_name(tmp_path):
     assert error_of("yollo") == "unknown model 'yollo'; did you mean 'yolo'?"
 
 
+def test_only_models_of_the_task_are_offered_for_an_unknown_one(tmp_path):
+    for name, task in (("classifier", "classification"), ("rcnn", "detection"), ("yolo", "detection")):
+        make(tmp_path / "checkout" / "models" / name, task=task)
+    (make(tmp_path / "checkout" / "models" / "zero") / "model.json").write_text("broken")
+    expected = {"detection": "rcnn, yolo", "classification": "classifier", None: "classifier, rcnn, yolo, zero"}
+    for task, names in expected.items():
+        with pytest.raises(ModelError, match=f"^unknown model 'xyz'; choose from {names}$"):
+            find("xyz", task)
+    with pytest.raises(ModelError, match="unknown model 'clasifier'; choose from rcnn, yolo"):
+        find("clasifier", "detection")
+    assert find("classifier", "detection").task == "classification"
+
+
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_names_of_folders_are_no_models(tmp_path, name):
     make(tmp_path / "checkout" / "models" / "yolo")

@@ -134,8 +134,11 @@ def available() -> list[str]:
     return sorted({path.parent.name for folder in models_folders() for path in folder.glob("*/model.json")})
 
 
-def find(name: str | os.PathLike) -> Model:
+def find(name: str | os.PathLike, task: str | None = None) -> Model:
     """A released model by its name, or any model folder or exported ONNX file by its path; names come first.
+
+    Args:
+        task: of the models that are offered instead of an unknown one; a model of another task is found all the same.
 
     Raises:
         ModelError: there is no such model, or its model.json cannot be used.
@@ -152,7 +155,19 @@ def find(name: str | os.PathLike) -> Model:
         raise ModelError(f"{name}: the folder of a run, not of a model; its model is {best}")
     if os.sep in name:
         raise ModelError(f"{name}: not a model folder, it has no model.json")
-    raise ModelError(unknown("model", name, available()))
+    raise ModelError(unknown("model", name, _of(task)))
+
+
+def _of(task: str | None) -> list[str]:
+    """Names of the released models for a task, or of all; one that cannot be opened is for none."""
+
+    def fits(name: str) -> bool:
+        try:
+            return find(name).task == task
+        except ModelError:
+            return False
+
+    return [name for name in available() if task is None or fits(name)]
 
 
 def digest(*models: Model) -> str:

@@ -59,7 +59,7 @@ class Classifier(LetterboxModel):
             ModelError: no such model, no classifier, or damaged files.
             UsageError: no such device or runtime here.
         """
-        found = find(model)
+        found = find(model, "classification")
         if found.task != "classification":
             raise ModelError(f"model '{found.name}' is for {found.task}, not for classification")
         return cls(found, open_network(found, lambda: _build(found), device=device, runtime=runtime, threads=threads))

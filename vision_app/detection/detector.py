@@ -136,7 +136,7 @@ class Detector:
             from vision_app.detection.published import PublishedDetector
 
             return PublishedDetector(name, device=device, runtime=runtime, threads=threads)
-        found = find(name)
+        found = find(name, "detection")
         if found.task != "detection":
             raise ModelError(f"model '{found.name}' is for {found.task}, not for detection")
         kind = found.info["architecture"].get("type")

@@ -76,7 +76,7 @@ def starting_network(
         UsageError: there is no such backbone, or `initial` has another one.
     """
     if initial and not published(initial):
-        model = find(initial.resolve() if initial.is_dir() else str(initial))
+        model = find(initial.resolve() if initial.is_dir() else str(initial), "detection")
         landmarks = Landmarks.of(model).names, data.landmarks.names
         network = with_classes(released_network(model), model.classes, data.classes, dropout, landmarks)
         if backbone not in (None, network.config.backbone):

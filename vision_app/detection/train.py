@@ -283,4 +283,4 @@ def identity(path: Path | None) -> str:
 
 
 def find_model(path: Path) -> Model:
-    return find(path.resolve() if path.is_dir() else str(path))
+    return find(path.resolve() if path.is_dir() else str(path), "detection")
