@@ -12,8 +12,9 @@ from PIL import Image
 from skimage import data
 from tiny_detectors import write_tiny
 
-from vision_app import Detector, draw, read_image
+from vision_app import Detector, __version__, draw, read_image
 from vision_app.cli import main
+from vision_app.cli.batch import cores
 from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.files import SMALL
 
@@ -83,6 +84,12 @@ def test_the_table_sums_up_the_rows(compared, models, photos):
     assert (yolo["pictures"], yolo["failed"], yolo["judged"]) == (2, 1, 2)
     assert yolo["AP50"] > 0.5 > tiny["AP50"] and yolo["multiply_adds"] > tiny["multiply_adds"] > 0
     assert yolo["agreement"] is None
+    assert content["run"] == {"version": __version__, "cores": cores(), "truth": "truth.json"}
+    for line in (yolo, tiny):
+        confidence = Detector.load(line["model"]).defaults["confidence"]
+        ran = (line["confidence"], line["device"], line["runtime"], line["threads"])
+        assert ran == (confidence, "cpu", "onnx", 1)
+    assert "onnx on cpu, threads: 1; cores:" in (compared / "report.html").read_text()
     first, second = (Detector.load(name) for name in names)
     for picture in content["pictures"]:
         if picture["file"].endswith("notes.png"):

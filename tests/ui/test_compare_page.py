@@ -16,7 +16,7 @@ from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.report import counts_text
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.errors import ImageError, ModelError
-from vision_app.ui import compare, models
+from vision_app.ui import compare
 from vision_app.ui.look import find, look
 from vision_app.ui.pictures import Picture
 from vision_app.ui.text import plain
@@ -67,6 +67,7 @@ def test_pictures_are_shown_as_each_model_sees_them(page, detectors, cat, coffee
     assert all(re.search(r"ms\\: preprocess .* backbone .* heads .* nms", text) for text in times)
     (table,) = page.dataframe
     assert list(table.value["model"]) == ["yolo", "tiny"] and list(table.value["pictures"]) == ["2", "2"]
+    assert list(table.value["confidence"]) == [f"{each.defaults['confidence']:g}" for each in detectors]
 
 
 def test_a_slider_runs_no_network_again(page, detectors, cat, monkeypatch):
@@ -79,6 +80,7 @@ def test_a_slider_runs_no_network_again(page, detectors, cat, monkeypatch):
     assert not page.exception
     assert agreement(detectors, cat, confidence=0.05) in words(page)
     assert agreement(detectors, cat) not in words(page)
+    assert page.dataframe[0].value["confidence"][0] == "0.05"
 
 
 def test_one_model_is_too_few(page, cat, monkeypatch):
@@ -106,15 +108,14 @@ class Images(HTMLParser):
         self.sources += [value for name, value in attributes if name in ("src", "href")]
 
 
-def test_the_report_holds_all_in_one_file(detectors, cat, bad_files, monkeypatch):
-    monkeypatch.setattr(models, "detector", lambda name, _: next(each for each in detectors if each.name == name))
+def test_the_report_holds_all_in_one_file(detectors, cat, bad_files):
     good, bad = Picture("<cat> & dog.png", cat), Picture("notes.jpg", bad_files["notes.jpg"][0])
-    seen = []
-    for detector in detectors:
+    seen, contenders = [], [(detector, DetectOptions(0.3)) for detector in detectors]
+    for detector, options in contenders:
         view = look(good, detector, OrderedDict())
-        found, nms_ms = find(view, detector, DetectOptions())
+        found, nms_ms = find(view, detector, options)
         seen.append((view, found, view.stages | {"nms": nms_ms}))
-    text = compare.report([(good, seen), (bad, ImageError(bad.name, "not an image"))])
+    text = compare.report([(good, seen), (bad, ImageError(bad.name, "not an image"))], contenders)
     assert "&lt;cat&gt; &amp; dog.png" in text and "<cat>" not in text and "http" not in text and "not an image" in text
     sources = Images(text).sources
     assert len(sources) == 3 and all(source.startswith("data:image/") for source in sources)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vision_app.batch.sinks import Journal
     from vision_app.batch.sources import Input
     from vision_app.data.detection import DetectionSet
+    from vision_app.detection.compare.conditions import Conditions
     from vision_app.detection.compare.measure import Contender
     from vision_app.detection.compare.table import Line
     from vision_app.detection.detector import DetectOptions
@@ -86,10 +87,12 @@ def compare(
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
+    from vision_app import __version__
     from vision_app.batch.sinks import Journal, read_rows
-    from vision_app.cli.batch import gather
+    from vision_app.cli.batch import cores, gather
     from vision_app.cli.evaluate import load_truth
     from vision_app.cli.progress import show_progress
+    from vision_app.detection.compare.conditions import Run
     from vision_app.detection.compare.files import write_comparison
     from vision_app.detection.compare.measure import Contender
     from vision_app.detection.compare.table import format_table
@@ -110,7 +113,7 @@ def compare(
     limits = _limits(limit or [], [each.model for each in contenders])
     known, _ = load_truth(truth, split) if truth else (None, None)
     options = DetectOptions(confidence=confidence)
-    digests = [_check(each, options, truth, known) for each in contenders]
+    digests, conditions = zip(*(_check(each, options, truth, known) for each in contenders), strict=True)
     inputs = gather(sources or [str(sample.path) for sample in known.samples], output, named=True)
     settings = {
         "--models": [f"{each.name} {digest}" for each, digest in zip(contenders, digests, strict=True)],
@@ -131,11 +134,12 @@ def compare(
             rows = f"{journal.rows:,} of {len(planned):,} rows are in {path}"
             print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
             return INTERRUPTED
-        lines, rows = _sum_up(parts, read_rows(path), known)
+        lines, rows = _sum_up(parts, conditions, read_rows(path), known)
         print("drawing what was found", file=sys.stderr)
         with show_progress(min(shown, len(inputs)), 0) as report:
             one = [{"status": "ok"}]
-            write_comparison(output, lines, rows, inputs, settings, shown=shown, report=partial(report, one))
+            run = Run(__version__, cores(), truth and truth.resolve().name)
+            write_comparison(output, lines, rows, inputs, settings, run, shown=shown, report=partial(report, one))
         print(format_table(lines))
         print(f"\nthe report is {output / 'report.html'}")
         return 1 if journal.failed else 0
@@ -181,19 +185,22 @@ def _limits(texts: list[str], names: list[str]) -> dict[str, int]:
     return limits
 
 
-def _check(contender: "Contender", options: "DetectOptions", truth: Path | None, known: "DetectionSet | None") -> str:
-    """Load a detector and return the start of its digest.
+def _check(
+    contender: "Contender", options: "DetectOptions", truth: Path | None, known: "DetectionSet | None"
+) -> "tuple[str, Conditions]":
+    """Load a detector and return the start of its digest, and how it runs.
 
     Raises:
         VisionAppError: It cannot be loaded, the options are none for it, or it knows no class of the truth.
     """
     from vision_app.cli.evaluate import check_classes
+    from vision_app.detection.compare.conditions import Conditions
 
     detector = contender.load()
-    options.resolved(detector)
+    conditions = Conditions.of(detector, options, contender.threads)
     if known is not None:
         check_classes(detector, known, truth)
-    return detector.digest[:12]
+    return detector.digest[:12], conditions
 
 
 def _measure(
@@ -219,18 +226,21 @@ def _measure(
 
 
 def _sum_up(
-    parts: "list[tuple[Contender, Sequence[Input]]]", every: "Iterator[dict]", known: "DetectionSet | None"
+    parts: "list[tuple[Contender, Sequence[Input]]]",
+    conditions: "Sequence[Conditions]",
+    every: "Iterator[dict]",
+    known: "DetectionSet | None",
 ) -> "tuple[list[Line], dict[str, list[dict]]]":
     """Sum up each detector; the first is the one that others are compared with. Return the lines and the rows."""
     from vision_app.detection.compare.cost import Cost
     from vision_app.detection.compare.table import make_line
 
     lines, rows, first = [], {}, None
-    for contender, part in parts:
+    for (contender, part), ran in zip(parts, conditions, strict=True):
         own = rows[contender.name] = list(islice(every, len(part)))
         print(f"{contender.name}: summing up, counting multiply-adds", file=sys.stderr)
         readable = next((row["file"] for row in own if row["status"] == "ok"), None)
-        lines.append(make_line(own, Cost.of(contender, readable), known, first))
+        lines.append(make_line(own, Cost.of(contender, readable), known, first, ran))
         first = first or own
         for row in own:
             row.pop("doubtful", None)  # there are many, and nothing else needs them

@@ -9,9 +9,11 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from vision_app import Detections, DetectOptions, Detector, draw
+from vision_app import Detections, DetectOptions, Detector, __version__, draw
+from vision_app.cli.batch import cores
 from vision_app.detection.compare import FAMILY
 from vision_app.detection.compare.agreement import agree
+from vision_app.detection.compare.conditions import Conditions, Run
 from vision_app.detection.compare.cost import Cost, count_parameters
 from vision_app.detection.compare.plots import plot_stages
 from vision_app.detection.compare.report import Card, View, about, counts_text, render, times_text
@@ -49,7 +51,7 @@ def page() -> None:
     answers = [(picture, card(picture, contenders)) for picture in pictures[:most]]
     if any(isinstance(answer, list) for _, answer in answers):
         with overview:
-            summary(answers)
+            summary(answers, contenders)
 
 
 def settings() -> list[Contender]:
@@ -99,19 +101,21 @@ def card(picture: Picture, contenders: Sequence[Contender]) -> list[Answer] | Im
     return answers
 
 
-def summary(answers: Sequence[tuple[Picture, list[Answer] | ImageError]]) -> None:
+def summary(answers: Sequence[tuple[Picture, list[Answer] | ImageError]], contenders: Sequence[Contender]) -> None:
     """Draw the table over all pictures and the report's button."""
-    lines = list(compared(answers))
+    lines = list(compared(answers, contenders))
     heads, rows = cells(lines)
     columns = dict(zip(heads, zip(*rows, strict=True), strict=True))
     st.dataframe({head: list(column) for head, column in columns.items()}, hide_index=True)
     st.download_button(
-        "Report (HTML)", lambda: report(answers), "report.html", "text/html", on_click="ignore",
+        "Report (HTML)", lambda: report(answers, contenders), "report.html", "text/html", on_click="ignore",
         icon=":material/download:",
     )  # fmt: skip
 
 
-def compared(answers: Sequence[tuple[Picture, list[Answer] | ImageError]]) -> Iterator[Line]:
+def compared(
+    answers: Sequence[tuple[Picture, list[Answer] | ImageError]], contenders: Sequence[Contender]
+) -> Iterator[Line]:
     """Sum up each detector; the first is the one that others are compared with."""
     read = [(picture, answer) for picture, answer in answers if not isinstance(answer, ImageError)]
     columns = [
@@ -119,19 +123,20 @@ def compared(answers: Sequence[tuple[Picture, list[Answer] | ImageError]]) -> It
             downloads.row(picture, answer[i][1], answer[i][1].model) | {"milliseconds": answer[i][2], "memory": None}
             for picture, answer in read
         ]
-        for i in range(len(read[0][1]))
+        for i in range(len(contenders))
     ]
-    for rows in columns:
-        cost = Cost(count_parameters(models.detector(rows[0]["model"], "torch")))
-        yield make_line(rows, cost, first=None if rows is columns[0] else columns[0])
+    for rows, (detector, options) in zip(columns, contenders, strict=True):
+        first = None if rows is columns[0] else columns[0]
+        cost, conditions = Cost(count_parameters(detector)), Conditions.of(detector, options)
+        yield make_line(rows, cost, first=first, conditions=conditions)
 
 
-def report(answers: Sequence[tuple[Picture, list[Answer] | ImageError]]) -> str:
+def report(answers: Sequence[tuple[Picture, list[Answer] | ImageError]], contenders: Sequence[Contender]) -> str:
     """Return the report as one HTML file, with the pictures in it."""
-    lines = list(compared(answers))
+    lines = list(compared(answers, contenders))
     plot = (_url(to_png(plot_stages(lines)), "image/png"), "Share of each stage in the time of a picture")
     cards = [_card(picture, answer) for picture, answer in answers]
-    return render(lines, [plot], cards, about(lines))
+    return render(lines, [plot], cards, about(lines, Run(__version__, cores())))
 
 
 def _card(picture: Picture, answer: list[Answer] | ImageError) -> Card:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from vision_app.batch.sinks import OutputError
 from vision_app.batch.sources import Input
+from vision_app.detection.compare.conditions import Run
 from vision_app.detection.compare.cost import Cost
 from vision_app.detection.compare.files import write_comparison, write_plots
 from vision_app.detection.compare.table import Line, make_line
@@ -26,7 +27,7 @@ def compared(tmp_path):
     files = [str(tmp_path / name) for name in ("a.png", "gone.png")]
     rows = {model: [row(file, model) for file in files] for model in ("runs/x", "runs:x")}
     lines = [make_line(each, Cost(), first=rows["runs/x"]) for each in rows.values()]
-    return lines, rows, [Input(file, file.rpartition("/")[2]) for file in files], {}
+    return lines, rows, [Input(file, file.rpartition("/")[2]) for file in files], {}, Run("9.9", 3)
 
 
 def test_a_picture_that_is_gone_when_it_is_drawn_does_not_spoil_the_report(compared, tmp_path):

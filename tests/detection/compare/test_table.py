@@ -7,7 +7,9 @@ from PIL import Image
 
 from vision_app.data.detection import load_detection
 from vision_app.detection.compare.agreement import Counts
+from vision_app.detection.compare.conditions import Conditions, Run
 from vision_app.detection.compare.cost import Cost
+from vision_app.detection.compare.report import about
 from vision_app.detection.compare.table import accuracy, cells, csv_table, format_table, make_line
 
 BOX, FAR = [10.0, 10.0, 60.0, 50.0], [70.0, 10.0, 95.0, 60.0]
@@ -83,6 +85,21 @@ def test_csv_has_all_digits(lines):
     fast, slow = (dict(zip(heads, line, strict=True)) for line in rows)
     assert fast["multiply_adds"] == 2_000_000_000 and fast["share"] is None and fast["proposals_milliseconds"] is None
     assert slow["images_per_second"] == 0.328 and slow["both"] == 1 and slow["network_milliseconds"] is None
+
+
+def test_the_conditions_of_each_detector_are_told():
+    ran = [Conditions(0.25, "cpu", "onnx", None), Conditions(0.3, "cuda", "torch", 2)]
+    lines = [make_line(rows, Cost(), conditions=each) for rows, each in zip((FIRST, SECOND), ran, strict=True)]
+    heads, rows = cells(lines)
+    assert [row[heads.index("confidence")] for row in rows] == ["0.25", "0.3"]
+    heads, (fast, slow) = csv_table(lines)
+    told = [[row[heads.index(name)] for name in ("confidence", "device", "runtime", "threads")] for row in (fast, slow)]
+    assert told == [[0.25, "cpu", "onnx", None], [0.3, "cuda", "torch", 2]]
+    assert about(lines, Run("9.9", 3, "truth.json"))[0] == (
+        "Vision App 9.9; fast with onnx on cpu, threads as ONNX Runtime chooses; slow with torch on cuda, threads: 2; "
+        "cores: 3. The true boxes are those of truth.json."
+    )
+    assert about(lines[1:], Run("9.9", 3))[0] == "Vision App 9.9; torch on cuda, threads: 2; cores: 3."
 
 
 def test_a_detector_that_could_read_nothing_has_a_line():

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from PIL import Image
 from vision_app.batch.sinks import OutputError, Pictures, write_csv
 from vision_app.batch.sources import Input
 from vision_app.detection.compare.agreement import Agreement, Counts
+from vision_app.detection.compare.conditions import Run
 from vision_app.detection.compare.plots import plot_accuracy, plot_stages
 from vision_app.detection.compare.report import Card, View, about, render
 from vision_app.detection.compare.table import Line, Rows, agreements, counts_to_dict, csv_table, to_detections
@@ -30,6 +32,7 @@ def write_comparison(
     rows: Mapping[str, Rows],
     inputs: Sequence[Input],
     settings: dict,
+    run: Run,
     *,
     shown: int,
     report: Callable[[], None] = lambda: None,
@@ -42,6 +45,7 @@ def write_comparison(
         rows: of each of them, by name.
         inputs: the pictures.
         settings: what the figures depend on.
+        run: where and on what truth.
         shown: of how many pictures the report shows copies, the first ones.
         report: called after every picture that was drawn.
 
@@ -54,10 +58,11 @@ def write_comparison(
         {"file": item.file, "agreement": {name: counts_to_dict(each) for name, each in _counts(shared, i).items()}}
         for i, item in enumerate(inputs)
     ]
-    content = {"settings": settings, "models": [line.to_dict() for line in lines], "pictures": pictures}
+    models = [line.to_dict() for line in lines]
+    content = {"settings": settings, "run": asdict(run), "models": models, "pictures": pictures}
     _write(folder / "comparison.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     write_csv(folder / "comparison.csv", *csv_table(lines), lambda line: [line])
-    notes = about(lines)
+    notes = about(lines, run)
     if shown < len(inputs):
         notes.append(f"Of {len(inputs):,} pictures, the first {shown:,} are shown.")
     cards = _cards(folder, rows, shared, inputs[:shown], report)

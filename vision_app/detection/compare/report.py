@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from vision_app.detection.compare.agreement import OVERLAP, Counts
+from vision_app.detection.compare.conditions import Run
 from vision_app.detection.compare.table import Line, cells
 
 STYLE = """
@@ -76,11 +77,12 @@ def render(lines: Sequence[Line], plots: Iterable[tuple[str, str]], cards: Itera
     )
 
 
-def about(lines: Sequence[Line]) -> list[str]:
+def about(lines: Sequence[Line], run: Run) -> list[str]:
     """What a reader of the table must know."""
     sentences = [
+        _circumstances(lines, run),
         "Times are medians over the pictures, one at a time, from the decoded picture to its boxes, after a warm-up; "
-        "medians of stages need not add up to the median of the whole."
+        "medians of stages need not add up to the median of the whole.",
     ]
     if any(line.cost.multiply_adds for line in lines):
         sentences.append(
@@ -99,6 +101,15 @@ def about(lines: Sequence[Line]) -> list[str]:
     if len({line.pictures + line.failed for line in lines}) > 1:
         sentences.append("Not all detectors saw all pictures: each line says how many, and AP is over those alone.")
     return sentences
+
+
+def _circumstances(lines: Sequence[Line], run: Run) -> str:
+    """Such as "Vision App 0.1.0; torch on cpu, threads: 2; cores: 2.", and the name of the truth."""
+    models = {line.model: str(line.conditions) for line in lines if line.conditions}
+    alike = len(set(models.values())) == 1
+    ways = dict.fromkeys(way if alike else f"{model} with {way}" for model, way in models.items())
+    truth = f" The true boxes are those of {run.truth}." if run.truth else ""
+    return "; ".join([f"Vision App {run.version}", *ways, f"cores: {run.cores}"]) + f".{truth}"
 
 
 def _table(lines: Sequence[Line]) -> str:

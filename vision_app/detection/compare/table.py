@@ -9,6 +9,7 @@ import numpy as np
 
 from vision_app.data.detection import DetectionSet
 from vision_app.detection.compare.agreement import Agreement, Counts, agree
+from vision_app.detection.compare.conditions import Conditions
 from vision_app.detection.compare.cost import Cost
 from vision_app.results import Detections
 
@@ -33,6 +34,7 @@ class Line:
         judged: how many pictures with a known truth AP and AP50 are of.
         ap, ap50: COCO's average precision there.
         agreement: objects that the first detector and this one found; None for the first one.
+        conditions: how it ran.
     """
 
     model: str
@@ -46,6 +48,7 @@ class Line:
     ap: float | None = None
     ap50: float | None = None
     agreement: Counts | None = None
+    conditions: Conditions | None = None
 
     @property
     def rate(self) -> float | None:
@@ -54,11 +57,15 @@ class Line:
 
     def to_dict(self) -> dict:
         """Plain JSON values."""
-        counts = self.agreement
+        counts, ran = self.agreement, self.conditions
         return {
             "model": self.model,
             "pictures": self.pictures,
             "failed": self.failed,
+            "confidence": ran and ran.confidence,
+            "device": ran and ran.device,
+            "runtime": ran and ran.runtime,
+            "threads": ran and ran.threads,
             "milliseconds": _rounded(self.milliseconds, 2),
             "images_per_second": _rounded(self.rate, 3),
             "stages": {name: _rounded(time, 2) for name, time in self.stages.items()},
@@ -72,7 +79,13 @@ class Line:
         }
 
 
-def make_line(rows: Rows, cost: Cost, truth: DetectionSet | None = None, first: Rows | None = None) -> Line:
+def make_line(
+    rows: Rows,
+    cost: Cost,
+    truth: DetectionSet | None = None,
+    first: Rows | None = None,
+    conditions: Conditions | None = None,
+) -> Line:
     """Sums up one detector.
 
     Args:
@@ -80,6 +93,7 @@ def make_line(rows: Rows, cost: Cost, truth: DetectionSet | None = None, first: 
         cost: of the same detector.
         truth: the boxes of all pictures, or of some.
         first: the rows of the detector that this one is compared with.
+        conditions: how the detector ran.
     """
     good = [row for row in rows if row["status"] == "ok"]
     times = [row["milliseconds"] for row in good]
@@ -98,6 +112,7 @@ def make_line(rows: Rows, cost: Cost, truth: DetectionSet | None = None, first: 
         ap=ap,
         ap50=ap50,
         agreement=None if first is None else sum((each.counts for each in agreements(first, rows) if each), Counts()),
+        conditions=conditions,
     )
 
 
@@ -143,6 +158,7 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
         "model": [line.model for line in lines],
         "pictures": [f"{line.pictures:,}" for line in lines],
         "failed": [f"{line.failed:,}" if line.failed else "" for line in lines],
+        "confidence": ["" if line.conditions is None else f"{line.conditions.confidence:g}" for line in lines],
         "ms": [_number(line.milliseconds) for line in lines],
         "images/s": [_number(line.rate) for line in lines],
         **{f"{name} ms": [_number(line.stages.get(name)) for line in lines] for name in stages},
