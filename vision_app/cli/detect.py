@@ -23,11 +23,17 @@ def detect(
         ),
     ] = "yolo",
     tta: Annotated[
-        bool, Option("--tta", help="Look at each image six times, at three sizes and in a mirror: finds more, slower.")
+        bool,
+        Option("--tta", help="Look at each image six times, in 3 sizes and mirrored: slower, finds more with yolo."),
     ] = False,
     confidence: Annotated[
         float | None,
-        Option(metavar="0..1", parser=number, help="Lowest score of an object.", show_default="the model's own"),
+        Option(
+            metavar="0..1",
+            parser=number,
+            help="Lowest score of an object. Each model has a default of its own, which `models info` shows.",
+            show_default="the model's own",
+        ),
     ] = None,
     iou: Annotated[
         float | None,

@@ -49,7 +49,8 @@ def detector(
         ),
     ] = None,
     tta: Annotated[
-        bool, Option("--tta", help="Look at each photo six times, at three sizes and in a mirror: finds more, slower.")
+        bool,
+        Option("--tta", help="Look at each photo six times, in 3 sizes and mirrored: slower, finds more with yolo."),
     ] = False,
     rows: Annotated[
         Path | None,
