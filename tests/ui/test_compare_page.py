@@ -117,6 +117,7 @@ def test_the_report_holds_all_in_one_file(detectors, cat, bad_files):
         seen.append((view, found, view.stages | {"nms": nms_ms}))
     text = compare.report([(good, seen), (bad, ImageError(bad.name, "not an image"))], contenders)
     assert "&lt;cat&gt; &amp; dog.png" in text and "<cat>" not in text and "http" not in text and "not an image" in text
+    assert "without a warm-up" in text and "after a warm-up" not in text
     sources = Images(text).sources
     assert len(sources) == 3 and all(source.startswith("data:image/") for source in sources)
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(sources[1].partition(",")[2]))))

@@ -29,6 +29,11 @@ from vision_app.ui.text import amount, plain
 
 MOST_PICTURES = 10
 ENSEMBLE = "+".join(FAMILY[:2])
+TIMES = (
+    "Times are medians over the pictures as this page looked at them, one at a time, from the decoded picture to its "
+    "boxes, without a warm-up: the first picture of each detector may have taken longer. The detectors took turns on "
+    "a machine that also served the page; `vision-app compare` measures more carefully."
+)
 
 Contender = tuple[Detector, DetectOptions]
 
@@ -136,7 +141,7 @@ def report(answers: Sequence[tuple[Picture, list[Answer] | ImageError]], contend
     lines = list(compared(answers, contenders))
     plot = (_url(to_png(plot_stages(lines)), "image/png"), "Share of each stage in the time of a picture")
     cards = [_card(picture, answer) for picture, answer in answers]
-    return render(lines, [plot], cards, about(lines, Run(__version__, cores())))
+    return render(lines, [plot], cards, about(lines, Run(__version__, cores()), TIMES))
 
 
 def _card(picture: Picture, answer: list[Answer] | ImageError) -> Card:

@@ -36,6 +36,7 @@ def test_a_picture_that_is_gone_when_it_is_drawn_does_not_spoil_the_report(compa
     assert seen == [1, 1]
     assert sorted(path.parent.name for path in tmp_path.glob("images/*/*")) == ["1-runs-x", "2-runs-x"]
     text = (tmp_path / "report.html").read_text()
+    assert "after a warm-up" in text and "ran one after the other" in text
     assert "no such file" in text and text.count("<figure>") == 2 and "1 in both, 0 only by runs/x, 0 only here" in text
     assert json.loads((tmp_path / "comparison.json").read_text())["pictures"][1]["agreement"]["runs:x"]["both"] == 1
 

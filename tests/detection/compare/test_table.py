@@ -69,12 +69,12 @@ def test_the_time_of_a_picture_is_the_median_of_sums_not_the_sum_of_medians():
 def test_the_text_leaves_out_what_nobody_has(lines):
     heads, rows = cells(lines)
     assert heads == [
-        "model", "pictures", "failed", "ms", "images/s", "proposals ms", "backbone ms", "network ms", "nms ms",
-        "parameters", "multiply-adds", "memory", "agrees",
+        "model", "pictures", "failed", "ms", "ms (quartiles)", "images/s", "proposals ms", "backbone ms", "network ms",
+        "nms ms", "parameters", "multiply-adds", "memory", "agrees",
     ]  # fmt: skip
     assert rows == [
-        ["fast", "3", "1", "12.0", "83.3", "", "", "10.0", "2.00", "1.50 M", "2.00 G", "90.5 MB", ""],
-        ["slow", "2", "", "3,050", "0.33", "2,500", "550", "", "", "", "", "100 MB", "20%"],
+        ["fast", "3", "1", "12.0", "11.0 - 22.5", "83.3", "", "", "10.0", "2.00", "1.50 M", "2.00 G", "90.5 MB", ""],
+        ["slow", "2", "", "3,050", "2,775 - 3,325", "0.33", "2,500", "550", "", "", "", "", "100 MB", "20%"],
     ]
     head, _, slow = format_table(lines).splitlines()
     assert head.startswith("model  pictures") and slow.endswith("20%") and len(head) == len(slow)
@@ -84,6 +84,8 @@ def test_csv_has_all_digits(lines):
     heads, rows = csv_table(lines)
     fast, slow = (dict(zip(heads, line, strict=True)) for line in rows)
     assert fast["multiply_adds"] == 2_000_000_000 and fast["share"] is None and fast["proposals_milliseconds"] is None
+    quartiles = [slow[f"milliseconds_{name}_quartile"] for name in ("lower", "upper")]
+    assert quartiles == [2775.0, 3325.0]  # of 2500 and 3600
     assert slow["images_per_second"] == 0.328 and slow["both"] == 1 and slow["network_milliseconds"] is None
 
 

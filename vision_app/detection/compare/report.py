@@ -77,12 +77,18 @@ def render(lines: Sequence[Line], plots: Iterable[tuple[str, str]], cards: Itera
     )
 
 
-def about(lines: Sequence[Line], run: Run) -> list[str]:
-    """What a reader of the table must know."""
+MEASURED = (
+    "Times are medians over the pictures, one at a time, from the decoded picture to its boxes, after a warm-up; "
+    "medians of stages need not add up to the median of the whole. The detectors ran one after the other, so times "
+    "tell only as much as the machine was quiet all the while; half of the pictures took a time between the quartiles."
+)
+
+
+def about(lines: Sequence[Line], run: Run, times: str = MEASURED) -> list[str]:
+    """What a reader of the table must know; `times` tells how they were taken."""
     sentences = [
         _circumstances(lines, run),
-        "Times are medians over the pictures, one at a time, from the decoded picture to its boxes, after a warm-up; "
-        "medians of stages need not add up to the median of the whole.",
+        times,
     ]
     if any(line.cost.multiply_adds for line in lines):
         sentences.append(

@@ -35,6 +35,7 @@ class Line:
         ap, ap50: COCO's average precision there.
         agreement: objects that the first detector and this one found; None for the first one.
         conditions: how it ran.
+        quartiles: of the milliseconds a picture of all stages together.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Line:
     ap50: float | None = None
     agreement: Counts | None = None
     conditions: Conditions | None = None
+    quartiles: tuple[float, float] | None = None
 
     @property
     def rate(self) -> float | None:
@@ -58,6 +60,7 @@ class Line:
     def to_dict(self) -> dict:
         """Plain JSON values."""
         counts, ran = self.agreement, self.conditions
+        low, high = self.quartiles or (None, None)
         return {
             "model": self.model,
             "pictures": self.pictures,
@@ -67,6 +70,8 @@ class Line:
             "runtime": ran and ran.runtime,
             "threads": ran and ran.threads,
             "milliseconds": _rounded(self.milliseconds, 2),
+            "milliseconds_lower_quartile": _rounded(low, 2),
+            "milliseconds_upper_quartile": _rounded(high, 2),
             "images_per_second": _rounded(self.rate, 3),
             "stages": {name: _rounded(time, 2) for name, time in self.stages.items()},
             "memory_megabytes": self.memory,
@@ -99,13 +104,14 @@ def make_line(
     times = [row["milliseconds"] for row in good]
     names = sorted({name for one in times for name in one}, key=_place)
     stages = {name: median(one.get(name, 0.0) for one in times) for name in names}
+    whole = [sum(one.values()) for one in times]
     judged, ap, ap50 = (0, None, None) if truth is None else accuracy(good, truth)
     return Line(
         model=rows[0]["model"],
         pictures=len(good),
         failed=len(rows) - len(good),
         stages=stages,
-        milliseconds=median(sum(one.values()) for one in times) if times else None,
+        milliseconds=median(whole) if whole else None,
         memory=max((row["memory"] for row in good if row["memory"] is not None), default=None),
         cost=cost,
         judged=judged,
@@ -113,6 +119,7 @@ def make_line(
         ap50=ap50,
         agreement=None if first is None else sum((each.counts for each in agreements(first, rows) if each), Counts()),
         conditions=conditions,
+        quartiles=tuple(np.percentile(whole, (25, 75)).tolist()) if whole else None,
     )
 
 
@@ -160,6 +167,7 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
         "failed": [f"{line.failed:,}" if line.failed else "" for line in lines],
         "confidence": ["" if line.conditions is None else f"{line.conditions.confidence:g}" for line in lines],
         "ms": [_number(line.milliseconds) for line in lines],
+        "ms (quartiles)": [" - ".join(map(_number, line.quartiles or ())) for line in lines],
         "images/s": [_number(line.rate) for line in lines],
         **{f"{name} ms": [_number(line.stages.get(name)) for line in lines] for name in stages},
         "parameters": [_number(line.cost.parameters, 1e6, " M") for line in lines],
