@@ -94,6 +94,8 @@ def test_one_model_is_too_few(page, cat, monkeypatch):
 def test_bad_files_and_too_many_pictures_get_a_sentence(page, cat, bad_files):
     upload(page, {"notes.jpg": bad_files["notes.jpg"][0], "cat.png": cat})
     assert "not an image" in page.error[0].value and len(page.subheader) == 1
+    table = page.dataframe[0].value
+    assert [list(table[head]) for head in ("pictures", "failed")] == [["1", "1"], ["1", "1"]]
     upload(page, {f"{i}.png": cat for i in range(compare.MOST_PICTURES + 1)})
     assert "first 10 of 11 pictures" in page.warning[0].value and len(page.subheader) == 10
 

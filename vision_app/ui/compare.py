@@ -122,18 +122,25 @@ def compared(
     answers: Sequence[tuple[Picture, list[Answer] | ImageError]], contenders: Sequence[Contender]
 ) -> Iterator[Line]:
     """Sum up each detector; the first is the one that others are compared with."""
-    read = [(picture, answer) for picture, answer in answers if not isinstance(answer, ImageError)]
     columns = [
         [
-            downloads.row(picture, answer[i][1], answer[i][1].model) | {"milliseconds": answer[i][2], "memory": None}
-            for picture, answer in read
+            _row(picture, answer if isinstance(answer, ImageError) else answer[i], detector)
+            for picture, answer in answers
         ]
-        for i in range(len(contenders))
+        for i, (detector, _) in enumerate(contenders)
     ]
     for rows, (detector, options) in zip(columns, contenders, strict=True):
         first = None if rows is columns[0] else columns[0]
         cost, conditions = Cost(count_parameters(detector)), Conditions.of(detector, options)
         yield make_line(rows, cost, first=first, conditions=conditions)
+
+
+def _row(picture: Picture, answer: Answer | ImageError, detector: Detector) -> dict:
+    """What one detector answered to a picture, as `vision-app compare` writes it to comparison.jsonl."""
+    if isinstance(answer, ImageError):
+        return downloads.row(picture, answer, detector.name)
+    _, found, times = answer
+    return downloads.row(picture, found, detector.name) | {"milliseconds": times, "memory": None}
 
 
 def report(answers: Sequence[tuple[Picture, list[Answer] | ImageError]], contenders: Sequence[Contender]) -> str:

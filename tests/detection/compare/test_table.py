@@ -9,7 +9,7 @@ from vision_app.data.detection import load_detection
 from vision_app.detection.compare.agreement import Counts
 from vision_app.detection.compare.conditions import Conditions, Run
 from vision_app.detection.compare.cost import Cost
-from vision_app.detection.compare.report import about
+from vision_app.detection.compare.report import about, times_text
 from vision_app.detection.compare.table import accuracy, cells, csv_table, format_table, make_line
 
 BOX, FAR = [10.0, 10.0, 60.0, 50.0], [70.0, 10.0, 95.0, 60.0]
@@ -87,6 +87,11 @@ def test_csv_has_all_digits(lines):
     quartiles = [slow[f"milliseconds_{name}_quartile"] for name in ("lower", "upper")]
     assert quartiles == [2775.0, 3325.0]  # of 2500 and 3600
     assert slow["images_per_second"] == 0.328 and slow["both"] == 1 and slow["network_milliseconds"] is None
+
+
+def test_stages_have_the_order_of_the_table_beside_each_picture_too():
+    text = times_text({"preprocess": 1.0, "backbone": 30.0, "proposals": 8.0, "nms": 2.0, "fusion": 3.0})
+    assert text == "44 ms: preprocess 1.0, proposals 8.0, backbone 30.0, fusion 3.0, nms 2.0"
 
 
 def test_the_conditions_of_each_detector_are_told():

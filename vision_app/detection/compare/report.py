@@ -6,7 +6,7 @@ from html import escape
 
 from vision_app.detection.compare.agreement import OVERLAP, Counts
 from vision_app.detection.compare.conditions import Run
-from vision_app.detection.compare.table import Line, cells
+from vision_app.detection.compare.table import Line, cells, in_order
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -156,5 +156,5 @@ def counts_text(counts: Counts, first: str) -> str:
 
 def times_text(milliseconds: dict[str, float]) -> str:
     """Such as "41 ms: preprocess 1, backbone 30, heads 8, nms 2"."""
-    parts = ", ".join(f"{name} {time:,.1f}" for name, time in milliseconds.items())
+    parts = ", ".join(f"{name} {time:,.1f}" for name, time in in_order(milliseconds).items())
     return f"{sum(milliseconds.values()):,.0f} ms: {parts}"

@@ -214,6 +214,11 @@ def counts_to_dict(counts: Counts) -> dict:
     return asdict(counts) | {"share": round(counts.share, 4)}
 
 
+def in_order(milliseconds: dict[str, float]) -> dict[str, float]:
+    """Times by stage, in the order of work."""
+    return {name: milliseconds[name] for name in sorted(milliseconds, key=_place)}
+
+
 def _place(stage: str) -> tuple[int, str]:
     """By which stages are sorted."""
     return (STAGES.index(stage) if stage in STAGES else len(STAGES) - 1, stage)
