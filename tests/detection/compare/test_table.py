@@ -10,7 +10,7 @@ from vision_app.detection.compare.agreement import Counts
 from vision_app.detection.compare.conditions import Conditions, Run
 from vision_app.detection.compare.cost import Cost
 from vision_app.detection.compare.report import about, times_text
-from vision_app.detection.compare.table import accuracy, cells, csv_table, format_table, make_line
+from vision_app.detection.compare.table import FEWER_NOTE, Line, accuracy, cells, csv_table, format_table, make_line
 
 BOX, FAR = [10.0, 10.0, 60.0, 50.0], [70.0, 10.0, 95.0, 60.0]
 
@@ -92,6 +92,14 @@ def test_csv_has_all_digits(lines):
 def test_stages_have_the_order_of_the_table_beside_each_picture_too():
     text = times_text({"preprocess": 1.0, "backbone": 30.0, "proposals": 8.0, "nms": 2.0, "fusion": 3.0})
     assert text == "44 ms: preprocess 1.0, proposals 8.0, backbone 30.0, fusion 3.0, nms 2.0"
+
+
+def test_an_average_precision_over_fewer_pictures_is_marked():
+    many, few = (Line(name, 9, 0, {}, 5.0, None, Cost(), judged, 0.5, 0.75) for name, judged in (("a", 9), ("b", 4)))
+    heads, rows = cells([many, few])
+    assert [row[heads.index(name)] for name in ("AP", "AP50") for row in rows] == ["0.500", "0.500*", "0.750", "0.750*"]
+    assert format_table([many, few]).splitlines()[-1] == FEWER_NOTE in about([many, few], Run("9.9", 3))
+    assert "*" not in format_table([many, many]) + "".join(about([many, many], Run("9.9", 3)))
 
 
 def test_the_conditions_of_each_detector_are_told():

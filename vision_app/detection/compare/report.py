@@ -6,7 +6,7 @@ from html import escape
 
 from vision_app.detection.compare.agreement import OVERLAP, Counts
 from vision_app.detection.compare.conditions import Run
-from vision_app.detection.compare.table import Line, cells, in_order
+from vision_app.detection.compare.table import FEWER_NOTE, Line, cells, in_order, judged_on_fewer
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -106,6 +106,8 @@ def about(lines: Sequence[Line], run: Run, times: str = MEASURED) -> list[str]:
     )
     if len({line.pictures + line.failed for line in lines}) > 1:
         sentences.append("Not all detectors saw all pictures: each line says how many, and AP is over those alone.")
+    if any(judged_on_fewer(lines)):
+        sentences.append(FEWER_NOTE)
     return sentences
 
 

@@ -14,6 +14,8 @@ from vision_app.detection.compare.cost import Cost
 from vision_app.results import Detections
 
 STAGES = ("preprocess", "proposals", "backbone", "heads", "network", "nms")  # in the order of work
+FEWER = "*"
+FEWER_NOTE = f"{FEWER} AP over fewer pictures than that of another detector; the two cannot be compared."
 
 Rows = Sequence[dict]
 """What `measure` yields: row i is of picture i of all. A slow detector may have rows for the first pictures only."""
@@ -161,6 +163,7 @@ def to_detections(row: dict) -> Detections:
 def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     """The lines as a table to read: the heads, and a text for each cell. Columns that say nothing are left out."""
     stages = stage_names(lines)
+    marks = [FEWER if few else "" for few in judged_on_fewer(lines)]
     columns = {
         "model": [line.model for line in lines],
         "pictures": [f"{line.pictures:,}" for line in lines],
@@ -173,8 +176,10 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
         "parameters": [_number(line.cost.parameters, 1e6, " M") for line in lines],
         "multiply-adds": [_number(line.cost.multiply_adds, 1e9, " G") for line in lines],
         "memory": [_number(line.memory, suffix=" MB") for line in lines],
-        "AP": ["" if line.ap is None else f"{line.ap:.3f}" for line in lines],
-        "AP50": ["" if line.ap50 is None else f"{line.ap50:.3f}" for line in lines],
+        "AP": ["" if line.ap is None else f"{line.ap:.3f}{mark}" for line, mark in zip(lines, marks, strict=True)],
+        "AP50": [
+            "" if line.ap50 is None else f"{line.ap50:.3f}{mark}" for line, mark in zip(lines, marks, strict=True)
+        ],
         "of pictures": [f"{line.judged:,}" if line.judged else "" for line in lines],
         "agrees": ["" if line.agreement is None else f"{line.agreement.share:.0%}" for line in lines],
     }
@@ -182,13 +187,20 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
+def judged_on_fewer(lines: Sequence[Line]) -> list[bool]:
+    """Of each line, whether its AP is over fewer pictures than that of another one."""
+    most = max(line.judged for line in lines)
+    return [line.ap is not None and line.judged < most for line in lines]
+
+
 def format_table(lines: Sequence[Line]) -> str:
-    """The table in text: names to the left, numbers to the right."""
+    """The table in text: names to the left, numbers to the right; below it, what a mark means."""
     heads, rows = cells(lines)
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    return "\n".join(
+    text = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in (heads, *rows)
-    )
+    ]
+    return "\n".join([*text, FEWER_NOTE] if any(judged_on_fewer(lines)) else text)
 
 
 def csv_table(lines: Sequence[Line]) -> tuple[list[str], list[list]]:
