@@ -56,7 +56,7 @@ def test_average_precision_is_that_of_scikit_learn(pairs):
     truth, probabilities = np.array(pairs, float).T
     known = ~np.isnan(truth)
     found = average_precision(truth, probabilities / 6)
-    if not (truth == 1).any():
+    if len({*truth[known]}) < 2:  # all show it or none does
         assert np.isnan(found)
     else:
         assert found == pytest.approx(average_precision_score(truth[known], probabilities[known]), abs=1e-12)
@@ -86,6 +86,23 @@ def test_figures_of_four_photos(evaluation):
     np.testing.assert_allclose(evaluation.precision, [(1 + 2 / 3) / 2, 1, 1, NAN])
     assert evaluation.mean == pytest.approx((5 / 6 + 2) / 3)
     assert evaluation.located == pytest.approx(2 / 3)  # of three boxes; the second says "cat" of a dog
+
+
+def test_a_class_that_every_photo_shows_is_not_judged():
+    """Nor is one that every photo shows where it counts: the dog is difficult in the first."""
+    samples = sample([0], unknown=[1]), sample([0, 1, 2]), sample([0, 1])
+    rows = [row(cat=0.9, dog=0.3, couch=0.5), row(cat=0.1, dog=0.2, couch=0.4), row(cat=0.3, dog=0.1)]
+    evaluation = evaluate(DetectionSet(CLASSES, samples), rows)
+    np.testing.assert_equal(evaluation.precision, [NAN, NAN, 0.5, NAN])
+    assert evaluation.photos.tolist() == [3, 2, 1, 0] and evaluation.mean == 0.5
+    assert [line["AP"] for line in to_dict(evaluation)["classes"]] == [None, None, 0.5, None]
+    text = "\n".join(summary(evaluation))
+    assert "mAP 0.500 over 1 class\nnot judged, since every photo that counts shows them: cat, dog\n" in text
+    alone = evaluate(DetectionSet(("cat",), (sample([0]),)), rows[:1])
+    assert np.isnan(alone.mean) and to_dict(alone)["mAP"] is None
+    assert [*summary(alone)] == [
+        "no mAP: no class can be judged", "not judged, since every photo that counts shows them: cat"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

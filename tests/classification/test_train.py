@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,12 +99,14 @@ def test_pooling_alone_leaves_the_detector_as_it_is(task):
 
 def test_a_released_model_leaves_out_what_there_was_nothing_to_measure_for(task, tmp_path):
     """No class is as probable as not, so that no photo has a box; in JSON there is no NaN."""
-    task.validations = [Validation("drawn", task.data)]
+    first, *others = task.data.samples  # the first shows no motorbike, but a cup
+    mixed = replace(task.data, samples=(replace(first, labels=first.labels + 1), *others))
+    task.validations = [Validation("alike", task.data), Validation("drawn", mixed)]
     torch.nn.init.constant_(task.network.context.bias, -100)
     found = task.release(task.network, tmp_path / "run" / "last")
     assert found.keys() == {"drawn mAP"} and 0 <= found["drawn mAP"] <= 1
     info = json.loads((tmp_path / "run" / "last" / "model.json").read_text(), parse_constant=pytest.fail)
-    assert info["measured"] == {"drawn": {"mAP": found["drawn mAP"]}}
+    assert info["measured"] == {"alike": {}, "drawn": {"mAP": found["drawn mAP"]}}
     with pytest.raises(ValueError, match="not JSON compliant"):
         describe(tmp_path / "run" / "last", measured={"drawn": {"mAP": NAN}})
 

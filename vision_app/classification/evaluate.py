@@ -20,7 +20,8 @@ class Evaluation:
     Attributes:
         classes: names of the K classes of the truth.
         photos: (K,) number of photos that show the class.
-        precision: (K,) average precision of the ranking of photos by the class's probability, NaN where none shows it.
+        precision: (K,) average precision of the ranking of photos by the class's probability, NaN where none shows
+            it, or all do, which any ranking has right.
         located: share of the photos with a box of the best object, of one of these classes, whose box is right: it
             meets one of its class with IoU 0.5 or more. NaN where there is no such photo.
     """
@@ -32,8 +33,9 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
-        """mAP, the mean over all classes that some photo shows."""
-        return float(np.nanmean(self.precision))
+        """mAP, the mean over all classes that some photos show and others do not; NaN where there are none."""
+        known = ~np.isnan(self.precision)
+        return float(self.precision[known].mean()) if known.any() else float("nan")
 
 
 def evaluate(data: DetectionSet, rows: Sequence[Mapping]) -> Evaluation:
@@ -67,12 +69,12 @@ def average_precision(truth: np.ndarray, probabilities: np.ndarray) -> float:
         probabilities: (n,) of the class in each photo.
 
     Returns:
-        0 to 1, NaN where no photo shows the class.
+        0 to 1, NaN where no photo that counts shows the class or all do.
     """
     known = ~np.isnan(truth)
     order = np.argsort(-probabilities[known], kind="stable")
     truth, falling = truth[known][order], -probabilities[known][order]
-    if not truth.any():
+    if not truth.any() or truth.all():
         return float("nan")
     level = np.searchsorted(falling, falling, side="right")  # how many are at least as probable as each
     return float((truth.cumsum()[level - 1] / level)[truth == 1].mean())

@@ -37,10 +37,15 @@ def write_report(evaluation: Evaluation, folder: Path, about: dict) -> None:
 
 def summary(evaluation: Evaluation) -> Iterator[str]:
     """The figures in lines of text, the weakest classes last."""
-    shown = [line for line in _lines(evaluation) if line[1]]
-    yield f"mAP {evaluation.mean:.3f} over {len(shown)} classes"
+    shown = [line for line in _lines(evaluation) if line[2] is not None]
+    over = f"{len(shown)} class{'es' * (len(shown) != 1)}"
+    yield f"mAP {evaluation.mean:.3f} over {over}" if shown else "no mAP: no class can be judged"
+    if always := [name for name, photos, precision in _lines(evaluation) if photos and precision is None]:
+        yield f"not judged, since every photo that counts shows them: {', '.join(always)}"
     if not np.isnan(evaluation.located):
         yield f"the box of the best object is right in {evaluation.located:.1%} of the photos with one"
+    if not shown:
+        return
     width = max(len(name) for name, *_ in [COLUMNS, *shown])
     yield f"\n{'class':<{width}}  photos     AP"
     for name, photos, precision in sorted(shown, key=lambda line: -line[2]):

@@ -94,7 +94,8 @@ class ClassifierTask:
     def release(self, network: ClassifierNetwork, folder: Path) -> dict[str, float]:
         """Writes a model folder and measures what was written; mAP on the first validation set comes first.
 
-        A figure that there is nothing to measure for is left out.
+        A figure that there is nothing to measure for is left out. Of a set without mAP, model.json alone gets figures:
+        whether photos have a box at all may change from one epoch to the next, and the first figure decides.
         """
         write_model(
             network, folder, name=folder.parent.name, classes=self.data.classes, size=self.size, stretch=self.stretch,
@@ -106,7 +107,8 @@ class ClassifierTask:
             found = to_dict(evaluate(validation.data, rows))
             measured[validation.name] = {key: found[key] for key in ("mAP", "located") if found[key] is not None}
         describe(folder, measured=measured)
-        return {f"{name} {key}": value for name, figures in measured.items() for key, value in figures.items()}
+        ranked = {name: figures for name, figures in measured.items() if "mAP" in figures}
+        return {f"{name} {key}": value for name, figures in ranked.items() for key, value in figures.items()}
 
 
 def train(

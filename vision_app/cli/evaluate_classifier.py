@@ -29,7 +29,8 @@ def classifier(
 
     DIR gets evaluation.json and classes.csv: for each class, the average precision of the ranking of photos by its
     probability, and their mean (mAP); and how often the box of the best object is right. A photo that shows no more of
-    a class than difficult objects does not count for it.
+    a class than difficult objects does not count for it. A class that no photo shows, or every one that counts, has no
+    average precision.
 
     Exit code: 0 measured, 1 the data or some of its photos cannot be used, 2 wrong usage.
     """
