@@ -251,7 +251,7 @@ def test_training_goes_on_from_another_of_the_family(tmp_path, kind):
         if "class_logits" in name:
             torch.testing.assert_close(value[[0, 2]], before[name].float()[[0, 2]])
         else:
-            torch.testing.assert_close(value, before[name].to(value.dtype))
+            torch.testing.assert_close(value, before[name].to(value.dtype), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["fast-rcnn", "faster-rcnn"])

@@ -87,9 +87,9 @@ def data(tmp_path):
 def test_the_last_epochs_are_without_mosaic(data, monkeypatch, epochs, close_epochs, joined):
     closed = {}
 
-    def watched(data, augmenter, epoch, close):
+    def watched(data, augmenter, epoch, close, propose):
         closed[epoch] = close
-        return Scenes(data, augmenter, epoch, close)
+        return Scenes(data, augmenter, epoch, close, propose)
 
     monkeypatch.setattr("vision_app.detection.train.Scenes", watched)
     task = task_of(data, close_epochs=close_epochs)

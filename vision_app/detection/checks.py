@@ -237,7 +237,13 @@ def landmarks_off(found: Sequence[SimpleNamespace], targets: Sequence[Targets]) 
     """The mean of `landmark_errors` over a batch, 0 where no landmark is known."""
     errors = [
         landmark_errors(
-            target.boxes.numpy(), target.labels.numpy(), target.landmarks.numpy(), one.boxes, one.labels, one.landmarks
+            target.boxes.numpy(),
+            target.labels.numpy(),
+            target.landmarks.numpy(),
+            one.boxes,
+            one.labels,
+            one.landmarks,
+            one.confidences,
         )
         for one, target in zip(found, targets, strict=True)
     ]
