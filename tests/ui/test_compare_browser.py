@@ -31,6 +31,9 @@ def choose(page: Page, *names: str) -> None:
         box.fill(name)
         page.get_by_role("option", name=name, exact=True).click()
     box.press("Escape")
+    for name in names:  # a file that comes while the page is drawn anew would be lost
+        expect(page.get_by_role("slider", name=f"Confidence of {name}")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=PATIENCE)
 
 
 def test_two_models_are_seen_side_by_side_and_the_report_opens_without_a_network(

@@ -23,6 +23,7 @@ from streamlit.testing.v1 import AppTest
 
 from vision_app import DetectOptions, Detector, draw, read_image, released
 from vision_app.cli import main
+from vision_app.detection.compare import FAMILY
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.errors import ImageError
 from vision_app.ui import downloads, look, models, pictures
@@ -219,7 +220,7 @@ def test_damaged_models_are_left_out_with_a_warning(monkeypatch, tmp_path, detec
     monkeypatch.setenv("VISION_APP_MODELS", str(tmp_path))
     page = visit()
     assert [item.value for item in page.warning] == [plain(f"{tmp_path}/a/model.json: has no usable 'task'")]
-    assert page.selectbox[0].options == ["yolo", "zebra"] and not page.error
+    assert page.selectbox[0].options == [*FAMILY, "zebra"] and not page.error
     page.selectbox[0].set_value("zebra").run()
     assert [item.value for item in page.error] == [
         plain(f"{tmp_path}/zebra/model.onnx: damaged or changed, its digest is not the one in model.json")

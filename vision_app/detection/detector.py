@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vision_app.boxes import nms
-from vision_app.detection.stages import Stages
+from vision_app.detection.stages import Stages, timed
 from vision_app.errors import ModelError, UsageError, unknown
 from vision_app.images import ImageSource, RGBImage, read_image
 from vision_app.letterbox import Letterbox
@@ -188,10 +188,7 @@ class Detector:
 
     def timed(self, image: RGBImage) -> tuple[Any, Stages]:
         """`preprocess` and `forward` of one picture, and the time that they take."""
-        stages = Stages(self.device)
-        with stages.stage("preprocess"):
-            inputs = self.preprocess([image])
-        return self.forward(inputs, stages), stages
+        return timed(self, image)
 
     def __call__(self, source: ImageSource, options: DetectOptions | None = None, **changes) -> Detections:
         """Finds the objects of one picture.

@@ -3,6 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
+
+
+def timed(model, image) -> tuple[Any, "Stages"]:
+    """`preprocess` and `forward` of one picture, and the time that they take.
+
+    Args:
+        model: a detector or a classifier.
+        image: an `RGBImage`.
+    """
+    stages = Stages(model.device)
+    with stages.stage("preprocess"):
+        inputs = model.preprocess([image])
+    return model.forward(inputs, stages), stages
 
 
 class Stages:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vision_app import Detections, DetectOptions, Detector, RGBImage, read_image
+from vision_app.detection.stages import timed
 from vision_app.errors import ImageError
 from vision_app.ui.pictures import Picture
 
@@ -76,7 +77,7 @@ def _look(picture: Picture, detector: Detector) -> Look:
     start = perf_counter()
     image = detector.read(picture.data, name=picture.name)
     reading_ms = 1000 * (perf_counter() - start)
-    raw, stages = detector.timed(image)
+    raw, stages = timed(detector, image)
     return Look(_view(picture), raw, reading_ms, stages.times)
 
 
