@@ -58,22 +58,22 @@ def test_kill_at_several_moments_and_resume(photos, start, vision_app, whole, tm
 
 
 def test_interrupt_says_how_to_go_on(photos, start, vision_app, whole, tmp_path):
-    for attempt in range(5):  # on a busy machine a run can end before the interrupt reaches it
+    for attempt in range(8):  # on some machines a run can end before the interrupt reaches it
         out_folder = tmp_path / str(attempt)
         process = start("detect", photos, "--output", out_folder, *FLAGS)
-        wait_for_rows(process, out_folder / "detections.jsonl", 4)
+        wait_for_rows(process, out_folder / "detections.jsonl", 2)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-        if process.returncode:
+        rows = (out_folder / "detections.jsonl").read_bytes().count(b"\n")
+        if rows < 24:
             break
-    tmp_path = out_folder
     assert process.returncode == 130
-    rows = (tmp_path / "detections.jsonl").read_bytes().count(b"\n")
-    assert 4 <= rows < 24 and rows % 2 == 0
-    assert f"stopped: {rows} of 24 rows are in {tmp_path / 'detections.jsonl'}; the same command with --resume" in err
+    assert 2 <= rows < 24 and rows % 2 == 0
+    journal = out_folder / "detections.jsonl"
+    assert f"stopped: {rows} of 24 rows are in {journal}; the same command with --resume" in err
     assert "Traceback" not in err and out == ""
-    assert vision_app("detect", photos, "--output", tmp_path, *FLAGS, "--resume").returncode == 0
-    assert content(tmp_path) == whole
+    assert vision_app("detect", photos, "--output", out_folder, *FLAGS, "--resume").returncode == 0
+    assert content(out_folder) == whole
 
 
 @pytest.mark.parametrize("change", [["--confidence", "0.06"], ["--classes", "cat"], ["--iou", "0.6"]])
