@@ -102,6 +102,12 @@ class Journal:
             raise OutputError(self.path, error) from error
         self._count(rows)
 
+    @property
+    def written(self) -> int:
+        """Count the lines of the file: an interrupt can come after a row was written and before it was counted."""
+        with self.path.open("rb") as file:
+            return sum(line.endswith(b"\n") for line in file)
+
     def _count(self, rows: Iterable[dict]) -> None:
         for row in rows:
             self.rows += 1

@@ -78,7 +78,7 @@ def run_all(
     from vision_app.batch.sinks import OutputError
 
     def say_stopped():
-        rows = f"{journal.rows:,} of {len(inputs):,} rows are in {journal.path}"
+        rows = f"{journal.written:,} of {len(inputs):,} rows are in {journal.path}"
         print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
 
     done_before, start = journal.rows, time.monotonic()

@@ -131,7 +131,7 @@ def compare(
         try:
             _measure(parts, options, known is not None, journal)
         except KeyboardInterrupt:
-            rows = f"{journal.rows:,} of {len(planned):,} rows are in {path}"
+            rows = f"{journal.written:,} of {len(planned):,} rows are in {path}"
             print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
             return INTERRUPTED
         lines, rows = _sum_up(parts, conditions, read_rows(path), known)
