@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from vision_app.cli.config import KEPT, Config, resumed, write_options
+from vision_app.cli.config import KEPT, Config
 from vision_app.cli.options import Help, number, positive_int, show_help
+from vision_app.cli.training import Data, Keeper, Output, Resume, TeacherBoxes, Validation, filled, say
 
 app = typer.Typer(help="Train networks.", add_help_option=False)
-BOXES = "FILE.json|FILE.yaml|FOLDER"
 # The R-CNN family: options of `yolo` that it lacks, and those that have other defaults.
 NOT_OF_THE_FAMILY = ("label_smoothing", "dropout", "backbone", "initialize")
 OF_THE_FAMILY = {
@@ -36,44 +36,10 @@ def yolo(
     context: typer.Context,
     config: Config = None,
     # what is learned from, and where to
-    data: Annotated[
-        list[Path] | None,
-        Option(
-            metavar=BOXES,
-            help="Photos with boxes: a COCO file, a YOLO data.yaml or a folder of VOC's XML; may be repeated.",
-            exists=True,
-        ),
-    ] = None,
-    validation: Annotated[
-        list[Path] | None,
-        Option(
-            "--validation",
-            "--val",
-            metavar=BOXES,
-            help="Boxes to measure on; the first decides which model is best; may be repeated. By default what --data "
-            "sets apart for it.",
-            exists=True,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        Option(
-            metavar="RUN",
-            help="Folder of the run; RUN/best becomes the model.",
-            file_okay=False,
-            is_eager=True,
-            callback=resumed,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        Option(
-            "--resume",
-            help="Continue the run in RUN; it knows the options that it was started with.",
-            is_eager=True,
-            callback=resumed,
-        ),
-    ] = False,
+    data: Data = None,
+    validation: Validation = None,
+    output: Output = None,
+    resume: Resume = False,
     # the network
     initial: Annotated[
         Path | None,
@@ -91,15 +57,7 @@ def yolo(
     ] = None,
     initialize: Annotated[str, Option(metavar="he|xavier", help="How fresh weights are drawn.")] = "he",
     size: Annotated[int, Option(metavar="N", help="Side of the network's input in pixels.")] = 416,
-    teacher_boxes: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE.json.gz",
-            help="A teacher's boxes for classes that were not labeled.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    teacher_boxes: TeacherBoxes = None,
     # steps
     epochs: Annotated[int, Option(help="Passes over the data.", **POSITIVE)] = 16,
     batch_size: Annotated[int, Option(help="Photos a step, on all devices together.", **POSITIVE)] = 32,
@@ -237,7 +195,7 @@ def _run(context: typer.Context, kind: str) -> int:
     from vision_app.errors import UsageError
     from vision_app.training.config import TrainConfig
 
-    given, settings = SimpleNamespace(**context.params), _filled(TrainConfig, context)
+    given, settings = SimpleNamespace(**context.params), filled(TrainConfig, context)
     if given.plot_schedule:
         from vision_app.training.rates import plot_schedule
 
@@ -262,12 +220,6 @@ def _run(context: typer.Context, kind: str) -> int:
         """Takes the place of `fit`; there is no run to resume or to watch."""
         return {"learning_rate": find_rate(task, config, folder, log=log)}
 
-    class Keeper:
-        """Keeps the options in the run's folder as soon as there is one."""
-
-        def on_start(self, folder: Path, task, config) -> None:
-            write_options(context, folder)
-
     kinds = {}
     if kind != "yolo":
         from vision_app.detection.rcnn_train import region_task, starting_regions
@@ -276,29 +228,17 @@ def _run(context: typer.Context, kind: str) -> int:
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
     try:
         found = train(
-            given.data, given.validation or [], output, settings, _filled(DetectionOptions, context),
+            given.data, given.validation or [], output, settings, filled(DetectionOptions, context),
             initial=given.initial, teacher_boxes=given.teacher_boxes, workers=given.workers, resume=given.resume,
-            log=_say if first else silent, watchers=[Keeper()], run=search if given.find_lr else fit, **kinds,
+            log=say if first else silent, watchers=[Keeper(context)], run=search if given.find_lr else fit, **kinds,
         )  # fmt: skip
     except KeyboardInterrupt:
         if first and not given.find_lr and not (output / CHECKPOINT).exists():
-            _say("stopped before the first checkpoint; there is nothing to resume, and the same command starts afresh")
+            say("stopped before the first checkpoint; there is nothing to resume, and the same command starts afresh")
         raise
     if first and given.find_lr:
         print(f"suggested: --learning-rate {found['learning_rate']:g}")
     return 0
-
-
-def _filled(kind: type, context: typer.Context):
-    """A dataclass whose fields are options of the same name, as far as the command has them."""
-    from dataclasses import fields
-
-    names = [field.name for field in fields(kind) if field.name in context.params]
-    return kind(**{name: context.params[name] for name in names})
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 @app.command()

@@ -6,53 +6,18 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from vision_app.cli.config import Config, resumed, write_options
+from vision_app.cli.config import Config
 from vision_app.cli.options import number, positive_int
-
-BOXES = "FILE.json|FILE.yaml|FOLDER"
+from vision_app.cli.training import Data, Keeper, Output, Resume, TeacherBoxes, Validation, filled, say
 
 
 def classifier(
     context: typer.Context,
     config: Config = None,
-    data: Annotated[
-        list[Path] | None,
-        Option(
-            metavar=BOXES,
-            help="Photos with boxes: a COCO file, a YOLO data.yaml or a folder of VOC's XML; may be repeated.",
-            exists=True,
-        ),
-    ] = None,
-    validation: Annotated[
-        list[Path] | None,
-        Option(
-            "--validation",
-            "--val",
-            metavar=BOXES,
-            help="Boxes to measure on; the first decides which model is best; may be repeated. By default what --data "
-            "sets apart for it.",
-            exists=True,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        Option(
-            metavar="RUN",
-            help="Folder of the run; RUN/best becomes the model.",
-            file_okay=False,
-            is_eager=True,
-            callback=resumed,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        Option(
-            "--resume",
-            help="Continue the run in RUN; it knows the options that it was started with.",
-            is_eager=True,
-            callback=resumed,
-        ),
-    ] = False,
+    data: Data = None,
+    validation: Validation = None,
+    output: Output = None,
+    resume: Resume = False,
     initial: Annotated[
         Path, Option(metavar="MODEL", help="The detector to start from: a model's name or folder.")
     ] = Path("yolo"),
@@ -63,15 +28,7 @@ def classifier(
             help="What to train: pooling leaves the detector inside, and with it the boxes, as they are.",
         ),
     ] = "pooling",
-    teacher_boxes: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE.json.gz",
-            help="A teacher's boxes for classes that were not labeled.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
+    teacher_boxes: TeacherBoxes = None,
     epochs: Annotated[int, Option(metavar="N", parser=positive_int, help="Passes over the data.")] = 2,
     batch_size: Annotated[int, Option(metavar="N", parser=positive_int, help="Photos a step.")] = 16,
     learning_rate: Annotated[float, Option(metavar="RATE", parser=number, help="The highest one.")] = 2e-3,
@@ -97,14 +54,10 @@ def classifier(
     It learns which classes a photo shows; where photos are not labeled for a class, and no teacher is sure, they teach
     nothing about it.
     """
-    from dataclasses import fields
-
     from vision_app.errors import UsageError
     from vision_app.training.config import TrainConfig
 
-    settings = TrainConfig(
-        **{field.name: context.params[field.name] for field in fields(TrainConfig) if field.name in context.params}
-    )
+    settings = filled(TrainConfig, context)
     for name, value in {"--data": data, "--output": output}.items():
         if not value:
             raise UsageError(f"Missing option '{name}'.")
@@ -113,14 +66,8 @@ def classifier(
     import_matplotlib()  # before Fabric does, by way of torchmetrics
     from vision_app.classification.train import train
 
-    class Keeper:
-        """Keeps the options in the run's folder as soon as there is one."""
-
-        def on_start(self, folder: Path, task, config) -> None:
-            write_options(context, folder)
-
     train(
         data, validation or [], output, settings, initial=initial, transfer=transfer, teacher_boxes=teacher_boxes,
-        workers=workers, resume=resume, log=lambda line: print(line, flush=True), watchers=[Keeper()],
+        workers=workers, resume=resume, log=say, watchers=[Keeper(context)],
     )  # fmt: skip
     return 0
