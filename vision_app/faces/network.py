@@ -1,0 +1,100 @@
+"""The network that turns an aligned face into a vector. Needs torch."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CENTER = (122.782, 117.001, 104.298)  # mean RGB that is taken off; then pixels are divided by 256
+
+
+@dataclass(frozen=True)
+class FaceNetworkConfig:
+    """The shape of a `FaceNetwork`.
+
+    Attributes:
+        widths: channels of each stage; the first one is that of the stem.
+        depths: residual blocks of each stage. All stages but the first begin with one of stride 2.
+        ranks: of the convolutions of each stage, see `convolution`; 0 leaves them whole.
+        embedding: numbers of a vector.
+        inner: side in pixels that the face is scaled to before the first convolution.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 128, 256, 256)
+    depths: tuple[int, ...] = (3, 4, 3, 3, 1)
+    ranks: tuple[int, ...] = (0, 0, 0, 64, 64)
+    embedding: int = 128
+    inner: int = 150
+
+    def to_dict(self) -> dict:
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "FaceNetworkConfig":
+        """What `to_dict` gave, or model.json's architecture, whose other keys are ignored."""
+        known = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+
+
+def convolution(inputs: int, outputs: int, stride: int, rank: int = 0) -> nn.Module:
+    """A 3 x 3 convolution without padding at stride 2. With a rank, a 3 x 3 one to that many channels and a 1 x 1 one
+    to all of them, which is what is left of the whole one when its outputs are projected on their main directions
+    (Zhang et al., Accelerating Very Deep Convolutional Networks, 2016, section 3.1).
+    """
+    padding = 1 if stride == 1 else 0
+    if not rank:
+        return nn.Conv2d(inputs, outputs, 3, stride, padding)
+    return nn.Sequential(nn.Conv2d(inputs, rank, 3, stride, padding, bias=False), nn.Conv2d(rank, outputs, 1))
+
+
+class Block(nn.Module):
+    """Two convolutions and a way around them that has no weights: the input itself, or at stride 2 its mean over 2 x 2
+    pixels. Where the two differ in channels or size, the smaller one counts as zero.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, rank: int):
+        super().__init__()
+        self.first = convolution(inputs, outputs, stride, rank)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.second = convolution(outputs, outputs, 1, rank)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm2(self.second(F.relu(self.norm1(self.first(x)))))
+        if self.stride > 1:
+            x = F.avg_pool2d(x, 2)
+        rows, columns = x.shape[2] - y.shape[2], x.shape[3] - y.shape[3]
+        y = F.pad(y, (0, columns, 0, rows))
+        return F.relu(y + F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1])))
+
+
+class FaceNetwork(nn.Module):
+    """Residual network of the shape of dlib's face recognition network (King, 2017; after He et al., 2016).
+
+    Input: (B, 3, S, S) RGB, 0 to 255, faces aligned to the model's template. Output: (B, embedding) unit vectors.
+    """
+
+    def __init__(self, config: FaceNetworkConfig = FaceNetworkConfig()):
+        super().__init__()
+        self.config = config
+        self.stem = nn.Conv2d(3, config.widths[0], 7, 2)
+        self.norm = nn.BatchNorm2d(config.widths[0])
+        blocks, inputs = [], config.widths[0]
+        for stage, (width, depth, rank) in enumerate(zip(config.widths, config.depths, config.ranks, strict=True)):
+            for place in range(depth):
+                blocks.append(Block(inputs, width, 2 if stage and not place else 1, rank))
+                inputs = width
+        self.blocks = nn.Sequential(*blocks)
+        self.embedding = nn.Linear(inputs, config.embedding)
+        self.register_buffer("center", torch.tensor(CENTER).view(1, 3, 1, 1), persistent=False)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, last width), means over the last stage's pixels."""
+        x = F.interpolate(x, size=(self.config.inner,) * 2, mode="bilinear", align_corners=False)
+        x = F.relu(self.norm(self.stem((x - self.center) / 256)))
+        return self.blocks(F.max_pool2d(x, 3, 2)).mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(self.embedding(self.features(x)))
