@@ -25,6 +25,25 @@ class ImageError(VisionAppError):
         return f"{self.source}: {self.reason}"
 
 
+class FaceError(VisionAppError):
+    """A picture or a face that cannot be used to recognize somebody.
+
+    Attributes:
+        source: What the user called the picture, most often its path.
+        code: Why, as a word that stays the same: "no_face", "several_faces", or a reason of `faces.quality`.
+        reason: Why, in words, without the name.
+    """
+
+    def __init__(self, source: str, code: str, reason: str):
+        super().__init__(source, code, reason)
+        self.source = source
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
 class ModelError(VisionAppError):
     """A model that is unknown, incomplete or damaged."""
 

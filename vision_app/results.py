@@ -25,9 +25,9 @@ class Detection:
 
     def to_dict(self) -> dict:
         """Return plain JSON values: the score rounded to 4 digits, coordinates to 2."""
-        row = {"label": self.label, "score": _rounded(self.score, 4), "box": _rounded(self.box, 2)}
+        row = {"label": self.label, "score": rounded(self.score, 4), "box": rounded(self.box, 2)}
         if self.landmarks is not None:
-            row["landmarks"] = _rounded(self.landmarks, 2)
+            row["landmarks"] = rounded(self.landmarks, 2)
         return row
 
 
@@ -64,12 +64,12 @@ class Detections:
         set_field(self, "width", int(self.width))
         set_field(self, "height", int(self.height))
         count = len(self.labels)
-        set_field(self, "boxes", _array("boxes", self.boxes, (count, 4)))
-        set_field(self, "scores", _array("scores", self.scores, (count,)))
+        set_field(self, "boxes", checked_array("boxes", self.boxes, (count, 4)))
+        set_field(self, "scores", checked_array("scores", self.scores, (count,)))
         if self.landmarks is not None:
             landmarks = np.array(self.landmarks, dtype=np.float32)
             absent = np.isnan(landmarks).all(axis=tuple(range(1, landmarks.ndim)), keepdims=True)
-            _array("landmarks", np.where(absent, 0, landmarks), (count, None, 2))
+            checked_array("landmarks", np.where(absent, 0, landmarks), (count, None, 2))
             landmarks.flags.writeable = False
             set_field(self, "landmarks", landmarks)
         if self.width < 1 or self.height < 1:
@@ -138,13 +138,13 @@ class Classes:
     def __post_init__(self):
         set_field = object.__setattr__  # the dataclass is frozen
         set_field(self, "labels", tuple(self.labels))
-        set_field(self, "probabilities", _array("probabilities", self.probabilities, (len(self.labels),)))
+        set_field(self, "probabilities", checked_array("probabilities", self.probabilities, (len(self.labels),)))
         if ((self.probabilities < 0) | (self.probabilities > 1)).any():
             raise ValueError("probabilities: expected values from 0 to 1")
         if (np.diff(self.probabilities) > 0).any():
             raise ValueError("probabilities: expected the highest first")
         if self.box is not None:
-            set_field(self, "box", _array("box", self.box, (4,)))
+            set_field(self, "box", checked_array("box", self.box, (4,)))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -163,7 +163,7 @@ class Classes:
             top: How many classes; all by default.
             localize: Whether to add the key `box`.
         """
-        pairs = list(zip(self.labels, _rounded(self.probabilities, 4), strict=True))[:top]
+        pairs = list(zip(self.labels, rounded(self.probabilities, 4), strict=True))[:top]
         row = {
             "width": self.width,
             "height": self.height,
@@ -171,11 +171,11 @@ class Classes:
             "classes": [{"label": label, "probability": probability} for label, probability in pairs],
         }
         if localize:
-            row["box"] = None if self.box is None else _rounded(self.box, 2)
+            row["box"] = None if self.box is None else rounded(self.box, 2)
         return row
 
 
-def _array(name: str, values, shape: tuple[int | None, ...]) -> np.ndarray:
+def checked_array(name: str, values, shape: tuple[int | None, ...]) -> np.ndarray:
     """Return a read-only float32 copy of `values` after checking its shape (None: any size) and that it is finite."""
     array = np.array(values, dtype=np.float32)
     wanted = " x ".join("K" if size is None else str(size) for size in shape)
@@ -187,6 +187,6 @@ def _array(name: str, values, shape: tuple[int | None, ...]) -> np.ndarray:
     return array
 
 
-def _rounded(values, digits: int):
+def rounded(values, digits: int):
     """Round a number or an array to `digits` decimals as Python floats, which print in their shortest form."""
     return (np.round(np.asarray(values, dtype=np.float64), digits) + 0.0).tolist()  # + 0.0 turns -0.0 into 0.0

@@ -1,0 +1,99 @@
+"""`Embedder` on tiny networks: both runtimes, the contract, and what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from tiny_detectors import write_tiny
+from tiny_faces import ASTRONAUT, tiny_network, write_tiny_embedder
+
+from vision_app.errors import ModelError
+from vision_app.faces.align import TEMPLATE, align
+from vision_app.faces.embedder import BATCH, Embedder
+from vision_app.model_folder import describe
+from vision_app.released import find, write_file
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_tiny_embedder(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def chips():
+    """(N, 112, 112, 3) faces and other things, more than go through the network at once."""
+    picture = data.astronaut()
+    return np.stack([align(picture, ASTRONAUT + np.array([3, 5]) * step) for step in range(BATCH + 3)])
+
+
+def test_onnx_and_torch_give_the_unit_vectors_of_the_network(folder, chips):
+    network = tiny_network()
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(chips).permute(0, 3, 1, 2).float()).numpy()
+    assert len(np.unique(expected.round(3), axis=0)) == len(chips)
+    for runtime in ("onnx", "torch"):
+        embedder = Embedder.load(folder, runtime=runtime, threads=1)
+        found = embedder.embed(chips)
+        assert found.shape == (len(chips), embedder.dimension) and found.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+        assert (found * expected).sum(1).min() > 0.9999  # weights in half precision
+        assert embedder.embed(chips[:0]).shape == (0, 16)
+
+
+def test_the_contract_stays_with_the_weights_and_the_template(folder, chips, tmp_path):
+    embedder = Embedder.load(folder)
+    same = shutil.copytree(folder, tmp_path / "same")
+    describe(same, license="MIT", calibration={"anything": 1})
+    assert Embedder.load(same).contract == embedder.contract
+    write_file(find(same), tmp_path / "same.onnx")
+    exported = Embedder.load(tmp_path / "same.onnx")
+    assert exported.contract == embedder.contract
+    np.testing.assert_array_equal(exported.embed(chips[:2]), embedder.embed(chips[:2]))
+    others = [
+        write_tiny_embedder(tmp_path / "seed", seed=1),
+        write_tiny_embedder(tmp_path / "t", template=TEMPLATE + 1),
+    ]
+    assert len({embedder.contract, *(Embedder.load(other).contract for other in others)}) == 3
+    np.testing.assert_allclose(Embedder.load(others[1]).template, TEMPLATE + 1, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((1, 112, 112, 3)), np.zeros((112, 112, 3), np.uint8), np.zeros((1, 160, 160, 3), np.uint8)]
+)
+def test_what_is_no_aligned_face_is_refused(folder, wrong):
+    with pytest.raises(ValueError, match="chips: expected N x 112 x 112 x 3 of uint8, got"):
+        Embedder.load(folder).embed(wrong)
+
+
+def test_a_model_that_is_no_embedder_or_damaged_is_refused(folder, chips, tmp_path):
+    with pytest.raises(ModelError, match="is for detection, not for face-embedding"):
+        Embedder.load(write_tiny(tmp_path / "detector"))
+    info = json.loads((folder / "model.json").read_text())
+    info["input"]["template"] = [[1, 2]]
+    (tmp_path / "model.json").write_text(json.dumps(info))
+    for name in info["files"]:
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(ModelError, match=r"has no usable 'input\.template'"):
+        Embedder.load(tmp_path)
+
+
+class Broken:
+    """A network whose weights are not finite."""
+
+    runtime, device = "onnx", "cpu"
+
+    def __call__(self, pixels, stages=None):
+        return np.full((len(pixels), 16), np.nan, np.float32)
+
+
+def test_what_is_no_unit_vector_never_leaves_the_embedder(folder, chips):
+    with pytest.raises(ModelError, match="does not give unit vectors"):
+        Embedder(find(folder), Broken()).embed(chips[:1])
+
+
+def test_a_model_without_thresholds_says_how_to_get_them(folder):
+    with pytest.raises(ModelError, match="vision-app faces calibrate"):
+        _ = Embedder.load(folder).calibration

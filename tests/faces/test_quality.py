@@ -1,0 +1,112 @@
+"""The quality of faces: poses of points in space, blur by hand, and what each reason is given for."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from skimage import data
+from tiny_faces import ASTRONAUT
+
+from vision_app.faces.align import TEMPLATE, align
+from vision_app.faces.quality import (
+    BLURRED,
+    EXTREME_POSE,
+    OVER_EXPOSED,
+    POINTS,
+    TOO_SMALL,
+    UNDER_EXPOSED,
+    blur_of,
+    judge,
+    pose,
+)
+
+BOX = np.array([180.0, 65.0, 268.0, 180.0])  # of the astronaut's face
+
+
+def seen(yaw, pitch, roll, distance=np.inf):
+    """(5, 2) where a camera sees the points of a face; `distance` is the camera's, in distances between the eyes."""
+    turned = Rotation.from_euler("xyz", [-pitch, -yaw, roll], degrees=True).apply(POINTS)
+    closer = 1 if distance == np.inf else distance / (distance + turned[:, 2:])
+    return 37 * closer * turned[:, :2] + [210, 95]
+
+
+def judged(picture, landmarks=ASTRONAUT, box=BOX):
+    return judge(box, landmarks, align(picture, landmarks))
+
+
+@given(st.floats(-80, 80), st.floats(-70, 70), st.floats(-170, 170))
+def test_the_pose_of_points_in_space_comes_back(yaw, pitch, roll):
+    np.testing.assert_allclose(pose(seen(yaw, pitch, roll)), (yaw, pitch, roll), atol=1e-6)
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (30, 0, 0), (-30, 10, 5), (0, -25, -20), (45, 20, 30)])
+def test_perspective_and_other_faces_leave_small_errors(angles):
+    np.testing.assert_allclose(pose(seen(*angles, distance=12)), angles, atol=6)
+    wider = seen(*angles) * [1.05, 1]
+    np.testing.assert_allclose(pose(wider), angles, atol=6)
+
+
+def test_the_signs_of_angles_are_those_of_the_picture():
+    front = seen(0, 0, 0)
+    np.testing.assert_allclose(pose(TEMPLATE), 0, atol=1.5)
+    for angle, axis in ((0, 0), (1, 1)):
+        moved = front.copy()
+        moved[2, axis] += (5, -5)[angle]  # the nose to the right, or up
+        assert pose(moved)[angle] > 5
+    lower_left_eye = front + np.outer([0, 1, 0, 0, 0], [0, 10])
+    assert pose(lower_left_eye)[2] > 4
+
+
+def test_blur_is_that_of_a_plain_loop_and_rises_with_smoothing():
+    gray = cv2.cvtColor(data.astronaut()[60:180, 170:280], cv2.COLOR_RGB2GRAY)
+    padded = np.pad(gray.astype(float), 1, mode="edge")
+    laplacian = [
+        padded[y - 1, x] + padded[y + 1, x] + padded[y, x - 1] + padded[y, x + 1] - 4 * padded[y, x]
+        for y in range(1, 121)
+        for x in range(1, 111)
+    ]
+    expected = 1 / (1 + 16 * np.var(laplacian) / (np.var(gray.astype(float)) + 1))
+    assert blur_of(gray) == pytest.approx(expected, rel=1e-4)
+    blurs = [blur_of(cv2.GaussianBlur(gray, None, sigma)) for sigma in (0.5, 1, 2, 4)]
+    assert blurs == sorted(blurs) and blurs[0] > blur_of(gray)
+    assert blur_of(gray // 2) == pytest.approx(blur_of(gray), abs=0.05)  # contrast does not matter
+    assert blur_of(np.full((50, 50), 90, np.uint8)) == 1
+
+
+def test_a_good_picture_has_no_reasons_against_it():
+    quality = judged(data.astronaut())
+    assert quality.reasons == () and quality.score > 0.4
+    assert quality.size == pytest.approx(np.sqrt(88 * 115))
+    assert abs(quality.yaw) < 20 and abs(quality.pitch) < 20 and abs(quality.roll) < 10
+    row = quality.to_dict()
+    assert row.pop("reasons") == []
+    assert row == {key: pytest.approx(getattr(quality, key), abs=0.06) for key in row}
+
+
+@pytest.mark.parametrize(
+    ("reason", "spoil"),
+    [
+        (BLURRED, lambda picture: cv2.GaussianBlur(picture, None, 6)),
+        (UNDER_EXPOSED, lambda picture: picture // 12),
+        (OVER_EXPOSED, lambda picture: np.minimum(picture.astype(int) * 4, 255).astype(np.uint8)),
+    ],
+)
+def test_a_spoiled_picture_has_its_reason_and_a_lower_score(reason, spoil):
+    good, bad = judged(data.astronaut()), judged(spoil(data.astronaut()))
+    assert reason in bad.reasons and bad.score < 0.7 * good.score
+
+
+def test_a_small_face_is_too_small_and_not_blurred_for_that():
+    good = judged(data.astronaut())
+    small = cv2.resize(data.astronaut(), (96, 96), interpolation=cv2.INTER_AREA)
+    bad = judged(small, ASTRONAUT * 96 / 512, BOX * 96 / 512)
+    assert bad.reasons == (TOO_SMALL,) and bad.score < 0.7 * good.score
+
+
+def test_a_face_turned_away_has_an_extreme_pose():
+    picture = data.astronaut()
+    assert EXTREME_POSE in judged(picture, seen(60, 0, 0)).reasons
+    assert EXTREME_POSE in judged(picture, seen(0, -50, 0)).reasons
+    assert EXTREME_POSE not in judged(picture, seen(35, 20, 90)).reasons  # a tilt is no matter

@@ -1,0 +1,90 @@
+"""Alignment: a face is turned, scaled and moved so that its five landmarks come to lie where they always lie.
+
+Coordinates are continuous, as those of boxes: the first pixel covers 0 to 1.
+"""
+
+import cv2
+import numpy as np
+
+LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+"""Names of the five points, in the order of all arrays. The sides are the person's: the first eye is the one on the
+left of the picture."""
+
+SIZE = 112
+"""Side in pixels of an aligned face."""
+
+TEMPLATE = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]], np.float32)
+"""(5, 2) where the landmarks of an aligned face lie, x, y in pixels; a model may have a template of its own."""
+
+
+def similarity(points: np.ndarray, template: np.ndarray = TEMPLATE) -> np.ndarray:
+    """The similarity transform that brings points closest to a template, in the sense of least squares.
+
+    A turn by an angle and a scale s is one multiplication of x + iy by the complex number s e^(i angle), and the best
+    one has a closed form. It is the solution of Umeyama (1991) for two dimensions, without reflections.
+
+    Args:
+        points: (K, 2) x, y.
+        template: (K, 2) where they should come to lie.
+
+    Returns:
+        (2, 3) float64 A, with A (x, y, 1) near the template.
+
+    Raises:
+        ValueError: the points are not finite or all the same.
+    """
+    points = np.asarray(points, np.float64)
+    if not np.isfinite(points).all() or not np.ptp(points, axis=0).any():
+        raise ValueError("landmarks: expected finite points that are not all the same")
+    source, target = (np.asarray(array, np.float64) @ [1, 1j] for array in (points, template))
+    spread = source - source.mean()
+    power = np.vdot(spread, spread).real
+    turn = np.vdot(spread, target) / power
+    move = target.mean() - turn * source.mean()
+    return np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
+
+
+def scale_of(matrix: np.ndarray) -> float:
+    """How much a similarity transform (2, 3) enlarges."""
+    return float(np.hypot(matrix[0, 0], matrix[1, 0]))
+
+
+def align(pixels: np.ndarray, landmarks: np.ndarray, template: np.ndarray = TEMPLATE, size: int = SIZE) -> np.ndarray:
+    """Cuts an aligned face out of a picture. What lies beside the picture is black.
+
+    A face much larger than the result is first shrunk by averaging, so that none of its pixels is skipped.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        landmarks: (5, 2) x, y in pixels of this array.
+        template: (5, 2) where they come to lie.
+        size: side of the result in pixels.
+
+    Returns:
+        (size, size, 3) uint8.
+
+    Raises:
+        ValueError: see `similarity`.
+    """
+    matrix = similarity(landmarks, template)
+    shrink = int(1 / scale_of(matrix))
+    if shrink > 1:
+        pixels, matrix = _shrunk(pixels, matrix, size, shrink)
+    matrix[:, 2] += 0.5 * matrix[:, :2].sum(axis=1) - 0.5  # OpenCV counts from the middle of the first pixel
+    return cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def _shrunk(pixels: np.ndarray, matrix: np.ndarray, size: int, shrink: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a picture that the aligned face shows, at 1/shrink of its size, and the transform from there."""
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
+    there = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T  # (4, 2) in the picture
+    limits = pixels.shape[1::-1]
+    start = np.clip(np.floor(there.min(axis=0)) - shrink, 0, limits).astype(int)
+    columns, rows = np.clip(np.ceil(there.max(axis=0)) + shrink, 0, limits).astype(int) - start
+    if min(columns, rows) < 1:  # the face lies beside the picture
+        return pixels[:1, :1], matrix
+    part = pixels[start[1] : start[1] + rows, start[0] : start[0] + columns]
+    part = cv2.resize(part, (-(-columns // shrink), -(-rows // shrink)), interpolation=cv2.INTER_AREA)
+    ratio = np.array([columns / part.shape[1], rows / part.shape[0]])  # about `shrink`: sides are whole numbers
+    matrix = np.column_stack([matrix[:, :2] * ratio, matrix[:, :2] @ start + matrix[:, 2]])
+    return part, matrix

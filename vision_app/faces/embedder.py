@@ -1,0 +1,96 @@
+"""`Embedder`: turns aligned faces into vectors that are near to each other where the person is the same. NumPy only."""
+
+from functools import cached_property
+
+import numpy as np
+
+from vision_app.errors import ModelError
+from vision_app.faces.align import SIZE
+from vision_app.faces.calibration import Calibration
+from vision_app.released import Model, find
+from vision_app.runtime import Network, open_network
+
+TASK = "face-embedding"
+BATCH = 32  # faces that go through the network together
+
+
+class Embedder:
+    """A released face embedder.
+
+    >>> Embedder.load("face-embedder").embed(chips)
+
+    Attributes:
+        name: the model's.
+        contract: id of what decides an embedding: weights, architecture and preprocessing. Embeddings of different
+            contracts cannot be compared.
+        dimension: numbers of an embedding.
+        template: (5, 2) where the landmarks of an aligned face lie, see `align.align`.
+        runtime: "onnx" or "torch".
+        device: "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ModelError: model.json lacks something.
+    """
+
+    def __init__(self, model: Model, network: Network):
+        self.model, self.network = model, network
+        self.name, self.runtime, self.device = model.name, network.runtime, network.device
+        self.contract = model.value("contract", str)
+        self.dimension = model.value("architecture.embedding", int)
+        try:
+            self.template = np.array(model.value("input.template", list), np.float32).reshape(5, 2)
+        except ValueError as error:
+            raise model.lacks("input.template") from error
+
+    @classmethod
+    def load(
+        cls, model="face-embedder", *, device: str = "auto", runtime: str = "auto", threads: int | None = None
+    ) -> "Embedder":
+        """Loads a released model by name, or a model folder or exported ONNX file by path; see `Detector.load`.
+
+        Raises:
+            ModelError: no such model, no face embedder, or damaged files.
+            UsageError: no such device or runtime here.
+        """
+        found = find(model, TASK)
+        if found.task != TASK:
+            raise ModelError(f"model '{found.name}' is for {found.task}, not for {TASK}")
+        return cls(found, open_network(found, lambda: _build(found), device=device, runtime=runtime, threads=threads))
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """From which similarity on two faces are one person.
+
+        Raises:
+            ModelError: the model has not been calibrated.
+        """
+        return Calibration.of(self.model.info, self.name)
+
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        """Aligned faces -> embeddings.
+
+        Args:
+            chips: (N, 112, 112, 3) uint8 RGB, aligned to `template`; N may be 0.
+
+        Returns:
+            (N, dimension) float32 unit vectors.
+
+        Raises:
+            ValueError: the array is something else.
+            ModelError: the network gave something else than unit vectors.
+        """
+        if chips.dtype != np.uint8 or chips.ndim != 4 or chips.shape[1:] != (SIZE, SIZE, 3):
+            wanted = f"N x {SIZE} x {SIZE} x 3 of uint8"
+            raise ValueError(f"chips: expected {wanted}, got {' x '.join(map(str, chips.shape))} of {chips.dtype}")
+        parts = [self.network(chips[start : start + BATCH]) for start in range(0, len(chips), BATCH)]
+        embeddings = np.concatenate([np.zeros((0, self.dimension), np.float32), *parts])  # (N, D)
+        if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
+            raise ModelError(f"model '{self.name}' does not give unit vectors; its weights are damaged")
+        return embeddings
+
+
+def _build(model: Model):
+    from vision_app.faces.export import ByteInput
+    from vision_app.faces.network import FaceNetwork, FaceNetworkConfig
+
+    return ByteInput(FaceNetwork(FaceNetworkConfig.from_dict(model.info["architecture"])))

@@ -1,0 +1,141 @@
+"""How well a face can be recognized: size, blur, pose and exposure, each with a reason code where it is too bad.
+
+Nothing is dropped here: whoever enrolls or compares decides what to do with a face that has reasons against it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vision_app.faces.align import SIZE, scale_of, similarity
+from vision_app.results import rounded
+
+TOO_SMALL, BLURRED, EXTREME_POSE = "too_small", "blurred", "extreme_pose"
+UNDER_EXPOSED, OVER_EXPOSED = "under_exposed", "over_exposed"
+
+MIN_SIZE = 24.0  # pixels
+MAX_BLUR = 0.8
+MAX_YAW, MAX_PITCH = 50.0, 40.0  # degrees
+MAX_CLIPPED = 0.4  # share of pixels that are nearly black, or nearly white
+BLACK, WHITE = 20, 250  # from here on they are
+
+# The five points of a face in space, in distances between the eyes: x to the right of the picture, y down, z away from
+# the camera. x and y are those of `align.TEMPLATE`, so that the mean face looks straight ahead; the depths of nose and
+# mouth are rounded means of adults.
+POINTS = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0.003, 0.571, -0.4], [-0.411, 1.157, -0.05], [0.418, 1.152, -0.05]])
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What is known of a face's picture.
+
+    Attributes:
+        size: side of a square as large as the face's box, in pixels of the photo.
+        blur: 0 (sharp) to 1 (nothing but smooth), at the size that the face has in the photo; see `blur_of`.
+        yaw: degrees that the face is turned, positive to the right of the picture.
+        pitch: degrees that it looks up; negative where it looks down.
+        roll: degrees that it is tilted clockwise. Alignment takes this out.
+        exposure: mean luminance, 0 (black) to 1 (white).
+        reasons: why the face is hard to recognize, as codes: `too_small`, `blurred`, `extreme_pose`, `under_exposed`,
+            `over_exposed`. Empty for a good picture.
+        score: 0 to 1, to choose the best of several pictures by; it is no probability.
+    """
+
+    size: float
+    blur: float
+    yaw: float
+    pitch: float
+    roll: float
+    exposure: float
+    reasons: tuple[str, ...]
+    score: float
+
+    def to_dict(self) -> dict:
+        """Plain JSON values, rounded."""
+        return {
+            "size": rounded(self.size, 1),
+            "blur": rounded(self.blur, 3),
+            "yaw": rounded(self.yaw, 1),
+            "pitch": rounded(self.pitch, 1),
+            "roll": rounded(self.roll, 1),
+            "exposure": rounded(self.exposure, 3),
+            "reasons": list(self.reasons),
+            "score": rounded(self.score, 3),
+        }
+
+
+def judge(box: np.ndarray, landmarks: np.ndarray, chip: np.ndarray) -> Quality:
+    """The quality of one face.
+
+    Args:
+        box: (4,) x1, y1, x2, y2 in pixels of the photo.
+        landmarks: (5, 2) x, y in pixels of the photo.
+        chip: (112, 112, 3) uint8, the face aligned to `align.TEMPLATE`.
+    """
+    x1, y1, x2, y2 = np.asarray(box, np.float64)
+    size = math.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))
+    gray = cv2.cvtColor(_inner(chip), cv2.COLOR_RGB2GRAY)
+    blur = blur_of(_at_most(gray, 1 / scale_of(similarity(landmarks))))
+    yaw, pitch, roll = pose(landmarks)
+    dark, bright = float((gray <= BLACK).mean()), float((gray >= WHITE).mean())
+    bad = {
+        TOO_SMALL: size < MIN_SIZE,
+        BLURRED: blur > MAX_BLUR,
+        EXTREME_POSE: abs(yaw) > MAX_YAW or abs(pitch) > MAX_PITCH,
+        UNDER_EXPOSED: dark > MAX_CLIPPED,
+        OVER_EXPOSED: bright > MAX_CLIPPED,
+    }
+    facing = max(math.cos(math.radians(yaw)) * math.cos(math.radians(pitch)), 0)
+    score = min(size / SIZE, 1) ** 0.5 * (1 - blur) ** 0.5 * facing * (1 - dark) * (1 - bright)
+    reasons = tuple(code for code, is_bad in bad.items() if is_bad)
+    return Quality(size, blur, yaw, pitch, roll, float(gray.mean()) / 255, reasons, score)
+
+
+def pose(landmarks: np.ndarray) -> tuple[float, float, float]:
+    """Where a face looks, from its five landmarks: yaw, pitch and roll in degrees, see `Quality`.
+
+    The points of a mean face in space are laid under the landmarks by scaled orthographic projection (the first step of
+    POSIT, DeMenthon and Davis 1995): the (2, 3) matrix M with M X near x in the sense of least squares is s times the
+    first two rows of a rotation, and the nearest such rows are U V^T of M's singular value decomposition. The rotation
+    is read as R_z(roll) R_y(-yaw) R_x(-pitch). Perspective and faces unlike the mean one leave errors of some degrees.
+    """
+    points = np.asarray(landmarks, np.float64)
+    model = POINTS - POINTS.mean(axis=0)
+    solution = np.linalg.lstsq(model, points - points.mean(axis=0), rcond=None)[0].T  # (2, 3)
+    u, _, vt = np.linalg.svd(solution, full_matrices=False)
+    right, down = u @ vt
+    third = np.cross(right, down)
+    yaw = math.asin(float(np.clip(third[0], -1, 1)))
+    pitch = math.atan2(-float(third[1]), float(third[2]))
+    roll = math.atan2(float(down[0]), float(right[0]))
+    return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
+
+
+def blur_of(gray: np.ndarray) -> float:
+    """How blurred a picture is, 0 to 1.
+
+    The variance of the Laplacian over that of the picture itself does not depend on contrast, and is the larger the
+    finer the details are; b = 1 / (1 + 16 ratio) makes 0.5 of a ratio of 1/16.
+
+    Args:
+        gray: (H, W) uint8.
+    """
+    gray = gray.astype(np.float32)
+    details = float(cv2.Laplacian(gray, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE).var())
+    return 1 / (1 + 16 * details / (float(gray.var()) + 1))
+
+
+def _inner(chip: np.ndarray) -> np.ndarray:
+    """The middle of an aligned face, from the brows to the chin, without hair and background."""
+    margin = len(chip) // 6
+    return chip[margin:, margin:-margin]
+
+
+def _at_most(gray: np.ndarray, scale: float) -> np.ndarray:
+    """An aligned face at the scale that it has in the photo where that is smaller: blur is not lack of size."""
+    if scale >= 1:
+        return gray
+    side = [max(round(length * scale), 8) for length in gray.shape[::-1]]
+    return cv2.resize(gray, side, interpolation=cv2.INTER_AREA)
