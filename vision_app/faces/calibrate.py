@@ -1,0 +1,203 @@
+"""Finds the thresholds of a `Calibration` on some people, and measures on other people what they are worth."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vision_app.errors import DataError
+from vision_app.faces.calibration import FPIR, Calibration, Rate
+from vision_app.faces.metrics import Share
+from vision_app.faces.pairs import Comparisons, numbers
+
+LEAST = 10  # false accepts that a measured rate must rest on, and genuine pairs in each part
+MOST_FAR = 0.5
+TAIL = 100  # impostor pairs that the tail is fitted to
+RESAMPLES = 200
+GALLERIES = (10, 100, 1_000)  # people in the galleries that are tried
+TRIALS = 20  # galleries of each size
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a threshold does to people whom it was not fitted to.
+
+    Attributes:
+        far: the false accept rate that was asked for.
+        threshold: similarity.
+        false: the share of impostor pairs that are accepted.
+        low, high: the 95 % confidence interval of that share, from drawing people again, no narrower than Wilson's.
+        true: the share of genuine pairs that are accepted.
+    """
+
+    far: float
+    threshold: float
+    false: Share
+    low: float
+    high: float
+    true: Share
+
+
+@dataclass(frozen=True)
+class GalleryCheck:
+    """What strangers do before galleries of people whom the thresholds were not fitted to, one photo each.
+
+    Attributes:
+        people: in a gallery.
+        threshold: similarity that should let through a share `calibration.FPIR` of the strangers.
+        false: the share of strangers' photos that are given a name.
+    """
+
+    people: int
+    threshold: float
+    false: Share
+
+
+def fit(pairs: Comparisons, fars: Sequence[float] = ()) -> Calibration:
+    """Finds thresholds for wanted false accept rates, and for all from 0.5 down to the least that can be measured.
+
+    The threshold of a rate is the similarity that this share of the impostor pairs reaches. Its confidence interval
+    comes from drawing as many people as there are, with replacement, again and again (Efron 1979): pairs that share a
+    person are not independent, and an interval that took them for that would be far too narrow.
+
+    Args:
+        pairs: genuine ones and impostors; those without a similarity do not count.
+        fars: wanted rates.
+
+    Raises:
+        DataError: there are too few pairs for a wanted rate.
+    """
+    pairs = pairs.keep(~np.isnan(pairs.similarity))
+    check_counts(pairs, fars, "to find the thresholds")
+    falling, units = _falling_impostors(pairs)
+    rates = np.array(sorted({*fars, *_grid(len(falling))}, reverse=True))
+    whole = np.ones(len(falling))
+    thresholds = _quantiles(falling, whole, rates)
+    resampled = [_quantiles(falling, weights, rates) for weights in _resamples(units)]
+    low, high = np.percentile(resampled, (2.5, 97.5), axis=0)
+    columns = thresholds, np.minimum(low, thresholds), np.maximum(high, thresholds)
+    rows = zip(rates.tolist(), *(np.round(column, 6).tolist() for column in columns), strict=True)
+    beyond = min(TAIL, len(falling) * MOST_FAR)
+    tail = int(np.flatnonzero(rates * len(falling) >= beyond)[-1])
+    excess = falling[: int(rates[tail] * len(falling))] - thresholds[tail]
+    return Calibration(
+        tuple(Rate(*row) for row in rows),
+        tail_far=float(rates[tail]),
+        tail_scale=round(float(excess.mean()), 6),
+        impostor_pairs=len(falling),
+        genuine_pairs=int(pairs.same.sum()),
+        people=_people(pairs),
+    )
+
+
+def check(calibration: Calibration, pairs: Comparisons, fars: Sequence[float]) -> list[Check]:
+    """Measures what thresholds do to other people.
+
+    Args:
+        calibration: fitted to none of these people.
+        pairs: of these people. Genuine ones without a similarity count as rejected, impostors do not count.
+        fars: rates that it knows.
+
+    Raises:
+        DataError: there are too few pairs for a rate.
+    """
+    genuine, compared = pairs.similarity[pairs.same], pairs.keep(~np.isnan(pairs.similarity))
+    check_counts(compared, fars, "to check them on other people")
+    falling, units = _falling_impostors(compared)
+    thresholds = [calibration.threshold(far) for far in fars]
+    accepted = np.searchsorted(-falling, np.negative(thresholds), side="right")
+    resampled = [_rates(weights, accepted) for weights in _resamples(units)]
+    lows, highs = np.percentile(resampled, (2.5, 97.5), axis=0)
+    checks = []
+    for far, threshold, count, low, high in zip(fars, thresholds, accepted, lows, highs, strict=True):
+        false = Share(int(count), len(falling))
+        narrowest = false.interval
+        true = Share(int((genuine >= threshold).sum()), len(genuine))
+        checks.append(Check(far, threshold, false, min(float(low), narrowest[0]), max(float(high), narrowest[1]), true))
+    return checks
+
+
+def check_galleries(calibration: Calibration, embeddings: np.ndarray, names: np.ndarray) -> list[GalleryCheck]:
+    """Lets strangers look for their names in galleries of several sizes, drawn from people with at least as many more.
+
+    Args:
+        calibration: fitted to none of these people.
+        embeddings: (F, D) unit vectors, NaN where a photo has none: it is left out.
+        names: (F,) who is on each photo.
+    """
+    known = ~np.isnan(embeddings).any(axis=1)
+    embeddings, people = embeddings[known], numbers(names[known])
+    rng, count, checks = np.random.default_rng(0), int(people.max(initial=-1)) + 1, []
+    for size in (size for size in GALLERIES if 2 * size <= count):
+        threshold, accepted, tried = calibration.identify_threshold(size, FPIR), 0, 0
+        for _ in range(TRIALS):
+            shuffled = rng.permutation(len(people))
+            enrolled = rng.permutation(count)[:size]
+            _, first = np.unique(people[shuffled], return_index=True)  # a photo of each person
+            gallery = embeddings[shuffled[first[enrolled]]]
+            best = (embeddings[~np.isin(people, enrolled)] @ gallery.T).max(axis=1)
+            accepted, tried = accepted + int((best >= threshold).sum()), tried + len(best)
+        checks.append(GalleryCheck(size, threshold, Share(accepted, tried)))
+    return checks
+
+
+def check_counts(pairs: Comparisons, fars: Sequence[float], purpose: str) -> None:
+    """Refuses pairs that are too few for a rate.
+
+    Raises:
+        DataError: the message names how many there are and how many are needed.
+    """
+    genuine, impostors = int(pairs.same.sum()), int((~pairs.same).sum())
+    if genuine < LEAST:
+        raise DataError(f"{genuine:,} pairs of one person are too few {purpose}; at least {LEAST} are needed")
+    least = min(fars, default=MOST_FAR)
+    if impostors * least < LEAST * (1 - 1e-9):
+        raise DataError(
+            f"{impostors:,} pairs of different people are too few {purpose} for a false accept rate of {least:g}; "
+            f"at least {round(LEAST / least):,} are needed"
+        )
+
+
+def _people(pairs: Comparisons) -> int:
+    """How many people pairs show, 0 where nobody says."""
+    return len(np.unique(pairs.units)) if pairs.units.shape[1] == 2 else 0
+
+
+def _falling_impostors(pairs: Comparisons) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) the similarities of impostor pairs, falling, and (N, U) their units, numbered from 0."""
+    impostors = pairs.keep(~pairs.same)
+    order = np.argsort(-impostors.similarity, kind="stable")
+    units = numbers(impostors.units).reshape(impostors.units.shape)
+    return impostors.similarity[order].astype(float), units[order]
+
+
+def _grid(impostors: int) -> Iterator[float]:
+    """0.5, 0.2, 0.1, 0.05 and so on, as far as so many pairs allow."""
+    for decade in range(1, 20):
+        for step in (5, 2, 1):
+            rate = step / 10**decade
+            if rate * impostors < LEAST:
+                return
+            yield rate
+
+
+def _resamples(units: np.ndarray) -> Iterator[np.ndarray]:
+    """(N,) how often each pair occurs when its units are drawn again; a person drawn twice makes no impostor pair."""
+    rng, count, columns = np.random.default_rng(0), int(units.max()) + 1, units.T.copy()
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float32)
+        yield math.prod(drawn[column] for column in columns)
+
+
+def _quantiles(falling: np.ndarray, weights: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """The similarity that a share `rates` of the weight reaches."""
+    total = np.cumsum(weights, dtype=float)
+    place = np.searchsorted(total, rates * total[-1] * (1 - 1e-12))
+    return falling[np.minimum(place, len(falling) - 1)]
+
+
+def _rates(weights: np.ndarray, accepted: np.ndarray) -> np.ndarray:
+    """The share of the weight that lies in the first `accepted` pairs."""
+    total = np.concatenate([[0], np.cumsum(weights, dtype=float)])
+    return total[accepted] / max(total[-1], 1)
