@@ -44,6 +44,10 @@ class FaceError(VisionAppError):
         return f"{self.source}: {self.reason}"
 
 
+class GalleryError(VisionAppError):
+    """A gallery of people that cannot be used as it is, or an embedding that cannot be looked for in one."""
+
+
 class ModelError(VisionAppError):
     """A model that is unknown, incomplete or damaged."""
 
