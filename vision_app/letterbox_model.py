@@ -40,7 +40,7 @@ class LetterboxModel:
         self.model, self.models = model, (model,)
         self.name, self.classes, self.defaults = model.name, model.classes, model.defaults
         self.runtime, self.device = runtime, device
-        self.size, self._pad = model.value("input.size", int), model.value("input.pad", int)
+        self.size, self.pad = model.value("input.size", int), model.value("input.pad", int)
         self._stretch = model.info["input"].get("stretch", 1.0)
 
     @property
@@ -57,7 +57,7 @@ class LetterboxModel:
 
     def preprocess(self, images: Sequence[RGBImage]) -> Inputs:
         """Scales each picture so that its long side is the model's input size, on gray up to a multiple of 32."""
-        fit = (self.size, self._pad, self._stretch)
+        fit = (self.size, self.pad, self._stretch)
         boxed = [letterbox(image.pixels, image.width, image.height, *fit) for image in images]
         return Inputs(tuple(pixels for pixels, _ in boxed), tuple(back for _, back in boxed))
 

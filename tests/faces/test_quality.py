@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from skimage import data
 from tiny_faces import ASTRONAUT
 
-from vision_app.faces.align import TEMPLATE, align
+from vision_app.faces.align import TEMPLATE
 from vision_app.faces.quality import (
     BLURRED,
     EXTREME_POSE,
@@ -21,6 +21,7 @@ from vision_app.faces.quality import (
     judge,
     pose,
 )
+from vision_app.images import read_image
 
 BOX = np.array([180.0, 65.0, 268.0, 180.0])  # of the astronaut's face
 
@@ -33,7 +34,7 @@ def seen(yaw, pitch, roll, distance=np.inf):
 
 
 def judged(picture, landmarks=ASTRONAUT, box=BOX):
-    return judge(box, landmarks, align(picture, landmarks))
+    return judge(read_image(picture), box, landmarks)
 
 
 @given(st.floats(-80, 80), st.floats(-70, 70), st.floats(-170, 170))

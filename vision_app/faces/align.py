@@ -6,6 +6,8 @@ Coordinates are continuous, as those of boxes: the first pixel covers 0 to 1.
 import cv2
 import numpy as np
 
+from vision_app.images import RGBImage
+
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """Names of the five points, in the order of all arrays. The sides are the person's: the first eye is the one on the
 left of the picture."""
@@ -72,6 +74,12 @@ def align(pixels: np.ndarray, landmarks: np.ndarray, template: np.ndarray = TEMP
         pixels, matrix = _shrunk(pixels, matrix, size, shrink)
     matrix[:, 2] += 0.5 * matrix[:, :2].sum(axis=1) - 0.5  # OpenCV counts from the middle of the first pixel
     return cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def align_face(image: RGBImage, landmarks: np.ndarray, template: np.ndarray = TEMPLATE) -> np.ndarray:
+    """`align` for landmarks in pixels of a photo, which may have been decoded at a reduced size."""
+    rows, columns = image.pixels.shape[:2]
+    return align(image.pixels, landmarks * np.float32([columns / image.width, rows / image.height]), template)
 
 
 def _shrunk(pixels: np.ndarray, matrix: np.ndarray, size: int, shrink: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vision_app.faces.align import SIZE, scale_of, similarity
+from vision_app.faces.align import SIZE, align_face, scale_of, similarity
+from vision_app.images import RGBImage
 from vision_app.results import rounded
 
 TOO_SMALL, BLURRED, EXTREME_POSE = "too_small", "blurred", "extreme_pose"
@@ -66,17 +67,20 @@ class Quality:
         }
 
 
-def judge(box: np.ndarray, landmarks: np.ndarray, chip: np.ndarray) -> Quality:
+def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray) -> Quality:
     """The quality of one face.
 
     Args:
+        image: the photo.
         box: (4,) x1, y1, x2, y2 in pixels of the photo.
         landmarks: (5, 2) x, y in pixels of the photo.
-        chip: (112, 112, 3) uint8, the face aligned to `align.TEMPLATE`.
+
+    Raises:
+        ValueError: the landmarks are not finite or all the same.
     """
     x1, y1, x2, y2 = np.asarray(box, np.float64)
     size = math.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))
-    gray = cv2.cvtColor(_inner(chip), cv2.COLOR_RGB2GRAY)
+    gray = cv2.cvtColor(_inner(align_face(image, landmarks)), cv2.COLOR_RGB2GRAY)
     blur = blur_of(_at_most(gray, 1 / scale_of(similarity(landmarks))))
     yaw, pitch, roll = pose(landmarks)
     dark, bright = float((gray <= BLACK).mean()), float((gray >= WHITE).mean())

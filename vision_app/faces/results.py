@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vision_app.faces.quality import Quality
+from vision_app.faces.quality import Quality, judge
+from vision_app.images import RGBImage
 from vision_app.results import Detections, checked_array, rounded
 
 SAME, DIFFERENT, UNCERTAIN = "same", "different", "uncertain"
@@ -81,14 +82,10 @@ class Faces:
             set_field(self, "embeddings", checked_array("embeddings", self.embeddings, (count, None)))
 
     @classmethod
-    def of(cls, found: Detections, quality: tuple[Quality, ...]) -> "Faces":
-        """The faces of a detector's answer, judged but without embeddings."""
-        points = np.zeros((0, 5, 2)) if found.landmarks is None else found.landmarks
-        return cls(found.boxes, found.scores, points, quality, found.width, found.height, found.model)
-
-    def with_embeddings(self, embeddings: np.ndarray, contract: str) -> "Faces":
-        """The same faces with their embeddings, (N, D)."""
-        return replace(self, embeddings=embeddings, contract=contract)
+    def of(cls, image: RGBImage, found: Detections) -> "Faces":
+        """The faces that a `FaceDetector` found in a photo, judged, without embeddings."""
+        quality = [judge(image, face.box, face.landmarks) for face in found]
+        return cls(found.boxes, found.scores, found.landmarks, quality, found.width, found.height, found.model)
 
     def __len__(self) -> int:
         return len(self.quality)

@@ -1,0 +1,130 @@
+"""Finding faces: what the looks at a photo cover, how they are joined, and which models are refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_faces import IN_BOX, green_detector, paint_face, write_tiny_face_detector
+
+from vision_app import read_image
+from vision_app.boxes import iou_matrix
+from vision_app.detection.detector import DetectOptions
+from vision_app.errors import ModelError, UsageError
+from vision_app.faces.align import LANDMARKS
+from vision_app.faces.detector import FaceDetector
+from vision_app.faces.views import FRAME, LARGEST, SEEN, views
+from vision_app.images import RGBImage
+
+SIDES = st.integers(40, 9000)
+
+
+def room(width, height):
+    return np.full((height, width, 3), 90, np.uint8)
+
+
+@given(SIDES, SIDES, st.floats(20, 200), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_each_face_lies_whole_and_large_enough_in_a_look(width, height, smallest, x, y, share):
+    most = min(width, height)
+    side = min(smallest * (most / smallest) ** share, most) if most > smallest else most
+    left, top = x * (width - side), y * (height - side)
+    seen = [
+        side * view.size / max(view.right - view.left, view.bottom - view.top)
+        for view in views(width, height, 416, smallest)
+        if view.left <= left and view.top <= top and left + side <= view.right and top + side <= view.bottom
+    ]
+    assert max(seen) >= SEEN * min(1, side / smallest) * 0.99
+
+
+@given(SIDES, SIDES, st.floats(20, 200))
+def test_looks_lie_in_the_photo_and_stay_affordable(width, height, smallest):
+    looks = views(width, height, 416, smallest)
+    assert looks[0].size == 416 and looks[1].size < 208 and looks[1].frame == FRAME
+    scale = SEEN / smallest
+    for view in looks:
+        assert 0 <= view.left < view.right <= width and 0 <= view.top < view.bottom <= height
+        assert view.size <= LARGEST + 3
+    pixels = sum(scale**2 * (view.right - view.left) * (view.bottom - view.top) for view in looks[2:])
+    if min(width, height) > 1000:
+        assert pixels <= 3.5 * (scale * width) * (scale * height)
+    assert len(views(520, 400, 416, 20)) == 2 and len(views(522, 400, 416, 20)) == 3
+
+
+@pytest.mark.parametrize(
+    ("size", "smallest", "boxes"),
+    [
+        ((416, 300), 20, [(30, 40, 52, 64), (200, 100, 330, 250)]),
+        ((160, 160), 20, [(2, 3, 158, 157)]),  # fills the picture
+        ((900, 1600), 20, [(100, 200, 121, 222), (600, 700, 860, 990), (300, 1500, 330, 1532)]),
+        ((2600, 1900), 20, [(x, y, x + 22, y + 25) for x in range(20, 2500, 400) for y in range(30, 1800, 440)]),
+        ((2600, 1900), 20, [(700, 500, 1900, 1700)]),  # lies in no tile as a whole
+        ((2600, 1900), 60, [(1240, 930, 1310, 1010), (10, 10, 80, 90)]),
+    ],
+)
+def test_faces_of_every_size_are_found_once_and_where_they_are(size, smallest, boxes):
+    picture = room(*size)
+    for box in boxes:
+        paint_face(picture, box)
+    found = green_detector(smallest=smallest)(picture)
+    boxes = np.array(boxes, float)
+    overlaps = iou_matrix(boxes, found.boxes.astype(float))
+    assert len(found) == len(boxes) and overlaps.max(axis=1).min() > 0.8
+    places = overlaps.argmax(axis=1)
+    expected = boxes[:, None, :2] + IN_BOX * (boxes[:, None, 2:] - boxes[:, None, :2])
+    errors = np.abs(found.landmarks[places] - expected).max(axis=(1, 2)) / (boxes[:, 2] - boxes[:, 0])
+    assert errors.max() < 0.15
+    assert found.labels == ("face",) * len(boxes) and (found.width, found.height) == size
+
+
+def test_a_face_that_the_edge_cuts_off_is_found_in_the_frame():
+    picture = room(600, 500)
+    paint_face(picture, (0, 150, 260, 500))
+    detector = green_detector()
+    found = detector(picture)
+    np.testing.assert_allclose(found.boxes, [[0, 150, 260, 500]], atol=6)
+    assert (found.landmarks >= 0).all()
+
+
+def test_a_part_of_a_face_is_no_face_of_its_own():
+    detector = green_detector()
+    picture = room(416, 416)
+    paint_face(picture, (100, 100, 300, 330))
+    paint_face(picture, (180, 180, 230, 230), (90, 90, 90))  # the nose
+    paint_face(picture, (195, 195, 215, 215))  # something in it that looks like a face
+    paint_face(picture, (320, 200, 345, 230))  # somebody beside
+    assert sorted(detector(picture).boxes[:, 0].round(-1)) == [100, 320]
+
+
+def test_a_photo_gets_the_same_answer_alone_in_a_batch_and_at_reduced_size():
+    detector = green_detector()
+    pictures = [room(400, 300), room(1200, 800), room(90, 300)]
+    for picture in pictures:
+        paint_face(picture, (20, 30, 70, 100))
+    images = [read_image(picture) for picture in pictures]
+    parts = [detector.preprocess([image]) for image in images]
+    joined = detector.postprocess(detector.forward(detector.join(parts)))
+    for image, one, together in zip(images, joined, detector.predict(images), strict=True):
+        assert len(one) == 1 and one.to_dict() == together.to_dict() == detector(image).to_dict()
+    half = RGBImage(np.ascontiguousarray(pictures[1][::2, ::2]), 1200, 800)
+    np.testing.assert_allclose(detector(half).boxes, joined[1].boxes, atol=4)
+
+
+def test_options_hold_for_all_looks_together():
+    picture = room(900, 900)
+    for left in range(20, 800, 100):
+        paint_face(picture, (left, 300, left + 60, 370))
+    detector = green_detector()
+    assert len(detector(picture)) == 8
+    assert len(detector(picture, max_detections=3)) == 3
+    assert len(detector(picture, DetectOptions(confidence=0.999))) == 0
+    assert len(detector(room(300, 300))) == 0
+
+
+def test_released_face_detectors_are_opened_and_others_are_refused(tmp_path):
+    detector = FaceDetector.load(write_tiny_face_detector(tmp_path / "tiny"), threads=1)
+    found = detector(np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8), confidence=0)
+    assert 0 < len(found) <= 3 and found.landmarks.shape[1:] == (len(LANDMARKS), 2)
+    assert detector.digest == detector.detector.digest
+    with pytest.raises(ModelError, match="does not find faces with five landmarks"):
+        FaceDetector.load("yolo")
+    with pytest.raises(UsageError, match="--smallest 1: no face"):
+        FaceDetector.load(tmp_path / "tiny", smallest=1)
