@@ -160,7 +160,7 @@ def train(
     if transfer == "pooling":
         hold(network.heads)
     output.mkdir(parents=True, exist_ok=True)
-    rank_zero_only(write_reports)(output / SCAN, scanned)
+    rank_zero_only(write_reports)(output / SCAN, {name: one.report for name, one in scanned.items()})
     inputs = {"initial": identity(initial), "teacher_boxes": identity(teacher_boxes), "transfer": transfer}
     trained = {"photos": len(learned), "initial": inputs["initial"], "transfer": transfer, **asdict(config)}
     task = ClassifierTask(

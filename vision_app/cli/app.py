@@ -15,6 +15,7 @@ from vision_app.cli import (
     models,
     train,
     train_classifier,
+    train_faces,
 )
 from vision_app.cli.options import Help, show_help
 
@@ -33,6 +34,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")
 train.app.command("classifier")(train_classifier.classifier)
+train.app.command("faces")(train_faces.faces)
 app.add_typer(train.app, name="train")
 
 

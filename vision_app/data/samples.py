@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -335,9 +335,9 @@ def _keypoints(points: np.ndarray) -> dict:
     return {"keypoints": rows.ravel().tolist(), "num_keypoints": int(known.sum())}
 
 
-def write_reports(path: Path, sets: dict[str, DetectionSet]) -> None:
+def write_reports(path: Path, reports: Mapping[str, ScanReport]) -> None:
     """Writes what is odd about some sets, by name, as a CSV file with the columns set, kind and entry."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("set", "kind", "entry"))
-        writer.writerows((name, *entry) for name, data in sets.items() for entry in data.report.entries)
+        writer.writerows((name, *entry) for name, report in reports.items() for entry in report.entries)

@@ -72,7 +72,7 @@ def run_checks(
     for line in summarize(path.name, data):
         log(line)
     output.mkdir(parents=True, exist_ok=True)
-    write_reports(output / SCAN, {path.name: data})
+    write_reports(output / SCAN, {path.name: data.report})
     yield check_data(data)
     yield check_gradients()
     if network is None:

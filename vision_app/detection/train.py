@@ -264,7 +264,7 @@ def train(
         log(f"anchors: {key.replace('_', ' ')} {value}")
     freeze(network, options.transfer)
     output.mkdir(parents=True, exist_ok=True)
-    rank_zero_only(write_reports)(output / SCAN, scanned)
+    rank_zero_only(write_reports)(output / SCAN, {name: one.report for name, one in scanned.items()})
     trained = {"photos": len(learned), "initial": inputs["initial"], **asdict(config), **asdict(options)}
     learning = task(network, learned, validations, options, about={"trained": trained, **about}, workers=workers)
     inputs |= asdict(options)

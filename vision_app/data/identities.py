@@ -1,0 +1,87 @@
+"""Photos of people by who is on them: a folder with a sub-folder a person, or a CSV file."""
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from vision_app.errors import DataError
+from vision_app.images import SUFFIXES
+
+COLUMNS = ("file", "identity")
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A photo of one person.
+
+    Attributes:
+        file: what the set calls it: its path inside the set's folder, or beside the CSV file.
+        path: where it lies.
+        identity: the person's name, "" where nobody knows.
+        split: train, val or test, "" where the set does not say.
+    """
+
+    file: str
+    path: Path
+    identity: str
+    split: str = ""
+
+
+def load_identities(path: str | Path) -> list[Portrait]:
+    """Reads a set of portraits.
+
+    Args:
+        path: a folder, in which every sub-folder is a person with all pictures below it, in the byte order of their
+            paths; or a CSV file with the columns `file` (paths beside it), `identity` (may be empty) and, if wanted,
+            `split`. Other columns are ignored.
+
+    Raises:
+        DataError: it is neither, cannot be read, or lists no photo.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _folder(path)
+    if path.suffix.lower() != ".csv":
+        raise DataError(f"{path}: not a set of people; give a folder with a sub-folder a person, or a CSV file")
+    return _table(path)
+
+
+def _folder(path: Path) -> list[Portrait]:
+    portraits = []
+    for file in sorted(path.glob("*/**/*"), key=os.fsencode):
+        inside = file.relative_to(path)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if file.suffix.lower() in SUFFIXES and not hidden and file.is_file():
+            portraits.append(Portrait(str(inside), file, inside.parts[0]))
+    if not portraits:
+        raise DataError(f"{path}: holds no photos of people; put each person's into a sub-folder with the name")
+    return portraits
+
+
+def _table(path: Path) -> list[Portrait]:
+    rows = read_table(path, COLUMNS)
+    return [Portrait(row["file"], path.parent / row["file"], row["identity"], row.get("split") or "") for row in rows]
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a CSV file that must have some columns and at least one row, all of its columns filled.
+
+    Raises:
+        DataError: it has not, or cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names, rows = reader.fieldnames or (), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({getattr(error, 'strerror', None) or error})") from error
+    for name in columns:
+        if name not in names:
+            raise DataError(f"{path}: has no column '{name}'; its first line must name {', '.join(columns)}")
+    for number, row in enumerate(rows, start=2):
+        if any(row[name] is None for name in columns) or not row[columns[0]]:
+            raise DataError(f"{path}: row {number} is incomplete")
+    if not rows:
+        raise DataError(f"{path}: lists nothing")
+    return rows
