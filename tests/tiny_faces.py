@@ -25,7 +25,7 @@ ASTRONAUT = np.array([[201.5, 108.0], [243.5, 105.0], [228.0, 133.0], [207.0, 15
 def tiny_network(seed: int = 0) -> FaceNetwork:
     """A network whose answers differ between faces; 16 numbers each."""
     torch.manual_seed(seed)
-    config = FaceNetworkConfig(widths=(4, 8), depths=(1, 1), ranks=(0, 2), embedding=16, inner=40)
+    config = FaceNetworkConfig(widths=(4, 8), depths=(1, 1), ranks=((0, 0), (2, 2)), embedding=16, inner=40)
     network = FaceNetwork(config)
     initialize(network, "he")
     return network.eval()

@@ -1,4 +1,4 @@
-"""Vision App finds objects in pictures, on your own machine.
+"""Vision App finds objects in pictures and knows faces, on your own machine.
 
 >>> from vision_app import Detector
 >>> detections = Detector.load("yolo")("photo.jpg")
@@ -16,7 +16,10 @@ from vision_app.draw import crop, draw
 if TYPE_CHECKING:
     from vision_app.classification.classifier import Classifier
     from vision_app.detection.detector import DetectOptions, Detector
-    from vision_app.errors import VisionAppError
+    from vision_app.errors import FaceError, VisionAppError
+    from vision_app.faces.detector import FaceDetector
+    from vision_app.faces.recognizer import FaceRecognizer
+    from vision_app.faces.results import Face, Faces, Verification
     from vision_app.images import RGBImage, read_image
     from vision_app.results import Classes, Detections
 
@@ -28,7 +31,13 @@ __all__ = [
     "DetectOptions",
     "Detections",
     "Detector",
+    "Face",
+    "FaceDetector",
+    "FaceError",
+    "FaceRecognizer",
+    "Faces",
     "RGBImage",
+    "Verification",
     "VisionAppError",
     "crop",
     "draw",
@@ -41,7 +50,13 @@ _HOMES = {
     "DetectOptions": "vision_app.detection.detector",
     "Detections": "vision_app.results",
     "Detector": "vision_app.detection.detector",
+    "Face": "vision_app.faces.results",
+    "FaceDetector": "vision_app.faces.detector",
+    "FaceError": "vision_app.errors",
+    "FaceRecognizer": "vision_app.faces.recognizer",
+    "Faces": "vision_app.faces.results",
     "RGBImage": "vision_app.images",
+    "Verification": "vision_app.faces.results",
     "VisionAppError": "vision_app.errors",
     "read_image": "vision_app.images",
 }
