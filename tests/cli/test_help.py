@@ -23,6 +23,10 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
         ("classify --help", ["SOURCE", "--output", "--top", "--localize", "--resume", "auto|onnx|torch"]),
         ("export --help", ["MODEL", "FILE.onnx"]),
         ("check --help", ["--data", "--output", "--model", "--backbone", "--size"]),
+        ("faces --help", ["detect", "embed", "verify"]),
+        ("faces detect --help", ["SOURCE", "--output", "--smallest", "--images", "--resume", "auto|onnx|torch"]),
+        ("faces embed --help", ["SOURCE", "FILE.npz", "--model", "--detector", "--resume"]),
+        ("faces verify --help", ["{A} {B}", "--far", "--largest", "--json"]),
         ("models --help", ["list", "info", "verify"]),
         ("models list --help", ["Usage: vision-app models list"]),
         ("models info --help", ["NAME"]),
@@ -49,7 +53,7 @@ def test_help_loads_nothing_heavy(words, expected, environment):
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("words", [[], ["evaluate"], ["models"], ["train"]])
+@pytest.mark.parametrize("words", [[], ["evaluate"], ["faces"], ["models"], ["train"]])
 def test_a_group_without_a_verb_shows_its_help_and_fails(words, capsys):
     assert main(words) == 2
     assert "Commands:" in capsys.readouterr().out

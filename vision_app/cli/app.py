@@ -12,6 +12,7 @@ from vision_app.cli import (
     evaluate,
     evaluate_classifier,
     export,
+    faces,
     models,
     train,
     train_classifier,
@@ -32,6 +33,7 @@ app.command("detect")(detect.detect)
 evaluate.app.command("classifier")(evaluate_classifier.classifier)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)
+app.add_typer(faces.app, name="faces")
 app.add_typer(models.app, name="models")
 train.app.command("classifier")(train_classifier.classifier)
 train.app.command("faces")(train_faces.faces)
