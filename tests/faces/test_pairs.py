@@ -68,7 +68,7 @@ def test_a_table_of_people_is_measured_on_its_val(tmp_path):
     photos = load_photos(path)
     assert photos.files == ("1.jpg", "2.jpg", "5.jpg") and photos.groups.tolist() == ["x", "y", "x"]
     assert load_photos(path, split="train").names.tolist() == ["Eve", "Dan"]
-    with pytest.raises(DataError, match="fewer than two people in its split 'test'"):
+    with pytest.raises(DataError, match="split test: names fewer than two people"):
         load_photos(path, split="test")
 
 

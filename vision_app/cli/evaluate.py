@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vision_app.classification.classifier import Classifier
     from vision_app.data.detection import DetectionSet
     from vision_app.detection.detector import Detector
+    from vision_app.faces.embedder import Embedder
 
 app = typer.Typer(help="Measure models on data whose truth is known.", add_help_option=False)
 DOUBTFUL = 0.05  # rows should hold scores down to this at least
@@ -104,7 +105,8 @@ def detector(
             check_classes(found, truth, data)
             rows, flags = output / "detections.jsonl", ("confidence", "iou", "max_detections")
             settings = {f"--{name.replace('_', '-')}": getattr(MEASURING, name) for name in flags}
-            write_rows(DetectTask(found, MEASURING), found, truth, rows, failed, settings)
+            files = [str(sample.path) for sample in truth.samples]
+            write_rows(DetectTask(found, MEASURING), found, files, rows, failed, settings)
         answers = list(read_rows(rows))
         table = Table.make(truth.to_coco(), answers)
         failed.pop_all()
@@ -190,8 +192,8 @@ def check_classes(model: "Detector | Classifier", truth: "DetectionSet", path: P
 
 def write_rows(
     task: "Task",
-    model: "Detector | Classifier",
-    data: "DetectionSet",
+    model: "Detector | Classifier | Embedder",
+    files: "Sequence[str]",
     path: Path,
     failed: ExitStack,
     settings: dict | None = None,
@@ -200,6 +202,7 @@ def write_rows(
 
     Args:
         model: Of the task.
+        files: The photos.
         path: The file to write.
         failed: Takes what removes it again, so that after an error the same command finds the folder empty.
         settings: On which the rows depend, beside the model, by flag.
@@ -214,7 +217,7 @@ def write_rows(
     from vision_app.cli.progress import show_progress
     from vision_app.errors import DataError
 
-    inputs = [Input(str(sample.path), "") for sample in data.samples]
+    inputs = [Input(file, "") for file in files]
     settings = {
         "--model": model.name,
         "--device": model.device.partition(":")[0],
@@ -229,4 +232,4 @@ def write_rows(
         failed.callback(lambda: [file.unlink() for file in path.parent.glob(f"{path.stem}.*")])
         run(task, inputs, journal, batch_size=size, workers=cores(), report=report)
     if broken := [f"{row['file']}: {row['error']}" for row in read_rows(path) if row["status"] != "ok"]:
-        raise DataError(f"{_shortened(broken)}; mend these or take them out; `vision-app check` lists all of them")
+        raise DataError(f"{_shortened(broken)}; mend these or take them out")

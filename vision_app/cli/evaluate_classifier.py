@@ -47,7 +47,8 @@ def classifier(
     check_classes(found, truth, data)
     rows = output / "classes.jsonl"
     with ExitStack() as failed:
-        write_rows(ClassifyTask(found, localize=True), found, truth, rows, failed, {"--localize": True})
+        files = [str(sample.path) for sample in truth.samples]
+        write_rows(ClassifyTask(found, localize=True), found, files, rows, failed, {"--localize": True})
         failed.pop_all()
     evaluation = evaluate(truth, list(read_rows(rows)))
     print(f"{found.name} on {data}" + (f", {split}" if split else ""))

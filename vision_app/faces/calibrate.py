@@ -9,7 +9,7 @@ import numpy as np
 from vision_app.errors import DataError
 from vision_app.faces.calibration import FPIR, Calibration, Rate
 from vision_app.faces.metrics import Share
-from vision_app.faces.pairs import Comparisons, numbers
+from vision_app.faces.pairs import Comparisons, Photos, compare_all, compare_listed, numbers, second_half, some_people
 
 LEAST = 10  # false accepts that a measured rate must rest on, and genuine pairs in each part
 MOST_FAR = 0.5
@@ -17,6 +17,7 @@ TAIL = 100  # impostor pairs that the tail is fitted to
 RESAMPLES = 200
 GALLERIES = (10, 100, 1_000)  # people in the galleries that are tried
 TRIALS = 20  # galleries of each size
+TO_FIT, TO_CHECK = "in the half that thresholds are found on", "in the half that they are checked on"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,66 @@ class GalleryCheck:
     false: Share
 
 
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A calibration and what it is worth.
+
+    Attributes:
+        calibration: the thresholds.
+        fitted: the pairs that it comes from.
+        held_out: pairs of other people.
+        checks: of these pairs, by wanted rate.
+        galleries: of these people, by size; empty where nobody says who they are or they are too few.
+    """
+
+    calibration: Calibration
+    fitted: Comparisons
+    held_out: Comparisons
+    checks: list[Check]
+    galleries: list[GalleryCheck]
+
+
+def calibrate(photos: Photos, embeddings: np.ndarray, fars: Sequence[float]) -> Outcome:
+    """Finds thresholds on half of the people and checks them on the other half.
+
+    Where people are known, every photo of a half is compared with every other one of it, or of more than `pairs.MOST`
+    photos those of some people. Where they are not, half of the listed pairs takes the place of half of the people.
+
+    Args:
+        photos: F of them.
+        embeddings: (F, D) unit vectors, NaN where no face was found.
+        fars: wanted false accept rates.
+
+    Raises:
+        DataError: there are too few pairs.
+    """
+    fitted, held_out = halves(photos, embeddings)
+    calibration = fit(fitted, fars)
+    galleries = []
+    if photos.names is not None:
+        second = second_half(photos.names)
+        galleries = check_galleries(calibration, embeddings[second], photos.names[second])
+    return Outcome(calibration, fitted, held_out, check(calibration, held_out, fars), galleries)
+
+
+def halves(photos: Photos, embeddings: np.ndarray) -> tuple[Comparisons, Comparisons]:
+    """The pairs to fit to and those to check on; arguments are those of `calibrate`."""
+    if photos.names is None:
+        pairs = compare_listed(embeddings, photos)
+        listed, files = photos.listed, photos.files
+        second = second_half([f"{files[a]}\n{files[b]}" for a, b in zip(listed.first, listed.second, strict=True)])
+        return pairs.keep(~second), pairs.keep(second)
+    second = second_half(photos.names)
+    return _all_pairs(photos, embeddings, ~second), _all_pairs(photos, embeddings, second)
+
+
+def check_enough(photos: Photos, fars: Sequence[float]) -> None:
+    """Refuses photos that are too few for a rate even if a face is found in each; raises DataError as `calibrate`."""
+    fitted, held_out = halves(photos, np.ones((len(photos.files), 1), np.float32))
+    check_counts(fitted, fars, TO_FIT)
+    check_counts(held_out, fars, TO_CHECK)
+
+
 def fit(pairs: Comparisons, fars: Sequence[float] = ()) -> Calibration:
     """Finds thresholds for wanted false accept rates, and for all from 0.5 down to the least that can be measured.
 
@@ -69,7 +130,7 @@ def fit(pairs: Comparisons, fars: Sequence[float] = ()) -> Calibration:
         DataError: there are too few pairs for a wanted rate.
     """
     pairs = pairs.keep(~np.isnan(pairs.similarity))
-    check_counts(pairs, fars, "to find the thresholds")
+    check_counts(pairs, fars, TO_FIT)
     falling, units = _falling_impostors(pairs)
     rates = np.array(sorted({*fars, *_grid(len(falling))}, reverse=True))
     whole = np.ones(len(falling))
@@ -103,7 +164,7 @@ def check(calibration: Calibration, pairs: Comparisons, fars: Sequence[float]) -
         DataError: there are too few pairs for a rate.
     """
     genuine, compared = pairs.similarity[pairs.same], pairs.keep(~np.isnan(pairs.similarity))
-    check_counts(compared, fars, "to check them on other people")
+    check_counts(compared, fars, TO_CHECK)
     falling, units = _falling_impostors(compared)
     thresholds = [calibration.threshold(far) for far in fars]
     accepted = np.searchsorted(-falling, np.negative(thresholds), side="right")
@@ -142,7 +203,7 @@ def check_galleries(calibration: Calibration, embeddings: np.ndarray, names: np.
     return checks
 
 
-def check_counts(pairs: Comparisons, fars: Sequence[float], purpose: str) -> None:
+def check_counts(pairs: Comparisons, fars: Sequence[float], where: str) -> None:
     """Refuses pairs that are too few for a rate.
 
     Raises:
@@ -150,13 +211,20 @@ def check_counts(pairs: Comparisons, fars: Sequence[float], purpose: str) -> Non
     """
     genuine, impostors = int(pairs.same.sum()), int((~pairs.same).sum())
     if genuine < LEAST:
-        raise DataError(f"{genuine:,} pairs of one person are too few {purpose}; at least {LEAST} are needed")
+        raise DataError(f"{genuine:,} pairs of one person are too few {where}; at least {LEAST} are needed")
     least = min(fars, default=MOST_FAR)
     if impostors * least < LEAST * (1 - 1e-9):
         raise DataError(
-            f"{impostors:,} pairs of different people are too few {purpose} for a false accept rate of {least:g}; "
+            f"{impostors:,} pairs of different people are too few {where} for a false accept rate of {least:g}; "
             f"at least {round(LEAST / least):,} are needed"
         )
+
+
+def _all_pairs(photos: Photos, embeddings: np.ndarray, chosen: np.ndarray) -> Comparisons:
+    """Every pair of the photos of a mask."""
+    chosen = chosen.copy()
+    chosen[chosen] = some_people(photos.names[chosen])
+    return compare_all(embeddings[chosen], photos.names[chosen], photos.groups[chosen])
 
 
 def _people(pairs: Comparisons) -> int:

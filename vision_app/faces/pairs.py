@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +102,17 @@ def load_photos(data: Path, images: Path | None = None, split: str | None = None
     return _read_people(data, split)
 
 
+def of_files(files: Sequence[str], source: Path) -> Photos:
+    """Photos that lie in a folder for each person.
+
+    Raises:
+        DataError: they lie in one folder; the message names `source`, which lists them.
+    """
+    names = np.array([Path(file).parent.name for file in files])
+    _check_people(names, str(source))
+    return Photos(tuple(files), tuple(map(Path, files)), names, np.full(len(files), ""))
+
+
 def compare_listed(embeddings: np.ndarray, photos: Photos) -> Comparisons:
     """The pairs of the list.
 
@@ -171,15 +182,18 @@ def _read_people(data: Path, split: str | None) -> Photos:
     split = split or next((name for name in SPLITS if name in found), None)
     chosen = [(portrait, group) for portrait, group in zip(portraits, groups, strict=True)
               if portrait.identity and split in (None, portrait.split)]  # fmt: skip
-    if len({portrait.identity for portrait, _ in chosen}) < 2:
-        where = f" in its split '{split}'" if split else ""
-        raise DataError(f"{data}: names fewer than two people{where}; nobody can be told from anybody")
+    _check_people([portrait.identity for portrait, _ in chosen], f"{data}{f', split {split}' if split else ''}")
     return Photos(
         tuple(portrait.file for portrait, _ in chosen),
         tuple(portrait.path for portrait, _ in chosen),
         np.array([portrait.identity for portrait, _ in chosen]),
         np.array([group for _, group in chosen]),
     )
+
+
+def _check_people(names: Iterable[str], source: str) -> None:
+    if len(set(names)) < 2:
+        raise DataError(f"{source}: names fewer than two people; nobody can be told from anybody")
 
 
 def _read_list(path: Path, images: Path) -> Photos:
