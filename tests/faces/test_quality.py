@@ -9,7 +9,6 @@ from scipy.spatial.transform import Rotation
 from skimage import data
 from tiny_faces import ASTRONAUT
 
-from vision_app.faces.align import TEMPLATE
 from vision_app.faces.quality import (
     BLURRED,
     EXTREME_POSE,
@@ -51,7 +50,6 @@ def test_perspective_and_other_faces_leave_small_errors(angles):
 
 def test_the_signs_of_angles_are_those_of_the_picture():
     front = seen(0, 0, 0)
-    np.testing.assert_allclose(pose(TEMPLATE), 0, atol=1.5)
     for angle, axis in ((0, 0), (1, 1)):
         moved = front.copy()
         moved[2, axis] += (5, -5)[angle]  # the nose to the right, or up
