@@ -198,12 +198,11 @@ def restore_batch_statistics(network: nn.Module, batches: Iterable[Tensor]) -> N
     bias b + a m compute the same y.
 
     Args:
-        network: holds `ConvUnit`s.
+        network: with batch norms.
         batches: images as the network takes them; two hundred images are plenty.
     """
     network.eval()
-    units = [module for module in network.modules() if isinstance(module, ConvUnit)]
-    sums = {unit.norm: [0.0, 0.0, 0] for unit in units}
+    sums = {module: [0.0, 0.0, 0] for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
 
     def measure(norm: nn.Module, inputs: tuple[Tensor]) -> None:
         x = inputs[0].double()
@@ -212,7 +211,7 @@ def restore_batch_statistics(network: nn.Module, batches: Iterable[Tensor]) -> N
         total[1] = total[1] + x.square().sum(dim=(0, 2, 3))
         total[2] += x.numel() // x.shape[1]
 
-    hooks = [unit.norm.register_forward_pre_hook(measure) for unit in units]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in sums]
     for batch in batches:
         network(batch)
     for hook in hooks:

@@ -1,6 +1,7 @@
 """The network that turns an aligned face into a vector. Needs torch."""
 
 from dataclasses import asdict, dataclass
+from itertools import chain, repeat
 
 import torch
 from torch import Tensor, nn
@@ -16,24 +17,30 @@ class FaceNetworkConfig:
     Attributes:
         widths: channels of each stage; the first one is that of the stem.
         depths: residual blocks of each stage. All stages but the first begin with one of stride 2.
-        ranks: of the convolutions of each stage, see `convolution`; 0 leaves them whole.
+        ranks: of the two convolutions of each block, see `convolution`; 0 leaves one whole, and so does a missing pair.
         embedding: numbers of a vector.
         inner: side in pixels that the face is scaled to before the first convolution.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 256)
     depths: tuple[int, ...] = (3, 4, 3, 3, 1)
-    ranks: tuple[int, ...] = (0, 0, 0, 64, 64)
+    ranks: tuple[tuple[int, int], ...] = ()
     embedding: int = 128
     inner: int = 150
 
     def to_dict(self) -> dict:
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Plain JSON values."""
+        return asdict(self) | {
+            "widths": list(self.widths),
+            "depths": list(self.depths),
+            "ranks": [*map(list, self.ranks)],
+        }
 
     @classmethod
     def from_dict(cls, values: dict) -> "FaceNetworkConfig":
         """What `to_dict` gave, or model.json's architecture, whose other keys are ignored."""
         known = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
+        known["ranks"] = [tuple(pair) for pair in known.get("ranks", ())]
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
 
 
@@ -53,11 +60,11 @@ class Block(nn.Module):
     pixels. Where the two differ in channels or size, the smaller one counts as zero.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, rank: int):
+    def __init__(self, inputs: int, outputs: int, stride: int, ranks: tuple[int, int]):
         super().__init__()
-        self.first = convolution(inputs, outputs, stride, rank)
+        self.first = convolution(inputs, outputs, stride, ranks[0])
         self.norm1 = nn.BatchNorm2d(outputs)
-        self.second = convolution(outputs, outputs, 1, rank)
+        self.second = convolution(outputs, outputs, 1, ranks[1])
         self.norm2 = nn.BatchNorm2d(outputs)
         self.stride = stride
 
@@ -82,9 +89,10 @@ class FaceNetwork(nn.Module):
         self.stem = nn.Conv2d(3, config.widths[0], 7, 2)
         self.norm = nn.BatchNorm2d(config.widths[0])
         blocks, inputs = [], config.widths[0]
-        for stage, (width, depth, rank) in enumerate(zip(config.widths, config.depths, config.ranks, strict=True)):
+        ranks = chain(config.ranks, repeat((0, 0)))
+        for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
             for place in range(depth):
-                blocks.append(Block(inputs, width, 2 if stage and not place else 1, rank))
+                blocks.append(Block(inputs, width, 2 if stage and not place else 1, next(ranks)))
                 inputs = width
         self.blocks = nn.Sequential(*blocks)
         self.embedding = nn.Linear(inputs, config.embedding)
