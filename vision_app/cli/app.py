@@ -11,8 +11,10 @@ from vision_app.cli import (
     detect,
     evaluate,
     evaluate_classifier,
+    evaluate_faces,
     export,
     faces,
+    faces_calibrate,
     models,
     train,
     train_classifier,
@@ -31,8 +33,10 @@ app.command("classify")(classify.classify)
 app.command("compare")(compare.compare)
 app.command("detect")(detect.detect)
 evaluate.app.command("classifier")(evaluate_classifier.classifier)
+evaluate.app.command("faces")(evaluate_faces.faces)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)
+faces.app.command("calibrate")(faces_calibrate.calibrate)
 app.add_typer(faces.app, name="faces")
 app.add_typer(models.app, name="models")
 train.app.command("classifier")(train_classifier.classifier)
