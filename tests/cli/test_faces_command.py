@@ -188,4 +188,17 @@ def test_released_models_are_used_from_their_folders(home, released, tmp_path):
     words = ["--detector", released, "--smallest", "60"]
     assert detect(home, tmp_path / "out", *words, "--confidence", "0") == 1
     rows = rows_of(tmp_path / "out" / "faces.jsonl")
-    assert {row["model"] for row in rows} == {str(released)} and max(len(row["faces"]) for row in rows) > 0
+    faces = [face for row in rows for face in row["faces"]]
+    assert {row["model"] for row in rows} == {str(released)} and faces
+    assert {np.shape(face["landmarks"]) for face in faces} == {(5, 2)}
+
+
+def test_models_show_an_embedder_without_classes_and_with_its_contract(home, capsys, monkeypatch):
+    monkeypatch.setenv("VISION_APP_MODELS", str(home))
+    assert main(["models", "list"]) == 0 and main(["models", "info", "tiny"]) == 0
+    said = capsys.readouterr().out
+    (line,) = (line for line in said.splitlines() if line.startswith("tiny "))
+    assert line.split() == ["tiny", "face-embedding", "0.0", "MB"]
+    assert (
+        f"contract:      {FaceRecognizer.load('tiny').contract}\n" in said and "classes" not in said.split("name:")[1]
+    )

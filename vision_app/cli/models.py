@@ -16,7 +16,7 @@ def root(context: typer.Context, help: Help = False) -> None:
 
 @app.command("list")
 def list_models() -> int:
-    """List the released models: name, task, number of classes, size. Exit code 1 when one cannot be opened."""
+    """List the released models: name, task, number of classes if any, size. Exit code 1 when one cannot be opened."""
     listed = [_list(name) for name in _names()]
     return 0 if all(listed) else 1
 
@@ -31,7 +31,8 @@ def _list(name: str) -> bool:
     except ModelError as error:
         typer.echo(f"{name}: {error}", err=True)
         return False
-    typer.echo(f"{name:<16}{model.task:<16}{len(model.classes):>4} classes  {_size(model):>9}")
+    classes = f"{len(model.classes):>4} classes" if model.classes else ""
+    typer.echo(f"{name:<16}{model.task:<16}{classes:<12}  {_size(model):>9}")
     return True
 
 
@@ -56,7 +57,8 @@ def info(
         "license": about.get("license"),
         "learned from": "; ".join(map(_plain, about.get("learned_from", []))),
         "defaults": _plain(model.defaults),
-        "classes": f"{len(model.classes)}: {', '.join(model.classes)}",
+        "contract": about.get("contract"),
+        "classes": model.classes and f"{len(model.classes)}: {', '.join(model.classes)}",
     }
     lines |= {f"on {data}": _plain(values) for data, values in about.get("measured", {}).items()}
     for key, value in lines.items():
