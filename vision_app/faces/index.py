@@ -165,7 +165,8 @@ class FaceIndex:
         """(n,) similarities of a query to embeddings by id, -inf for those that are gone."""
         found = np.full(len(ids), -np.inf, np.float32)
         there = ids != NOBODY
-        found[there] = self._lookup(ids[there]) @ query
+        if there.any():
+            found[there] = self._lookup(ids[there]) @ query
         return np.where(np.isnan(found), -np.inf, found)
 
 

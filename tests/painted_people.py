@@ -1,0 +1,90 @@
+"""Painted faces of people by number, and a recognizer that knows them by their colors."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tiny_faces import IN_BOX
+
+from vision_app.faces.align import TEMPLATE
+from vision_app.faces.calibration import Calibration, Rate
+from vision_app.faces.recognizer import FaceRecognizer
+from vision_app.images import read_image
+from vision_app.results import Detections
+
+DIMENSION = 32
+SIDE, STEP = 120, 140  # pixels of what is painted, and from one to the next
+INSET = 6  # pixels from there to the face's box
+BLURRED = 0  # instead of the number of a photo: nothing but one color
+RATES = (Rate(0.1, 0.3, 0.28, 0.32), Rate(0.001, 0.6, 0.58, 0.62))
+CALIBRATION = Calibration(RATES, tail_far=0.001, tail_scale=0.02, impostor_pairs=9000, genuine_pairs=900, people=90)
+
+
+def unit(values):
+    return (values / np.linalg.norm(values, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def embedding_of(person: int, photo: int, contract: str = "first") -> np.ndarray:
+    """(DIMENSION,) a unit vector; photos of one person have a similarity of about 0.9 to each other."""
+    seed = sum(contract.encode())
+    center = unit(np.random.default_rng([seed, person]).standard_normal(DIMENSION))
+    other = unit(np.random.default_rng([seed, person, photo + 1]).standard_normal(DIMENSION))
+    return unit(center + 0.3 * other)
+
+
+def paint(*faces: tuple[int, int]) -> np.ndarray:
+    """A picture of faces side by side, each the number of a person, from 1, and of a photo; or of none."""
+    picture = np.zeros((SIDE + 40, 40 + STEP * max(len(faces), 1), 3), np.uint8)
+    noise = np.random.default_rng(0).integers(60, 256, (SIDE, SIDE), np.uint8)
+    for number, (person, photo) in enumerate(faces):
+        part = picture[20 : 20 + SIDE, 20 + STEP * number : 20 + STEP * number + SIDE]
+        part[:] = (person, 128, photo)
+        if photo != BLURRED:
+            part[..., 1] = noise
+    return picture
+
+
+def photo(path: Path, *faces: tuple[int, int]) -> Path:
+    """Write a painted picture, without loss; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = io.BytesIO()
+    Image.fromarray(paint(*faces)).save(stream, "PNG")
+    path.write_bytes(stream.getvalue())
+    return path
+
+
+class PaintedFaceFinder:
+    """Finds painted faces, as a `FaceDetector` does."""
+
+    name, device, runtime, digest = "painted", "cpu", "onnx", "0" * 64
+
+    def read(self, source, **options):
+        return read_image(source, **options)
+
+    def __call__(self, source):
+        image = read_image(source)
+        columns = range(20 + SIDE // 2, image.width, STEP)
+        places = [20 + STEP * i for i, x in enumerate(columns) if image.pixels[20 + SIDE // 2, x, 0]]
+        corners = np.array([[x, 20] for x in places], np.float32).reshape(-1, 2)
+        boxes = np.hstack([corners + INSET, corners + SIDE - INSET])
+        points = boxes[:, None, :2] + (IN_BOX * (SIDE - 2 * INSET))[None]
+        scores, labels = np.full(len(boxes), 0.9), ("face",) * len(boxes)
+        return Detections(boxes, scores, labels, image.width, image.height, self.name, points)
+
+
+class ColorEmbedder:
+    """Embeds painted faces by the colors in the middle, as an `Embedder` does."""
+
+    name, device, runtime, dimension, template, calibration = "colors", "cpu", "onnx", DIMENSION, TEMPLATE, CALIBRATION
+
+    def __init__(self, contract: str):
+        self.contract = contract
+
+    def embed(self, chips):
+        people = [embedding_of(*map(int, chip[56, 56, ::2]), self.contract) for chip in chips]
+        return np.array(people, np.float32).reshape(-1, self.dimension)
+
+
+def painted_recognizer(contract: str = "first") -> FaceRecognizer:
+    return FaceRecognizer(PaintedFaceFinder(), ColorEmbedder(contract))

@@ -1,0 +1,143 @@
+"""Enrollment: which photos are good enough to know somebody by."""
+
+import hashlib
+import io
+import os
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from vision_app.errors import FaceError, ImageError, UsageError
+from vision_app.faces import quality
+from vision_app.faces.align import TEMPLATE, align, similarity
+from vision_app.faces.crops import MARGIN, SIDE
+from vision_app.faces.gallery.audit import now
+from vision_app.faces.gallery.results import (
+    ACCEPTED,
+    ALREADY_ENROLLED,
+    SOMEONE_ELSE,
+    UNREADABLE,
+    Enrollment,
+    Sample,
+)
+from vision_app.faces.recognizer import only
+from vision_app.images import ImageSource, RGBImage
+
+if TYPE_CHECKING:
+    from vision_app.faces.gallery.gallery import Gallery
+
+LONGEST_NAME = 200  # characters
+
+_AGAINST = {
+    quality.TOO_SMALL: "the face is too small",
+    quality.BLURRED: "the face is blurred",
+    quality.EXTREME_POSE: "the face is turned away too far",
+    quality.UNDER_EXPOSED: "the face is too dark",
+    quality.OVER_EXPOSED: "the face is too bright",
+}
+
+
+def checked_name(name: str) -> str:
+    """A person's name as the gallery keeps it: Unicode in its composed form, without space around it.
+
+    Raises:
+        UsageError: it is empty, too long, or holds what cannot be printed.
+    """
+    name = unicodedata.normalize("NFC", name).strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UsageError(f"name {name[:40]!r}: must be 1 to {LONGEST_NAME} characters that can be printed")
+    return name
+
+
+def enroll_photo(
+    gallery: "Gallery", name: str, photo: ImageSource, *, consent: str, largest: bool, allow_similar: bool
+) -> Enrollment:
+    """Enrolls somebody with one photo, or says why not; see `Gallery.enroll`."""
+    store, recognizer = gallery.store, gallery.recognizer
+    file = os.fsdecode(photo) if isinstance(photo, str | os.PathLike) else "<picture>"
+    try:
+        image = recognizer.read(photo)
+        source = digest(photo, image)
+        if owner := store.owner(source):
+            code = ALREADY_ENROLLED if owner == name else SOMEONE_ELSE
+            return Enrollment(file, name, code, f"enrolled already as {owner}")
+        face = only(recognizer(image), file, largest=largest)
+    except ImageError as error:
+        return Enrollment(file, name, UNREADABLE, error.reason)
+    except FaceError as error:
+        return Enrollment(file, name, error.code, error.reason)
+    if face.quality.reasons:
+        return Enrollment(file, name, face.quality.reasons[0], _AGAINST[face.quality.reasons[0]])
+    if not allow_similar and (other := _lookalike(gallery, name, face.embedding)):
+        return Enrollment(file, name, SOMEONE_ELSE, other)
+    found = face.to_dict()
+    sample = Sample(
+        id=0,
+        source=source,
+        **{key: found[key] for key in ("box", "landmarks", "quality")},
+        embedding=face.embedding,
+        contract=recognizer.contract,
+        consent=consent,
+        added=now(),
+        crop=crop_of(image, face.landmarks),
+    )
+    add(gallery, name, [sample], action="enroll")
+    return Enrollment(file, name, ACCEPTED)
+
+
+def add(gallery: "Gallery", name: str, samples: list[Sample], *, action: str) -> None:
+    """Gives somebody, known or new, samples in one transaction."""
+    store = gallery.store
+    with store.change() as change:
+        known = store.find(name)
+        person = known.id if known else store.add_person(name)
+        for sample in samples:
+            store.add_sample(person, sample)
+        store.update_centroid(person)
+        gallery.audit.write(action, [person], photos=len(samples))
+    gallery.index.follow(change)
+
+
+def digest(photo: ImageSource, image: RGBImage) -> bytes:
+    """SHA-256 of a photo's file, or of the pixels of one that comes from no file."""
+    if isinstance(photo, str | os.PathLike):
+        return hashlib.sha256(Path(photo).read_bytes()).digest()
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return hashlib.sha256(photo).digest()
+    return hashlib.sha256(repr(image.pixels.shape).encode() + image.pixels.tobytes()).digest()
+
+
+def crop_of(image: RGBImage, landmarks: np.ndarray) -> bytes:
+    """The aligned face with a margin, as in `crops`, as a PNG file: what another model can embed later."""
+    rows, columns = image.pixels.shape[:2]
+    points = landmarks * np.float32([columns / image.width, rows / image.height])
+    stream = io.BytesIO()
+    Image.fromarray(align(image.pixels, points, TEMPLATE + np.float32(MARGIN), SIDE)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def chip_of(crop: np.ndarray, landmarks: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """The face aligned to a model's template, from what `crop_of` kept.
+
+    Args:
+        crop: (160, 160, 3) uint8 RGB.
+        landmarks: (5, 2) in pixels of the photo.
+        template: (5, 2), see `align.align`.
+
+    Returns:
+        (112, 112, 3) uint8.
+    """
+    matrix = similarity(landmarks, TEMPLATE + np.float32(MARGIN))
+    return align(crop, landmarks @ matrix[:, :2].T + matrix[:, 2], template)
+
+
+def _lookalike(gallery: "Gallery", name: str, embedding: np.ndarray) -> str | None:
+    """Says whom of the others a face belongs to, if any."""
+    (candidates,) = gallery.candidates(embedding[None], 2)
+    nearest = next((candidate for candidate in candidates if candidate.name != name), None)
+    if nearest is None or nearest.similarity < gallery.threshold():
+        return None
+    return f"shows {nearest.name} (similarity {nearest.similarity:.3f}), who is enrolled already"

@@ -1,0 +1,179 @@
+"""What a gallery answers: frozen values."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vision_app.results import rounded
+
+ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, UNREADABLE = "accepted", "already_enrolled", "someone_else", "unreadable"
+"""Codes of `Enrollment`, beside those of `errors.FaceError` and `faces.quality`."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody enrolled.
+
+    Attributes:
+        id: a random number, the only thing that the audit log knows.
+        name: unique in its gallery.
+        added: when, UTC, ISO 8601.
+        photos: how many are enrolled.
+    """
+
+    id: int
+    name: str
+    added: str
+    photos: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What is kept of one photo of a person.
+
+    Attributes:
+        id: its number in the gallery.
+        source: SHA-256 of the photo's file, 32 bytes.
+        box: x1, y1, x2, y2 in pixels of the photo.
+        landmarks: five pairs of x, y in pixels of the photo, see `align.LANDMARKS`.
+        quality: as `quality.Quality.to_dict` gives it.
+        embedding: (D,) float32 unit vector.
+        contract: id of the model that made the embedding.
+        consent: a note of who agreed to what.
+        added: when, UTC, ISO 8601.
+        crop: PNG file of the aligned face with a margin, see `crops`; None where none is kept.
+    """
+
+    id: int
+    source: bytes
+    box: list
+    landmarks: list
+    quality: dict
+    embedding: np.ndarray = field(repr=False)
+    contract: str
+    consent: str
+    added: str
+    crop: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Enrollment:
+    """What became of one photo that somebody was to be enrolled with.
+
+    Attributes:
+        file: the photo, as it was called.
+        name: the person.
+        code: "accepted", or why not: "already_enrolled" (with this photo, which is fine), "someone_else" (the photo is
+            enrolled as, or shows, another person of the gallery), "unreadable", "no_face", "several_faces", or a reason
+            of `faces.quality`.
+        reason: why not, in words; empty where the photo was accepted.
+    """
+
+    file: str
+    name: str
+    code: str
+    reason: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the person is not enrolled with this photo, now or from before."""
+        return self.code not in (ACCEPTED, ALREADY_ENROLLED)
+
+    def to_dict(self) -> dict:
+        return {"file": self.file, "name": self.name, "code": self.code, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Somebody whom a face resembles.
+
+    Attributes:
+        id: the person's.
+        name: the person's.
+        similarity: cosine, -1 to 1; to the mean of the person's photos.
+    """
+
+    id: int
+    name: str
+    similarity: float
+
+    def to_dict(self) -> dict:
+        return {"name": self.name, "similarity": rounded(self.similarity, 4)}
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """Who a face is.
+
+    Attributes:
+        box: (4,) float32 x1, y1, x2, y2 in pixels of the photo.
+        person: whom it is near enough to, or None: nobody known.
+        candidates: the nearest people, the nearest first, whatever the verdict.
+    """
+
+    box: np.ndarray
+    person: Candidate | None
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def name(self) -> str | None:
+        return self.person.name if self.person else None
+
+    @property
+    def similarity(self) -> float | None:
+        """To the person or, where it is nobody known, to the nearest one; None in an empty gallery."""
+        best = self.person or (self.candidates[0] if self.candidates else None)
+        return best.similarity if best else None
+
+    def to_dict(self) -> dict:
+        similarity = self.similarity
+        return {
+            "box": rounded(self.box, 2),
+            "name": self.name,
+            "similarity": None if similarity is None else rounded(similarity, 4),
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Identities:
+    """Who is in one photo.
+
+    Attributes:
+        faces: one for each face, the surest first.
+        width, height: of the photo in pixels.
+        contract: id of the model that made the embeddings.
+        threshold: the similarity from which a face got a name; None in an empty gallery.
+    """
+
+    faces: tuple[Identity, ...]
+    width: int
+    height: int
+    contract: str
+    threshold: float | None
+
+    def to_dict(self) -> dict:
+        """Plain JSON values, rounded so that two runs print the same text."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "contract": self.contract,
+            "faces": [face.to_dict() for face in self.faces],
+        }
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """The proof that somebody is forgotten.
+
+    Attributes:
+        name: who it was.
+        photos: how many were enrolled.
+        searched: files that were searched for traces when everything was deleted; none was found.
+        traces: how many different byte strings were looked for in each.
+    """
+
+    name: str
+    photos: int
+    searched: tuple[str, ...]
+    traces: int
