@@ -146,7 +146,7 @@ class FaceDetector(Detector):
             points.append((one.landmarks + start)[whole])
         boxes, scores, points = (np.concatenate(parts) for parts in (boxes, scores, points))
         kept = nms(boxes, scores, score_threshold=0, iou_threshold=options.iou, max_detections=len(boxes))
-        kept = kept[~_inside(boxes[kept], points[kept])][: options.max_detections]
+        kept = kept[~_inside(boxes[kept], points[kept], scores[kept])][: options.max_detections]
         labels = (FACE,) * len(kept)
         return Detections(boxes[kept], scores[kept], labels, looks.width, looks.height, self.name, points[kept])
 
@@ -161,9 +161,10 @@ def _whole(boxes: np.ndarray, view: View, width: int, height: int) -> np.ndarray
     return ~(cut & inner).any(axis=1)
 
 
-def _inside(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(N,) which faces are parts of larger ones: their middle lies among the landmarks of a face twice their size."""
+def _inside(boxes: np.ndarray, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(N,) which faces are parts of better ones: their middle lies among the landmarks of a face twice their size."""
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     low, high = points.min(axis=1), points.max(axis=1)  # (N, 2)
     among = ((middles[:, None] > low) & (middles[:, None] < high)).all(axis=2)  # (N, N): row's middle in column's
-    return (among & (2 * area(boxes)[:, None] < area(boxes))).any(axis=1)
+    part = among & (2 * area(boxes)[:, None] < area(boxes)) & (scores[:, None] < scores)
+    return part.any(axis=1)
