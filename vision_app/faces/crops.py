@@ -10,7 +10,7 @@ import numpy as np
 from vision_app.data.identities import Portrait
 from vision_app.data.samples import ScanReport
 from vision_app.errors import DataError, ImageError
-from vision_app.faces.align import SIZE, TEMPLATE, align
+from vision_app.faces.align import SIZE, align
 from vision_app.images import RGBImage, read_image
 from vision_app.results import Detections
 
@@ -27,11 +27,13 @@ class FaceCrops:
         pixels: (N, 160, 160, 3) uint8 RGB, the faces aligned to the template in the 112 x 112 pixels in the middle.
         identities: (N,) names, "" where nobody knows.
         files: (N,) what their set calls the photos.
+        template: (5, 2) where the landmarks lie in the middle, see `align.align`.
     """
 
     pixels: np.ndarray
     identities: np.ndarray
     files: np.ndarray
+    template: np.ndarray
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -49,7 +51,7 @@ class FaceCrops:
 
     def subset(self, chosen: np.ndarray) -> "FaceCrops":
         """Some of the faces, by index or mask."""
-        return FaceCrops(self.pixels[chosen], self.identities[chosen], self.files[chosen])
+        return FaceCrops(self.pixels[chosen], self.identities[chosen], self.files[chosen], self.template)
 
     def digest(self) -> str:
         """Twelve digits that change with any pixel or name."""
@@ -61,7 +63,7 @@ class FaceCrops:
         """Writes an .npz file, under a temporary name first."""
         temporary = path.with_name(f".{path.name}.tmp")
         with temporary.open("wb") as file:
-            np.savez(file, pixels=self.pixels, identities=self.identities, files=self.files)
+            np.savez(file, **vars(self))
         temporary.replace(path)
 
     @classmethod
@@ -73,29 +75,31 @@ class FaceCrops:
         """
         try:
             with np.load(path, allow_pickle=False) as content:
-                crops = cls(content["pixels"], content["identities"], content["files"])
+                crops = cls(**{name: content[name] for name in cls.__dataclass_fields__})
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise DataError(f"{path}: not a file of aligned faces ({error})") from error
         if crops.pixels.dtype != np.uint8 or crops.pixels.shape[1:] != (SIDE, SIDE, 3):
             raise DataError(f"{path}: its faces are {crops.pixels.shape[1:]}, not {SIDE} x {SIDE} x 3 of uint8")
         if not len(crops) == len(crops.identities) == len(crops.files):
             raise DataError(f"{path}: holds {len(crops)} faces, but not as many identities and files")
+        if crops.template.shape != (5, 2):
+            raise DataError(f"{path}: its template is {crops.template.shape}, not 5 x 2")
         return crops
 
 
 def joined(parts: Sequence[FaceCrops]) -> FaceCrops:
-    """Several sets as one; a name in two of them is one person."""
+    """Several sets of one template as one; a name in two of them is one person."""
     if len(parts) == 1:
         return parts[0]
     arrays = zip(*((part.pixels, part.identities, part.files) for part in parts), strict=True)
-    return FaceCrops(*map(np.concatenate, arrays))
+    return FaceCrops(*map(np.concatenate, arrays), parts[0].template)
 
 
 def find_crops(
     portraits: Sequence[Portrait],
     find: Callable[[RGBImage], Detections],
+    template: np.ndarray,
     *,
-    template: np.ndarray = TEMPLATE,
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[FaceCrops, ScanReport]:
     """Finds and aligns the face on each photo; of several the largest, which is reported.
@@ -135,4 +139,4 @@ def find_crops(
     if not kept:
         raise DataError(f"there is a face on none of the {len(portraits)} photos ({report.first()})")
     names, files = ([getattr(portrait, key) for portrait in kept] for key in ("identity", "file"))
-    return FaceCrops(pixels[: len(kept)], np.array(names, np.str_), np.array(files, np.str_)), report
+    return FaceCrops(pixels[: len(kept)], np.array(names, np.str_), np.array(files, np.str_), template), report

@@ -9,7 +9,8 @@ import numpy as np
 
 from vision_app.data.identities import Portrait, load_identities
 from vision_app.data.samples import ScanReport
-from vision_app.errors import DataError
+from vision_app.errors import DataError, UsageError
+from vision_app.faces.align import TEMPLATE
 from vision_app.faces.crops import FaceCrops, find_crops, joined
 from vision_app.faces.metrics import roc, tar_at
 from vision_app.faces.pairs import Photos, compare_all, compare_listed, load_photos
@@ -18,6 +19,7 @@ from vision_app.results import Detections
 from vision_app.training.augment import random_numbers
 
 HELD_OUT, ENOUGH = 0.1, 20  # part of the people to measure on if nothing else is given; how many there must be for that
+SAME = 0.05  # pixels by which landmarks of one template may differ
 FARS = {"TAR at FAR 1%": 0.01, "TAR at FAR 0.1%": 0.001}
 FIND = Callable[[RGBImage], Detections]
 
@@ -79,23 +81,30 @@ class Reader:
         output: the run's folder; must be there.
         resume: whether faces that are kept there already are taken instead of being searched for again.
         open_detector: gives what finds faces; called when it is needed.
-        template: (5, 2) that faces are aligned to.
         log: takes lines of progress.
+        template: (5, 2) that all faces are aligned to; the first one that `agree` is told.
         reports: what is odd about each set, by its name; filled while sets are read.
     """
 
     output: Path
     resume: bool
     open_detector: Callable[[], FIND]
-    template: np.ndarray
     log: Callable[[str], None]
+    template: np.ndarray | None = None
 
     def __post_init__(self):
         self.reports: dict[str, ScanReport] = {}
 
+    def agree(self, name: str, template: np.ndarray) -> None:
+        """Raises UsageError if what goes by this name aligns faces to another template than what was told before."""
+        if self.template is None:
+            self.template = template
+        elif not np.allclose(template, self.template, atol=SAME):
+            raise UsageError(f"{name}: its faces are aligned to another template than the others; take photos instead")
+
     def train(self, paths: Sequence[Path]) -> FaceCrops:
         """The faces to train on; of sets with splits those of "train"."""
-        ready = [FaceCrops.load(path) for path in paths if _is_ready(path)]
+        ready = [self._ready(path) for path in paths if _is_ready(path)]
         portraits = [one for path in paths if not _is_ready(path) for one in _to_train(path)]
         if portraits:
             name = " and ".join(path.name for path in paths if not _is_ready(path))
@@ -110,18 +119,26 @@ class Reader:
             number: of the set among those to measure on.
         """
         if _is_ready(path):
-            return Validation.of_people(path.stem, FaceCrops.load(path))
+            return Validation.of_people(path.stem, self._ready(path))
         photos = load_photos(path)
         names = [""] * len(photos.files) if photos.names is None else photos.names.tolist()
         portraits = [Portrait(*one) for one in zip(photos.files, photos.paths, names, strict=True)]
         crops = self._found(path.name, portraits, self.output / f"validation-{number}.npz")
         return Validation(path.stem, photos, crops)
 
+    def _ready(self, path: Path) -> FaceCrops:
+        """The faces in a file."""
+        crops = FaceCrops.load(path)
+        self.agree(str(path), crops.template)
+        return crops
+
     def _found(self, name: str, portraits: Sequence[Portrait], kept: Path) -> FaceCrops:
         """The faces on some photos, kept in a file."""
         if self.resume and kept.exists():
-            return FaceCrops.load(kept)
-        crops, report = find_crops(portraits, self._detector, template=self.template, log=self.log)
+            return self._ready(kept)
+        if self.template is None:
+            self.template = TEMPLATE
+        crops, report = find_crops(portraits, self._detector, self.template, log=self.log)
         crops.save(kept)
         self.reports[name] = report
         odd = ", ".join(f"{count:,} x {kind}" for kind, count in report.kinds.items())

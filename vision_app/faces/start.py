@@ -4,11 +4,13 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from vision_app.errors import ModelError
-from vision_app.faces.align import TEMPLATE
+from vision_app.faces.compress import RANKS, compressed
+from vision_app.faces.crops import FaceCrops
 from vision_app.faces.dlib_weights import load_dlib
 from vision_app.faces.embedder import TASK
 from vision_app.faces.network import FaceNetwork, FaceNetworkConfig
@@ -17,33 +19,53 @@ from vision_app.model_folder import WEIGHTS
 from vision_app.released import Model, find
 from vision_app.training.initialize import initialize
 
+DLIB_TEMPLATE = ((36.60, 32.39), (75.40, 32.39), (56.00, 54.56), (39.94, 77.18), (72.06, 77.18))  # as dlib aligns faces
+JUDGED = 1000  # faces by which dlib's network is made smaller
 
-def starting_network(initial: Path | None) -> tuple[FaceNetwork, np.ndarray]:
-    """The network that training starts from and the template, (5, 2), that its faces are aligned to.
+
+def starting_network(initial: Path | None, crops: FaceCrops, targets: np.ndarray) -> FaceNetwork:
+    """The network that training starts from.
 
     Args:
-        initial: a face embedder of ours, by its folder or name; or None for fresh weights.
+        initial: a face embedder of ours, by its folder or name; the file of dlib's network, which is made smaller; or
+            None for fresh weights.
+        crops: the faces to learn from.
+        targets: (N, 128) what a teacher says of them, or (N, 0).
 
     Raises:
-        ModelError: it is none.
+        ModelError: `initial` is neither.
     """
     if initial is None:
-        network = FaceNetwork()
+        network = FaceNetwork(FaceNetworkConfig(ranks=RANKS))
         initialize(network, "he")
-        return network, TEMPLATE
-    model = find_embedder(initial)
-    return released_network(model), np.array(model.value("input.template", list), np.float32)
+        return network
+    if not initial.is_file():
+        return released_network(find_embedder(initial))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(crops))[:JUDGED])
+    chips, teacher = crops.chips[chosen], open_teacher(initial)
+    goals = targets[chosen] if targets.shape[1] else teacher.targets(teacher.answers(chips))
+    return compressed(teacher.network, chips, torch.from_numpy(goals))
 
 
-def open_teacher(path: Path) -> Teacher:
+def open_teacher(path: Path, device: str = "cpu") -> Teacher:
     """A face embedder of ours, by its folder or name, or the file of dlib's network.
 
     Raises:
         ModelError: it is neither.
     """
+    network = load_dlib(path) if path.is_file() else released_network(find_embedder(path)).eval()
+    return Teacher(network.to(device), identity(path), on_sphere=not path.is_file())
+
+
+def template_of(path: Path) -> np.ndarray:
+    """(5, 2) the template that faces are aligned to for a face embedder of ours or dlib's network.
+
+    Raises:
+        ModelError: it is neither.
+    """
     if path.is_file():
-        return Teacher(load_dlib(path), identity(path), centered=True)
-    return Teacher(released_network(find_embedder(path)).eval(), identity(path))
+        return np.float32(DLIB_TEMPLATE)
+    return np.array(find_embedder(path).value("input.template", list), np.float32)
 
 
 def released_network(model: Model) -> FaceNetwork:

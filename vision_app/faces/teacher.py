@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_app.faces.compress import Sphere
 from vision_app.faces.crops import FaceCrops
 
-BATCH = 64  # faces
-EVERY = 16  # batches between two times that what is done is kept
+BATCH, KEPT = 64, 1024  # faces that go through the network together, and after which what is done is kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,18 +22,27 @@ class Teacher:
     Attributes:
         network: (B, 3, 112, 112) RGB 0..255 -> (B, D).
         identity: its name and digest.
-        centered: whether its answers have a length, and are compared by what they differ from their mean in.
+        on_sphere: whether its answers are unit vectors, as ours are; dlib's are compared by Euclidean distance.
     """
 
     network: nn.Module
     identity: str
-    centered: bool = False
+    on_sphere: bool = True
 
     @torch.inference_mode()
     def answers(self, chips: np.ndarray) -> np.ndarray:
-        """(n, D) the means of what it says of faces (n, 112, 112, 3) and of their mirror images."""
-        pixels = torch.from_numpy(chips).permute(0, 3, 1, 2).float()
-        return ((self.network(pixels) + self.network(pixels.flip(3))) / 2).numpy()
+        """(n, D) the means of what it says of faces, (n, 112, 112, 3) uint8, and of their mirror images."""
+        device, means = next(self.network.parameters()).device, []
+        for start in range(0, len(chips), BATCH):
+            part = np.ascontiguousarray(chips[start : start + BATCH])
+            pixels = torch.from_numpy(part).to(device).permute(0, 3, 1, 2).float()
+            means.append((self.network(pixels) + self.network(pixels.flip(3))) / 2)
+        return torch.cat(means).cpu().numpy()
+
+    def targets(self, answers: np.ndarray) -> np.ndarray:
+        """(N, D) answers to all faces to learn from -> unit vectors whose cosines say the same."""
+        vectors = torch.from_numpy(answers)
+        return (F.normalize(vectors) if self.on_sphere else Sphere.of(vectors)(vectors)).numpy()
 
 
 def teacher_loss(embeddings: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor]:
@@ -62,19 +71,16 @@ def teacher_targets(
         log: takes lines of progress.
 
     Returns:
-        (N, D) float32 unit vectors; where the teacher's answers have a length, directions from the mean of all faces.
+        (N, D) float32 unit vectors.
     """
     key = f"{teacher.identity} {crops.digest()}"
     known = _kept(path, key)
-    for start in range(len(known), len(crops), BATCH):
-        answers = teacher.answers(crops.chips[start : start + BATCH])
+    while len(known) < len(crops):
+        answers = teacher.answers(crops.chips[len(known) : len(known) + KEPT])
         known = np.concatenate([known.reshape(-1, answers.shape[1]), answers])
-        if len(known) == len(crops) or start // BATCH % EVERY == EVERY - 1:
-            _keep(path, key, known)
-            log(f"the teacher has looked at {len(known)} of {len(crops)} faces")
-    if teacher.centered:
-        known = known - known.mean(axis=0)
-    return known / np.linalg.norm(known, axis=1, keepdims=True)
+        _keep(path, key, known)
+        log(f"the teacher has looked at {len(known)} of {len(crops)} faces")
+    return teacher.targets(known)
 
 
 def _kept(path: Path, key: str) -> np.ndarray:

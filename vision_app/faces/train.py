@@ -19,10 +19,11 @@ from vision_app.faces.embedder import Embedder
 from vision_app.faces.export import write_model
 from vision_app.faces.network import FaceNetwork
 from vision_app.faces.samplers import PeopleBatches
-from vision_app.faces.start import identity, open_teacher, starting_network
+from vision_app.faces.start import identity, open_teacher, starting_network, template_of
 from vision_app.faces.teacher import teacher_loss, teacher_targets
 from vision_app.faces.triplets import DISTANCES, MINERS, triplet_loss
 from vision_app.model_folder import describe
+from vision_app.runtime import resolve
 from vision_app.training.config import TrainConfig, check_ranges
 from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.report import Curves, TensorBoard
@@ -108,7 +109,6 @@ class FaceTask:
         crops: the faces.
         targets: (N, D) what the teacher says of each; D is 0 where it is not asked.
         validations: to measure on; the first decides.
-        template: (5, 2) that all faces are aligned to.
         about: more for model.json.
         workers: processes that augment.
     """
@@ -121,12 +121,11 @@ class FaceTask:
         validations: Sequence[Validation] = (),
         options: FaceOptions = FaceOptions(),
         *,
-        template: np.ndarray,
         about: dict | None = None,
         workers: int = 1,
     ):
         self.network, self.crops, self.validations, self.options = network, crops, validations, options
-        self.template, self.about, self.workers = template, about or {}, workers
+        self.about, self.workers = about or {}, workers
         self.labels, self.targets = torch.from_numpy(crops.labels), torch.from_numpy(targets)
         people = options.people if "triplet" in LOSSES[options.loss] else 0
         self.sampler = PeopleBatches(crops.labels, people, options.photos)
@@ -160,7 +159,7 @@ class FaceTask:
 
     def release(self, network: FaceNetwork, folder: Path) -> dict[str, float]:
         """Writes a model folder and measures what was written; accuracy on the first validation set comes first."""
-        write_model(network, folder, name=folder.parent.name, template=self.template, **self.about)
+        write_model(network, folder, name=folder.parent.name, template=self.crops.template, **self.about)
         embedder = Embedder.load(folder.resolve())
         measured = {one.name: one.measure(embedder.embed(one.crops.chips)) for one in self.validations}
         describe(folder, measured=measured)
@@ -207,9 +206,7 @@ def train(
     taught = "teacher" in LOSSES[options.loss]
     if taught and teacher is None:
         raise UsageError(f"--loss {options.loss}: there is nobody to learn from; --teacher names a model")
-    torch.manual_seed(config.seed)
-    network, template = starting_network(initial)
-    master = open_teacher(teacher) if taught else None
+    master = open_teacher(teacher, resolve(config.device, "torch")[0]) if taught else None
     output.mkdir(parents=True, exist_ok=True)
 
     def open_detector():
@@ -217,7 +214,10 @@ def train(
 
         return FaceDetector.load(detector)
 
-    reader = Reader(output, resume, open_detector, template, log)
+    reader = Reader(output, resume, open_detector, log)
+    for option, model in (("--initial", initial), ("--teacher", teacher)):
+        if model:
+            reader.agree(f"{option} {model}", template_of(model))
     crops = reader.train(data)
     validations = [reader.validation(path, i) for i, path in enumerate(validation or filter(has_validation, data), 1)]
     if not validations and (parts := hold_out(crops, config.seed)):
@@ -232,11 +232,11 @@ def train(
     targets = np.zeros((len(crops), 0), np.float32)
     if master:
         targets = teacher_targets(master, crops, output / TARGETS, log)
+    torch.manual_seed(config.seed)
+    network = starting_network(initial, crops, targets)
     inputs = {"initial": identity(initial), "teacher": master.identity if master else "none"} | asdict(options)
     trained = {"faces": len(crops), "people": people, **inputs, **asdict(config)}
-    task = FaceTask(
-        network, crops, targets, validations, options, template=template, about={"trained": trained}, workers=workers
-    )
+    task = FaceTask(network, crops, targets, validations, options, about={"trained": trained}, workers=workers)
     inputs["data"] = f"{', '.join(path.name for path in data)} {crops.digest()}"
     inputs["validation"] = ", ".join(f"{one.name} {one.crops.digest()}" for one in validations)
     shown = rank_zero_only(lambda: (TensorBoard(), Curves()), default=())()
