@@ -1,15 +1,16 @@
 """Thresholds found on some people and kept on others, with similarities whose distribution is known."""
 
 import math
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 import pytest
 
 from vision_app.errors import DataError
-from vision_app.faces.calibrate import check, check_galleries, fit
+from vision_app.faces.calibrate import calibrate, check, check_galleries, fit
 from vision_app.faces.calibration import Calibration
-from vision_app.faces.pairs import Comparisons, compare_all, second_half, some_people
+from vision_app.faces.pairs import Comparisons, Photos, compare_all, few_of_each, second_half, some_people
 
 
 def unrelated(similarity, same):
@@ -141,3 +142,17 @@ def test_a_sample_of_people_keeps_all_of_their_photos():
     assert kept.sum() == 100 and all((names[kept] == name).sum() == 10 for name in set(names[kept]))
     assert some_people(names).all()
     assert math.isclose(second_half(names.tolist()).mean(), 0.5)
+    few = few_of_each(names, [f"{i}.jpg" for i in range(500)], 3)
+    assert all((names[few] == name).sum() == 3 for name in set(names)) and few_of_each(names, names, 10).all()
+
+
+def test_two_people_with_many_photos_who_look_alike_do_not_decide_alone():
+    embeddings, names = crowd(80, 2)
+    people = np.unique(names)
+    twins = np.repeat(people[~second_half(people)][:2], 60)  # 60 x 60 of 20,000 pairs would be alike
+    names, embeddings = np.append(names, twins), np.concatenate([embeddings, np.tile(embeddings[:1], (len(twins), 1))])
+    files = tuple(f"{i}.jpg" for i in range(len(names)))
+    found = calibrate(Photos(files, tuple(map(Path, files)), names, np.full(len(names), "")), embeddings, [0.1])
+    assert found.calibration.people == 40
+    assert found.calibration.impostor_pairs == 38 * 37 // 2 * 4 + 2 * 10 * 76 + 10 * 10
+    assert found.calibration.threshold(0.1) < 0.5

@@ -9,10 +9,20 @@ import numpy as np
 from vision_app.errors import DataError
 from vision_app.faces.calibration import FPIR, Calibration, Rate
 from vision_app.faces.metrics import Share
-from vision_app.faces.pairs import Comparisons, Photos, compare_all, compare_listed, numbers, second_half, some_people
+from vision_app.faces.pairs import (
+    Comparisons,
+    Photos,
+    compare_all,
+    compare_listed,
+    few_of_each,
+    numbers,
+    second_half,
+    some_people,
+)
 
 LEAST = 10  # false accepts that a measured rate must rest on, and genuine pairs in each part
 MOST_FAR = 0.5
+MOST_OF_ONE = 10  # photos of a person
 TAIL = 100  # impostor pairs that the tail is fitted to
 RESAMPLES = 200
 GALLERIES = (10, 100, 1_000)  # people in the galleries that are tried
@@ -77,8 +87,9 @@ class Outcome:
 def calibrate(photos: Photos, embeddings: np.ndarray, fars: Sequence[float]) -> Outcome:
     """Finds thresholds on half of the people and checks them on the other half.
 
-    Where people are known, every photo of a half is compared with every other one of it, or of more than `pairs.MOST`
-    photos those of some people. Where they are not, half of the listed pairs takes the place of half of the people.
+    Where people are known, every photo of a half is compared with every other one of it: of a person `MOST_OF_ONE` at
+    most, or two people with many photos who look alike would decide alone; and of more than `pairs.MOST` photos those
+    of some people. Where people are not known, half of the listed pairs takes the place of half of the people.
 
     Args:
         photos: F of them.
@@ -92,7 +103,7 @@ def calibrate(photos: Photos, embeddings: np.ndarray, fars: Sequence[float]) -> 
     calibration = fit(fitted, fars)
     galleries = []
     if photos.names is not None:
-        second = second_half(photos.names)
+        _, second = _parts(photos)
         galleries = check_galleries(calibration, embeddings[second], photos.names[second])
     return Outcome(calibration, fitted, held_out, check(calibration, held_out, fars), galleries)
 
@@ -104,8 +115,8 @@ def halves(photos: Photos, embeddings: np.ndarray) -> tuple[Comparisons, Compari
         listed, files = photos.listed, photos.files
         second = second_half([f"{files[a]}\n{files[b]}" for a, b in zip(listed.first, listed.second, strict=True)])
         return pairs.keep(~second), pairs.keep(second)
-    second = second_half(photos.names)
-    return _all_pairs(photos, embeddings, ~second), _all_pairs(photos, embeddings, second)
+    first, second = _parts(photos)
+    return _all_pairs(photos, embeddings, first), _all_pairs(photos, embeddings, second)
 
 
 def check_enough(photos: Photos, fars: Sequence[float]) -> None:
@@ -220,11 +231,17 @@ def check_counts(pairs: Comparisons, fars: Sequence[float], where: str) -> None:
         )
 
 
-def _all_pairs(photos: Photos, embeddings: np.ndarray, chosen: np.ndarray) -> Comparisons:
-    """Every pair of the photos of a mask."""
-    chosen = chosen.copy()
-    chosen[chosen] = some_people(photos.names[chosen])
-    return compare_all(embeddings[chosen], photos.names[chosen], photos.groups[chosen])
+def _parts(photos: Photos) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks (F,) that share nobody: the photos to fit to and those to check on."""
+    kept, second = few_of_each(photos.names, photos.files, MOST_OF_ONE), second_half(photos.names)
+    parts = kept & ~second, kept & second
+    for part in parts:
+        part[part] = some_people(photos.names[part])
+    return parts
+
+
+def _all_pairs(photos: Photos, embeddings: np.ndarray, part: np.ndarray) -> Comparisons:
+    return compare_all(embeddings[part], photos.names[part], photos.groups[part])
 
 
 def _people(pairs: Comparisons) -> int:

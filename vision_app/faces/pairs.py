@@ -154,6 +154,15 @@ def some_people(names: np.ndarray, most: int = MOST) -> np.ndarray:
     return np.isin(names, [name for name, fit in zip(order, fits, strict=True) if fit])
 
 
+def few_of_each(names: np.ndarray, files: Sequence[str], most: int) -> np.ndarray:
+    """(F,) mask of at most so many photos of each person, by a rule that never changes."""
+    order = np.argsort([share_of(file, 1 << 62) for file in files], kind="stable")
+    chosen = np.zeros(len(files), bool)
+    for name in np.unique(names):
+        chosen[order[names[order] == name][:most]] = True
+    return chosen
+
+
 def second_half(names: Sequence[str]) -> np.ndarray:
     """(n,) mask of every second name, in an order that is as good as drawn at random and never changes."""
     order = {name: i for i, name in enumerate(sorted(set(names), key=lambda name: share_of(name, 1 << 64)))}
