@@ -10,7 +10,7 @@ from vision_app import read_image
 from vision_app.boxes import iou_matrix
 from vision_app.detection.detector import DetectOptions
 from vision_app.errors import ModelError, UsageError
-from vision_app.faces.detector import FaceDetector
+from vision_app.faces.detector import FaceDetector, _inside
 from vision_app.faces.views import FRAME, LARGEST, SEEN, views
 from vision_app.images import RGBImage
 
@@ -91,6 +91,15 @@ def test_a_part_of_a_face_is_no_face_of_its_own():
     paint_face(picture, (195, 195, 215, 215))  # something in it that looks like a face
     paint_face(picture, (320, 200, 345, 230))  # somebody beside
     assert sorted(detector(picture).boxes[:, 0].round(-1)) == [100, 320]
+
+
+def test_a_faint_large_face_hides_no_good_one_in_it():
+    boxes = np.float32([[100, 100, 120, 125], [40, 40, 200, 220]])
+    points = np.float32(
+        [[[105, 108], [115, 108], [110, 114], [106, 120], [114, 120]], [[70, 80], [170, 80]] * 2 + [[120, 190]]]
+    )
+    assert _inside(boxes, points, np.float32([0.9, 0.2])).tolist() == [False, False]
+    assert _inside(boxes, points, np.float32([0.2, 0.9])).tolist() == [True, False]
 
 
 def test_a_photo_gets_the_same_answer_alone_in_a_batch_and_at_reduced_size():

@@ -162,9 +162,9 @@ def _whole(boxes: np.ndarray, view: View, width: int, height: int) -> np.ndarray
 
 
 def _inside(boxes: np.ndarray, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(N,) which faces are parts of better ones: their middle lies among the landmarks of a face twice their size."""
+    """(N,) which faces are parts of others no worse: their middle lies among the landmarks of a face twice their size."""
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     low, high = points.min(axis=1), points.max(axis=1)  # (N, 2)
     among = ((middles[:, None] > low) & (middles[:, None] < high)).all(axis=2)  # (N, N): row's middle in column's
-    part = among & (2 * area(boxes)[:, None] < area(boxes)) & (scores[:, None] < scores)
+    part = among & (2 * area(boxes)[:, None] < area(boxes)) & (scores[:, None] <= scores)
     return part.any(axis=1)
