@@ -14,9 +14,9 @@ from vision_app.images import read_image
 from vision_app.results import Detections
 
 DIMENSION = 32
-SIDE, STEP = 120, 140  # pixels of what is painted, and from one to the next
+WIDTH, HEIGHT, STEP = 120, 140, 140  # pixels of what is painted, and from one to the next
 INSET = 6  # pixels from there to the face's box
-BLURRED = 0  # instead of the number of a photo: nothing but one color
+BLURRED = 0  # instead of the number of a photo: nothing but a gradual change
 RATES = (Rate(0.1, 0.3, 0.28, 0.32), Rate(0.001, 0.6, 0.58, 0.62))
 CALIBRATION = Calibration(RATES, tail_far=0.001, tail_scale=0.02, impostor_pairs=9000, genuine_pairs=900, people=90)
 
@@ -35,13 +35,12 @@ def embedding_of(person: int, photo: int, contract: str = "first") -> np.ndarray
 
 def paint(*faces: tuple[int, int]) -> np.ndarray:
     """A picture of faces side by side, each the number of a person, from 1, and of a photo; or of none."""
-    picture = np.zeros((SIDE + 40, 40 + STEP * max(len(faces), 1), 3), np.uint8)
-    noise = np.random.default_rng(0).integers(60, 256, (SIDE, SIDE), np.uint8)
+    picture = np.zeros((HEIGHT + 40, 40 + STEP * max(len(faces), 1), 3), np.uint8)
     for number, (person, photo) in enumerate(faces):
-        part = picture[20 : 20 + SIDE, 20 + STEP * number : 20 + STEP * number + SIDE]
-        part[:] = (person, 128, photo)
-        if photo != BLURRED:
-            part[..., 1] = noise
+        part = picture[20 : 20 + HEIGHT, 20 + STEP * number : 20 + STEP * number + WIDTH]
+        part[:] = (person, 0, photo)
+        noise = np.random.default_rng([person, photo]).integers(60, 256, (HEIGHT, WIDTH), np.uint8)
+        part[..., 1] = np.linspace(60, 255, WIDTH) if photo == BLURRED else noise
     return picture
 
 
@@ -64,11 +63,11 @@ class PaintedFaceFinder:
 
     def __call__(self, source):
         image = read_image(source)
-        columns = range(20 + SIDE // 2, image.width, STEP)
-        places = [20 + STEP * i for i, x in enumerate(columns) if image.pixels[20 + SIDE // 2, x, 0]]
+        columns = range(20 + WIDTH // 2, image.width, STEP)
+        places = [20 + STEP * i for i, x in enumerate(columns) if image.pixels[20 + HEIGHT // 2, x, 0]]
         corners = np.array([[x, 20] for x in places], np.float32).reshape(-1, 2)
-        boxes = np.hstack([corners + INSET, corners + SIDE - INSET])
-        points = boxes[:, None, :2] + (IN_BOX * (SIDE - 2 * INSET))[None]
+        boxes = np.hstack([corners + INSET, corners + [WIDTH - INSET, HEIGHT - INSET]])
+        points = boxes[:, None, :2] + (IN_BOX * [WIDTH - 2 * INSET, HEIGHT - 2 * INSET])[None]
         scores, labels = np.full(len(boxes), 0.9), ("face",) * len(boxes)
         return Detections(boxes, scores, labels, image.width, image.height, self.name, points)
 

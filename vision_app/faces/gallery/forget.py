@@ -31,10 +31,10 @@ def forget(gallery: "Gallery", name: str) -> Forgotten:
     finish(gallery)
     gallery.index.save()
     files = [path for path in (*gallery.files, gallery.index.path) if path.exists()]
-    if all(name not in text for text in store.texts()):
-        traces |= _name(name, sum(path.stat().st_size for path in files))
+    traces |= _name(name, sum(path.stat().st_size for path in files))
     for path in files:
-        search(path, traces)
+        if any(not store.holds(trace) for trace in search(path, traces)):
+            raise GalleryError(f"{path}: still holds something of who was forgotten; report this as a mistake")
     return Forgotten(name, len(samples), tuple(map(str, files)), len(traces))
 
 
@@ -46,20 +46,15 @@ def finish(gallery: "Gallery") -> None:
         gallery.store.set_unswept(False)
 
 
-def search(path: Path, traces: Iterable[bytes]) -> None:
-    """Searches a file for byte strings.
-
-    Raises:
-        GalleryError: one of them is there.
-    """
-    traces = list(traces)
+def search(path: Path, traces: Iterable[bytes]) -> set[bytes]:
+    """Those of some byte strings that a file holds."""
+    traces, found, before = set(traces), set(), b""
     overlap = max(map(len, traces), default=0)
     with path.open("rb") as file:
-        before = b""
         while block := file.read(BLOCK):
-            if any(trace in before + block for trace in traces):
-                raise GalleryError(f"{path}: still holds something of who was forgotten; report this as a mistake")
+            found |= {trace for trace in traces if trace in before + block}
             before = (before + block)[-overlap:]
+    return found
 
 
 def _traces(samples: Iterable[Sample]) -> Iterator[bytes]:

@@ -310,8 +310,8 @@ class Gallery:
 
         Raises:
             UsageError: there is nobody of this name.
-            GalleryError: a reader keeps deleted pages in use, so that whoever writes next must finish; or something is left
-                all the same.
+            GalleryError: a reader keeps deleted pages in use, and whoever writes next finishes the job; or something
+                is left all the same.
         """
         return forget(self, name)
 

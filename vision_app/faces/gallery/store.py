@@ -3,7 +3,7 @@
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -255,10 +255,14 @@ class Store:
             for (_, name, centroid), rows in groupby(self._connection.execute(sql), key=lambda row: row[:3]):
                 yield name, centroid, [embedding for *_, embedding in rows if embedding is not None]
 
-    def texts(self) -> Iterable[str]:
-        """Every name and consent note, and what SQLite itself writes into the file."""
-        sql = "SELECT name FROM person UNION ALL SELECT consent FROM sample UNION ALL SELECT sql FROM sqlite_master"
-        return (text for (text,) in self.rows(sql) if text)
+    def holds(self, trace: bytes) -> bool:
+        """Whether bytes are a part of what is still kept: of a name, a note, a crop, or of the tables' own text."""
+        kept = (
+            "SELECT name FROM person UNION ALL SELECT consent FROM sample UNION ALL SELECT embedding FROM sample "
+            "UNION ALL SELECT png FROM crop UNION ALL SELECT sql FROM sqlite_master"
+        )
+        sql = f"WITH kept (part) AS ({kept}) SELECT 1 FROM kept WHERE instr(CAST(part AS BLOB), ?) LIMIT 1"
+        return bool(self.rows(sql, [trace]))
 
     def _model(self, contract: str) -> int:
         self.rows("INSERT OR IGNORE INTO model (contract) VALUES (?)", [contract])
