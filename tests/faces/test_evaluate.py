@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from vision_app.errors import DataError
 from vision_app.faces.embedded import largest_faces, read_embeddings
 from vision_app.faces.evaluate.evaluation import evaluate
-from vision_app.faces.evaluate.plots import neighbor_map, principal_plane
+from vision_app.faces.evaluate.plots import neighbor_map, plot_det, plot_roc, principal_plane
 from vision_app.faces.evaluate.report import summary, to_dict, write_report
 from vision_app.faces.metrics import Share
 from vision_app.faces.pairs import Listed, Photos, numbers
@@ -105,6 +105,16 @@ def test_a_report_holds_what_was_measured(people, tmp_path, monkeypatch):
         points = [(float(row["far"]), float(row["tar"])) for row in csv.DictReader(file) if row["pairs"] == "all pairs"]
     assert points == sorted(points) and points[-1] == (1, 1)
     assert {path.stem for path in tmp_path.glob("*.png")} == {"roc", "det", "similarities", "map_pca"}
+
+
+def test_curves_begin_at_a_single_false_accept(people):
+    curve = evaluate(*people).every.curve
+    for plot in (plot_roc, plot_det):
+        (axes,) = plot({"all pairs": curve}).axes
+        assert axes.get_xlim() == (1 / curve.impostor, 1)
+        far, rate = axes.lines[0].get_data()
+        assert far[0] == pytest.approx(1 / curve.impostor) and far[-1] == 1
+        assert rate[-1] == (1 if plot is plot_roc else 0)
 
 
 def test_the_plane_of_a_map_is_that_of_scikit_learn(people):

@@ -40,7 +40,7 @@ def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
 def plot_roc(curves: Mapping[str, Roc]) -> Figure:
     """The true accept rate by false accept rate, whose axis is logarithmic: the rare false accepts matter."""
     figure = new_figure(900, 700)
-    axes = _by_far(figure.add_subplot(), "true accept rate", "ROC: pairs of one person that are accepted")
+    axes = _by_far(figure.add_subplot(), curves, "true accept rate", "ROC: pairs of one person that are accepted")
     for (name, curve), color in zip(curves.items(), COLORS, strict=False):
         far, place = sampled(curve)
         axes.plot(far, curve.tar[place], color=color, linewidth=2, label=f"{name}, AUC {auc(curve):.4f}")
@@ -52,11 +52,11 @@ def plot_roc(curves: Mapping[str, Roc]) -> Figure:
 def plot_det(curves: Mapping[str, Roc]) -> Figure:
     """Both errors against each other, on logarithmic axes; the equal error rate lies on the dashed line."""
     figure = new_figure(900, 700)
-    axes = _by_far(figure.add_subplot(), "false reject rate", "DET: errors of both kinds")
+    axes = _by_far(figure.add_subplot(), curves, "false reject rate", "DET: errors of both kinds")
     for (name, curve), color in zip(curves.items(), COLORS, strict=False):
         far, place = sampled(curve)
         axes.plot(far, 1 - curve.tar[place], color=color, linewidth=2, label=name)
-    axes.plot([1e-9, 1], [1e-9, 1], color=PALE, linestyle="--", zorder=0)
+    axes.plot([1e-9, 1], [1e-9, 1], color="#8a8a8a", linestyle="--", zorder=0)
     axes.set_yscale("log")
     axes.set_ylim(min(0.5 / curve.genuine for curve in curves.values()), 1)
     axes.legend(loc="lower left", frameon=False)
@@ -139,8 +139,10 @@ def sampled(curve: Roc) -> tuple[np.ndarray, np.ndarray]:
     return far, curve.at(far)
 
 
-def _by_far(axes: Axes, y: str, title: str) -> Axes:
-    axes.set(xscale="log", xlim=(None, 1), xlabel="false accept rate", ylabel=y, title=title)
+def _by_far(axes: Axes, curves: Mapping[str, Roc], y: str, title: str) -> Axes:
+    """The false accept rate to the right, from that of a single pair up to 1."""
+    least = min(1 / curve.impostor for curve in curves.values())
+    axes.set(xscale="log", xlim=(least, 1), xlabel="false accept rate", ylabel=y, title=title)
     axes.grid(color="#eeeeee")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
