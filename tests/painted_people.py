@@ -14,8 +14,9 @@ from vision_app.images import read_image
 from vision_app.results import Detections
 
 DIMENSION = 32
-WIDTH, HEIGHT, STEP = 120, 140, 140  # pixels of what is painted, and from one to the next
-INSET = 6  # pixels from there to the face's box
+WIDTH, HEIGHT, STEP = 120, 150, 140  # pixels of what is painted, and from one to the next
+INSET = 6  # pixels from its corner to the face's box
+BOX = np.array([108, 125])  # pixels
 BLURRED = 0  # instead of the number of a photo: nothing but a gradual change
 RATES = (Rate(0.1, 0.3, 0.28, 0.32), Rate(0.001, 0.6, 0.58, 0.62))
 CALIBRATION = Calibration(RATES, tail_far=0.001, tail_scale=0.02, impostor_pairs=9000, genuine_pairs=900, people=90)
@@ -66,8 +67,8 @@ class PaintedFaceFinder:
         columns = range(20 + WIDTH // 2, image.width, STEP)
         places = [20 + STEP * i for i, x in enumerate(columns) if image.pixels[20 + HEIGHT // 2, x, 0]]
         corners = np.array([[x, 20] for x in places], np.float32).reshape(-1, 2)
-        boxes = np.hstack([corners + INSET, corners + [WIDTH - INSET, HEIGHT - INSET]])
-        points = boxes[:, None, :2] + (IN_BOX * [WIDTH - 2 * INSET, HEIGHT - 2 * INSET])[None]
+        boxes = np.hstack([corners + INSET, corners + INSET + BOX])
+        points = boxes[:, None, :2] + (IN_BOX * BOX)[None]
         scores, labels = np.full(len(boxes), 0.9), ("face",) * len(boxes)
         return Detections(boxes, scores, labels, image.width, image.height, self.name, points)
 
