@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vision_app.detection.detector import DetectOptions, Detector
     from vision_app.errors import FaceError, VisionAppError
     from vision_app.faces.detector import FaceDetector
+    from vision_app.faces.gallery import Gallery
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.results import Face, Faces, Verification
     from vision_app.images import RGBImage, read_image
@@ -36,6 +37,7 @@ __all__ = [
     "FaceError",
     "FaceRecognizer",
     "Faces",
+    "Gallery",
     "RGBImage",
     "Verification",
     "VisionAppError",
@@ -55,6 +57,7 @@ _HOMES = {
     "FaceError": "vision_app.errors",
     "FaceRecognizer": "vision_app.faces.recognizer",
     "Faces": "vision_app.faces.results",
+    "Gallery": "vision_app.faces.gallery",
     "RGBImage": "vision_app.images",
     "Verification": "vision_app.faces.results",
     "VisionAppError": "vision_app.errors",

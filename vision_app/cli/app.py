@@ -15,6 +15,8 @@ from vision_app.cli import (
     export,
     faces,
     faces_calibrate,
+    faces_identify,
+    faces_people,
     models,
     train,
     train_classifier,
@@ -37,6 +39,18 @@ evaluate.app.command("faces")(evaluate_faces.faces)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("export")(export.export)
 faces.app.command("calibrate")(faces_calibrate.calibrate)
+faces.app.command("enroll")(faces_people.enroll)
+faces.app.command("identify")(faces_identify.identify)
+faces.app.command("list")(faces_people.list_people)
+faces.app.command("show")(faces_people.show)
+faces.app.command("rename")(faces_people.rename)
+faces.app.command("merge")(faces_people.merge)
+faces.app.command("forget")(faces_people.forget)
+faces.app.command("export")(faces_people.export)
+faces.app.command("import")(faces_people.import_people)
+faces.app.command("reembed")(faces_people.reembed)
+faces.app.command("group")(faces_identify.group)
+faces.app.command("check")(faces_people.check)
 app.add_typer(faces.app, name="faces")
 app.add_typer(models.app, name="models")
 train.app.command("classifier")(train_classifier.classifier)

@@ -173,7 +173,11 @@ def _say_without(rows) -> None:
 @app.command()
 def verify(
     a: Annotated[str, Argument(metavar="A", help="An image of one face.")],
-    b: Annotated[str, Argument(metavar="B", help="Another one.")],
+    b: Annotated[str | None, Argument(metavar="B", help="Another one.", show_default=False)] = None,
+    person: Annotated[
+        str | None, Option(metavar="NAME", help="Instead of B: somebody who is enrolled in --gallery.")
+    ] = None,
+    gallery: Annotated[Path | None, Option(metavar="FILE.db", help="The gallery of --person.")] = None,
     far: Annotated[
         float | None,
         Option(
@@ -191,7 +195,7 @@ def verify(
     device: Device = "auto",
     runtime: Runtime = "auto",
 ) -> int:
-    """Say whether two images show the same person.
+    """Say whether two images show the same person, or whether one shows somebody who is enrolled.
 
     The answer is same, different, or uncertain where the similarity is too near to the threshold to tell. The
     similarity is the cosine of two embeddings, -1 to 1, and no probability. The false accept rate says how many of many
@@ -200,21 +204,29 @@ def verify(
     Exit code: 0 same, 1 different or uncertain, 2 no face, more than one, an image that cannot be read or wrong usage.
     """
     from vision_app.errors import FaceError, ImageError, UsageError
+    from vision_app.faces.gallery import Gallery
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.results import SAME
 
+    if (b is None) == (person is None) or (person is None) != (gallery is None):
+        raise UsageError("give another image B, or --person NAME with --gallery FILE.db")
     recognizer = FaceRecognizer.load(model, detector=detector, device=device, runtime=runtime, smallest=smallest)
     try:
-        answer = recognizer.verify(a, b, far=far, largest=largest)
+        if person is None:
+            answer = recognizer.verify(a, b, far=far, largest=largest)
+        else:
+            with Gallery.open(gallery, readonly=True, recognizer=recognizer) as opened:
+                answer = opened.verify(a, person, far=far, largest=largest)
     except (FaceError, ImageError) as error:  # both have the exit code 2 here
         raise UsageError(str(error)) from error
     if json:
         from json import dumps
 
-        typer.echo(dumps({"file_a": a, "file_b": b, **answer.to_dict()}))
+        other = {"file_b": b} if person is None else {"person": person}
+        typer.echo(dumps({"file_a": a, **other, **answer.to_dict()}))
     else:
         typer.echo(f"{answer.verdict}: {_reasoning(answer)}")
-        for file, face in ((a, answer.face_a), (b, answer.face_b)):
+        for file, face in ((a, answer.face_a), (b or f"best photo of {person}", answer.face_b)):
             typer.echo(_description(file, face))
     return 0 if answer.verdict == SAME else 1
 

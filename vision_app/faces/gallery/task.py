@@ -1,0 +1,28 @@
+"""What `vision-app faces identify` does with each image of a batch; see `vision_app.batch.run.Task`."""
+
+from vision_app.faces.gallery.gallery import Gallery
+from vision_app.faces.gallery.results import Identities
+from vision_app.faces.task import FacesTask
+
+
+class IdentifyTask(FacesTask):
+    """Says who is in each image.
+
+    Args:
+        gallery: who is known.
+        fpir, repeats: see `Gallery.identify`.
+    """
+
+    def __init__(self, gallery: Gallery, *, fpir: float, repeats: bool, max_pixels: int):
+        recognizer = gallery.recognizer
+        super().__init__(
+            lambda image: gallery.identify(image, fpir=fpir, repeats=repeats),
+            model=recognizer.detector.name,
+            device=recognizer.detector.device,
+            max_pixels=max_pixels,
+        )
+        self._nothing = {"width": None, "height": None, "contract": recognizer.contract, "faces": []}
+
+    def row(self, result: Identities | None) -> dict:
+        """Return the keys of `Identities.to_dict`."""
+        return super().row(result)
