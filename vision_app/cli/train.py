@@ -19,9 +19,12 @@ OF_THE_FAMILY = {
     "initial": Path("yolo"), "transfer": "head", "batch_size": 16, "epochs": 8, "learning_rate": 1e-3, "mosaic": 0.3,
     "close_epochs": 2,
 }  # fmt: skip
-START_OF_THE_FAMILY = Annotated[
+# What the face detector lacks and has otherwise.
+NOT_OF_FACES = (*NOT_OF_THE_FAMILY, "teacher_boxes")
+OF_FACES = {"initial": Path("yolo"), "size": 320, "batch_size": 16, "epochs": 8, "learning_rate": 1e-3, "mosaic": 0.5}
+START = Annotated[
     Path,
-    Option(metavar="MODEL", help="What to start from: a grid detector or a model of the family, by name or folder."),
+    Option(metavar="MODEL", help="What to start from: a grid detector or a model of the same kind, by name or folder."),
 ]
 POSITIVE = {"metavar": "N", "parser": positive_int}  # other limits are checked by `TrainConfig` and `DetectionOptions`
 
@@ -149,26 +152,36 @@ def yolo(
     return _run(context, "yolo")
 
 
-def _family(kind: str) -> Callable[..., int]:
-    """The command for a detector of the R-CNN family: the options of `yolo`, but for those that it does not have."""
+def _like_yolo(
+    kind: str, missing: tuple[str, ...] = NOT_OF_THE_FAMILY, other: dict = OF_THE_FAMILY
+) -> Callable[..., int]:
+    """The command for another kind of detector: the options of `yolo`, but for those that it does not have.
+
+    Args:
+        missing: these, by name.
+        other: defaults by name.
+    """
 
     def command(context: typer.Context, **_) -> int:
         return _run(context, kind)
 
     signature = inspect.signature(yolo)
-    options = {name: option for name, option in signature.parameters.items() if name not in NOT_OF_THE_FAMILY}
-    options["initial"] = options["initial"].replace(annotation=START_OF_THE_FAMILY)
-    changed = [option.replace(default=OF_THE_FAMILY.get(name, option.default)) for name, option in options.items()]
+    options = {name: option for name, option in signature.parameters.items() if name not in missing}
+    options["initial"] = options["initial"].replace(annotation=START)
+    changed = [option.replace(default=other.get(name, option.default)) for name, option in options.items()]
     command.__signature__ = signature.replace(parameters=changed)
     command.__annotations__ = {name: option.annotation for name, option in options.items()} | {"return": int}
     return command
 
 
 app.command("faster-rcnn", help="Train Faster R-CNN on photos with boxes; it finds its regions itself.")(
-    _family("faster-rcnn")
+    _like_yolo("faster-rcnn")
 )
 app.command("fast-rcnn", help="Train Fast R-CNN on photos with boxes, with the regions of selective search.")(
-    _family("fast-rcnn")
+    _like_yolo("fast-rcnn")
+)
+app.command("face-detector", help="Train the grid detector on photos with boxes of faces and their five landmarks.")(
+    _like_yolo("face-detector", NOT_OF_FACES, OF_FACES)
 )
 
 
@@ -195,7 +208,7 @@ def _run(context: typer.Context, kind: str) -> int:
     from vision_app.errors import UsageError
     from vision_app.training.config import TrainConfig
 
-    given, settings = SimpleNamespace(**context.params), filled(TrainConfig, context)
+    given, settings = SimpleNamespace(**{"teacher_boxes": None} | context.params), filled(TrainConfig, context)
     if given.plot_schedule:
         from vision_app.training.rates import plot_schedule
 
@@ -221,7 +234,11 @@ def _run(context: typer.Context, kind: str) -> int:
         return {"learning_rate": find_rate(task, config, folder, log=log)}
 
     kinds = {}
-    if kind != "yolo":
+    if kind == "face-detector":
+        from vision_app.faces.train_detector import FaceDetectionTask, starting_detector
+
+        kinds = {"task": FaceDetectionTask, "start": starting_detector}
+    elif kind != "yolo":
         from vision_app.detection.rcnn_train import region_task, starting_regions
 
         kinds = {"task": region_task(kind, output / "proposals"), "start": starting_regions(kind)}

@@ -94,6 +94,7 @@ class SceneTask:
 
     Attributes:
         propose: see `scenes.Scenes`.
+        degraded: see `training.augment.default_transforms`.
 
     Args:
         network: to train.
@@ -104,6 +105,7 @@ class SceneTask:
     """
 
     propose = None
+    degraded = 0.0
 
     def __init__(
         self,
@@ -133,7 +135,7 @@ class SceneTask:
         close = epoch >= config.epochs - self.options.close_epochs
         options, zoom = self.options, (0.5, LARGEST_ZOOM)
         augmenter = Augmenter(
-            options.size, config.seed, options.mosaic, zoom, options.stretch, self.data.landmarks.flip
+            options.size, config.seed, options.mosaic, zoom, options.stretch, self.data.landmarks.flip, self.degraded
         )
         scenes = Scenes(self.data, augmenter, epoch, close, self.propose)
         loader = DataLoader(scenes, batch_sampler=indices, num_workers=self.workers, collate_fn=collate)

@@ -7,22 +7,22 @@ generator of its own, see `training.augment`.
 import cv2
 import numpy as np
 
-from vision_app.faces.align import SIZE, TEMPLATE
+from vision_app.faces.align import SIZE
 from vision_app.faces.crops import MARGIN
 from vision_app.training.augment import random_numbers
 
 FLIP, GRAY, LOW, JPEG, BLUR, LIGHT, COVER = 0.5, 0.35, 0.25, 0.2, 0.1, 0.5, 0.15  # probabilities
 ROTATION, SCALE, SHIFT = 10.0, 0.08, 4.0  # largest change in degrees, of the logarithm of the scale, in pixels
 SMALLEST = 24  # pixels of the side that a low resolution leaves
-EYES, NOSE, MOUTH = TEMPLATE[:2] + MARGIN, TEMPLATE[2] + MARGIN, TEMPLATE[3:].mean(axis=0) + MARGIN  # in a crop
 MASKS = ((235, 235, 235), (30, 30, 34), (170, 200, 220), (90, 140, 190))  # usual colors
 
 
-def augmented(crop: np.ndarray, *seed: int) -> np.ndarray:
+def augmented(crop: np.ndarray, template: np.ndarray, *seed: int) -> np.ndarray:
     """A view of a face as it might have been photographed.
 
     Args:
         crop: (160, 160, 3) uint8, an aligned face with a margin; stays as it is.
+        template: (5, 2) where its landmarks lie without the margin.
         *seed: of the random choices, such as (seed, epoch, place).
 
     Returns:
@@ -31,7 +31,7 @@ def augmented(crop: np.ndarray, *seed: int) -> np.ndarray:
     generator = random_numbers("face", *seed)
     chance = generator.random(7)
     if chance[0] < COVER:
-        crop = covered(crop, generator)
+        crop = covered(crop, template + MARGIN, generator)
     face = warped(crop, generator, mirrored=chance[1] < FLIP)
     if chance[2] < LIGHT:
         face = lit(face, generator)
@@ -86,37 +86,38 @@ def compressed(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
 
 
-def covered(crop: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def covered(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A copy of a crop with a mask over nose and mouth, with sunglasses, or with something in front of it."""
     crop = crop.copy()
-    [mask, sunglasses, box][generator.integers(3)](crop, generator)
+    [mask, sunglasses, box][generator.integers(3)](crop, landmarks, generator)
     return crop
 
 
-def mask(crop: np.ndarray, generator: np.random.Generator) -> None:
+def mask(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> None:
     """Draws a mask from the nose to below the chin."""
+    (left, _), (right, _), nose = landmarks[:3]
+    mouth = landmarks[3:].mean(axis=0)
     color = MASKS[generator.integers(len(MASKS))]
-    top, left, right = NOSE[1] - generator.uniform(2, 14), EYES[0, 0] - 14, EYES[1, 0] + 14
-    bottom = MOUTH[1] + generator.uniform(22, 30)
+    top, bottom = nose[1] - generator.uniform(2, 14), mouth[1] + generator.uniform(22, 30)
     outline = [
-        (left, top + 10), (NOSE[0] - 8, top), (NOSE[0] + 8, top), (right, top + 10), (right - 6, MOUTH[1] + 8),
-        (MOUTH[0] + 12, bottom), (MOUTH[0] - 12, bottom), (left + 6, MOUTH[1] + 8),
+        (left - 14, top + 10), (nose[0] - 8, top), (nose[0] + 8, top), (right + 14, top + 10),
+        (right + 8, mouth[1] + 8), (mouth[0] + 12, bottom), (mouth[0] - 12, bottom), (left - 8, mouth[1] + 8),
     ]  # fmt: skip
     outline = np.array(outline) + generator.uniform(-3, 3, (len(outline), 2))
     cv2.fillPoly(crop, [outline.round().astype(np.int32)], color, cv2.LINE_AA)
 
 
-def sunglasses(crop: np.ndarray, generator: np.random.Generator) -> None:
+def sunglasses(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> None:
     """Draws dark glasses over the eyes."""
     color = tuple(generator.integers(5, 60, 3).tolist())
     size = tuple(generator.integers((13, 8), (18, 13)).tolist())
-    lenses = [tuple(map(round, eye.tolist())) for eye in EYES + generator.uniform(-2, 2, 2)]
+    lenses = [tuple(map(round, eye.tolist())) for eye in landmarks[:2] + generator.uniform(-2, 2, 2)]
     for lens in lenses:
         cv2.ellipse(crop, lens, size, 0, 0, 360, color, cv2.FILLED, cv2.LINE_AA)
     cv2.line(crop, *lenses, color, 3, cv2.LINE_AA)
 
 
-def box(crop: np.ndarray, generator: np.random.Generator) -> None:
+def box(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> None:
     """Draws a box of one color over a part of the face, up to a third of its width and height."""
     width, height = generator.integers(SIZE // 8, SIZE // 3, 2)
     x, y = generator.integers(MARGIN, MARGIN + SIZE - np.array([width, height]))

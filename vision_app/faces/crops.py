@@ -79,7 +79,8 @@ class FaceCrops:
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise DataError(f"{path}: not a file of aligned faces ({error})") from error
         if crops.pixels.dtype != np.uint8 or crops.pixels.shape[1:] != (SIDE, SIDE, 3):
-            raise DataError(f"{path}: its faces are {crops.pixels.shape[1:]}, not {SIDE} x {SIDE} x 3 of uint8")
+            wanted = f"{SIDE} x {SIDE} x 3 of uint8"
+            raise DataError(f"{path}: its faces are {crops.pixels.shape[1:]} of {crops.pixels.dtype}, not {wanted}")
         if not len(crops) == len(crops.identities) == len(crops.files):
             raise DataError(f"{path}: holds {len(crops)} faces, but not as many identities and files")
         if crops.template.shape != (5, 2):

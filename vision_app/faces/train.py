@@ -97,7 +97,7 @@ class Views(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         place, index = key
-        view = augmented(self.crops.pixels[index], self.seed, self.epoch, place)
+        view = augmented(self.crops.pixels[index], self.crops.template, self.seed, self.epoch, place)
         return torch.from_numpy(view).permute(2, 0, 1)
 
 

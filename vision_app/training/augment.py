@@ -146,8 +146,16 @@ def mosaic(scenes: list[Scene], view: View, generator: np.random.Generator) -> S
     return Scene(canvas, *map(np.concatenate, parts))
 
 
-def default_transforms() -> A.Compose:
-    """Flip, rotation, color shift, contrast, noise, blur, compression and information loss; boxes and points follow."""
+def default_transforms(degraded: float = 0.0) -> A.Compose:
+    """Flip, rotation, color shift, contrast, noise, blur, compression and information loss; boxes and points follow.
+
+    Args:
+        degraded: probability of each of what old and tiny pictures have been through besides: no colors, a low
+            resolution, strong compression.
+    """
+    more = [A.ToGray(), A.Downscale(scale_range=(0.25, 0.8)), A.ImageCompression((20, 70))] if degraded else []
+    for transform in more:
+        transform.p = degraded
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),
@@ -157,6 +165,7 @@ def default_transforms() -> A.Compose:
             A.ToGray(p=0.03),
             A.OneOf([A.GaussNoise((0.02, 0.08)), A.GaussianBlur((3, 5)), A.ImageCompression()], p=0.1),
             A.CoarseDropout((1, 4), hole_height_range=(0.05, 0.15), hole_width_range=(0.05, 0.15), p=0.1),
+            *more,
         ],
         bbox_params=A.BboxParams(
             format="pascal_voc", label_fields=["rows"], min_visibility=SMALLEST_PART, min_area=4, clip=True
@@ -201,6 +210,7 @@ class Augmenter:
         mosaic: probability that a scene is made of four photos.
         zoom, stretch: see `View`.
         flip: see `data.landmarks.Landmarks`; of the photos' K landmarks.
+        degraded: see `default_transforms`.
     """
 
     size: int
@@ -209,9 +219,10 @@ class Augmenter:
     zoom: tuple[float, float] = (0.5, 1.5)
     stretch: float = 1.0
     flip: tuple[int, ...] = ()
+    degraded: float = 0.0
 
     def __post_init__(self):
-        self._transforms = default_transforms()
+        self._transforms = default_transforms(self.degraded)
 
     def __call__(self, load: Callable[[int], Scene], count: int, epoch: int, index: int, close: bool) -> Scene:
         """One scene.

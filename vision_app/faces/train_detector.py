@@ -1,0 +1,31 @@
+"""What training a face detector has of its own: its one class, its landmarks, and photos as old as they come."""
+
+from pathlib import Path
+
+from vision_app.data.samples import DetectionSet
+from vision_app.detection.start import starting_network
+from vision_app.detection.train import DetectionTask
+from vision_app.detection.yolo import YOLO
+from vision_app.errors import DataError
+from vision_app.faces.align import LANDMARKS
+from vision_app.faces.detector import FACE
+
+
+class FaceDetectionTask(DetectionTask):
+    """Trains the grid detector on faces, which are found in gray, tiny and much compressed photos, too."""
+
+    degraded = 0.2
+
+
+def starting_detector(initial: Path | None, data: DetectionSet, **options) -> tuple[YOLO, dict]:
+    """The network that training starts from; see `detection.start.starting_network`.
+
+    Raises:
+        DataError: the data has other classes than faces, or other landmarks than `align.LANDMARKS`.
+    """
+    if data.classes != (FACE,):
+        raise DataError(f"--data: its classes are {', '.join(data.classes)}; a face detector knows one, '{FACE}'")
+    if data.landmarks.names != LANDMARKS:
+        found = ", ".join(data.landmarks.names) or "none"
+        raise DataError(f"--data: its keypoints are {found}; a face detector needs {', '.join(LANDMARKS)}, in order")
+    return starting_network(initial, data, **options)
