@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
-def draw(image: ImageSource, detections: Detections) -> np.ndarray:
+def draw(image: ImageSource, detections: Detections, captions: Sequence[str] | None = None) -> np.ndarray:
     """Draw every box with its label and score; line width and text follow the size of the picture.
 
     Args:
         image: The picture, as anything that `read_image` takes. It may be smaller than the image that the detections
             speak of; boxes are scaled to it.
         detections: What to draw. Better scores are drawn over weaker ones.
+        captions: What to write at each box instead.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array of the size of the picture's pixels.
@@ -44,13 +45,14 @@ def draw(image: ImageSource, detections: Detections) -> np.ndarray:
     thickness = max(2, round(max(picture.size) / 300))
     font = ImageFont.load_default(size=max(11, max(picture.size) // 50))
     canvas = ImageDraw.Draw(picture)
-    for detection in reversed(list(detections)):
+    captions = captions or [f"{detection.label} {detection.score:.2f}" for detection in detections]
+    for detection, caption in reversed(list(zip(detections, captions, strict=True))):
         color = label_color(detection.label)
         left, top, right, bottom = np.rint(detection.box * scale).astype(int).tolist()
         canvas.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color, width=thickness)
         for x, y in [] if detection.landmarks is None else detection.landmarks * scale[:2]:
             canvas.circle((x, y), thickness + 1, fill=color)
-        draw_label(canvas, f"{detection.label} {detection.score:.2f}", (left, top), color, font)
+        draw_label(canvas, caption, (left, top), color, font)
     return np.array(picture)
 
 

@@ -271,9 +271,14 @@ class Gallery:
                 gallery's embeddings are of another model.
         """
         self.require(self.recognizer.contract)
+        self.store.person(name)  # before the work begins
+        return self.verify_face(self.recognizer.face(source, largest=largest), name, far=far)
+
+    def verify_face(self, face: Face, name: str, *, far: float | None = None) -> Verification:
+        """Says whether a face with an embedding is somebody who is enrolled; see `verify`."""
+        self.require(self.recognizer.contract)
         person = self.store.person(name)
-        known = self._face(person)
-        answer = self.recognizer.compare(self.recognizer.face(source, largest=largest), known, far=far)
+        answer = self.recognizer.compare(face, self._face(person), far=far)
         self.audit.write("verify", [person.id])
         return answer
 
