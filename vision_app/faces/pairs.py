@@ -4,6 +4,7 @@ import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,11 @@ class Photos:
     names: np.ndarray | None
     groups: np.ndarray
     listed: Listed | None = None
+
+    def keep(self, chosen: np.ndarray) -> "Photos":
+        """Some of the photos, by mask (F,), without a list of pairs."""
+        files, paths = (tuple(compress(values, chosen)) for values in (self.files, self.paths))
+        return Photos(files, paths, None if self.names is None else self.names[chosen], self.groups[chosen])
 
 
 def load_photos(data: Path, images: Path | None = None, split: str | None = None) -> Photos:
