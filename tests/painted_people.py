@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tiny_faces import IN_BOX
 
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.calibration import Calibration, Rate
@@ -17,6 +16,7 @@ DIMENSION = 32
 WIDTH, HEIGHT, STEP = 120, 150, 140  # pixels of what is painted, and from one to the next
 INSET = 6  # pixels from its corner to the face's box
 BOX = np.array([108, 125])  # pixels
+POINTS = (TEMPLATE - [18, 18]) / [76, 88] * BOX  # where the landmarks lie in it
 BLURRED = 0  # instead of the number of a photo: nothing but a gradual change
 RATES = (Rate(0.1, 0.3, 0.28, 0.32), Rate(0.001, 0.6, 0.58, 0.62))
 CALIBRATION = Calibration(RATES, tail_far=0.001, tail_scale=0.02, impostor_pairs=9000, genuine_pairs=900, people=90)
@@ -68,7 +68,7 @@ class PaintedFaceFinder:
         places = [20 + STEP * i for i, x in enumerate(columns) if image.pixels[20 + HEIGHT // 2, x, 0]]
         corners = np.array([[x, 20] for x in places], np.float32).reshape(-1, 2)
         boxes = np.hstack([corners + INSET, corners + INSET + BOX])
-        points = boxes[:, None, :2] + (IN_BOX * BOX)[None]
+        points = boxes[:, None, :2] + POINTS[None]
         scores, labels = np.full(len(boxes), 0.9), ("face",) * len(boxes)
         return Detections(boxes, scores, labels, image.width, image.height, self.name, points)
 

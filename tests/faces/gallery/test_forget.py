@@ -1,0 +1,154 @@
+"""Forgetting: nothing is left in any file, whatever was done before and whoever reads meanwhile."""
+
+import shutil
+
+import numpy as np
+import pytest
+from painted_people import paint, painted_recognizer
+
+from vision_app import Gallery
+from vision_app.errors import GalleryError, UsageError
+from vision_app.faces import index as face_index
+from vision_app.faces.gallery import forget as forgetting
+from vision_app.faces.gallery import schema
+
+NAME = "Ada Lovelace"
+
+
+@pytest.fixture(scope="module")
+def enrolled(tmp_path_factory):
+    """The folder of a gallery of Ada with three photos and of five others."""
+    folder = tmp_path_factory.mktemp("enrolled")
+    with Gallery.open(folder / "people.db", recognizer=painted_recognizer()) as gallery:
+        gallery.enroll(NAME, [paint((1, photo)) for photo in (1, 2, 3)], consent="a note about Ada alone")
+        for person in range(2, 7):
+            gallery.enroll(f"Person {person}", [paint((person, 1))])
+    return folder
+
+
+@pytest.fixture
+def path(tmp_path, enrolled):
+    shutil.copytree(enrolled, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "people.db"
+
+
+def open_writer(path):
+    return Gallery.open(path, recognizer=painted_recognizer())
+
+
+def all_traces(gallery):
+    """Everything that the gallery keeps of Ada, independently of how `forget` looks for it."""
+    traces = {NAME.encode(), b"a note about Ada alone", gallery.store.centroid(gallery.store.person(NAME).id).tobytes()}
+    for sample in gallery.samples(NAME):
+        traces |= {sample.source, sample.embedding.tobytes(), sample.crop[1000:1100]}
+    return traces
+
+
+def content(path):
+    return b"".join(file.read_bytes() for file in path.parent.glob(f"*{path.name}*"))
+
+
+def test_nothing_is_left_in_any_file(path):
+    with open_writer(path) as gallery:
+        traces = all_traces(gallery)
+        assert len(traces) == 12 and all(trace in content(path) for trace in traces)
+        done = gallery.forget(NAME)
+        assert (done.name, done.photos) == (NAME, 3) and done.traces >= 11 and str(path) in done.searched
+        assert not any(trace in content(path) for trace in traces)
+        assert gallery.identify(paint((1, 1))).faces[0].name is None
+        assert len(gallery.people()) == 5 and gallery.check() == []
+        with pytest.raises(UsageError, match="nobody named"):
+            gallery.forget(NAME)
+    assert not any(trace in content(path) for trace in traces)
+
+
+def test_what_moved_about_is_found_and_forgotten_too(path):
+    with open_writer(path) as gallery:
+        traces = all_traces(gallery) | {b"Somebody of another name"}
+        gallery.rename(NAME, "Somebody of another name")
+        gallery.merge("Somebody of another name", "Person 2")
+        gallery.forget("Person 2")
+        assert not any(trace in content(path) for trace in traces)
+
+
+def test_the_last_person_leaves_no_model_behind(path):
+    with open_writer(path) as gallery:
+        for person in gallery.people():
+            gallery.forget(person.name)
+        assert gallery.store.contracts == [] and gallery.check() == []
+        assert gallery.identify(paint((1, 1))).threshold is None
+    assert (
+        Gallery.open(path, recognizer=painted_recognizer("second")).enroll("Eve", [paint((9, 1))])[0].code == "accepted"
+    )
+
+
+def test_a_stored_index_forgets_as_well(path, monkeypatch):
+    monkeypatch.setattr(face_index, "EXACT_LIMIT", 3)
+    monkeypatch.setattr("vision_app.faces.gallery.cached.EXACT_LIMIT", 3)
+    monkeypatch.setattr(face_index, "LISTS", 1)
+    monkeypatch.setattr("vision_app.faces.index._inverted_file", exact_copy)
+    with open_writer(path) as gallery:
+        gallery.identify(paint((1, 1)))
+    file = path.with_name("people.db.index")
+    with open_writer(path) as gallery:
+        key = gallery.store.person(NAME).id
+        centroid = gallery.store.centroid(key).tobytes()
+        assert centroid in file.read_bytes()
+        done = gallery.forget(NAME)
+        assert str(file) in done.searched and centroid not in file.read_bytes()
+        assert gallery.check() == []
+
+
+def exact_copy(embeddings):
+    """An index that keeps embeddings as they are, so that they can be looked for in its file."""
+    import faiss
+
+    index = faiss.index_factory(embeddings.shape[1], "IVF1,Flat", faiss.METRIC_INNER_PRODUCT)
+    index.train(embeddings)
+    return index
+
+
+def test_the_proof_fails_where_something_is_left(path, monkeypatch):
+    """A gallery that does not wipe: SQLite leaves deleted rows in free pages."""
+    monkeypatch.setattr(schema, "_prepare", without_wiping(schema._prepare))
+    monkeypatch.setattr(forgetting, "finish", lambda gallery: gallery.store.rows("PRAGMA wal_checkpoint(TRUNCATE)"))
+    with open_writer(path) as gallery, pytest.raises(GalleryError, match="still holds something of who was forgotten"):
+        gallery.forget(NAME)
+
+
+def without_wiping(prepare):
+    def prepare_and_allow(connection, path, readonly):
+        prepare(connection, path, readonly)
+        connection.execute("PRAGMA secure_delete = OFF")
+
+    return prepare_and_allow
+
+
+def test_a_reader_that_holds_old_pages_is_named_and_the_next_writer_finishes(path, monkeypatch):
+    monkeypatch.setattr(schema, "PATIENCE", 0.05)
+    with open_writer(path) as gallery, Gallery.open(path, readonly=True) as reader:
+        traces = all_traces(gallery)
+        reader.store.rows("BEGIN")
+        reader.people()
+        with pytest.raises(GalleryError, match="a reader in another process keeps old pages in use"):
+            gallery.forget(NAME)
+        assert [person.name for person in gallery.people()] == [f"Person {number}" for number in range(2, 7)]
+        assert any("not wiped" in problem for problem in gallery.check())
+        reader.store.rows("ROLLBACK")
+    with open_writer(path) as gallery:
+        assert gallery.check() == []
+    assert not any(trace in content(path) for trace in traces)
+
+
+@pytest.mark.parametrize(("name", "size", "is_sought"), [("Al", 10**6, False), ("Al", 10, True), (NAME, 10**12, True)])
+def test_a_name_is_sought_where_it_cannot_be_there_by_chance(name, size, is_sought):
+    assert forgetting._name(name, size) == ({name.encode()} if is_sought else set())
+
+
+def test_traces_are_found_across_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(forgetting, "BLOCK", 16)
+    dice = np.random.default_rng(0)
+    text = dice.bytes(400)
+    (tmp_path / "file").write_bytes(text)
+    traces = {text[start : start + 20] for start in range(0, 380, 7)}
+    assert forgetting.search(tmp_path / "file", traces | {b"something else that is not there"}) == traces
