@@ -105,6 +105,21 @@ def test_landmarks_are_dots_of_the_label_color():
     assert painted(after)[90:210, 110:290].sum() < 100
 
 
+def test_captions_take_the_place_of_label_and_score():
+    box = [[100, 80, 300, 220]]
+    same = draw(canvas(), found(box, scores=[0.5]), ["dog 0.50"])
+    assert (same == draw(canvas(), found(box, scores=[0.5]))).all()
+    other = draw(canvas(), found(box, scores=[0.5]), ["a much longer caption"])
+    assert painted(other).sum() > painted(same).sum()
+    with pytest.raises(ValueError):
+        draw(canvas(), found(box), ["one", "too many"])
+
+
+def test_labels_in_other_letters_than_those_of_english_can_be_told_apart():
+    pictures = [draw(canvas(), found([[100, 80, 300, 220]], labels=["dog"]), [text]) for text in ("é", "ж", "Ω", "ş")]
+    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+
+
 def test_colors_belong_to_labels():
     assert label_color("dog") == label_color("dog")
     names = ["person", "bicycle", "car", "dog", "cat", "chair", "boat", "Straße", "кот"]

@@ -36,14 +36,14 @@ def draw(image: ImageSource, detections: Detections, captions: Sequence[str] | N
         ImageError: The picture cannot be read.
     """
     import numpy as np
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     from vision_app.images import read_image
 
     picture = Image.fromarray(read_image(image).pixels).copy()
     scale = np.tile([picture.width / detections.width, picture.height / detections.height], 2)
     thickness = max(2, round(max(picture.size) / 300))
-    font = ImageFont.load_default(size=max(11, max(picture.size) // 50))
+    font = _font(max(11, max(picture.size) // 50))
     canvas = ImageDraw.Draw(picture)
     captions = captions or [f"{detection.label} {detection.score:.2f}" for detection in detections]
     for detection, caption in reversed(list(zip(detections, captions, strict=True))):
@@ -110,3 +110,13 @@ def draw_label(
     canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
     luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]  # ITU-R BT.601
     canvas.text((x + pad - left, y + pad - top), text, font=font, fill=BLACK if luminance > 140 else WHITE)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """The font that Matplotlib brings along: Pillow's own has no letter but those of English."""
+    from importlib.util import find_spec
+
+    from PIL import ImageFont
+
+    (folder,) = find_spec("matplotlib").submodule_search_locations
+    return ImageFont.truetype(f"{folder}/mpl-data/fonts/ttf/DejaVuSans.ttf", size)

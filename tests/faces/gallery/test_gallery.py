@@ -61,6 +61,18 @@ def test_faces_get_the_names_of_those_enrolled_and_strangers_none(gallery):
     assert eve.similarity == eve.candidates[0].similarity < answer.threshold < bob.similarity
 
 
+def test_faces_are_drawn_with_name_and_similarity(gallery):
+    answer = gallery.identify(paint((BOB, 7), (EVE, 1)))
+    drawn = answer.detections
+    assert drawn.labels == ("Bob", "unknown") and (drawn.width, drawn.height) == (answer.width, answer.height)
+    np.testing.assert_array_equal(drawn.boxes, [face.box for face in answer.faces])
+    assert answer.captions == [f"Bob {answer.faces[0].similarity:.2f}", f"unknown {answer.faces[1].similarity:.2f}"]
+    gallery.forget("Ada")
+    gallery.forget("Bob")
+    assert gallery.identify(paint((EVE, 1))).captions == ["unknown"]
+    assert len(gallery.identify(paint()).detections) == 0
+
+
 def test_similarity_is_the_cosine_to_the_mean_of_a_persons_embeddings(gallery):
     probe = embedding_of(ADA, 8)
     (face,) = gallery.identify(paint((ADA, 8))).faces
@@ -177,6 +189,7 @@ def test_what_is_kept_of_a_photo(gallery, recognizer):
 
 def test_somebody_is_verified_by_name(gallery):
     assert gallery.verify(paint((ADA, 8)), "Ada").verdict == "same"
+    assert gallery.verify_face(gallery.recognizer.face(paint((BOB, 8))), "Bob").verdict == "same"
     answer = gallery.verify(paint((BOB, 8)), "Ada", far=0.1)
     assert (answer.verdict, answer.far, answer.threshold) == ("different", 0.1, 0.3)
     mean = unit(embedding_of(ADA, 1) + embedding_of(ADA, 2))

@@ -239,7 +239,7 @@ class Gallery:
             GalleryError: the embeddings have another size than the gallery's, or are not finite.
         """
         index = self.index.current()
-        if index is None or not len(embeddings):
+        if not index or not len(embeddings):  # an index of nobody is false as well
             return [()] * len(embeddings)
         similarities, ids = index.search(embeddings, min(count, len(index)))
         owners = self.store.owners(ids[ids != NOBODY])

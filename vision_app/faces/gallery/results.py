@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vision_app.results import rounded
+from vision_app.results import Detections, rounded
 
 ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, UNREADABLE = "accepted", "already_enrolled", "someone_else", "unreadable"
 """Codes of `Enrollment`, beside those of `errors.FaceError` and `faces.quality`."""
+
+UNKNOWN = "unknown"
+"""What is written at the face of somebody who is not enrolled."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,21 @@ class Identities:
     height: int
     contract: str
     threshold: float | None
+
+    @property
+    def detections(self) -> Detections:
+        """The same faces as what a detector finds, labeled with their names, to draw them with `captions`."""
+        labels = [face.name or UNKNOWN for face in self.faces]
+        boxes = np.array([face.box for face in self.faces]).reshape(-1, 4)
+        return Detections(boxes, np.ones(len(boxes)), labels, self.width, self.height, self.contract)
+
+    @property
+    def captions(self) -> list[str]:
+        """What to write at each face: its name, or that it is unknown, and its similarity."""
+        return [
+            face.name or UNKNOWN if face.similarity is None else f"{face.name or UNKNOWN} {face.similarity:.2f}"
+            for face in self.faces
+        ]
 
     def to_dict(self) -> dict:
         """Plain JSON values, rounded so that two runs print the same text."""
