@@ -1,5 +1,6 @@
 """`vision-app evaluate faces`: how well photos of people are told apart."""
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,6 +80,7 @@ def faces(
     for line in summary(evaluation):
         print(line)
     about = {"data": str(data), "model": model, "detector": detector, "contract": recognizer.contract}
+    print("drawing plots and maps", file=sys.stderr)
     write_report(evaluation, output, about)
     print(f"\nfigures, tables and plots are in {output}")
     return 0

@@ -22,7 +22,7 @@ from vision_app.faces.evaluate.plots import (
 from vision_app.faces.metrics import FARS, LEAST, Roc, Share, auc, eer
 
 SHOWN = 10  # photos without a face that the summary names
-FEWEST = 3  # faces of a map
+FEWEST, MOST = 3, 2_000  # faces of a map; of more, the first ones, since t-SNE takes its time
 
 
 def to_dict(evaluation: Evaluation) -> dict:
@@ -175,8 +175,8 @@ def _result(result: Result) -> dict:
 
 
 def _maps(evaluation: Evaluation) -> dict:
-    found = ~np.isnan(evaluation.embeddings).any(axis=1)
-    if found.sum() < FEWEST:
+    found = np.flatnonzero(~np.isnan(evaluation.embeddings).any(axis=1))[:MOST]
+    if len(found) < FEWEST:
         return {}
     embeddings = evaluation.embeddings[found]
     names = None if evaluation.photos.names is None else evaluation.photos.names[found]
