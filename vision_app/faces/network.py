@@ -58,23 +58,30 @@ def convolution(inputs: int, outputs: int, stride: int, rank: int = 0) -> nn.Mod
 class Block(nn.Module):
     """Two convolutions and a way around them that has no weights: the input itself, or at stride 2 its mean over 2 x 2
     pixels. Where the two differ in channels or size, the smaller one counts as zero.
+
+    Args:
+        size: side of the input in pixels.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, ranks: tuple[int, int]):
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int, ranks: tuple[int, int]):
         super().__init__()
         self.first = convolution(inputs, outputs, stride, ranks[0])
         self.norm1 = nn.BatchNorm2d(outputs)
         self.second = convolution(outputs, outputs, 1, ranks[1])
         self.norm2 = nn.BatchNorm2d(outputs)
         self.stride = stride
+        self.more_channels = outputs - inputs
+        self.more_pixels = 1 if stride == 2 and size % 2 == 0 else 0  # a convolution without padding loses one
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm2(self.second(F.relu(self.norm1(self.first(x)))))
-        if self.stride > 1:
+        if self.stride == 2:
             x = F.avg_pool2d(x, 2)
-        rows, columns = x.shape[2] - y.shape[2], x.shape[3] - y.shape[3]
-        y = F.pad(y, (0, columns, 0, rows))
-        return F.relu(y + F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1])))
+        if self.more_channels:
+            x = F.pad(x, (0, 0, 0, 0, 0, self.more_channels))
+        if self.more_pixels:
+            y = F.pad(y, (0, self.more_pixels, 0, self.more_pixels))
+        return F.relu(x + y)
 
 
 class FaceNetwork(nn.Module):
@@ -88,12 +95,13 @@ class FaceNetwork(nn.Module):
         self.config = config
         self.stem = nn.Conv2d(3, config.widths[0], 7, 2)
         self.norm = nn.BatchNorm2d(config.widths[0])
-        blocks, inputs = [], config.widths[0]
+        blocks, inputs, size = [], config.widths[0], ((config.inner - 5) // 2 - 1) // 2  # after stem and pooling
         ranks = chain(config.ranks, repeat((0, 0)))
         for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
             for place in range(depth):
-                blocks.append(Block(inputs, width, 2 if stage and not place else 1, next(ranks)))
-                inputs = width
+                stride = 2 if stage and not place else 1
+                blocks.append(Block(inputs, width, size, stride, next(ranks)))
+                inputs, size = width, size // stride
         self.blocks = nn.Sequential(*blocks)
         self.embedding = nn.Linear(inputs, config.embedding)
         self.register_buffer("center", torch.tensor(CENTER).view(1, 3, 1, 1), persistent=False)
