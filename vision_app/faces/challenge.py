@@ -1,0 +1,131 @@
+"""A challenge at the camera: turn the head or come closer, as asked, in an order that nobody can know before.
+
+It makes it harder to hold a photo into the camera: a flat picture that is turned or bent shows no turned head. It does
+not tell a living person from a video that shows the right moves, a mask or a screen that is driven by a program.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from random import SystemRandom
+
+import numpy as np
+
+from vision_app.faces.quality import pose
+
+TURN_LEFT, TURN_RIGHT, MOVE_CLOSER = "turn_left", "turn_right", "move_closer"
+MOVES = (TURN_LEFT, TURN_RIGHT, MOVE_CLOSER)
+"""What may be asked; the sides are the person's."""
+LOOK_AHEAD = "look_ahead"
+"""What is asked before and after each move."""
+
+TOO_SLOW, WRONG_MOVE, OUT_OF_SIGHT, SOMEONE_ELSE = "too_slow", "wrong_move", "out_of_sight", "someone_else"
+
+AHEAD, TURNED = 15.0, 25.0  # degrees of yaw: at most, and at least
+CLOSER = 1.3  # times as large in the picture
+LIMIT = 8.0  # seconds for a move and for looking ahead
+BLINK = 1.0  # seconds for which no face may be seen
+JUMP = 2.0  # face heights (eyes to mouth) that a face may move from one look to the next
+
+
+@dataclass(frozen=True, eq=False)
+class Challenge:
+    """How far somebody has come. `follow` gives the next state; a failed one stays as it is.
+
+    Attributes:
+        moves: what is asked, in this order.
+        done: how many of them were made.
+        passed: whether all were made, the face looked ahead again, and it has stayed in sight since.
+        failure: why it failed: "too_slow", "wrong_move", "out_of_sight" (or several faces) or "someone_else"; or None.
+        who: whom the face was recognized as when it began; None: not begun.
+        since: when what is asked now was asked, in seconds.
+        size: height of the face in pixels when it looked ahead before the move that is asked now; None: it is to look
+            ahead.
+        landmarks, seen: (5, 2) where the face was seen last, in pixels of the frame, and when.
+    """
+
+    moves: tuple[str, ...]
+    done: int = 0
+    passed: bool = False
+    failure: str | None = None
+    who: str | None = None
+    since: float = 0.0
+    size: float | None = None
+    landmarks: np.ndarray | None = None
+    seen: float = 0.0
+
+    @classmethod
+    def new(cls) -> "Challenge":
+        """A challenge of all moves in random order."""
+        return cls(tuple(SystemRandom().sample(MOVES, len(MOVES))))
+
+    @property
+    def asked(self) -> str | None:
+        """What the person is to do now: one of `MOVES` or "look_ahead"; None when it is over."""
+        if self.failure or self.passed:
+            return None
+        return LOOK_AHEAD if self.size is None else self.moves[self.done]
+
+    def follow(self, landmarks: np.ndarray | None, seconds: float, who: str | None) -> "Challenge":
+        """The state after another look.
+
+        Args:
+            landmarks: (5, 2) of the only face, in pixels of the frame, see `align.LANDMARKS`; None: there is no face,
+                or several.
+            seconds: when the frame came, on a clock that does not go back.
+            who: whom the face was recognized as; None: nobody. This counts only while the face looks ahead: a turned
+                one is hard to recognize.
+        """
+        if self.failure:
+            return self
+        begun = self.who is not None
+        if begun and (failure := self._broken_off(landmarks, seconds)):
+            return self._failed(failure)
+        if landmarks is None:
+            return self
+        yaw = pose(landmarks)[0]
+        ahead = abs(yaw) <= AHEAD
+        if begun and ahead and who not in (None, self.who):
+            return self._failed(SOMEONE_ELSE)
+        here = replace(self, landmarks=landmarks, seen=seconds)
+        if self.asked == LOOK_AHEAD:
+            return here._ask_next(who) if ahead and who is not None else here
+        return here if self.passed else here._judge_move(yaw)
+
+    def _failed(self, why: str) -> "Challenge":
+        return replace(self, failure=why, passed=False)
+
+    def _broken_off(self, landmarks: np.ndarray | None, seconds: float) -> str | None:
+        """Why it cannot go on, if so."""
+        if seconds - self.seen > BLINK:
+            return OUT_OF_SIGHT
+        if not self.passed and seconds - self.since > LIMIT:
+            return TOO_SLOW
+        if landmarks is not None and _moved(self.landmarks, landmarks) > JUMP:
+            return SOMEONE_ELSE
+        return None
+
+    def _ask_next(self, who: str) -> "Challenge":
+        """The face looks ahead: the next move is asked, or there is none left."""
+        if self.done == len(self.moves):
+            return replace(self, passed=True)
+        return replace(self, who=who, since=self.seen, size=height(self.landmarks))
+
+    def _judge_move(self, yaw: float) -> "Challenge":
+        """A move is asked: it was made, another one was, or none yet."""
+        closer = abs(yaw) <= AHEAD and height(self.landmarks) > CLOSER * self.size
+        move = TURN_LEFT if yaw > TURNED else TURN_RIGHT if yaw < -TURNED else MOVE_CLOSER if closer else None
+        if move is None:
+            return self
+        if move != self.moves[self.done]:
+            return self._failed(WRONG_MOVE)
+        return replace(self, done=self.done + 1, size=None, since=self.seen)
+
+
+def height(landmarks: np.ndarray) -> float:
+    """From the middle of the eyes to the middle of the mouth, in pixels. A turned head keeps it."""
+    return math.dist(landmarks[:2].mean(axis=0), landmarks[3:].mean(axis=0))
+
+
+def _moved(before: np.ndarray, after: np.ndarray) -> float:
+    """How far a face moved, in face heights."""
+    return math.dist(before.mean(axis=0), after.mean(axis=0)) / max(height(before), 1.0)
