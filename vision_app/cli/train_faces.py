@@ -67,6 +67,9 @@ def faces(
     relations: Annotated[
         float, Option(metavar="WEIGHT", parser=number, help="Of how alike the teacher finds faces to each other.")
     ] = 10.0,
+    held: Annotated[
+        int, Option(metavar="BLOCKS", help="Of the network's 14, from its input, how many stay as they are.")
+    ] = 0,
     # steps
     epochs: Annotated[int, Option(metavar="N", parser=positive_int, help="Passes over the data.")] = 20,
     batch_size: Annotated[int, Option(metavar="N", parser=positive_int, help="Faces a step.")] = 96,

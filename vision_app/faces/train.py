@@ -28,11 +28,12 @@ from vision_app.training.config import TrainConfig, check_ranges
 from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.report import Curves, TensorBoard
 from vision_app.training.runs import check_folder
+from vision_app.training.transfer import hold
 
 LOSSES = {"triplet": ("triplet",), "teacher": ("teacher",), "both": ("triplet", "teacher")}
 RANGES = {
     "margin": (0.0, 2.0), "triplet_weight": (0.0, 1000.0), "relations": (0.0, 1000.0), "people": (1, 2048),
-    "photos": (2, 2048),
+    "photos": (2, 2048), "held": (0, 1000),
 }  # fmt: skip
 SCAN, TARGETS = "scan.csv", "teacher.npz"  # in the folder of a run: what is odd about its data, what the teacher says
 
@@ -49,6 +50,7 @@ class FaceOptions:
         triplet_weight: of the triplet loss.
         relations: weight of the teacher's relations, see `teacher.teacher_loss`.
         people, photos: see `samplers.PeopleBatches`.
+        held: blocks of the network that stay as they are, counted from its input; with one or more, the stem does too.
 
     Raises:
         UsageError: a value is unknown or out of its range; the error names the option and the nearest valid value.
@@ -62,6 +64,7 @@ class FaceOptions:
     relations: float = 10.0
     people: int = 12
     photos: int = 4
+    held: int = 0
 
     def __post_init__(self):
         check_ranges(self, RANGES)
@@ -234,6 +237,8 @@ def train(
         targets = teacher_targets(master, crops, output / TARGETS, log)
     torch.manual_seed(config.seed)
     network = starting_network(initial, crops, targets)
+    for part in (network.stem, network.norm, *network.blocks[: options.held]) if options.held else ():
+        hold(part)
     inputs = {"initial": identity(initial), "teacher": master.identity if master else "none"} | asdict(options)
     trained = {"faces": len(crops), "people": people, **inputs, **asdict(config)}
     task = FaceTask(network, crops, targets, validations, options, about={"trained": trained}, workers=workers)
