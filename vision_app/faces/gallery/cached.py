@@ -32,7 +32,7 @@ class CachedIndex:
             revision = self._store.revision
             if self._index is None:
                 self._load()
-            if self._index is None or revision != self._revision:
+            if self._index is None or revision != self._revision or self._index.exact == self._is_large:
                 self._bring_up_to_date()
             self._revision = revision
             return self._index
@@ -49,7 +49,7 @@ class CachedIndex:
         Raises:
             GalleryError: the file cannot be written.
         """
-        if self._store.count_people() <= EXACT_LIMIT:
+        if not self._is_large:
             self.delete_file()
             return
         index = self.current()
@@ -84,6 +84,11 @@ class CachedIndex:
             return f"{self.path}: cannot be used ({error}); it will be made anew"
         return None
 
+    @property
+    def _is_large(self) -> bool:
+        """Whether there are too many people for an exact index."""
+        return self._store.count_people() > EXACT_LIMIT
+
     def _load(self) -> None:
         """Takes the index from its file, if there is one that can be used."""
         try:
@@ -104,8 +109,7 @@ class CachedIndex:
 
     def _bring_up_to_date(self) -> None:
         wanted = self._store.centroid_ids()
-        is_large = len(wanted) > EXACT_LIMIT
-        if self._index is None or self._index.exact == is_large or not len(wanted):
+        if self._index is None or self._index.exact == self._is_large or not len(wanted):
             self._index = None
             if len(wanted):
                 ids, embeddings = self._store.centroids()

@@ -21,6 +21,7 @@ def forget(gallery: "Gallery", name: str) -> Forgotten:
     store, person = gallery.store, gallery.store.person(name)
     samples = store.samples(person.id)
     traces = {to_blob(store.centroid(person.id))[:PIECE], *_traces(samples)}
+    gallery.index.current()  # into memory, before its file goes
     gallery.index.delete_file()
     with store.change() as change:
         store.delete_person(person.id)
