@@ -140,10 +140,11 @@ class FaceDetector(Detector):
         for view, back, one in zip(looks.views, looks.inputs.letterboxes, found, strict=True):
             start = np.float32([view.left - view.frame / back.scale_x, view.top - view.frame / back.scale_y])
             moved = one.boxes + np.tile(start, 2)
-            whole = _whole(moved, view, looks.width, looks.height)
-            boxes.append(clip(moved[whole], looks.width, looks.height))
-            scores.append(one.scores[whole])
-            points.append((one.landmarks + start)[whole])
+            counts = _whole(moved, view, looks.width, looks.height)
+            counts &= (moved[:, 2:] - moved[:, :2]).max(axis=1) <= view.largest
+            boxes.append(clip(moved[counts], looks.width, looks.height))
+            scores.append(one.scores[counts])
+            points.append((one.landmarks + start)[counts])
         boxes, scores, points = (np.concatenate(parts) for parts in (boxes, scores, points))
         kept = nms(boxes, scores, score_threshold=0, iou_threshold=options.iou, max_detections=len(boxes))
         kept = kept[~_inside(boxes[kept], points[kept], scores[kept])][: options.max_detections]
@@ -162,7 +163,7 @@ def _whole(boxes: np.ndarray, view: View, width: int, height: int) -> np.ndarray
 
 
 def _inside(boxes: np.ndarray, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(N,) which faces are parts of others no worse: their middle lies among the landmarks of a face twice their size."""
+    """(N,) which faces are parts of others no worse: their middle is among the landmarks of a face twice their size."""
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     low, high = points.min(axis=1), points.max(axis=1)  # (N, 2)
     among = ((middles[:, None] > low) & (middles[:, None] < high)).all(axis=2)  # (N, N): row's middle in column's

@@ -17,6 +17,7 @@ class View:
         left, top, right, bottom: the part, in whole pixels of the photo.
         size: length that the part's long side has in the network's input.
         frame: pixels of gray around the part in the input, on each side.
+        largest: side in pixels of the photo up to which faces in this view count.
     """
 
     left: int
@@ -25,6 +26,7 @@ class View:
     bottom: int
     size: int
     frame: int = 0
+    largest: float = math.inf
 
 
 def views(width: int, height: int, size: int, smallest: float) -> list[View]:
@@ -32,8 +34,8 @@ def views(width: int, height: int, size: int, smallest: float) -> list[View]:
 
     The whole photo; a small copy in a frame of gray, where a face that fills the photo, or is cut off by its edges, is
     like any other; and where faces of the wanted size are too small in the first look, a closer one, in tiles if the
-    network's input became larger than `LARGEST`. Tiles overlap so far that each face that the first look may have
-    missed lies whole in one of them.
+    network's input became larger than `LARGEST`. Of a closer look, faces count up to twice the smallest that the first
+    look finds: parts of larger ones are taken for faces there. Tiles overlap so far that each face lies whole in one.
 
     Args:
         width, height: the photo's, in pixels.
@@ -42,12 +44,13 @@ def views(width: int, height: int, size: int, smallest: float) -> list[View]:
     """
     long_side, scale = max(width, height), SEEN / smallest
     looks = [View(0, 0, width, height, size), View(0, 0, width, height, round(FRAMED * size), FRAME)]
-    if scale * long_side > size:
-        overlap = 2 * SEEN * long_side / size  # twice the smallest face that the first look finds
+    if scale * long_side >= size + 16:  # sizes are rounded to multiples of 32
+        overlap = 2 * SEEN * long_side / size
         side = LARGEST / scale
         for top, bottom in _spans(height, side, overlap):
             for left, right in _spans(width, side, overlap):
-                looks.append(View(left, top, right, bottom, math.ceil(scale * max(right - left, bottom - top))))
+                closer = math.ceil(scale * max(right - left, bottom - top))
+                looks.append(View(left, top, right, bottom, closer, largest=overlap))
     return looks
 
 
