@@ -6,7 +6,7 @@ import streamlit as st
 from starlette.formparsers import MultiPartParser
 
 from vision_app.errors import VisionAppError
-from vision_app.ui import compare, detect
+from vision_app.ui import compare, detect, people
 from vision_app.ui.text import plain
 
 ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched from a font server by the browser
@@ -18,15 +18,12 @@ def main() -> None:
     # as much as an upload may be, and a little for the form around it.
     MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
     st.set_page_config(page_title="Vision App", page_icon=ICON, layout="wide")
-    page = st.navigation(
-        [
-            st.Page(
-                detect.page, title="Detect", icon=":material/center_focus_strong:", url_path="detect", default=True
-            ),
-            st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
-        ],
-        position="top",
-    )
+    objects = [
+        st.Page(detect.page, title="Detect", icon=":material/center_focus_strong:", url_path="detect", default=True),
+        st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
+    ]
+    faces = [st.Page(people.page, title="People", icon=":material/group:", url_path="people")]
+    page = st.navigation({"": objects, "Faces": faces}, position="top")
     try:
         page.run()
     except VisionAppError as error:

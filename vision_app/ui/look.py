@@ -4,6 +4,7 @@ What the sliders change is `Detector.postprocess` alone, and that runs on a kept
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -45,17 +46,21 @@ class Look:
 
 
 def look(picture: Picture, detector: Detector, kept: Looks) -> Look:
-    """Return the detector's look at the picture, from `kept` where it is there.
+    """Return the detector's look at the picture, from `kept` where it is there; see `keep`."""
+    return keep(kept, (picture.digest, detector.name, detector.runtime), picture, lambda: _look(picture, detector))
+
+
+def keep(kept: OrderedDict, key: tuple[str, str, str], picture: Picture, make: Callable[[], Any]) -> Any:
+    """Return what `make` makes of a picture, from `kept` where it is there.
 
     `kept` holds the most recently used KEPT_LOOKS looks by picture digest, model name and runtime, failed ones too.
 
     Raises:
         ImageError: The picture cannot be read.
     """
-    key = (picture.digest, detector.name, detector.runtime)
     if key not in kept:
         try:
-            kept[key] = _look(picture, detector)
+            kept[key] = make()
         except ImageError as error:
             kept[key] = ImageError(picture.name, error.reason)  # without the traceback, which holds the picture
     kept.move_to_end(key)
@@ -78,10 +83,15 @@ def _look(picture: Picture, detector: Detector) -> Look:
     image = detector.read(picture.data, name=picture.name)
     reading_ms = 1000 * (perf_counter() - start)
     raw, stages = timed(detector, image)
-    return Look(_view(picture), raw, reading_ms, stages.times)
+    return Look(view_of(picture), raw, reading_ms, stages.times)
 
 
-def _view(picture: Picture) -> RGBImage:
+def view_of(picture: Picture) -> RGBImage:
+    """Return the picture for the screen, see `Look`.
+
+    Raises:
+        ImageError: The picture cannot be read.
+    """
     image = read_image(picture.data, target=VIEW_SIZE, name=picture.name)
     small = Image.fromarray(image.pixels)
     small.thumbnail((VIEW_SIZE, VIEW_SIZE))

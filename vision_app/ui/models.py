@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from vision_app import Classifier, Detector, released
+from vision_app import Classifier, Detector, FaceRecognizer, released
 from vision_app.detection.compare import FAMILY
 from vision_app.errors import ModelError
 from vision_app.ui.text import plain
@@ -38,6 +38,12 @@ def detector(name: str, runtime: str = "auto") -> Detector:
 def classifier(name: str) -> Classifier:
     """Return the classifier called `name`."""
     return Classifier.load(name)
+
+
+@st.cache_resource(show_spinner="Loading the models …")
+def recognizer() -> FaceRecognizer:
+    """Return what finds and knows faces."""
+    return FaceRecognizer.load()
 
 
 def about(model: released.Model) -> None:
