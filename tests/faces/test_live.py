@@ -1,0 +1,184 @@
+"""Live video: the newest frame only, verdicts as the gallery gives them, nothing kept."""
+
+import json
+import time
+from threading import Event
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from painted_people import paint, painted_recognizer, photo
+
+from vision_app import Gallery, draw
+from vision_app.errors import UsageError
+from vision_app.faces.challenge import LOOK_AHEAD, Challenge
+from vision_app.faces.live import KNOWN, PERIOD, Pace, Question, Watch
+from vision_app.faces.results import DIFFERENT, SAME
+from vision_app.results import Detections
+
+ADA, BOB, STRANGER = (1, 1), (2, 1), (9, 1)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The file of a gallery with two people."""
+    with Gallery.open(tmp_path / "people.db", recognizer=painted_recognizer()) as gallery:
+        for name, person in (("Ada", 1), ("Bob", 2)):
+            gallery.enroll(name, [photo(tmp_path / f"{name}.png", (person, 2))])
+    return tmp_path / "people.db"
+
+
+@pytest.fixture
+def watch(path):
+    return Watch(path, painted_recognizer())
+
+
+def look(watch, frame):
+    """Show a frame and wait until it was looked at; returns what was seen."""
+    watch.show(frame)
+    with watch._looking:
+        return watch.seen
+
+
+class SlowRecognizer:
+    """A recognizer that waits for a sign before each look, and counts them."""
+
+    def __init__(self):
+        self._inner, self.go, self.looks = painted_recognizer(), Event(), []
+        self.contract, self.calibration = self._inner.contract, self._inner.calibration
+
+    def __call__(self, image):
+        self.looks.append(image.pixels.copy())
+        assert self.go.wait(20)
+        return self._inner(image)
+
+
+def test_everybody_known_gets_a_name_and_strangers_do_not(watch, path):
+    seen = look(watch, paint(ADA, STRANGER, BOB))
+    assert [one.name for one in seen.verdicts] == ["Ada", None, "Bob"]
+    assert [one.verdict for one in seen.verdicts] == [KNOWN, "unknown", KNOWN]
+    with Gallery.open(path, readonly=True, recognizer=painted_recognizer()) as gallery:
+        wanted = gallery.identify(paint(ADA, STRANGER, BOB))
+    assert [one.similarity for one in seen.verdicts] == [one.similarity for one in wanted.faces]
+    assert (seen.threshold, seen.rate, seen.contract) == (wanted.threshold, 0.01, wanted.contract)
+    np.testing.assert_array_equal(seen.found.boxes, [one.box for one in wanted.faces])
+    assert seen.found.labels == ("Ada", "unknown", "Bob")
+    assert list(seen.captions) == wanted.captions
+
+
+def test_one_person_is_verified_at_the_rate_that_was_asked_for(watch, path):
+    watch.question = Question("Bob", rate=0.1)
+    seen = look(watch, paint(ADA, BOB))
+    assert [(one.name, one.verdict) for one in seen.verdicts] == [(None, DIFFERENT), ("Bob", SAME)]
+    with Gallery.open(path, readonly=True, recognizer=painted_recognizer()) as gallery:
+        wanted = gallery.verify(paint(BOB), "Bob", far=0.1)
+    assert seen.verdicts[1].similarity == pytest.approx(wanted.similarity, abs=1e-6)
+    assert (seen.threshold, seen.rate, seen.contract) == (wanted.threshold, 0.1, wanted.contract)
+    assert seen.captions[1] == f"Bob {wanted.similarity:.2f} same"
+    assert seen.captions[0] == f"unknown {seen.verdicts[0].similarity:.2f} different"
+
+
+def test_a_frame_shows_what_was_seen_last(watch):
+    frame = paint(ADA)
+    np.testing.assert_array_equal(watch.show(frame), frame)  # nothing was seen yet
+    with watch._looking:
+        seen = watch.seen
+    later = np.zeros_like(frame)
+    np.testing.assert_array_equal(watch.show(later), draw(later, seen.found, seen.captions))
+    with watch._looking:
+        assert watch.seen.verdicts == ()  # nobody is there
+    np.testing.assert_array_equal(watch.show(later), later)
+
+
+def test_frames_never_wait_and_only_the_newest_is_looked_at(path):
+    recognizer = SlowRecognizer()
+    watch = Watch(path, recognizer)
+    start = time.monotonic()
+    frames = [paint((1, number)) for number in range(1, 30)]
+    for frame in frames:
+        watch.show(frame)
+    assert time.monotonic() - start < 10  # a look would have waited for twice that
+    recognizer.go.set()
+    with watch._looking:
+        np.testing.assert_array_equal(recognizer.looks, frames[:1])
+    look(watch, frames[7])
+    np.testing.assert_array_equal(recognizer.looks, [frames[0], frames[7]])
+
+
+def test_objects_are_drawn_beside_faces(watch):
+    class Finder:
+        def __call__(self, image):
+            return Detections([[0, 0, 50, 40]], [0.75], ["cup"], image.width, image.height, "finder")
+
+    watch.question = Question(objects=Finder())
+    seen = look(watch, paint(ADA))
+    assert seen.found.labels == ("Ada", "cup") and seen.captions[1] == "cup 0.75"
+    assert len(seen.verdicts) == 1
+
+
+def test_who_is_enrolled_or_forgotten_meanwhile_is_known_or_not_at_the_next_look(watch, path, tmp_path):
+    assert [one.name for one in look(watch, paint(ADA, STRANGER)).verdicts] == ["Ada", None]
+    with Gallery.open(path, recognizer=painted_recognizer()) as gallery:
+        gallery.forget("Ada")
+        gallery.enroll("Eve", [photo(tmp_path / "eve.png", (9, 2))])
+    assert [one.name for one in look(watch, paint(ADA, STRANGER)).verdicts] == [None, "Eve"]
+
+
+def test_what_goes_wrong_is_told_and_the_video_goes_on(tmp_path, watch):
+    lost = Watch(tmp_path / "none.db", painted_recognizer())
+    frame = paint(ADA)
+    assert look(lost, frame) is None
+    assert isinstance(lost.error, UsageError) and "none.db" in str(lost.error)
+    np.testing.assert_array_equal(lost.show(frame), frame)
+
+    watch.question = Question("Carol")
+    assert look(watch, frame) is None and "Carol" in str(watch.error)
+    watch.question = Question("Ada")
+    assert look(watch, frame).verdicts[0].verdict == SAME and watch.error is None
+
+
+def test_the_audit_log_tells_who_appears_and_not_how_long(watch, path):
+    for frame in (paint(), paint(ADA), paint(ADA), paint(ADA, BOB), paint(STRANGER), paint(ADA)):
+        look(watch, frame)
+    watch.question = Question("Bob")
+    for _ in range(3):
+        look(watch, paint(BOB))
+    rows = [json.loads(line) for line in path.with_name("people.db.audit.jsonl").read_text().splitlines()]
+    with Gallery.open(path, readonly=True) as gallery:
+        ada, bob = (f"{one.id:016x}" for one in gallery.people())
+    rows = [(row["action"], row["people"]) for row in rows if row["action"] in ("identify", "verify")]
+    assert rows == [("identify", []), ("identify", [ada]), ("identify", sorted([ada, bob])), ("verify", [bob])]
+
+
+def test_the_challenge_sees_one_known_face_and_no_other(watch):
+    watch.pose(Challenge.new())
+    for frame in (paint(), paint(STRANGER), paint(ADA, BOB)):
+        look(watch, frame)
+        assert watch.challenge.asked == LOOK_AHEAD and watch.challenge.who is None
+    look(watch, paint(ADA))
+    assert watch.challenge.who == "Ada" and watch.challenge.asked == watch.challenge.moves[0]
+    watch.pose(None)
+    look(watch, paint(ADA))
+    assert watch.challenge is None
+
+
+def test_nothing_is_held_when_the_video_is_over(watch, path):
+    watch.pose(Challenge.new())
+    look(watch, paint(ADA))
+    watch.rest()
+    for _ in range(200):
+        if watch.seen is None:
+            break
+        time.sleep(0.01)
+    with watch._looking:
+        assert watch._gallery is None and watch.seen is None and watch.challenge is None
+    assert look(watch, paint(ADA)).verdicts[0].name == "Ada"  # another video
+
+
+@given(st.lists(st.floats(0, 100), max_size=50).map(sorted), st.floats(0, 10))
+def test_the_pace_counts_the_last_seconds(times, wait):
+    pace, now = Pace(), (times[-1] if times else 0) + wait
+    for seconds in times:
+        pace.count(seconds)
+    assert pace.per_second(now) == pytest.approx(len([t for t in times if now - t < PERIOD]) / PERIOD)
