@@ -1,0 +1,143 @@
+"""Milliseconds to find a face among very many people, how often the right one is found, and what enrolling costs.
+
+    python benchmarks/face_search.py --people 10000 100000 1000000
+
+People are made up: each is a random unit vector, and a probe of somebody is at a random cosine similarity to it. The
+vectors fill their 128 dimensions unevenly, as real embeddings do, so that strangers' similarities spread as widely
+(standard deviation 0.16) and probes' (0.7 +- 0.1) lie where those of real photos do; `--even` fills all dimensions
+evenly instead, which is harder for an index with lists. Everything goes through a gallery's file: a query is what
+`Gallery.identify` does once a face has its embedding.
+"""
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from vision_app.faces.gallery import Gallery, Sample
+from vision_app.faces.gallery.enroll import add
+
+DIMENSION = 128
+SAME = (0.7, 0.1)  # mean and standard deviation of the similarity of a probe to its person
+BATCH = 64  # faces looked for together
+BULK = 10_000  # people in one transaction
+SINGLE = 300  # people enrolled one at a time, and forgotten
+COLUMNS = (
+    "people", "index", "build s", "one ms", "95 % ms", "batch ms/face", "identity recall", "rank-1", "index MB",
+    "file MB", "peak MB", "bulk/s", "enroll/s", "delete/s", "forget s",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--probes", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--even", action="store_true", help="fill all dimensions evenly")
+    parser.add_argument("--folder", type=Path, help="where the galleries are written, for a while; by default /tmp")
+    arguments = parser.parse_args()
+    faiss.omp_set_num_threads(arguments.threads)
+    print(*COLUMNS, sep="\t")
+    for people in arguments.people:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            row = measure(Path(folder) / "people.db", people, arguments.probes, even=arguments.even)
+        print(*row, sep="\t", flush=True)
+
+
+def measure(path: Path, people: int, count: int, *, even: bool) -> tuple:
+    """A line of the table, see COLUMNS."""
+    dice = np.random.default_rng(0)
+    shape = np.sqrt((1 + np.arange(DIMENSION) / 8) ** (0 if even else -1.2)).astype(np.float32)
+    turn = np.linalg.qr(dice.standard_normal((DIMENSION, DIMENSION)))[0].astype(np.float32)
+    embeddings = draw(dice, people, shape, turn)
+    known = dice.choice(people, count, replace=False)
+    near = np.clip(dice.normal(*SAME, count), 0.4, 0.95).astype(np.float32)[:, None]
+    probes = unit(near * embeddings[known] + np.sqrt(1 - near**2) * draw(dice, count, shape, turn))
+    nearest = exact_nearest(probes, embeddings)
+
+    with Gallery.open(path) as gallery:
+        bulk = fill(gallery, embeddings)
+        say(f"{people:,} people written, {bulk:,.0f}/s; the index is made")
+        build, index = timed(gallery.index.current)
+        kind, size = "exact" if index.exact else "lists", len(index.to_bytes()) / 1e6
+        gallery.candidates(probes[:5], 5)
+        one, found = zip(*(timed(lambda p=probe: gallery.candidates(p[None], 5)[0]) for probe in probes), strict=True)
+        batch = [timed(lambda i=i: gallery.candidates(probes[i : i + BATCH], 5))[0] for i in range(0, count, BATCH)]
+        names = np.array([int(candidates[0].name) for candidates in found])
+        new = draw(dice, SINGLE, shape, turn)
+        enroll, _ = timed(
+            lambda: [add(gallery, f"new {i}", [sample(people + i, e)], action="enroll") for i, e in enumerate(new)]
+        )
+        delete, _ = timed(lambda: [delete_one(gallery, f"new {i}") for i in range(SINGLE)])
+        forget, _ = timed(lambda: gallery.forget("0"))
+        assert gallery.check() == []
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    recall, rank = (names == nearest).mean(), (names == known).mean()
+    milliseconds = 1000 * np.array(one)
+    return (
+        f"{people}", kind, f"{build:.1f}", f"{np.median(milliseconds):.2f}", f"{np.percentile(milliseconds, 95):.2f}",
+        f"{1000 * sum(batch) / count:.2f}", f"{recall:.4f}", f"{rank:.4f}", f"{size:.0f}",
+        f"{path.stat().st_size / 1e6:.0f}", f"{peak:.0f}", f"{bulk:.0f}", f"{SINGLE / enroll:.0f}",
+        f"{SINGLE / delete:.0f}", f"{forget:.1f}",
+    )  # fmt: skip
+
+
+def draw(dice: np.random.Generator, count: int, shape: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """(count, DIMENSION) random unit vectors that are as wide as `shape` says, in directions of no axis."""
+    return unit(dice.standard_normal((count, DIMENSION), np.float32) * shape @ turn)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def exact_nearest(probes: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
+    """(n,) the embedding nearest to each probe, by comparing them all."""
+    return np.concatenate([(probes[i : i + 50] @ embeddings.T).argmax(1) for i in range(0, len(probes), 50)])
+
+
+def sample(number: int, embedding: np.ndarray) -> Sample:
+    """A photo of a person, whose picture is not kept."""
+    where = {"box": [0, 0, 112, 112], "landmarks": [[0, 0]] * 5, "quality": {"score": 1}}
+    return Sample(0, number.to_bytes(32), **where, embedding=embedding, contract="made up", consent="", added="")
+
+
+def fill(gallery: Gallery, embeddings: np.ndarray) -> float:
+    """Enrolls people in large transactions, as an import does; returns how many a second."""
+    started = time.perf_counter()
+    for start in range(0, len(embeddings), BULK):
+        with gallery.store.change():
+            for number, embedding in enumerate(embeddings[start : start + BULK], start):
+                person = gallery.store.add_person(str(number))
+                gallery.store.add_sample(person, sample(number, embedding))
+                gallery.store.update_centroid(person)
+        say(f"{start:,} of {len(embeddings):,} people written")
+    return len(embeddings) / (time.perf_counter() - started)
+
+
+def delete_one(gallery: Gallery, name: str) -> None:
+    """Takes somebody out of rows and index, without wiping the file."""
+    with gallery.store.change() as change:
+        gallery.store.delete_person(gallery.store.person(name).id)
+    gallery.index.follow(change)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, object]:
+    """Seconds that something takes, and what it returns."""
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def say(line: str) -> None:
+    print(f"{line:<70}", end="\r", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

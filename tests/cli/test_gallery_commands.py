@@ -1,0 +1,248 @@
+"""`vision-app faces` with a gallery, as users run it: enroll, identify, verify, forget and the others."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from painted_people import BLURRED, CALIBRATION, painted_recognizer, photo
+
+from vision_app import Gallery
+from vision_app.cli import main
+from vision_app.faces.recognizer import FaceRecognizer
+
+ADA, BOB, EVE = 1, 2, 3
+
+
+@pytest.fixture(autouse=True)
+def painted(monkeypatch):
+    """Faces are painted; a model's name is its contract."""
+    monkeypatch.setattr(FaceRecognizer, "load", lambda model, **where: painted_recognizer(model))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Photos to identify, and a folder of people to enroll."""
+    folder = tmp_path_factory.mktemp("photos")
+    photo(folder / "group" / "1.png", (ADA, 7), (EVE, 7))
+    photo(folder / "group" / "2.png", (BOB, 7), (ADA, 8))
+    photo(folder / "group" / "3.png")
+    photo(folder / "group" / "4.png", (ADA, 9), (BOB, 9), (ADA, 10))
+    (folder / "group" / "5.png").write_bytes(b"no picture")
+    for name, person, number in (("Ada", ADA, 1), ("Ada", ADA, 2), ("Bob", BOB, 1), ("Bob", BOB, BLURRED)):
+        photo(folder / "people" / name / f"{number}.png", (person, number))
+    photo(folder / "eve.png", (EVE, 1))
+    return folder
+
+
+@pytest.fixture
+def db(photos, tmp_path, capsys):
+    """A gallery of Ada and Bob."""
+    assert faces("enroll", "--folder", photos / "people", "--gallery", tmp_path / "people.db") == 1
+    capsys.readouterr()
+    return tmp_path / "people.db"
+
+
+def faces(*words):
+    if words[0] in ("enroll", "identify", "group", "reembed", "verify") and "--model" not in words:
+        words = (*words, "--model", "first")
+    return main(["faces", *map(str, words)])
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_enrollment_says_what_became_of_each_photo(photos, tmp_path, capsys):
+    db = tmp_path / "people.db"
+    assert faces("enroll", "--folder", photos / "people", "--gallery", db, "--consent", "by mail") == 1
+    people = photos / "people"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{people}/Ada/1.png: accepted as Ada",
+        f"{people}/Ada/2.png: accepted as Ada",
+        f"{people}/Bob/0.png: blurred: the face is blurred",
+        f"{people}/Bob/1.png: accepted as Bob",
+        "4 photos: 3 accepted, 1 blurred",
+    ]
+    assert faces("enroll", "Eve", photos / "eve.png", people / "Ada", "--gallery", db) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{photos}/eve.png: accepted as Eve"
+    assert lines[1] == f"{people}/Ada/1.png: someone_else: enrolled already as Ada"
+    assert faces("enroll", "Eve", photos / "eve.png", "--gallery", db) == 0
+    assert "already_enrolled" in capsys.readouterr().out
+    assert faces("list", "--gallery", db) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in listed] == [
+        ["Ada", "2", "photos"],
+        ["Bob", "1", "photo"],
+        ["Eve", "1", "photo"],
+    ]
+    assert faces("show", "Ada", "--gallery", db) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 2 and all(line.endswith("model first, consent: by mail") for line in shown)
+
+
+@pytest.mark.parametrize("words", [[], ["Ada"], ["Ada", "a.png", "--folder", "."]])
+def test_wrong_words_of_enroll_are_refused_and_make_no_gallery(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert faces("enroll", *words, "--gallery", "people.db") == 2
+    assert "give NAME and at least one PHOTO, or --folder PEOPLE/ alone" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_identify_writes_a_row_a_file(photos, db, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert faces("identify", photos / "group", "--gallery", db, "--output", out) == 1
+    assert f"2 people, a name from similarity {CALIBRATION.identify_threshold(2):.3f} on" in capsys.readouterr().out
+    rows = rows_of(out / "identities.jsonl")
+    assert [Path(row["file"]).name for row in rows] == [f"{number}.png" for number in range(1, 6)]
+    assert all(list(row) == ["file", "status", "error", "width", "height", "contract", "faces"] for row in rows)
+    found = [[face["name"] for face in row["faces"]] for row in rows]
+    assert found[:3] == [["Ada", None], ["Bob", "Ada"], []] and sorted(found[3], key=str) == ["Ada", "Bob", None]
+    assert rows[4]["status"] == "failed" and rows[4]["faces"] == []
+    with Gallery.open(db, readonly=True, recognizer=painted_recognizer()) as gallery:
+        answer = gallery.identify(rows[0]["file"]).to_dict()
+    assert rows[0] == {"file": rows[0]["file"], "status": "ok", "error": None, **answer}
+
+    assert faces("identify", photos / "group", "--gallery", db, "--output", tmp_path / "again", "--workers", 1) == 1
+    assert (tmp_path / "again" / "identities.jsonl").read_bytes() == (out / "identities.jsonl").read_bytes()
+    assert faces("identify", photos / "group/4.png", "--gallery", db, "--output", tmp_path / "all", "--repeats") == 0
+    assert [face["name"] for face in rows_of(tmp_path / "all" / "identities.jsonl")[0]["faces"]] == [
+        "Ada",
+        "Bob",
+        "Ada",
+    ]
+
+
+def test_identify_goes_on_with_the_same_people_only(photos, db, tmp_path, capsys):
+    out = tmp_path / "out" / "identities.jsonl"
+    words = ["identify", photos / "group", "--gallery", db, "--output", out.parent]
+    assert faces(*words) == 1
+    whole = out.read_bytes()
+    out.write_bytes(whole[: len(whole) // 2])
+    assert faces(*words, "--resume") == 1
+    assert out.read_bytes() == whole
+    assert faces("rename", "Bob", "Robert", "--gallery", db) == 0
+    assert faces(*words, "--resume") == 2
+    assert "--gallery was " in capsys.readouterr().err
+
+
+def test_a_gallery_of_nobody_names_nobody(photos, tmp_path):
+    with Gallery.open(tmp_path / "empty.db"):
+        pass
+    assert faces("identify", photos / "eve.png", "--gallery", tmp_path / "empty.db", "--output", tmp_path / "out") == 0
+    (face,) = rows_of(tmp_path / "out" / "identities.jsonl")[0]["faces"]
+    assert (face["name"], face["similarity"], face["candidates"]) == (None, None, [])
+
+
+def test_somebody_is_verified_by_name(photos, db, capsys):
+    for file, name, code, verdict in (
+        ("group/3.png", "Ada", 2, None),
+        ("people/Ada/1.png", "Ada", 0, "same"),
+        ("eve.png", "Ada", 1, "different"),
+    ):
+        assert faces("verify", photos / file, "--person", name, "--gallery", db, "--json") == code
+        printed = capsys.readouterr()
+        if verdict is None:
+            assert "no face found" in printed.err
+        else:
+            row = json.loads(printed.out)
+            assert (row["verdict"], row["person"], row["contract"]) == (verdict, name, "first")
+    assert faces("verify", photos / "eve.png", "--person", "Bob", "--gallery", db) == 1
+    assert "best photo of Bob: face at " in capsys.readouterr().out
+    for words in ([], ["--person", "Ada"], [photos / "eve.png", "--person", "Ada", "--gallery", db], ["--gallery", db]):
+        assert faces("verify", photos / "eve.png", *words) == 2
+        assert "give another image B, or --person NAME with --gallery FILE.db" in capsys.readouterr().err
+
+
+def test_forget_asks_first(photos, db, capsys, monkeypatch):
+    for answer in ("n", "", None):
+        monkeypatch.setattr("builtins.input", ask(answer))
+        assert faces("forget", "Ada", "--gallery", db) == 1
+        assert "nothing was forgotten" in capsys.readouterr().err
+    monkeypatch.setattr("builtins.input", ask("y"))
+    assert faces("forget", "Ada", "--gallery", db) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("forgotten: Ada; none of ") and "people.db" in printed
+    monkeypatch.setattr("builtins.input", None)
+    assert faces("forget", "Bob", "--gallery", db, "--yes") == 0
+    capsys.readouterr()
+    assert faces("list", "--gallery", db) == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "nobody is enrolled\n")
+    assert faces("forget", "Bob", "--gallery", db, "--yes") == 2
+    assert "nobody named 'Bob' is enrolled" in capsys.readouterr().err
+
+
+def ask(answer):
+    def answering(question):
+        assert question == "Forget Ada and 2 photos for good? [y/N] "
+        if answer is None:
+            raise EOFError
+        return answer
+
+    return answering
+
+
+def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_path, capsys):
+    other = tmp_path / "other.db"
+    assert faces("export", tmp_path / "some.jsonl", "--gallery", db, "--person", "Ada") == 0
+    assert capsys.readouterr().out == f"{tmp_path}/some.jsonl: 2 photos\n"
+    assert faces("import", tmp_path / "some.jsonl", "--gallery", other) == 0
+    assert capsys.readouterr().out == "2 photos: 2 accepted\n"
+    assert faces("merge", "Ada", "Bob", "--gallery", db) == 0
+    assert faces("import", tmp_path / "some.jsonl", "--gallery", db) == 1
+    assert "someone_else: enrolled already as Bob" in capsys.readouterr().out
+
+    words = ["identify", photos / "group", "--gallery", other, "--output", tmp_path / "out", "--model", "second"]
+    assert faces(*words) == 2
+    assert f"`vision-app faces reembed --gallery {other}` makes them anew" in capsys.readouterr().err
+    assert faces("reembed", "--gallery", other, "--model", "second") == 0
+    assert "2 photos embedded anew, model second" in capsys.readouterr().out
+    assert faces(*words) == 1
+    assert rows_of(tmp_path / "out" / "identities.jsonl")[0]["faces"][0]["name"] == "Ada"
+
+
+def test_check_says_whether_all_is_well(db, capsys):
+    assert faces("check", "--gallery", db) == 0
+    assert capsys.readouterr().out == f"{db}: 2 people, 3 photos, nothing wrong\n"
+    db.chmod(0o640)
+    assert faces("check", "--gallery", db) == 1
+    assert "others may read it; `chmod 600`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["list", "show Ada", "rename Ada Bob", "merge Ada Bob", "forget Ada --yes", "check"])
+def test_a_missing_gallery_is_named_and_not_made(verb, tmp_path, capsys):
+    assert faces(*verb.split(), "--gallery", tmp_path / "people.db") == 2
+    assert f"{tmp_path}/people.db: there is no such gallery" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gallery_that_is_being_written_is_busy_for_writers_only(photos, db, tmp_path, capsys):
+    with Gallery.open(db):
+        assert faces("enroll", "Eve", photos / "eve.png", "--gallery", db) == 1
+        assert f"process {os.getpid()} is writing to this gallery; try again" in capsys.readouterr().err
+        assert faces("identify", photos / "eve.png", "--gallery", db, "--output", tmp_path / "out") == 0
+
+
+def test_groups_have_no_names(photos, db, tmp_path, capsys):
+    photo(tmp_path / "more" / "6.png", (ADA, 11), (EVE, 8), (4, BLURRED))
+    words = ["group", photos / "group", tmp_path / "more", "--output"]
+    assert faces(*words, tmp_path / "out", "--gallery", db) == 1
+    assert "3 people, see groups.json" in capsys.readouterr().out
+    text = (tmp_path / "out" / "groups.json").read_text()
+    groups = json.loads(text)
+    assert [(one["group"], one["images"], len(one["faces"])) for one in groups["groups"]] == [
+        (1, 4, 5),
+        (2, 2, 2),
+        (3, 2, 2),
+    ]
+    assert groups["together"] == [{"groups": [1, 2], "images": 2}, {"groups": [1, 3], "images": 2}]
+    assert (groups["left_out"], groups["threshold"], groups["contract"]) == (1, 0.6, "first")
+    with Gallery.open(db, readonly=True) as gallery:
+        ids = {f"{person.id:016x}" for person in gallery.people()}
+    people = [one["person"] for one in groups["groups"]]
+    assert set(people) == ids | {None} and "Ada" not in text
+    faces(*words, tmp_path / "plain")
+    plain = json.loads((tmp_path / "plain" / "groups.json").read_text())
+    assert [one | {"person": None} for one in groups["groups"]] == plain["groups"]
