@@ -153,7 +153,7 @@ def default_transforms(degraded: float = 0.0) -> A.Compose:
         degraded: probability of each of what old and tiny pictures have been through besides: no colors, a low
             resolution, strong compression.
     """
-    more = [A.ToGray(), A.Downscale(scale_range=(0.25, 0.8)), A.ImageCompression((20, 70))] if degraded else []
+    more = [A.ToGray(), A.Downscale(scale_range=(0.25, 0.8)), A.ImageCompression(quality_range=(20, 70))] if degraded else []
     for transform in more:
         transform.p = degraded
     return A.Compose(
