@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, sem
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from vision_app.faces.metrics import Share, auc, best_threshold, eer, fold_accuracy, roc, tar_at
@@ -78,8 +78,8 @@ def test_a_pair_without_a_face_is_an_error_and_never_helps():
     assert tar_at(curve, 0)[0] == Share(2, 3)
     assert curve.tar[-1] == 2 / 3 and curve.far[-1] == 1
     assert auc(curve) == pytest.approx(2 / 3)
-    accuracies, _ = fold_accuracy(np.tile(similarity, 2), np.tile(same, 2), np.repeat([[0, 0], [1, 1]], 6, axis=0))
-    assert accuracies.tolist() == [4 / 6, 4 / 6]
+    found = fold_accuracy(np.tile(similarity, 2), np.tile(same, 2), np.repeat([[0, 0], [1, 1]], 6, axis=0))
+    assert found.accuracies.tolist() == [4 / 6, 4 / 6]
 
 
 def test_without_pairs_of_one_kind_there_is_nothing_to_say():
@@ -103,9 +103,11 @@ def test_the_threshold_of_a_fold_comes_from_the_others():
             same.append(i % 2 == 0)
             similarity.append(border + (1 if same[-1] else -1) * rng.uniform(0.01, 0.2))
             folds.append((fold, fold))
-    accuracies, thresholds = fold_accuracy(np.array(similarity), np.array(same), np.array(folds))
-    assert accuracies[0] < 0.8 and (accuracies[2:] > 0.9).all()
-    assert thresholds[0] == pytest.approx(0.4, abs=0.05)
+    found = fold_accuracy(np.array(similarity), np.array(same), np.array(folds))
+    assert found.accuracies[0] < 0.8 and (found.accuracies[2:] > 0.9).all()
+    assert found.mean == pytest.approx(found.accuracies.mean())
+    assert found.standard_error == pytest.approx(sem(found.accuracies))
+    assert found.thresholds[0] == pytest.approx(0.4, abs=0.05)
 
 
 def test_nobody_who_is_judged_helps_to_choose_the_threshold():
@@ -113,8 +115,14 @@ def test_nobody_who_is_judged_helps_to_choose_the_threshold():
     similarity = np.array([0.6, 0.9, 0.7, 0.1, 0.8, 0.0])
     same = np.array([True, False, True, False, True, False])
     folds = np.array([[0, 0], [1, 0], [1, 1], [1, 1], [2, 2], [2, 2]])
-    accuracies, thresholds = fold_accuracy(similarity, same, folds)
-    assert thresholds[0] == pytest.approx(0.4) and accuracies[0] == 1
+    found = fold_accuracy(similarity, same, folds)
+    assert found.thresholds[0] == pytest.approx(0.4) and found.accuracies[0] == 1
+
+
+def test_a_large_fold_weighs_more_than_a_small_one():
+    similarity, same = np.array([0.9, 0.1, 0.8, 0.7, 0.6, 0.2]), np.array([True, False, True, True, False, False])
+    found = fold_accuracy(similarity, same, np.repeat([[0, 0], [1, 1]], [2, 4], axis=0))
+    assert found.accuracies.tolist() == [1, 0.75] and found.mean == 5 / 6
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 10), (10, 10), (3, 17), (27, 2_700), (1, 1_300_000)])

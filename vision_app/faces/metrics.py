@@ -80,6 +80,32 @@ class Share:
         return (float(max(low, 0)) if self.count else 0.0, float(min(high, 1)) if self.count < n else 1.0)
 
 
+@dataclass(frozen=True, eq=False)
+class FoldAccuracy:
+    """The accuracy of K folds, each at a threshold from the others.
+
+    Attributes:
+        accuracies: (K,) of the folds, in the order of their numbers, 0 to 1.
+        thresholds: (K,) similarities.
+        counts: (K,) pairs of each fold.
+    """
+
+    accuracies: np.ndarray
+    thresholds: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """The share of all pairs that are told rightly; with folds of one size, the mean of their accuracies."""
+        return float(np.average(self.accuracies, weights=self.counts))
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean, as LFW states it: from how the folds differ. NaN for a single fold."""
+        folds = len(self.accuracies)
+        return float(np.std(self.accuracies, ddof=1) / np.sqrt(folds)) if folds > 1 else float("nan")
+
+
 def roc(similarity: np.ndarray, same: np.ndarray) -> Roc:
     """Counts what every threshold accepts.
 
@@ -137,7 +163,7 @@ def best_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
     return float(np.mean(curve.thresholds[place : place + 2]))
 
 
-def fold_accuracy(similarity: np.ndarray, same: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fold_accuracy(similarity: np.ndarray, same: np.ndarray, folds: np.ndarray) -> FoldAccuracy:
     """The accuracy of each fold at the threshold that is best on the others (the protocol of LFW, Huang 2007).
 
     Args:
@@ -145,18 +171,16 @@ def fold_accuracy(similarity: np.ndarray, same: np.ndarray, folds: np.ndarray) -
         same: (N,) bool, whether a pair is genuine.
         folds: (N, 2) the fold of each photo. A pair is judged in the fold of its first photo, at a threshold from the
             pairs without any photo of this fold.
-
-    Returns:
-        (F,) accuracies, 0 to 1, and (F,) thresholds, in the order of the folds' numbers.
     """
     accuracies, thresholds = [], []
-    for fold in np.unique(folds[:, 0]):
+    numbers, counts = np.unique(folds[:, 0], return_counts=True)
+    for fold in numbers:
         judged, others = folds[:, 0] == fold, (folds != fold).all(axis=1)
         threshold = best_threshold(similarity[others], same[others])
         right = np.where(same[judged], similarity[judged] >= threshold, similarity[judged] < threshold)
         accuracies.append(right.mean())
         thresholds.append(threshold)
-    return np.array(accuracies), np.array(thresholds)
+    return FoldAccuracy(np.array(accuracies), np.array(thresholds), counts)
 
 
 def _allowed(far: float | np.ndarray, impostor: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision_app.faces.metrics import FARS, Roc, Share, fold_accuracy, roc, tar_at
+from vision_app.faces.metrics import FARS, FoldAccuracy, Roc, Share, fold_accuracy, roc, tar_at
 from vision_app.faces.pairs import Comparisons, Photos, compare_all, compare_listed, some_people
 
 
@@ -72,7 +72,7 @@ class Evaluation:
         embeddings: (F, D) unit vectors, NaN where no face was found.
         listed: the pairs of the list; None without one.
         every: every pair of photos; None where nobody says who is on them.
-        accuracies, thresholds: (K,) of the folds of the list, see `metrics.fold_accuracy`; empty without one.
+        accuracy: of the list's folds; None without a list.
         groups: by group and threshold, where the data names groups.
     """
 
@@ -80,8 +80,7 @@ class Evaluation:
     embeddings: np.ndarray
     listed: Result | None
     every: Result | None
-    accuracies: np.ndarray
-    thresholds: np.ndarray
+    accuracy: FoldAccuracy | None
     groups: tuple[Group, ...]
 
     @property
@@ -105,17 +104,16 @@ def evaluate(photos: Photos, embeddings: np.ndarray) -> Evaluation:
             some people.
         embeddings: (F, D) float32 unit vectors, NaN where no face was found.
     """
-    listed = every = None
-    accuracies = thresholds = np.zeros(0)
+    listed = every = accuracy = None
     if photos.listed is not None:
         listed = Result.of(compare_listed(embeddings, photos))
-        accuracies, thresholds = fold_accuracy(listed.pairs.similarity, listed.pairs.same, photos.listed.folds)
+        accuracy = fold_accuracy(listed.pairs.similarity, listed.pairs.same, photos.listed.folds)
     if photos.names is not None:
         kept = some_people(photos.names)
         every = Result.of(compare_all(embeddings[kept], photos.names[kept], photos.groups[kept]))
     grouped = next((one for one in (listed, every) if one and one.pairs.groups.any()), None)
     groups = _groups(grouped) if grouped else ()
-    return Evaluation(photos, embeddings, listed, every, accuracies, thresholds, groups)
+    return Evaluation(photos, embeddings, listed, every, accuracy, groups)
 
 
 def _groups(result: Result) -> tuple[Group, ...]:

@@ -1,7 +1,6 @@
 """An evaluation of faces as JSON, as CSV tables, as plots and as a summary to read."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -37,10 +36,10 @@ def to_dict(evaluation: Evaluation) -> dict:
     content |= {name: _result(result) for name, result in evaluation.results.items()}
     if evaluation.listed:
         content["listed"]["accuracy"] = {
-            "mean": plain(evaluation.accuracies.mean()),
-            "standard_error": plain(standard_error(evaluation.accuracies)),
-            "folds": plain(evaluation.accuracies),
-            "thresholds": plain(evaluation.thresholds),
+            "mean": plain(evaluation.accuracy.mean),
+            "standard_error": plain(evaluation.accuracy.standard_error),
+            "folds": plain(evaluation.accuracy.accuracies),
+            "thresholds": plain(evaluation.accuracy.thresholds),
             "folds_given": photos.listed.folds_given,
         }
     content["groups"] = [
@@ -102,12 +101,12 @@ def summary(evaluation: Evaluation) -> Iterator[str]:
     if len(faceless) > SHOWN:
         yield f"  and {len(faceless) - SHOWN:,} more, see evaluation.json"
     if evaluation.listed:
-        folds = f"{len(evaluation.accuracies)} folds " + (
+        accuracy = evaluation.accuracy
+        folds = f"{len(accuracy.counts)} folds " + (
             "of the list" if photos.listed.folds_given else
             "drawn by person" if photos.names is not None else "drawn by pair, since nobody says who is on the photos"
         )  # fmt: skip
-        error = standard_error(evaluation.accuracies)
-        yield f"accuracy {evaluation.accuracies.mean():.4f} ± {error:.4f} (standard error over {folds})"
+        yield f"accuracy {accuracy.mean:.4f} ± {accuracy.standard_error:.4f} (standard error over {folds})"
     for name, result in evaluation.results.items():
         curve = result.curve
         yield f"\n{name} pairs: {curve.genuine:,} of one person, {curve.impostor:,} of different people"
@@ -137,11 +136,6 @@ def share(value: Share) -> dict:
     """A share with its 95 % interval and what it is a share of."""
     low, high = value.interval
     return {"rate": plain(value.rate), "low": plain(low), "high": plain(high), "count": value.count, "of": value.total}
-
-
-def standard_error(values: np.ndarray) -> float:
-    """Of the mean of independent values; NaN for a single one."""
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def plain(values):
