@@ -2,11 +2,15 @@
 
 import pytest
 from image_files import encode
+from painted_people import painted_recognizer
 from PIL import Image
 from playwright.sync_api import sync_playwright
 from served_page import CHROMIUM, FLAGS, serve
 from skimage import data
 from tiny_detectors import write_tiny
+
+from vision_app.ui import models
+from vision_app.ui.faces import GALLERY
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +53,19 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def painted(monkeypatch):
+    """Let the pages about faces know painted people; returns what recognizes them."""
+    recognizer = painted_recognizer()
+    monkeypatch.setattr(models, "recognizer", lambda: recognizer)
+    return recognizer
+
+
+@pytest.fixture
+def gallery_path(tmp_path, monkeypatch):
+    """The file of the gallery that the pages about faces start with; it is not there yet."""
+    path = tmp_path / "people.db"
+    monkeypatch.setenv(GALLERY, str(path))
+    return path

@@ -2,12 +2,14 @@
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
-from vision_app import Detections, Face, Faces, RGBImage, Verification, draw
+from vision_app import Detections, Face, FaceRecognizer, Faces, Gallery, RGBImage, Verification, draw
 from vision_app.errors import FaceError, ImageError
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import only
@@ -61,6 +63,16 @@ def gallery_file() -> Path | None:
         st.info("Name the file of a gallery in the sidebar, such as `people.db`: people are kept there, nowhere else.")
         return None
     return Path(name).expanduser().absolute()
+
+
+@contextmanager
+def reading(path: Path, recognizer: FaceRecognizer | None = None) -> Iterator[Gallery | None]:
+    """Open a gallery to look things up; None where there is none yet."""
+    if not path.exists():
+        yield None
+        return
+    with Gallery.open(path, readonly=True, recognizer=recognizer) as gallery:
+        yield gallery
 
 
 def source(key: str) -> str:

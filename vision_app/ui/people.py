@@ -35,10 +35,8 @@ def page() -> None:
 
 def enrolled(path: Path) -> list[Person]:
     """Return everybody in the gallery; nobody where there is none yet."""
-    if not path.exists():
-        return []
-    with Gallery.open(path, readonly=True) as gallery:
-        return gallery.people()
+    with faces.reading(path) as gallery:
+        return gallery.people() if gallery else []
 
 
 def overview(path: Path, people: list[Person]) -> None:
@@ -51,7 +49,7 @@ def overview(path: Path, people: list[Person]) -> None:
         {
             "Name": [one.name for one in people],
             "Photos": [one.photos for one in people],
-            "Since": [one.added for one in people],
+            "Since": [one.added[:10] for one in people],
         },
         hide_index=True,
     )
@@ -62,7 +60,7 @@ def enroll(path: Path) -> None:
     st.subheader("Enroll", anchor=False)
     place = faces.source("enroll from")
     turn = st.session_state.setdefault("enrollment", 0)  # another one empties the form
-    with st.form(f"enroll {turn}"):
+    with st.form(f"enroll {turn}", border=False):
         name = st.text_input("Name", key=f"name {turn}", help="A known name gets more photos.")
         pictures = pictures_from(place, turn)
         agreed = st.checkbox("This person agreed to be recognized with this gallery", key=f"agreed {turn}")
@@ -126,7 +124,7 @@ def person(path: Path, people: list[Person]) -> None:
     """Draw somebody and what can be done with them."""
     st.subheader("Somebody", anchor=False)
     name = st.selectbox("Person", [one.name for one in people])
-    with Gallery.open(path, readonly=True) as gallery:
+    with faces.reading(path) as gallery:
         samples = gallery.samples(name)
     for start in range(0, len(samples), CROPS_A_ROW):
         for column, sample in zip(st.columns(CROPS_A_ROW), samples[start : start + CROPS_A_ROW], strict=False):

@@ -1,0 +1,135 @@
+"""The People page: who is enrolled, and that the gallery holds what the page says."""
+
+import json
+import stat
+
+import pytest
+from face_pages import ADA, BOB, EVE, labeled, picture, press, run, said, snap, upload, visit
+from painted_people import BLURRED
+
+from vision_app import Gallery
+from vision_app.faces.gallery.forget import search
+from vision_app.faces.gallery.store import to_blob
+from vision_app.ui.people import AGREED
+from vision_app.ui.text import plain
+
+PHOTOS = "Photos of one face each"
+
+
+@pytest.fixture
+def page(painted, gallery_path):
+    """The page with an empty gallery."""
+    return visit("people")
+
+
+@pytest.fixture
+def known(painted, gallery_path):
+    """A gallery that knows Ada and Bob."""
+    with Gallery.open(gallery_path, recognizer=painted) as gallery:
+        gallery.enroll("Ada", [picture((ADA, 1)), picture((ADA, 2))], consent="signed in May")
+        gallery.enroll("Bob", [picture((BOB, 1))])
+    return gallery_path
+
+
+def people(path) -> dict[str, int]:
+    """How many photos there are of everybody in a gallery."""
+    with Gallery.open(path, readonly=True) as gallery:
+        return {one.name: one.photos for one in gallery.people()}
+
+
+def fill(page, name: str, *, agreed: bool = True):
+    labeled(page.text_input, "Name").set_value(name)
+    labeled(page.checkbox, "This person agreed to be recognized with this gallery").set_value(agreed)
+    return page
+
+
+def test_without_a_gallery_nothing_is_written(painted, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    page = visit("people")
+    assert "Name the file of a gallery" in said(page)[0] and not page.form_submit_button
+    labeled(page.text_input, "Gallery").set_value("own.db")
+    run(page)
+    assert "Nobody is enrolled" in said(page)[0] and plain(str(tmp_path / "own.db")) in said(page)[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_photo_gets_an_answer_and_the_good_ones_are_kept(page, gallery_path):
+    files = {"a.png": picture((ADA, 1)), "two.png": picture((ADA, 2), (BOB, 1)), "blur.png": picture((ADA, BLURRED)),
+             "none.png": picture(), "b.png": picture((ADA, 2)), "no.png": b"no picture"}  # fmt: skip
+    press(fill(upload(page, PHOTOS, files), " Ada "), "Enroll")
+    assert people(gallery_path) == {"Ada": 2}
+    answers = {text.partition("\\.png")[0]: text for text in said(page)}
+    assert "accepted as Ada" in answers["a"] and "accepted as Ada" in answers["b"]
+    for name, why in {"two": "2 faces", "blur": "blurred", "none": "no face", "no": "not an image"}.items():
+        assert "not accepted" in answers[name] and why in answers[name]
+    assert list(page.dataframe[0].value.iloc[0][:2]) == ["Ada", 2]
+    with Gallery.open(gallery_path, readonly=True) as gallery:
+        assert {sample.consent for sample in gallery.samples("Ada")} == {AGREED}
+    assert stat.S_IMODE(gallery_path.stat().st_mode) == 0o600
+    assert labeled(page.text_input, "Name").value == "" and not labeled(page.file_uploader, PHOTOS).value
+    assert not labeled(page.checkbox, "This person agreed to be recognized with this gallery").value
+
+
+@pytest.mark.parametrize("lacking", ["a name", "a photo", "the consent"])
+def test_nobody_is_enrolled_without_name_photo_and_consent(page, gallery_path, lacking):
+    if lacking != "a photo":
+        upload(page, PHOTOS, {"a.png": picture((ADA, 1))})
+    press(fill(page, " " if lacking == "a name" else "Ada", agreed=lacking != "the consent"), "Enroll")
+    assert page.warning[0].value == f"Not enrolled: {lacking} is missing."
+    assert not gallery_path.exists()
+
+
+def test_the_camera_and_a_note_of_consent(page, gallery_path):
+    page.segmented_control[0].set_value("Camera")
+    run(page)
+    assert not page.file_uploader
+    labeled(page.text_input, "What was agreed").set_value("asked in person")
+    press(fill(snap(page, picture((ADA, 1))), "Ada"), "Enroll")
+    assert said(page) == ["snapshot: accepted as Ada."]
+    with Gallery.open(gallery_path, readonly=True) as gallery:
+        (sample,) = gallery.samples("Ada")
+    assert sample.consent == "asked in person"
+    assert any("asked in person" in text.value for text in page.caption)
+    assert page.camera_input[0].value is None
+
+
+def test_lookalikes_and_groups_are_accepted_only_when_asked_for(known):
+    page = upload(visit("people"), PHOTOS, {"ada.png": picture((ADA, 3)), "all.png": picture((EVE, 1), (BOB, 2))})
+    press(fill(page, "Eve"), "Enroll")
+    assert people(known) == {"Ada": 2, "Bob": 1}
+    assert "shows Ada" in said(page)[0] and "2 faces" in said(page)[1]
+    labeled(page.checkbox, "Accept who looks like somebody enrolled, such as a twin").set_value(True)
+    labeled(page.checkbox, "Take the largest face of a photo that shows several").set_value(True)
+    press(page, "Enroll")  # what was filled in is still there
+    assert people(known) == {"Ada": 2, "Bob": 1, "Eve": 2}
+
+
+def test_somebody_is_renamed_and_a_taken_name_refused(known):
+    page = visit("people")
+    labeled(page.text_input, "New name").set_value("Bob")
+    labeled(page.button, "Rename").click()
+    page.run()
+    assert "somebody has it already" in page.exception[0].message  # the frame shows it, as on every page
+    labeled(page.text_input, "New name").set_value("Ada *L*")
+    press(page, "Rename")
+    assert people(known) == {"Ada *L*": 2, "Bob": 1}
+    assert said(page) == ["Ada is now Ada \\*L\\*."]
+
+
+def test_somebody_is_forgotten_after_a_confirmation_and_nothing_is_left(known):
+    with Gallery.open(known, readonly=True) as gallery:
+        samples = gallery.samples("Ada")
+    traces = {b"Ada", b"signed in May"}
+    for sample in samples:
+        traces |= {sample.source, to_blob(sample.embedding)[:64], sample.crop[500:564]}
+    files = [path for path in known.parent.iterdir() if path.is_file()]
+    assert set().union(*(search(path, traces) for path in files)) == traces
+    page = visit("people")
+    assert sum("signed in May" in text.value for text in page.caption) == 2
+    press(page, "Forget Ada for good")
+    assert people(known) == {"Bob": 1}
+    assert "Ada is forgotten" in said(page)[0] and "2 photos" in said(page)[0] and "none is left" in said(page)[0]
+    assert not any(search(path, traces) for path in known.parent.iterdir())
+    last = json.loads((known.parent / "people.db.audit.jsonl").read_text().splitlines()[-1])
+    assert last["action"] == "forget"
+    assert labeled(page.selectbox, "Person").options == ["Bob"]

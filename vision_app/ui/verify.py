@@ -1,0 +1,108 @@
+"""The Verify page: are two faces of one person? Of two pictures, or of a picture and somebody enrolled."""
+
+import streamlit as st
+
+from vision_app.errors import FaceError, ImageError
+from vision_app.faces import calibration
+from vision_app.faces.calibration import Calibration
+from vision_app.faces.recognizer import only
+from vision_app.ui import faces, models
+from vision_app.ui.pictures import Picture
+from vision_app.ui.text import amount, plain
+
+TWO, ENROLLED = "Two pictures", "Somebody enrolled"
+SNAPSHOTS = 3
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Verify who somebody is", anchor=False)
+    far, largest = settings(models.recognizer().calibration)
+    kind = st.segmented_control("Compare", [TWO, ENROLLED], default=TWO, required=True)
+    if kind == TWO:
+        two_pictures(far, largest)
+    else:
+        somebody(far, largest)
+    st.caption(faces.LIMITS)
+
+
+def settings(measured: Calibration) -> tuple[float, bool]:
+    """Draw the sidebar; return the false accept rate and whether the largest of several faces counts."""
+    with st.sidebar:
+        far = st.select_slider(
+            "False accept rate",
+            measured.fars,
+            min(measured.fars, key=lambda far: abs(far - calibration.FAR)),
+            format_func=faces.one_in,
+            help="How many of many strangers may pass for the person. The rarer they are, the more often the person is "
+            f"refused as well. Measured on {measured.impostor_pairs:,} pairs of different people.",
+        )
+        largest = st.checkbox("Take the largest face", help="Of a picture that shows several.")
+    return far, largest
+
+
+def two_pictures(far: float, largest: bool) -> None:
+    """Draw two uploaders, the faces that count and the verdict."""
+    result, found = st.container(), []
+    for column, label in zip(st.columns(2, gap="medium"), ("First picture", "Second picture"), strict=True):
+        with column:
+            picture = upload(label)
+            found.append(faces.used(picture, largest=largest) if picture else None)
+    if all(found):
+        with result:
+            faces.verdict(models.recognizer().compare(*found, far=far))
+
+
+def somebody(far: float, largest: bool) -> None:
+    """Draw the choice of a person, a picture or the camera, the faces that count and the verdict."""
+    path = faces.gallery_file()
+    if path is None:
+        return
+    with faces.reading(path, models.recognizer()) as gallery:
+        people = {one.name: one for one in gallery.people()} if gallery else {}
+        if not people:
+            st.info("Nobody is enrolled yet: that is done on the page People.")
+            return
+        name = st.selectbox("Person", people)
+        place = faces.source("verify from")
+        result = st.container()
+        left, right = st.columns(2, gap="medium")
+        with left:
+            picture = best_snapshot(largest) if place == faces.CAMERA else upload("Picture")
+            face = faces.used(picture, largest=largest) if picture else None
+        with right:
+            best = max(gallery.samples(name), key=lambda sample: sample.quality["score"])
+            if best.crop:
+                st.image(best.crop, alt=f"Face of {name}")
+            count = amount(people[name].photos, "photo")
+            st.caption(f"{plain(name)}: the mean of {count} is compared; this is the best one.")
+        if face:
+            with result:
+                faces.verdict(gallery.verify_face(face, name, far=far))
+
+
+def upload(label: str) -> Picture | None:
+    """Draw an uploader of one picture and return what came."""
+    file = st.file_uploader(label, type=faces.KINDS, help=faces.MEMORY_ONLY)
+    return Picture(file.name, file.getvalue()) if file else None
+
+
+def best_snapshot(largest: bool) -> Picture | None:
+    """Draw the camera until it has taken enough pictures of one face; return the best of them, by quality."""
+    taken = st.session_state.setdefault("snapshots", [])  # (quality score, picture)
+    if len(taken) < SNAPSHOTS:
+        number = len(taken) + 1
+        label = f"Snapshot {number} of {SNAPSHOTS}: the best one counts"
+        shot = st.camera_input(label, key=f"snapshot {number}", resolution="480p", help=faces.MEMORY_ONLY)
+        if shot:
+            picture = Picture(f"snapshot {number}", shot.getvalue())
+            try:
+                face = only(faces.look_at(picture).faces, picture.name, largest=largest)
+            except (FaceError, ImageError) as error:
+                st.warning(f"{plain(str(error))}. Clear the photo and take another one.")
+            else:
+                taken.append((face.quality.score, picture))
+                st.rerun()
+    if taken:
+        st.button("Start over", on_click=taken.clear, icon=":material/restart_alt:")
+    return max(taken, key=lambda one: one[0])[1] if len(taken) == SNAPSHOTS else None
