@@ -157,6 +157,21 @@ def test_geometry_is_told_from_the_rest():
 
 
 @pytest.mark.parametrize("kinds", [A.HorizontalFlip, GEOMETRY])
+def test_degraded_pictures_are_gray_and_lose_fine_detail():
+    rng = np.random.default_rng(0)
+    noise = Scene(rng.integers(0, 256, (96, 96, 3), np.uint8), np.float32([[8, 8, 80, 80]]), np.array([0]))
+    compose = default_transforms(degraded=1.0)
+    compose.set_random_seed(0)
+    pixels = augment.transformed(noise, compose).pixels.astype(int)
+    spread = pixels.max(axis=2) - pixels.min(axis=2)
+    assert spread.mean() < 4  # gray, but for what compression leaves of colors
+
+    def detail(values):
+        return np.abs(np.diff(values.mean(axis=2), axis=1)).mean()
+
+    assert detail(pixels) < 0.8 * detail(noise.pixels.astype(int))
+
+
 def test_the_whole_augmenter_takes_boxes_along(kinds):
     """With ellipses: the box around a turned ellipse is exact, that around a turned rectangle's ellipse is not."""
     pixels, ids = np.full((120, 150, 3), PAD, np.uint8), [2, 0, 3, 1]
@@ -202,16 +217,26 @@ def test_a_scene_depends_on_seed_epoch_and_index_alone():
     assert not set(there.values()) & set(draw_all(Augmenter(64, seed=8), KEYS).values())
 
 
-def test_another_process_draws_the_same_scenes():
+@pytest.fixture(scope="module")
+def elsewhere():
+    """What a process prints that draws the scenes in another order and may not use a network."""
     program = (
+        "import socket\n"
+        "def refuse(*words): raise AssertionError('a connection')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "import vision_app.training.augment, os; print(os.environ['NO_ALBUMENTATIONS_UPDATE'])\n"
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import random, numpy; random.seed(99); numpy.random.seed(99)\n"
         "from test_augment import KEYS, Augmenter, draw_all\n"
         "print(*draw_all(Augmenter(64, seed=7), KEYS[::-1]).values())"
     )
     root = Path(__file__).resolve().parents[2]
-    answer = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == list(draw_all(Augmenter(64, seed=7), KEYS[::-1]).values())
+    return subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+
+
+def test_another_process_draws_the_same_scenes(elsewhere):
+    _, *scenes = elsewhere.stdout.split()
+    assert scenes == list(draw_all(Augmenter(64, seed=7), KEYS[::-1]).values())
 
 
 def test_scenes_are_what_the_network_takes():
@@ -247,16 +272,8 @@ def test_the_last_passes_show_one_photo_each():
         assert loaded == [index]
 
 
-def test_nothing_asks_the_network_for_a_newer_version():
-    program = (
-        "import socket\n"
-        "def refuse(*words): raise AssertionError('a connection')\n"
-        "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "import vision_app.training.augment, os; print(os.environ['NO_ALBUMENTATIONS_UPDATE'])"
-    )
-    root = Path(__file__).resolve().parents[2]
-    answer = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
-    assert (answer.stdout.strip(), answer.stderr) == ("1", "")
+def test_nothing_asks_the_network_for_a_newer_version(elsewhere):
+    assert (elsewhere.stdout.split()[0], elsewhere.stderr) == ("1", "")
 
 
 @pytest.mark.parametrize(("width", "height"), [(150, 100), (100, 150), (300, 100)])

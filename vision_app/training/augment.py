@@ -153,9 +153,11 @@ def default_transforms(degraded: float = 0.0) -> A.Compose:
         degraded: probability of each of what old and tiny pictures have been through besides: no colors, a low
             resolution, strong compression.
     """
-    more = [A.ToGray(), A.Downscale(scale_range=(0.25, 0.8)), A.ImageCompression(quality_range=(20, 70))] if degraded else []
-    for transform in more:
-        transform.p = degraded
+    more = [
+        A.ToGray(p=degraded),
+        A.Downscale(scale_range=(0.25, 0.8), p=degraded),
+        A.ImageCompression(quality_range=(20, 70), p=degraded),
+    ]
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),
@@ -165,7 +167,7 @@ def default_transforms(degraded: float = 0.0) -> A.Compose:
             A.ToGray(p=0.03),
             A.OneOf([A.GaussNoise((0.02, 0.08)), A.GaussianBlur((3, 5)), A.ImageCompression()], p=0.1),
             A.CoarseDropout((1, 4), hole_height_range=(0.05, 0.15), hole_width_range=(0.05, 0.15), p=0.1),
-            *more,
+            *(more if degraded else ()),
         ],
         bbox_params=A.BboxParams(
             format="pascal_voc", label_fields=["rows"], min_visibility=SMALLEST_PART, min_area=4, clip=True
