@@ -156,7 +156,6 @@ def test_geometry_is_told_from_the_rest():
     assert names == OTHERS | {kind.__name__ for kind in GEOMETRY}
 
 
-@pytest.mark.parametrize("kinds", [A.HorizontalFlip, GEOMETRY])
 def test_degraded_pictures_are_gray_and_lose_fine_detail():
     rng = np.random.default_rng(0)
     noise = Scene(rng.integers(0, 256, (96, 96, 3), np.uint8), np.float32([[8, 8, 80, 80]]), np.array([0]))
@@ -172,6 +171,7 @@ def test_degraded_pictures_are_gray_and_lose_fine_detail():
     assert detail(pixels) < 0.8 * detail(noise.pixels.astype(int))
 
 
+@pytest.mark.parametrize("kinds", [A.HorizontalFlip, GEOMETRY])
 def test_the_whole_augmenter_takes_boxes_along(kinds):
     """With ellipses: the box around a turned ellipse is exact, that around a turned rectangle's ellipse is not."""
     pixels, ids = np.full((120, 150, 3), PAD, np.uint8), [2, 0, 3, 1]
