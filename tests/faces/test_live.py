@@ -13,7 +13,7 @@ from painted_people import paint, painted_recognizer, photo
 from vision_app import Gallery, draw
 from vision_app.errors import UsageError
 from vision_app.faces.challenge import LOOK_AHEAD, Challenge
-from vision_app.faces.live import KNOWN, PERIOD, Pace, Question, Watch
+from vision_app.faces.live import FRESH, KNOWN, PERIOD, Pace, Question, Watch
 from vision_app.faces.results import DIFFERENT, SAME
 from vision_app.results import Detections
 
@@ -79,15 +79,21 @@ def test_one_person_is_verified_at_the_rate_that_was_asked_for(watch, path):
     assert seen.captions[0] == f"unknown {seen.verdicts[0].similarity:.2f} different"
 
 
-def test_a_frame_shows_what_was_seen_last(watch):
-    frame = paint(ADA)
+def test_a_frame_shows_what_was_just_seen_and_nothing_older(path):
+    now = 100.0
+    watch = Watch(path, painted_recognizer(), lambda: now)
+    frame, later = paint(ADA), np.zeros_like(paint(ADA))
     np.testing.assert_array_equal(watch.show(frame), frame)  # nothing was seen yet
     with watch._looking:
         seen = watch.seen
-    later = np.zeros_like(frame)
+    now += FRESH
     np.testing.assert_array_equal(watch.show(later), draw(later, seen.found, seen.captions))
     with watch._looking:
-        assert watch.seen.verdicts == ()  # nobody is there
+        assert watch.seen.verdicts == () and watch.seen.seconds == now  # nobody is there
+    np.testing.assert_array_equal(watch.show(later), later)
+
+    look(watch, frame)
+    now += 1.01 * FRESH
     np.testing.assert_array_equal(watch.show(later), later)
 
 

@@ -1,4 +1,4 @@
-"""Live video: the newest frame is looked at while others pass, and all of them show what was seen last.
+"""Live video: the newest frame is looked at while others pass, and these show what was just seen.
 
 No frame is kept, and none waits: one that comes while another is being looked at passes by.
 """
@@ -26,6 +26,7 @@ from vision_app.images import read_image
 from vision_app.results import Detections
 
 KNOWN = "known"
+FRESH = 1.0  # seconds for which what was seen in a frame is drawn on others: a face may have gone, and another come
 PERIOD = 3.0  # seconds that frames are counted over
 
 
@@ -73,6 +74,7 @@ class Seen:
     """What was seen in one frame.
 
     Attributes:
+        seconds: when the frame came, on the clock of the `Watch`.
         verdicts: one for each face.
         threshold: the similarity from which a face is somebody; None in an empty gallery.
         rate: how often a stranger passes at that threshold, see `Question`.
@@ -81,6 +83,7 @@ class Seen:
         captions: what is written at each of them.
     """
 
+    seconds: float
     verdicts: tuple[Verdict, ...]
     threshold: float | None
     rate: float
@@ -127,7 +130,7 @@ class Watch:
         self._looking, self._turn = Lock(), Lock()
 
     def show(self, pixels: np.ndarray) -> np.ndarray:
-        """Draws what was seen last on a frame, which is looked at unless another one is. Never waits for a look.
+        """Draws what was just seen on a frame, which is looked at unless another one is. Never waits for a look.
 
         Args:
             pixels: (H, W, 3) uint8 RGB.
@@ -139,7 +142,9 @@ class Watch:
         self.frames.count(now)
         if self._looking.acquire(blocking=False):
             Thread(target=self._look, args=(pixels, now), daemon=True).start()
-        return pixels.copy() if seen is None else draw(pixels, seen.found, seen.captions)
+        if seen is None or now - seen.seconds > FRESH:
+            return pixels.copy()
+        return draw(pixels, seen.found, seen.captions)
 
     def pose(self, challenge: Challenge | None) -> None:
         """Begins a challenge, or ends the one that there is."""
@@ -183,7 +188,7 @@ class Watch:
             objects = question.objects(image)
             captions += [f"{one.label} {one.score:.2f}" for one in objects]
             found = _joined(found, objects)
-        return Seen(verdicts, threshold, rate, faces.contract, found, tuple(captions))
+        return Seen(seconds, verdicts, threshold, rate, faces.contract, found, tuple(captions))
 
     def _identify(self, faces: Faces, question: Question) -> tuple[tuple[Verdict, ...], float | None, float]:
         """Says who of all people each face is; also the threshold and its rate."""

@@ -6,7 +6,7 @@ import streamlit as st
 from starlette.formparsers import MultiPartParser
 
 from vision_app.errors import VisionAppError
-from vision_app.ui import compare, detect, identify, people, verify
+from vision_app.ui import compare, detect, identify, people, verify, webcam
 from vision_app.ui.text import plain
 
 ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched from a font server by the browser
@@ -26,6 +26,7 @@ def main() -> None:
         st.Page(people.page, title="People", icon=":material/group:", url_path="people"),
         st.Page(verify.page, title="Verify", icon=":material/how_to_reg:", url_path="verify"),
         st.Page(identify.page, title="Identify", icon=":material/person_search:", url_path="identify"),
+        st.Page(webcam.page, title="Webcam", icon=":material/videocam:", url_path="webcam"),
     ]
     page = st.navigation({"": objects, "Faces": faces}, position="top")
     try:

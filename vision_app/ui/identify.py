@@ -42,16 +42,21 @@ def page() -> None:
 def settings() -> dict:
     """Draw the sidebar and return the options of `Gallery.identify`."""
     with st.sidebar:
-        fpir = st.select_slider(
-            "False positive rate",
-            RATES,
-            FPIR,
-            format_func=faces.one_in,
-            help="How many of many strangers may get somebody's name. The rarer they are, the more often somebody "
-            "enrolled stays unknown as well. The more people are enrolled, the higher the threshold.",
-        )
+        fpir = fpir_slider()
         repeats = st.checkbox("Let several faces have one name", help="As on a collage.")
     return {"fpir": fpir, "repeats": repeats}
+
+
+def fpir_slider() -> float:
+    """Draw the choice of a false positive identification rate and return it."""
+    return st.select_slider(
+        "False positive rate",
+        RATES,
+        FPIR,
+        format_func=faces.one_in,
+        help="How many of many strangers may get somebody's name. The rarer they are, the more often somebody "
+        "enrolled stays unknown as well. The more people are enrolled, the higher the threshold.",
+    )
 
 
 def chosen() -> list[Picture]:

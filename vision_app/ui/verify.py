@@ -29,16 +29,19 @@ def page() -> None:
 def settings(measured: Calibration) -> tuple[float, bool]:
     """Draw the sidebar; return the false accept rate and whether the largest of several faces counts."""
     with st.sidebar:
-        far = st.select_slider(
-            "False accept rate",
-            measured.fars,
-            min(measured.fars, key=lambda far: abs(far - calibration.FAR)),
-            format_func=faces.one_in,
-            help="How many of many strangers may pass for the person. The rarer they are, the more often the person is "
-            f"refused as well. Measured on {measured.impostor_pairs:,} pairs of different people.",
-        )
-        largest = st.checkbox("Take the largest face", help="Of a picture that shows several.")
-    return far, largest
+        return far_slider(measured), st.checkbox("Take the largest face", help="Of a picture that shows several.")
+
+
+def far_slider(measured: Calibration) -> float:
+    """Draw the choice of a false accept rate and return it."""
+    return st.select_slider(
+        "False accept rate",
+        measured.fars,
+        min(measured.fars, key=lambda far: abs(far - calibration.FAR)),
+        format_func=faces.one_in,
+        help="How many of many strangers may pass for the person. The rarer they are, the more often the person is "
+        f"refused as well. Measured on {measured.impostor_pairs:,} pairs of different people.",
+    )
 
 
 def two_pictures(far: float, largest: bool) -> None:
