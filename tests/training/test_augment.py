@@ -159,16 +159,13 @@ def test_geometry_is_told_from_the_rest():
 def test_degraded_pictures_are_gray_and_lose_fine_detail():
     rng = np.random.default_rng(0)
     noise = Scene(rng.integers(0, 256, (96, 96, 3), np.uint8), np.float32([[8, 8, 80, 80]]), np.array([0]))
-    compose = default_transforms(degraded=1.0)
-    compose.set_random_seed(0)
-    pixels = augment.transformed(noise, compose).pixels.astype(int)
-    spread = pixels.max(axis=2) - pixels.min(axis=2)
-    assert spread.mean() < 4  # gray, but for what compression leaves of colors
-
-    def detail(values):
-        return np.abs(np.diff(values.mean(axis=2), axis=1)).mean()
-
-    assert detail(pixels) < 0.8 * detail(noise.pixels.astype(int))
+    compose, details = default_transforms(degraded=1.0), []
+    for seed in range(4):
+        compose.set_random_seed(seed)
+        pixels = augment.transformed(noise, compose).pixels.astype(int)
+        assert np.ptp(pixels, axis=2).max() <= 2
+        details.append(np.abs(np.diff(pixels.mean(axis=2), axis=1)).mean())
+    assert np.mean(details) < 0.8 * np.abs(np.diff(noise.pixels.mean(axis=2), axis=1)).mean()
 
 
 @pytest.mark.parametrize("kinds", [A.HorizontalFlip, GEOMETRY])
