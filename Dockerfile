@@ -12,6 +12,8 @@ RUN useradd --create-home --uid 1000 vision
 WORKDIR /app
 
 COPY requirements.txt ./
+# Live video cannot leave a container through one TCP port, and its codecs (x264, x265) are under the GPL.
+RUN sed -i '/^streamlit-webrtc==/d' requirements.txt
 RUN pip install ${CPU_WHEEL_INDEX:+--extra-index-url "$CPU_WHEEL_INDEX"} -r requirements.txt
 
 COPY LICENSE README.md pyproject.toml setup.py streamlit_app.py ./

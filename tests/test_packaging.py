@@ -95,7 +95,8 @@ def test_what_the_package_imports_is_required_and_nothing_else():
     owners = packages_distributions()  # a module may come with several packages
     imported = [set(map(canonicalize_name, owners.get(module.split(".")[0], []))) for module in modules]
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    ranges = [*project["dependencies"], *project["optional-dependencies"]["heic"]]
+    extras = project["optional-dependencies"]
+    ranges = [*project["dependencies"], *extras["heic"], *extras["webcam"]]
     required = {Requirement(each).name for each in ranges}
     through_torch = {"onnx", "tensorboard"}  # torch writes ONNX files and TensorBoard logs with them
     assert all(packages & (required | {"vision-app"}) for packages in imported if packages)
