@@ -9,8 +9,8 @@ setup: .venv/.installed  ## Create .venv with pinned requirements and the comman
 app: setup  ## Open the page on http://127.0.0.1:8501
 	$(BIN)/streamlit run streamlit_app.py --server.address=127.0.0.1 --server.port=8501
 
-test: .venv/.installed-dev  ## Run every test
-	$(BIN)/python -m pytest
+test: .venv/.installed-dev  ## Run every test, with a process for each core
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 lint: .venv/.installed-dev  ## Check style and format
 	$(BIN)/ruff check .
