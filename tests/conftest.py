@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other on a busy machine take minutes
 
+import pytest
 from hypothesis import settings
 
 # A busy machine must not fail a property, and a run of the suite must be repeatable: the same code gets the same
@@ -11,3 +12,9 @@ from hypothesis import settings
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+@pytest.fixture
+def without_onnx(monkeypatch):
+    """Write model folders without the ONNX file, whose export takes a second: for tests of what is beside it."""
+    monkeypatch.setattr("vision_app.model_folder.write_onnx", lambda *words, **options: None)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,21 @@ from vision_app.released import find
 ROOT = Path(__file__).parents[2]
 
 
-def benchmark(name, *words):
-    command = [sys.executable, ROOT / "benchmarks" / name, *words]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, timeout=240)
+@pytest.fixture
+def benchmark(monkeypatch, capsys):
+    """Run `python benchmarks/NAME WORD...` in this process and return its exit code and output."""
+
+    def run(name, *words):
+        path, code = ROOT / "benchmarks" / name, 0
+        with monkeypatch.context() as context:
+            context.setattr(sys, "argv", [str(path), *map(str, words)])
+            try:
+                runpy.run_path(str(path), run_name="__main__")
+            except SystemExit as ended:
+                code = ended.code
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +65,7 @@ def truth(tmp_path_factory):
     return path
 
 
-def test_accuracy_runs_the_command_and_scores_its_rows(truth, tmp_path):
+def test_accuracy_runs_the_command_and_scores_its_rows(benchmark, truth, tmp_path):
     done = benchmark("detection_accuracy.py", truth)
     assert done.returncode == 0, done.stderr
     line = done.stdout.splitlines()[-1]
@@ -65,7 +78,7 @@ def test_accuracy_runs_the_command_and_scores_its_rows(truth, tmp_path):
     assert "AP50 0.000" in benchmark("detection_accuracy.py", truth, "--rows", nothing).stdout
 
 
-def test_recorded_figures_are_the_printed_ones(truth, tmp_path):
+def test_recorded_figures_are_the_printed_ones(benchmark, truth, tmp_path):
     shutil.copytree(find("yolo").folder, tmp_path / "model")
     before = json.loads((tmp_path / "model" / "model.json").read_text())
     done = benchmark("detection_accuracy.py", truth, "--model", tmp_path / "model", "--record")
@@ -83,7 +96,7 @@ def test_recorded_figures_are_the_printed_ones(truth, tmp_path):
     assert after["files"]["weights.safetensors"] == before["files"]["weights.safetensors"]
 
 
-def test_released_models_are_not_recorded_by_name(truth):
+def test_released_models_are_not_recorded_by_name(benchmark, truth):
     done = benchmark("detection_accuracy.py", truth, "--record")
     assert (done.returncode, "--record goes with a model folder" in done.stderr) == (2, True)
 
@@ -102,7 +115,7 @@ def rounding(one: float, other: float, ratio: float) -> float:
     return 0.05 / one + 0.05 / other + 0.005 / ratio + 1e-3
 
 
-def test_folder_prints_both_rates_and_their_ratio(tmp_path):
+def test_folder_prints_both_rates_and_their_ratio(benchmark, tmp_path):
     for i in range(60):
         Image.fromarray(data.coffee()[::6, ::6]).save(tmp_path / f"{i:03}.jpg")
     done = benchmark("detect_folder.py", tmp_path, "--flags", "--workers", 1)
@@ -113,7 +126,7 @@ def test_folder_prints_both_rates_and_their_ratio(tmp_path):
     assert ratio == pytest.approx(whole / alone, rel=rounding(whole, alone, ratio))
 
 
-def test_folder_makes_large_photos_and_reads_them_faster_than_a_plain_loop():
+def test_folder_makes_large_photos_and_reads_them_faster_than_a_plain_loop(benchmark):
     done = benchmark("detect_folder.py", "--large", "--limit", 20)
     assert done.returncode == 0, done.stderr
     assert "20 photos of 4000 x 3000 pixels, rates after the first 2\n" in done.stdout
@@ -121,7 +134,7 @@ def test_folder_makes_large_photos_and_reads_them_faster_than_a_plain_loop():
     assert ratio == pytest.approx(whole / loop, rel=rounding(whole, loop, ratio)) and ratio > 1
 
 
-def test_folder_wants_enough_photos(tmp_path):
+def test_folder_wants_enough_photos(benchmark, tmp_path):
     done = benchmark("detect_folder.py", tmp_path)
     assert (done.returncode, f"{tmp_path}: 0 photos, at least 20 are needed" in done.stderr) == (2, True)
     done = benchmark("detect_folder.py")

@@ -77,7 +77,7 @@ def test_the_digest_changes_with_the_weights_alone(folder, classifier, tmp_path)
     assert Classifier.load(write_tiny(tmp_path / "other" / "tiny", seed=1)).digest != classifier.digest
 
 
-def test_what_is_no_classifier_is_refused(folder, tmp_path):
+def test_what_is_no_classifier_is_refused(folder, without_onnx, tmp_path):
     detector = write_tiny_detector(tmp_path / "detector")
     with pytest.raises(ModelError, match="is for detection, not for classification"):
         Classifier.load(detector)

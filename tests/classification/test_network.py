@@ -92,7 +92,7 @@ def test_an_exported_file_answers_as_the_folder_does(tmp_path):
     assert one | {"model": "copy"} == other
 
 
-def test_model_json_says_what_it_is(tmp_path):
+def test_model_json_says_what_it_is(without_onnx, tmp_path):
     info = json.loads((write_tiny(tmp_path / "tiny", license="A license") / "model.json").read_text())
     assert (info["task"], info["architecture"]["type"], info["license"]) == (
         "classification",

@@ -23,6 +23,8 @@ from vision_app.training.transfer import freeze, hold
 
 NAN = float("nan")
 
+pytestmark = pytest.mark.usefixtures("without_onnx")
+
 
 @pytest.fixture
 def task(tmp_path):

@@ -10,6 +10,8 @@ from image_files import encode
 from PIL import Image
 from skimage import data
 
+from vision_app.cli import main
+
 COMMAND = [sys.executable, "-m", "vision_app"]
 
 
@@ -27,6 +29,20 @@ def vision_app(environment):
     def run(*words, cwd=None):
         command = [*COMMAND, *map(str, words)]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+    return run
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Run `vision-app WORD...` in this process, which spares its start, and return its exit code and output."""
+
+    def run(*words, cwd=None):
+        capsys.readouterr()
+        with monkeypatch.context() as context:
+            context.chdir(cwd or ".")
+            code = main([*map(str, words)])
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
 
     return run
 

@@ -77,28 +77,28 @@ def test_interrupt_says_how_to_go_on(photos, start, vision_app, whole, tmp_path)
 
 
 @pytest.mark.parametrize("change", [["--confidence", "0.06"], ["--classes", "cat"], ["--iou", "0.6"]])
-def test_resume_with_other_settings_is_refused(photos, vision_app, tmp_path, whole, change):
+def test_resume_with_other_settings_is_refused(photos, run_here, tmp_path, whole, change):
     for name in ("detections.jsonl", "detections.settings.json"):
         (tmp_path / name).write_bytes(whole[name])
-    result = vision_app("detect", photos, "--output", tmp_path, *FLAGS, "--resume", *change)
+    result = run_here("detect", photos, "--output", tmp_path, *FLAGS, "--resume", *change)
     assert result.returncode == 2
     assert f"{change[0]} was " in result.stderr and "give the same settings" in result.stderr
     assert (tmp_path / "detections.jsonl").read_bytes() == whole["detections.jsonl"]
 
 
-def test_resume_on_another_kind_of_device_is_refused(photos, vision_app, tmp_path, whole):
+def test_resume_on_another_kind_of_device_is_refused(photos, run_here, tmp_path, whole):
     for name in ("detections.jsonl", "detections.settings.json"):
         (tmp_path / name).write_bytes(whole[name].replace(b'"--device": "cpu"', b'"--device": "cuda"'))
-    result = vision_app("detect", photos, "--output", tmp_path, *FLAGS, "--resume")
+    result = run_here("detect", photos, "--output", tmp_path, *FLAGS, "--resume")
     assert result.returncode == 2 and '--device was "cuda" and is now "cpu"' in result.stderr
 
 
 @pytest.mark.parametrize("key", ["classes", "architecture", "input"])
-def test_resume_with_a_changed_model_is_refused(photos, vision_app, tmp_path, key):
+def test_resume_with_a_changed_model_is_refused(photos, run_here, tmp_path, key):
     """The weights stay, but what model.json says of them changes."""
     shutil.copytree(find("yolo").folder, tmp_path / "model")
     command = ["detect", photos / "day 0", "--model", tmp_path / "model", "--output", tmp_path / "out", "--resume"]
-    assert vision_app(*command).returncode == 0
+    assert run_here(*command).returncode == 0
     info = json.loads((tmp_path / "model/model.json").read_text())
     change = {
         "classes": info["classes"][::-1],
@@ -106,7 +106,7 @@ def test_resume_with_a_changed_model_is_refused(photos, vision_app, tmp_path, ke
         "input": info["input"] | {"pad": 0},
     }
     (tmp_path / "model/model.json").write_text(json.dumps(info | {key: change[key]}))
-    result = vision_app(*command)
+    result = run_here(*command)
     assert result.returncode == 2 and "--model was " in result.stderr
 
 

@@ -76,17 +76,15 @@ def test_copies_mirror_the_folders_and_show_the_boxes(photos, photos_out, tmp_pa
 
 
 @pytest.mark.parametrize("flags", ["--batch-size 1 --workers 1", "--batch-size 5 --workers 4", "--csv"])
-def test_batches_and_workers_do_not_change_a_byte(photos, photos_out, vision_app, tmp_path, flags):
-    result = vision_app(
-        "detect", "photos", "--output", tmp_path, "--confidence", 0.05, *flags.split(), cwd=photos.parent
-    )
+def test_batches_and_workers_do_not_change_a_byte(photos, photos_out, run_here, tmp_path, flags):
+    result = run_here("detect", "photos", "--output", tmp_path, "--confidence", 0.05, *flags.split(), cwd=photos.parent)
     assert result.returncode == 0
     assert (tmp_path / "detections.jsonl").read_bytes() == (photos_out[0] / "detections.jsonl").read_bytes()
 
 
-def test_options_reach_the_detector(photos, photos_out, vision_app, tmp_path):
+def test_options_reach_the_detector(photos, photos_out, run_here, tmp_path):
     flags = ["--confidence", 0.05, "--classes", "person, cat", "--max-detections", 2, "--iou", 0.3, "--agnostic-nms"]
-    assert vision_app("detect", photos, "--output", tmp_path, *flags).returncode == 0
+    assert run_here("detect", photos, "--output", tmp_path, *flags).returncode == 0
     options = DetectOptions(confidence=0.05, classes=("person", "cat"), max_detections=2, iou=0.3, agnostic=True)
     detector = Detector.load("yolo")
     rows = rows_of(tmp_path)
@@ -96,9 +94,9 @@ def test_options_reach_the_detector(photos, photos_out, vision_app, tmp_path):
     assert {found["label"] for row in rows for found in row["detections"]} <= {"person", "cat"}
 
 
-def test_both_runtimes_agree(photos, photos_out, vision_app, tmp_path):
+def test_both_runtimes_agree(photos, photos_out, run_here, tmp_path):
     flags = ["--confidence", 0.05, "--runtime", "torch", "--device", "cpu"]
-    assert vision_app("detect", "photos/day 0", "--output", tmp_path, *flags, cwd=photos.parent).returncode == 0
+    assert run_here("detect", "photos/day 0", "--output", tmp_path, *flags, cwd=photos.parent).returncode == 0
     onnx = {row["file"]: row for row in rows_of(photos_out[0])}
     for row in rows_of(tmp_path):
         pairs = zip(row["detections"], onnx[row["file"]]["detections"], strict=False)
@@ -170,62 +168,60 @@ def test_odd_and_broken_files_each_get_a_row(vision_app, tmp_path):
     assert f"failed: фото/cut.jpg: {rows['cut.jpg']['error']}\n" in result.stderr
 
 
-def test_large_images_are_read_when_the_limit_is_raised(vision_app, tmp_path):
+def test_large_images_are_read_when_the_limit_is_raised(run_here, tmp_path):
     (tmp_path / "large.png").write_bytes(encode(Image.new("1", (1100, 1000)), "PNG"))
     for limit, code in [("1", 1), ("1.2", 0)]:
         out = tmp_path / limit
-        assert (
-            vision_app("detect", tmp_path / "large.png", "--output", out, "--max-megapixels", limit).returncode == code
-        )
+        assert run_here("detect", tmp_path / "large.png", "--output", out, "--max-megapixels", limit).returncode == code
         (row,) = rows_of(out)
         assert row["error"] == (None if code == 0 else "too large: 1100 x 1000 is over the limit of 1,000,000 pixels")
 
 
-def test_sources_with_equal_names_keep_their_own_copies(vision_app, tmp_path):
+def test_sources_with_equal_names_keep_their_own_copies(run_here, tmp_path):
     colors = {"one": (200, 0, 0), "two": (0, 0, 200)}
     for folder, color in colors.items():
         (tmp_path / folder).mkdir()
         Image.new("RGB", (32, 32), color).save(tmp_path / folder / "a.png")
     flags = ["--output", "out", "--images", "--confidence", 1]
-    assert vision_app("detect", "one", "two/a.png", "one/a.png", *flags, cwd=tmp_path).returncode == 0
+    assert run_here("detect", "one", "two/a.png", "one/a.png", *flags, cwd=tmp_path).returncode == 0
     assert [row["file"] for row in rows_of(tmp_path / "out")] == ["one/a.png", "two/a.png", "one/a.png"]
     for name, color in {"a.png.jpg": "one", "a.png-2.jpg": "two", "a.png-3.jpg": "one"}.items():
         pixel = read_image(tmp_path / "out/images" / name).pixels[16, 16]
         assert np.abs(pixel.astype(int) - colors[color]).max() < 10
 
 
-def test_an_output_inside_the_source_is_not_read_again(vision_app, tmp_path):
+def test_an_output_inside_the_source_is_not_read_again(run_here, tmp_path):
     Image.fromarray(quadrants()).save(tmp_path / "a.png")
     flags = ["--output", "results", "--images"]
-    assert vision_app("detect", ".", *flags, cwd=tmp_path).returncode == 0
+    assert run_here("detect", ".", *flags, cwd=tmp_path).returncode == 0
     before = (tmp_path / "results/detections.jsonl").read_bytes()
-    again = vision_app("detect", ".", *flags, "--resume", cwd=tmp_path)
+    again = run_here("detect", ".", *flags, "--resume", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (0, "1 image: 1 ok, 0 failed\n")
     assert (tmp_path / "results/detections.jsonl").read_bytes() == before
-    refused = vision_app("detect", ".", *flags, cwd=tmp_path)
+    refused = run_here("detect", ".", *flags, cwd=tmp_path)
     assert refused.returncode == 2 and "continue it with --resume" in refused.stderr
-    nothing = vision_app("detect", "results", *flags, cwd=tmp_path)
+    nothing = run_here("detect", "results", *flags, cwd=tmp_path)
     assert nothing.returncode == 2 and "--output results: lies around the source results" in nothing.stderr
 
 
-def test_a_copy_that_cannot_be_written_stops_with_a_clear_error(photos, vision_app, tmp_path):
+def test_a_copy_that_cannot_be_written_stops_with_a_clear_error(photos, run_here, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/images").touch()  # a file where the folder should be
-    result = vision_app("detect", photos, "--output", tmp_path / "out", "--images", "--batch-size", 4)
+    result = run_here("detect", photos, "--output", tmp_path / "out", "--images", "--batch-size", 4)
     assert result.returncode == 1
     assert "stopped: 0 of 24 rows" in result.stderr and "cannot write" in result.stderr
     assert "Traceback" not in result.stderr
     (tmp_path / "out/images").unlink()
-    assert vision_app("detect", photos, "--output", tmp_path / "out", "--images", "--resume").returncode == 0
+    assert run_here("detect", photos, "--output", tmp_path / "out", "--images", "--resume").returncode == 0
     assert len(rows_of(tmp_path / "out")) == 24
 
 
-def test_copies_that_get_in_each_others_way_fail_alone(vision_app, tmp_path):
+def test_copies_that_get_in_each_others_way_fail_alone(run_here, tmp_path):
     for place in ("in/a.jpg", "in/a.jpg.jpg/b.jpg", f"in/{'x' * 248}.png", "in/z.jpg"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(quadrants()).save(tmp_path / place)
     flags = ["--output", "out", "--images", "--batch-size", 1, "--workers", 1]
-    assert vision_app("detect", "in", *flags, cwd=tmp_path).returncode == 1
+    assert run_here("detect", "in", *flags, cwd=tmp_path).returncode == 1
     reasons = {row["file"]: row["error"] for row in rows_of(tmp_path / "out")}
     assert reasons == {
         "in/a.jpg": None,
@@ -235,10 +231,10 @@ def test_copies_that_get_in_each_others_way_fail_alone(vision_app, tmp_path):
     }
 
 
-def test_sources_without_images_are_told(photos, vision_app, tmp_path):
+def test_sources_without_images_are_told(photos, run_here, tmp_path):
     (tmp_path / "empty").mkdir()
     sources = ["empty", photos, "*.gif"]
-    result = vision_app("detect", *sources, "--output", "out", cwd=tmp_path)
+    result = run_here("detect", *sources, "--output", "out", cwd=tmp_path)
     assert result.returncode == 0
     assert result.stderr.splitlines()[0] == "no images in empty, *.gif"
     assert len(rows_of(tmp_path / "out")) == 24

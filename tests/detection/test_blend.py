@@ -17,6 +17,8 @@ from vision_app.errors import UsageError
 
 ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
 
+pytestmark = pytest.mark.usefixtures("without_onnx")
+
 
 @pytest.fixture
 def task(tmp_path):

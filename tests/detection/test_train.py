@@ -25,6 +25,8 @@ from vision_app.training.loop import TrainConfig
 ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
 OPTIONS = DetectionOptions(size=96)
 
+pytestmark = pytest.mark.usefixtures("without_onnx")
+
 
 @pytest.fixture
 def task(tmp_path):

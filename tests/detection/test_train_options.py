@@ -25,6 +25,8 @@ from vision_app.training.loop import TrainConfig
 ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
 BOX = (40, 8, 200, 40)  # of the long photo
 
+pytestmark = pytest.mark.usefixtures("without_onnx")
+
 
 def task_of(data, **options):
     torch.manual_seed(0)
@@ -62,7 +64,7 @@ def whole_view(scene, view, generator):
 @pytest.mark.parametrize(("stretch", "rows"), [(1.0, 24), (3.0, 72)])
 def test_training_validation_and_prediction_stretch_a_photo_alike(long_photo, tmp_path, monkeypatch, stretch, rows):
     monkeypatch.setattr(augment, "random_view", whole_view)
-    monkeypatch.setattr(augment, "default_transforms", Nothing)
+    monkeypatch.setattr(augment, "default_transforms", lambda degraded: Nothing())
     task = task_of(long_photo, stretch=stretch, multi_scale=False, mosaic=0.0)
     task.release(task.network.eval(), tmp_path / "model")
     detector = Detector.load(tmp_path / "model")
