@@ -27,7 +27,7 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
         ("faces calibrate --help", ["--data", "--output", "--far", "--apply", "--split", "FILE.npz"]),
         ("faces detect --help", ["SOURCE", "--output", "--smallest", "--images", "--resume", "auto|onnx|torch"]),
         ("faces embed --help", ["SOURCE", "FILE.npz", "--model", "--detector", "--resume"]),
-        ("faces verify --help", ["{A} {B}", "--far", "--largest", "--json"]),
+        ("faces verify --help", ["{A} [B]", "--person", "--far", "--largest", "--json"]),
         ("models --help", ["list", "info", "verify"]),
         ("models list --help", ["Usage: vision-app models list"]),
         ("models info --help", ["NAME"]),
