@@ -240,7 +240,7 @@ def train(
     for part in (network.stem, network.norm, *network.blocks[: options.held]) if options.held else ():
         hold(part)
     inputs = {"initial": identity(initial), "teacher": master.identity if master else "none"} | asdict(options)
-    trained = {"faces": len(crops), "people": people, **inputs, **asdict(config)}
+    trained = {"faces": len(crops), "identities": people, **inputs, **asdict(config)}
     task = FaceTask(network, crops, targets, validations, options, about={"trained": trained}, workers=workers)
     inputs["data"] = f"{', '.join(path.name for path in data)} {crops.digest()}"
     inputs["validation"] = ", ".join(f"{one.name} {one.crops.digest()}" for one in validations)
