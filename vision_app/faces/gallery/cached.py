@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from threading import RLock
 
 import numpy as np
 
@@ -22,26 +23,33 @@ class CachedIndex:
 
     def __init__(self, store: Store):
         self._store = store
+        self._turn = RLock()  # of the threads that search it or change it
         self._index: FaceIndex | None = None
         self._revision = self._saved = ""
         self.path = store.path.with_name(f"{store.path.name}.index")
 
     def current(self) -> FaceIndex | None:
         """The index of what the gallery holds now, or None where it holds nobody."""
-        with self._store.unchanging():
-            revision = self._store.revision
-            if self._index is None:
-                self._load()
-            if self._index is None or revision != self._revision or self._index.exact == self._is_large:
-                self._bring_up_to_date()
-            self._revision = revision
+        with self._turn:
+            if self._revision != self._store.revision:
+                with self._store.unchanging():
+                    self._renew()
             return self._index
+
+    def search(self, embeddings: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest centroids, as many as asked for or all, of each embedding; see `FaceIndex.search`."""
+        with self._turn:
+            index = self.current()
+            if index is None or not len(embeddings):
+                return np.zeros((len(embeddings), 0), np.float32), np.zeros((len(embeddings), 0), np.int64)
+            return index.search(embeddings, min(count, len(index)))
 
     def follow(self, change: Change) -> None:
         """Does to the index what a transaction did to the rows, if it was in step with them before."""
-        if self._index is not None and self._revision == change.before:
-            self._apply(np.array(change.gone, np.int64), np.array(change.new, np.int64))
-            self._revision = change.after
+        with self._turn:
+            if self._index is not None and self._revision == change.before:
+                self._apply(np.array(change.gone, np.int64), np.array(change.new, np.int64))
+                self._revision = change.after
 
     def save(self) -> None:
         """Writes a large index to its file, if it has changed; a small one needs none. For the writer only.
@@ -49,7 +57,7 @@ class CachedIndex:
         Raises:
             GalleryError: the file cannot be written.
         """
-        if not self._is_large:
+        if self._store.count_people() <= EXACT_LIMIT:
             self.delete_file()
             return
         index = self.current()
@@ -71,7 +79,7 @@ class CachedIndex:
 
     def discard(self) -> None:
         """Drops the index: the next one is made from the rows alone. For the writer only."""
-        self._index = None
+        self._index, self._revision = None, ""
         self.delete_file()
 
     def stored_problem(self) -> str | None:
@@ -84,18 +92,14 @@ class CachedIndex:
             return f"{self.path}: cannot be used ({error}); it will be made anew"
         return None
 
-    @property
-    def _is_large(self) -> bool:
-        """Whether there are too many people for an exact index."""
-        return self._store.count_people() > EXACT_LIMIT
-
     def _load(self) -> None:
         """Takes the index from its file, if there is one that can be used."""
         try:
-            self._index, self._revision = self._read()
+            index, revision = self._read()
         except (OSError, ValueError, KeyError, GalleryError):
             return
-        self._saved = self._revision
+        if len(index) > EXACT_LIMIT:
+            self._index, self._revision, self._saved = index, revision, revision
 
     def _read(self) -> tuple[FaceIndex, str]:
         with self.path.open("rb") as stream:
@@ -107,16 +111,19 @@ class CachedIndex:
             raise ValueError("its digest is wrong")
         return FaceIndex.from_bytes(content, self._lookup), header["revision"]
 
-    def _bring_up_to_date(self) -> None:
-        wanted = self._store.centroid_ids()
-        if self._index is None or self._index.exact == self._is_large or not len(wanted):
-            self._index = None
-            if len(wanted):
-                ids, embeddings = self._store.centroids()
-                self._index = FaceIndex.build(embeddings, ids, self._lookup)
-            return
-        held = self._index.ids
-        self._apply(np.setdiff1d(held, wanted), np.setdiff1d(wanted, held))
+    def _renew(self) -> None:
+        """Brings the index, or the one in the file, up to date, or builds another one."""
+        if self._index is None:
+            self._load()
+        revision, wanted = self._store.revision, self._store.centroid_ids()
+        if self._index is not None and self._index.exact == (len(wanted) <= EXACT_LIMIT):
+            if self._revision != revision:
+                held = self._index.ids
+                self._apply(np.setdiff1d(held, wanted), np.setdiff1d(wanted, held))
+        elif len(wanted):
+            ids, embeddings = self._store.centroids()
+            self._index = FaceIndex.build(embeddings, ids, self._lookup)
+        self._revision = revision
 
     def _apply(self, gone: np.ndarray, new: np.ndarray) -> None:
         if len(gone):
@@ -124,6 +131,8 @@ class CachedIndex:
         if len(new):
             ids, embeddings = self._store.centroids(new)
             self._index.add(embeddings, ids)
+        if not len(self._index):
+            self._index = None
 
     def _lookup(self, ids: np.ndarray) -> np.ndarray:
         """Centroids by id from the rows, NaN for those that are gone; see `index.Lookup`."""

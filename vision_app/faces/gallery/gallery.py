@@ -160,7 +160,8 @@ class Gallery:
             ModelError: nobody has measured the model's thresholds.
             UsageError: nobody is enrolled, or the rate is out of range.
         """
-        return self.recognizer.calibration.identify_threshold(self.store.count_people(), fpir)
+        index = self.index.current()
+        return self.recognizer.calibration.identify_threshold(0 if index is None else len(index), fpir)
 
     def people(self) -> list[Person]:
         """Everybody enrolled, by name."""
@@ -225,7 +226,7 @@ class Gallery:
     def identify_faces(self, faces: Faces, *, fpir: float = FPIR, repeats: bool = False) -> Identities:
         """Says who faces with embeddings are; see `identify`."""
         self.require(faces.contract)
-        threshold = self.threshold(fpir) if self.store.count_people() else None
+        threshold = None if self.index.current() is None else self.threshold(fpir)
         candidates = self.candidates(faces.embeddings, CANDIDATES)
         people = assign(candidates, threshold, repeats=repeats)
         answers = map(Identity, faces.boxes, people, candidates)
@@ -238,10 +239,7 @@ class Gallery:
         Raises:
             GalleryError: the embeddings have another size than the gallery's, or are not finite.
         """
-        index = self.index.current()
-        if not index or not len(embeddings):  # an index of nobody is false as well
-            return [()] * len(embeddings)
-        similarities, ids = index.search(embeddings, min(count, len(index)))
+        similarities, ids = self.index.search(embeddings, count)
         owners = self.store.owners(ids[ids != NOBODY])
         return [
             tuple(
