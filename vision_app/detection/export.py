@@ -21,6 +21,7 @@ def write_model(
     size: int = INPUT_SIZE,
     stretch: float = 1.0,
     landmarks: Landmarks = NO_LANDMARKS,
+    half: bool = False,
     **about,
 ) -> None:
     """Writes `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder.
@@ -33,6 +34,7 @@ def write_model(
         size: length in pixels that a photo's long side is scaled to, a multiple of 32.
         stretch: how far the short side may be scaled up beyond that, see `letterbox.letterbox_shape`.
         landmarks: names of the points of a box, K of them.
+        half: see `model_folder.write_folder`.
         **about: more for model.json, such as `measured`, `license` and `learned_from`.
     """
     if network.config.classes != len(classes):
@@ -60,4 +62,4 @@ def write_model(
         "parameters": sum(p.numel() for p in network.parameters()),
         **about,
     }
-    write_folder(folder, network, info, exported=ByteInput, axes={0: "batch", 1: "rows"})
+    write_folder(folder, network, info, exported=ByteInput, axes={0: "batch", 1: "rows"}, half=half)
