@@ -36,8 +36,14 @@ def make_set(folder, photos=2):
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Without the check that takes time."""
+def known_gradients(monkeypatch):
+    """Without holding the losses to finite differences, which takes seconds and does not look at the data."""
+    monkeypatch.setattr(checks, "check_gradients", lambda: Check("gradients", True, "not tried"))
+
+
+@pytest.fixture
+def quick(monkeypatch, known_gradients):
+    """Without the checks that take time."""
     monkeypatch.setattr(checks, "check_overfit", lambda task, output, log: Check("overfit", True, "not tried"))
 
 
@@ -75,7 +81,7 @@ def test_faulty_data_fails_and_is_listed(tmp_path, capsys, quick):
     assert said.splitlines()[-1] == f"1 of 4 checks failed; see {output}"
 
 
-def test_a_model_to_start_from_brings_its_network(tmp_path, monkeypatch):
+def test_a_model_to_start_from_brings_its_network(tmp_path, monkeypatch, known_gradients):
     def seen(task, output, log):
         config = task.network.config
         return Check("overfit", (config.backbone, config.classes, task.data.classes) == expected, "")
@@ -87,7 +93,7 @@ def test_a_model_to_start_from_brings_its_network(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("boxes", [0, 4])
-def test_too_few_boxes_for_anchors_are_a_failed_check_after_those_of_the_data(tmp_path, capsys, boxes):
+def test_too_few_boxes_for_anchors_are_a_failed_check_after_those_of_the_data(tmp_path, capsys, known_gradients, boxes):
     path, output = make_set(tmp_path / "set"), tmp_path / "out"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"annotations": content["annotations"][:boxes]}))
@@ -101,7 +107,7 @@ def test_too_few_boxes_for_anchors_are_a_failed_check_after_those_of_the_data(tm
     assert (output / "scan.csv").exists()
 
 
-def test_without_boxes_all_checks_of_a_model_but_the_gradients_fail(tmp_path, capsys):
+def test_without_boxes_all_checks_of_a_model_but_the_gradients_fail(tmp_path, capsys, known_gradients):
     path, output = make_set(tmp_path / "set"), tmp_path / "out"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"annotations": []}))
     assert check(path, output, "--model", "yolo") == 1
