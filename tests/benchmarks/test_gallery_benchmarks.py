@@ -1,0 +1,63 @@
+"""The benchmarks of the gallery, on made-up people: what they print is what a plain count gives."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from painted_people import unit
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_search_finds_who_an_exact_search_finds_and_counts_what_it_costs(tmp_path, monkeypatch):
+    face_search = load("face_search")
+    monkeypatch.setattr(face_search, "SINGLE", 5)
+    row = dict(zip(face_search.COLUMNS, face_search.measure(tmp_path / "people.db", 400, 50, even=False), strict=True))
+    assert (row["people"], row["index"], row["identity recall"]) == ("400", "exact", "1.0000")
+    assert float(row["rank-1"]) > 0.9 and float(row["one ms"]) > 0
+    assert all(float(row[name]) > 0 for name in ("enroll/s", "delete/s", "peak MB"))
+
+
+@pytest.fixture(scope="module")
+def face_recognition():
+    return load("face_recognition")
+
+
+def crowd(people, photos, noise, seed=0):
+    dice = np.random.default_rng(seed)
+    centers = np.repeat(unit(dice.standard_normal((people, 16))), photos, axis=0)
+    names = np.repeat([f"p{number}" for number in range(people)], photos)
+    return unit(centers + noise * unit(dice.standard_normal(centers.shape))), names
+
+
+def test_rates_are_those_of_a_plain_count(face_recognition):
+    embeddings, names = crowd(40, 4, 1.2)
+    embeddings[5] = 0  # no face found
+    people = [f"p{number}" for number in range(20)]
+    done = face_recognition.trial(np.random.default_rng(1), embeddings, names, np.array(people), 1, False)
+    assert len(done.right) == 20 * 3 and len(done.strangers) == 20 * 4
+    threshold = done.threshold(0.1)
+    assert np.mean(done.strangers >= threshold) == pytest.approx(0.1)
+    missed = sum(not (right and value >= threshold) for right, value in zip(done.right, done.similarity, strict=True))
+    assert done.fnir(threshold) == pytest.approx(missed / 60) and 0 < missed < 60
+
+
+def test_the_report_counts_the_strangers_behind_each_rate(face_recognition, capsys, monkeypatch):
+    monkeypatch.setattr(face_recognition, "TRIALS", 3)
+    monkeypatch.setattr(face_recognition, "SIZES", (10, None))
+    embeddings, names = crowd(30, 4, 0.2)
+    names[:40] = ""  # people whom nobody knows
+    face_recognition.report(embeddings, names, lambda people: 0.8)
+    first, _, *lines = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert first == ["120 photos of 21 people, no face found in 0"]
+    assert [line[:3] for line in lines[:3]] == [["10", "1", "mean"], ["20", "1", "mean"], ["10", "2", "mean"]]
+    assert lines[0][3:5] == ["1.0000", "0.0000 (8 of 80)"]
+    assert lines[1][5].endswith("(0 of 40)")
