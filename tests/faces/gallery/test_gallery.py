@@ -320,5 +320,5 @@ def test_what_is_no_gallery_is_not_opened(tmp_path, recognizer):
     with pytest.raises(GalleryError, match="cannot be opened as a gallery"):
         Gallery.open(text)
     assert text.read_text().startswith("no database")
-    with pytest.raises(UsageError, match="there is no folder"):
+    with pytest.raises(UsageError, match="cannot be made beside it"):
         Gallery.open(tmp_path / "nowhere" / "people.db")

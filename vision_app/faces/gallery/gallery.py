@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from vision_app.faces.gallery.identify import assign
 from vision_app.faces.gallery.lock import WriterLock
 from vision_app.faces.gallery.reembed import reembed
 from vision_app.faces.gallery.results import Candidate, Enrollment, Forgotten, Identities, Identity, Person, Sample
+from vision_app.faces.gallery.schema import missing
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.index import NOBODY
 from vision_app.faces.quality import Quality
@@ -56,28 +58,19 @@ class Gallery:
     def __init__(
         self, path: Path, *, readonly: bool = False, create: bool = True, recognizer: "FaceRecognizer | None" = None
     ):
-        self.path = path
-        self._lock = None
-        if not readonly:
-            if not create and not path.is_file():
-                raise UsageError(f"--gallery {path}: there is no such gallery; `vision-app faces enroll` makes one")
-            if not path.absolute().parent.is_dir():
-                raise UsageError(f"--gallery {path}: there is no folder {path.parent}; make it first")
-            self._lock = WriterLock(path)
-        try:
-            self.store = Store(path, readonly=readonly, create=create)
-        except BaseException:
-            self._release()
-            raise
-        self.index, self.audit = CachedIndex(self.store), AuditLog(path)
-        self._given = recognizer
-        if not readonly:
-            try:
+        self.path, self._given, self._lock = path, recognizer, None
+        with ExitStack() as failed:
+            if not readonly:
+                if not path.is_file() and not create:
+                    raise missing(path)
+                self._lock = WriterLock(path)
+                failed.callback(self._lock.release)
+            self.store = Store(path, readonly=readonly)
+            failed.callback(self.store.close)
+            self.index, self.audit = CachedIndex(self.store), AuditLog(path)
+            if not readonly:
                 finish(self)
-            except BaseException:
-                self.store.close()
-                self._release()
-                raise
+            failed.pop_all()
 
     @classmethod
     def open(
@@ -109,12 +102,9 @@ class Gallery:
                 self.index.save()
         finally:
             self.store.close()
-            self._release()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
 
     def __enter__(self) -> "Gallery":
         return self

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from vision_app.errors import GalleryError
+from vision_app.errors import GalleryError, UsageError
 from vision_app.faces.gallery.private import OWNER_ONLY
 
 try:
@@ -22,13 +22,14 @@ class WriterLock:
         """Takes the lock.
 
         Raises:
+            UsageError: there is no folder to make it in.
             GalleryError: another process, or another `Gallery` of this one, has it.
         """
         path = gallery.with_name(f"{gallery.name}.lock")
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY)
         except OSError as error:
-            raise GalleryError(f"{path}: cannot be made ({error.strerror})") from error
+            raise UsageError(f"--gallery {gallery}: {path.name} cannot be made beside it ({error.strerror})") from error
         try:
             if fcntl:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -57,17 +57,17 @@ MIGRATIONS = (
 """What makes version n of the tables of version n - 1; the first one starts from an empty file."""
 
 
-def connect(path: Path, *, readonly: bool, create: bool) -> sqlite3.Connection:
-    """Opens a gallery's file, and brings its tables up to date unless it is only read.
+def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
+    """Opens a gallery's file; unless it is only read, makes it if it is not there, and brings its tables up to date.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file to read, or it cannot be made.
         GalleryError: it is no gallery, damaged, of a newer version, or cannot be opened.
     """
-    if create and not readonly:
+    if not readonly:
         _make_file(path)
     elif not path.is_file():
-        raise UsageError(f"--gallery {path}: there is no such gallery; `vision-app faces enroll` makes one")
+        raise missing(path)
     mode = "ro" if readonly else "rw"
     try:
         connection = sqlite3.connect(
@@ -85,6 +85,11 @@ def connect(path: Path, *, readonly: bool, create: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise GalleryError(f"{path}: cannot be opened as a gallery ({error})") from error
     return connection
+
+
+def missing(path: Path) -> UsageError:
+    """The error that says that there is no gallery."""
+    return UsageError(f"--gallery {path}: there is no such gallery; `vision-app faces enroll` makes one")
 
 
 def _make_file(path: Path) -> None:

@@ -35,9 +35,9 @@ class Store:
         readonly: whether it was opened for reading only.
     """
 
-    def __init__(self, path: Path, *, readonly: bool, create: bool):
+    def __init__(self, path: Path, *, readonly: bool):
         self.path, self.readonly = path, readonly
-        self._connection = connect(path, readonly=readonly, create=create)
+        self._connection = connect(path, readonly=readonly)
         self._turn = RLock()
 
     def close(self) -> None:
