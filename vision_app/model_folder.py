@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +14,45 @@ from torch import nn
 from vision_app.onnx_file import NETWORK, halve, pack
 
 WEIGHTS = "weights.safetensors"
+
+
+def make_info(
+    network: nn.Module,
+    *,
+    name: str,
+    task: str,
+    architecture: dict,
+    input: dict,
+    output: str | None = None,
+    classes: Sequence[str] = (),
+    defaults: dict,
+    **about,
+) -> dict:
+    """What model.json says of every model, but for its `files`.
+
+    Args:
+        task: what `released.find` is asked for.
+        architecture: its `type` decides which class opens the model.
+        input: how a picture becomes the network's input, besides that it is RGB.
+        output: what the ONNX file gives, by dimension and column; None where there is no such file.
+        classes: names, in the order of the network's output.
+        defaults: of the options of prediction.
+        **about: more, such as `measured`, `license` and `learned_from`.
+    """
+    exported = {} if output is None else {"output": output}
+    layout = {"layout": "batch, height, width, 3 uint8"} if exported else {}
+    return {
+        "name": name,
+        "version": "1",
+        "task": task,
+        "architecture": architecture,
+        "classes": list(classes),
+        "input": {**input, "color": "RGB", **layout},
+        **exported,
+        "defaults": defaults,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **about,
+    }
 
 
 def write_folder(
@@ -29,7 +68,7 @@ def write_folder(
 
     Args:
         network: stays as it is.
-        info: for model.json, but for its `files`.
+        info: for model.json, see `make_info`.
         exported: puts the network behind the input of the ONNX file, see `write_onnx`; by default there is none.
         axes: the free sizes of the ONNX file's output, by dimension.
         half: whether the weights of convolutions and matrix products are stored in half precision (IEEE binary16), in

@@ -6,7 +6,7 @@ from vision_app.classification.network import ClassifierNetwork
 from vision_app.detection.export import INPUT_SIZE
 from vision_app.detection.yolo import ByteInput
 from vision_app.letterbox import PAD
-from vision_app.model_folder import write_folder
+from vision_app.model_folder import make_info, write_folder
 
 CONFIDENCE = 0.5  # probability from which a class counts as present: as likely there as not
 
@@ -31,22 +31,15 @@ def write_model(
     """
     if network.config.classes != len(classes):
         raise ValueError(f"the network has {network.config.classes} classes, {len(classes)} names were given")
-    info = {
-        "name": name,
-        "version": "1",
-        "task": "classification",
-        "architecture": network.config.to_dict() | {"type": "classifier"},
-        "classes": list(classes),
-        "input": {
-            "size": size,
-            "pad": PAD,
-            "stretch": stretch,
-            "color": "RGB",
-            "layout": "batch, height, width, 3 uint8",
-        },
-        "output": f"batch, 5 + {len(classes)}: row of the best object, t_x, t_y, t_h, t_w, classes; logits and offsets",
-        "defaults": {"confidence": CONFIDENCE},
-        "parameters": sum(p.numel() for p in network.parameters()),
+    info = make_info(
+        network,
+        name=name,
+        task="classification",
+        architecture=network.config.to_dict() | {"type": "classifier"},
+        classes=classes,
+        input={"size": size, "pad": PAD, "stretch": stretch},
+        output=f"batch, 5 + {len(classes)}: row of the best object, t_x, t_y, t_h, t_w, classes; logits and offsets",
+        defaults={"confidence": CONFIDENCE},
         **about,
-    }
+    )
     write_folder(folder, network, info, exported=ByteInput, half=True)

@@ -6,7 +6,7 @@ from vision_app.data.landmarks import NO_LANDMARKS, Landmarks
 from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.yolo import YOLO, ByteInput
 from vision_app.letterbox import PAD
-from vision_app.model_folder import write_folder
+from vision_app.model_folder import make_info, write_folder
 
 INPUT_SIZE = 416
 
@@ -43,23 +43,16 @@ def write_model(
         raise ValueError(f"the network has {network.config.landmarks} landmarks, {len(landmarks)} names were given")
     columns = f"{FIRST_CLASS} + {len(classes)}" + f" + 2 x {len(landmarks)}" * bool(landmarks)
     meaning = "p_c, t_x, t_y, t_h, t_w, classes" + ", l_x and l_y of every landmark" * bool(landmarks)
-    info = {
-        "name": name,
-        "version": "1",
-        "task": "detection",
-        "architecture": network.config.to_dict(),
-        "classes": list(classes),
-        **({"landmarks": landmarks.to_dict()} if landmarks else {}),
-        "input": {
-            "size": size,
-            "pad": PAD,
-            "stretch": stretch,
-            "color": "RGB",
-            "layout": "batch, height, width, 3 uint8",
-        },
-        "output": f"batch, rows, {columns}: {meaning}; logits and offsets",
-        "defaults": defaults,
-        "parameters": sum(p.numel() for p in network.parameters()),
+    about = {"landmarks": landmarks.to_dict()} | about if landmarks else about
+    info = make_info(
+        network,
+        name=name,
+        task="detection",
+        architecture=network.config.to_dict(),
+        classes=classes,
+        input={"size": size, "pad": PAD, "stretch": stretch},
+        output=f"batch, rows, {columns}: {meaning}; logits and offsets",
+        defaults=defaults,
         **about,
-    }
+    )
     write_folder(folder, network, info, exported=ByteInput, axes={0: "batch", 1: "rows"}, half=half)

@@ -17,7 +17,7 @@ from vision_app.detection.train import SceneTask, find_model
 from vision_app.detection.yolo import YOLO
 from vision_app.errors import UsageError
 from vision_app.letterbox import PAD, letterbox
-from vision_app.model_folder import write_folder
+from vision_app.model_folder import make_info, write_folder
 from vision_app.training.initialize import initialize
 from vision_app.training.runs import check_folder
 
@@ -34,17 +34,16 @@ def write_regions_model(
     **about,
 ) -> None:
     """Writes a model folder with weights in half precision and no ONNX file; see `export.write_model`."""
-    info = {
-        "name": name,
-        "version": "1",
-        "task": "detection",
-        "architecture": network.config.to_dict(),
-        "classes": list(classes),
-        "input": {"size": size, "pad": PAD, "stretch": stretch, "color": "RGB"},
-        "defaults": defaults,
-        "parameters": sum(p.numel() for p in network.parameters()),
+    info = make_info(
+        network,
+        name=name,
+        task="detection",
+        architecture=network.config.to_dict(),
+        classes=classes,
+        input={"size": size, "pad": PAD, "stretch": stretch},
+        defaults=defaults,
         **about,
-    }
+    )
     write_folder(folder, network, info, half=True)
 
 
