@@ -25,4 +25,6 @@ def show(path: Path, picture: np.ndarray) -> None:
     top, left = (HEIGHT - small.shape[0]) // 2, (WIDTH - small.shape[1]) // 2
     frame[top : top + small.shape[0], left : left + small.shape[1]] = small
     header = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F10:1 Ip A1:1 C420jpeg\n"
-    path.write_bytes(header.encode() + b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
+    unfinished = path.with_suffix(".part")
+    unfinished.write_bytes(header.encode() + b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
+    unfinished.replace(path)

@@ -1,0 +1,115 @@
+"""The Verify page: verdicts are those of the Python door, whatever way the faces come."""
+
+import json
+
+import pytest
+from face_pages import ADA, BOB, EVE, labeled, picture, press, run, said, snap, upload, visit
+from painted_people import BLURRED, CALIBRATION
+
+from vision_app import Gallery
+from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
+from vision_app.ui import faces
+from vision_app.ui.verify import ENROLLED, SNAPSHOTS
+
+WORDS = {SAME: "Same person", DIFFERENT: "Different people", UNCERTAIN: "Uncertain"}
+
+
+@pytest.fixture
+def known(painted, gallery_path):
+    """A gallery that knows Ada by two photos, the first one better, and Bob."""
+    with Gallery.open(gallery_path, recognizer=painted) as gallery:
+        gallery.enroll("Ada", [picture((ADA, 1)), picture((ADA, 2))])
+        gallery.enroll("Bob", [picture((BOB, 1))])
+    return gallery_path
+
+
+def compare(page, first: bytes, second: bytes):
+    upload(page, "First picture", {"a.png": first})
+    return run(upload(page, "Second picture", {"b.png": second}))
+
+
+def against(name: str, *, camera: bool = False):
+    """The page, comparing with somebody enrolled."""
+    page = visit("verify")
+    page.segmented_control[0].set_value(ENROLLED)
+    run(page)
+    labeled(page.selectbox, "Person").set_value(name)
+    if camera:
+        labeled(page.segmented_control, "Pictures from").set_value(faces.CAMERA)
+    return run(page)
+
+
+def expected(answer) -> str:
+    """What the page is to say of a verification."""
+    numbers = f"Similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}"
+    rate = f"a false accept rate of 1 in {1 / answer.far:,.0f}"
+    return f"**{WORDS[answer.verdict]}**  \n{numbers} at {rate}, model {answer.contract}"
+
+
+@pytest.mark.parametrize(("second", "verdict"), [((ADA, 2), SAME), ((BOB, 1), DIFFERENT)])
+def test_two_pictures_get_the_verdict_of_the_recognizer(painted, second, verdict):
+    answer = painted.verify(picture((ADA, 1)), picture(second))
+    assert answer.verdict == verdict and answer.far == 0.001
+    page = compare(visit("verify"), picture((ADA, 1)), picture(second))
+    assert said(page) == [expected(answer)]
+    assert "%" not in " ".join(said(page) + [text.value for text in page.caption])
+    assert sum("good to recognize" in text.value for text in page.caption) == 2
+
+
+def test_the_slider_offers_the_measured_rates_and_looks_at_no_picture_again(painted, monkeypatch):
+    page = compare(visit("verify"), picture((ADA, 1)), picture((EVE, 3)))
+    slider = labeled(page.select_slider, "False accept rate")
+    assert list(slider.options) == [faces.one_in(far) for far in CALIBRATION.fars] and slider.value == 0.001
+    answer = painted.verify(picture((ADA, 1)), picture((EVE, 3)), far=0.1)
+    monkeypatch.setattr(painted.embedder, "embed", lambda chips: pytest.fail("a network ran"))
+    slider.set_value(0.1)
+    assert said(run(page)) == [expected(answer)]
+
+
+def test_near_the_threshold_the_verdict_is_uncertain(painted, monkeypatch):
+    monkeypatch.setattr(type(CALIBRATION), "band", lambda self, far: (-1, 1))
+    page = compare(visit("verify"), picture((ADA, 1)), picture((ADA, 2)))
+    assert "**Uncertain**" in page.warning[0].value and not page.success and not page.error
+
+
+def test_pictures_without_one_good_face_say_why(painted):
+    page = compare(visit("verify"), picture(), picture((ADA, BLURRED)))
+    assert [error.value for error in page.error] == ["a\\.png\\: no face found"] and not page.success
+    assert any("hard to recognize: blurred" in text.value for text in page.caption)
+    page = compare(page, picture((ADA, 1), (BOB, 1)), b"no picture")
+    assert "shows 2 faces" in page.error[0].value and "not an image" in page.error[1].value
+    labeled(page.checkbox, "Take the largest face").set_value(True)
+    page = compare(page, picture((ADA, 1), (BOB, 1)), picture((ADA, 2)))
+    assert "**Same person**" in said(page)[0]
+
+
+def test_somebody_enrolled_is_compared_with_a_picture(painted, known):
+    page = run(upload(against("Ada"), "Picture", {"me.png": picture((ADA, 7))}))
+    with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
+        assert said(page) == [expected(gallery.verify(picture((ADA, 7)), "Ada"))]
+    assert any("the mean of 2 photos" in text.value for text in page.caption)
+    page = run(upload(against("Bob"), "Picture", {"me.png": picture((ADA, 7))}))
+    assert "**Different people**" in said(page)[0]
+    actions = [json.loads(line)["action"] for line in (known.parent / "people.db.audit.jsonl").read_text().splitlines()]
+    assert actions[-3:] == ["verify"] * 3
+
+
+def test_the_best_of_three_snapshots_counts(painted, known):
+    shots = [picture((ADA, BLURRED)), picture((ADA, 5)), picture((ADA, BLURRED), (ADA, BLURRED)), picture((ADA, 6))]
+    best = max(shots[1], shots[3], key=lambda shot: painted.face(shot).quality.score)
+    page = against("Ada", camera=True)
+    for number, shot in enumerate(shots, 1):
+        run(snap(page, shot))
+        if number == 3:
+            assert "shows 2 faces" in page.warning[0].value and "take another" in page.warning[0].value
+        assert bool(page.camera_input) == (number < len(shots))
+    with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
+        assert said(page) == [expected(gallery.verify(best, "Ada"))]
+    press(page, "Start over")
+    assert not said(page) and labeled(page.camera_input, f"Snapshot 1 of {SNAPSHOTS}: the best one counts")
+
+
+def test_without_people_the_page_says_where_they_come_from(painted, gallery_path):
+    page = visit("verify")
+    page.segmented_control[0].set_value(ENROLLED)
+    assert "page People" in said(run(page))[0] and not gallery_path.exists()
