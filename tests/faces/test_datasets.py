@@ -87,13 +87,16 @@ def test_one_person_or_one_photo_each_is_nothing_to_measure_on(people, photos):
 
 
 def test_a_tenth_of_the_people_is_held_out_where_there_are_enough():
-    assert hold_out(faces(19, 2, unnamed=40), 0) is None
-    crops = faces(30, 2, unnamed=5)
-    learned, aside = hold_out(crops, 0)
+    few, crops, lines = faces(19, 2, unnamed=40), faces(30, 2, unnamed=5), []
+    assert hold_out(few, 0, lines.append) == (few, [])
+    learned, (validation,) = hold_out(crops, 0, lines.append)
+    assert "too few people to hold some out" in lines[0] and lines[1].startswith("no validation set: 3 people")
+    aside = validation.crops
     assert len(set(aside.identities)) == 3 and len(aside) == 6 and len(learned) == 59
     assert not set(aside.identities) & set(learned.identities)
-    assert set(hold_out(crops, 1)[1].identities) != set(aside.identities)
-    assert set(hold_out(crops, 0)[1].identities) == set(aside.identities)
+    for seed in (0, 1):
+        (again,) = hold_out(crops, seed, lines.append)[1]
+        assert (set(again.crops.identities) == set(aside.identities)) is (seed == 0)
 
 
 def test_faces_of_another_template_are_refused(people, tmp_path):

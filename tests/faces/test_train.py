@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from drawn_people import faces
+from PIL import Image
+from safetensors.torch import load_file
 from tiny_faces import tiny_network, write_tiny_embedder
 from tiny_task import files
 
@@ -14,7 +16,7 @@ from vision_app.faces import train as training
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.datasets import Validation
 from vision_app.faces.teacher import teacher_loss
-from vision_app.faces.train import FaceOptions, FaceTask, train
+from vision_app.faces.train import FaceOptions, FaceTask, FirstFaces, train
 from vision_app.faces.triplets import UNKNOWN, batch_hard, euclidean, triplet_loss
 from vision_app.released import find
 from vision_app.training.config import TrainConfig
@@ -103,6 +105,30 @@ def test_a_network_learns_to_tell_people_apart_by_either_loss(loss, tmp_path):
     config = TrainConfig(epochs=15, batch_size=24, learning_rate=1e-2, validate_every=15, precision="fp32", average=0.9)
     training.fit(one, config, tmp_path / "run", log=lambda line: None)
     assert rates[1] > rates[0] + 0.15
+
+
+@pytest.mark.parametrize(("count", "shape"), [(30, (224, 12 * 112, 3)), (5, (112, 5 * 112, 3))])
+def test_the_first_batches_are_drawn_as_the_network_gets_them(tmp_path, count, shape):
+    chips = faces(1, count).chips
+    watcher = FirstFaces()
+    watcher.on_start(tmp_path, None, CONFIG)
+    watcher.on_batch(1, torch.from_numpy(chips.copy()).permute(0, 3, 1, 2).float(), None)
+    sheet = np.asarray(Image.open(tmp_path / "batch-2.png"))
+    assert sheet.shape == shape
+    for i in range(count // (shape[1] // 112) * (shape[1] // 112)):
+        y, x = 112 * (i // 12), 112 * (i % 12)
+        np.testing.assert_array_equal(sheet[y : y + 112, x : x + 112], chips[i])
+
+
+def test_blocks_that_are_held_stay_as_they_are(tmp_path):
+    faces(5, 4).save(tmp_path / "train.npz")
+    model = write_tiny_embedder(tmp_path / "model")
+    options = replace(OPTIONS, loss="triplet", held=1)
+    train([tmp_path / "train.npz"], [], tmp_path / "run", CONFIG, options, initial=model, log=lambda line: None)
+    before, after = (load_file(folder / "weights.safetensors") for folder in (model, tmp_path / "run" / "best"))
+    held = {name for name in before if torch.equal(before[name], after[name])}
+    tracked = {name for name in before if name.endswith("num_batches_tracked")}
+    assert held - tracked == {name for name in before if name.startswith(("stem.", "norm.", "blocks.0."))} - tracked
 
 
 class StoppedError(Exception):

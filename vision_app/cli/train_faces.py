@@ -75,7 +75,10 @@ def faces(
     batch_size: Annotated[int, Option(metavar="N", parser=positive_int, help="Faces a step.")] = 96,
     people: Annotated[int, Option(metavar="N", parser=positive_int, help="In a batch with several photos.")] = 12,
     photos: Annotated[int, Option(metavar="N", parser=positive_int, help="Of each of these people.")] = 4,
-    learning_rate: Annotated[float, Option(metavar="RATE", parser=number, help="The highest one.")] = 2e-3,
+    learning_rate: Annotated[
+        float | None,
+        Option(metavar="RATE", parser=number, help="The highest one; by default 2e-3, or 2e-5 with --initial."),
+    ] = None,
     schedule: Annotated[
         str,
         Option(metavar="NAME", help="constant, step, exponential, cosine, restarts, triangle, one-cycle or plateau."),
@@ -114,6 +117,8 @@ def faces(
     from vision_app.errors import UsageError
     from vision_app.training.config import TrainConfig
 
+    if learning_rate is None:  # a network that has learned before loses it in one large step
+        context.params["learning_rate"] = 2e-5 if initial else 2e-3
     settings = filled(TrainConfig, context)
     for name, value in {"--data": data, "--output": output}.items():
         if not value:

@@ -156,19 +156,21 @@ def has_validation(path: Path) -> bool:
     return not _is_ready(path) and any(portrait.split == "val" for portrait in load_identities(path))
 
 
-def hold_out(crops: FaceCrops, seed: int) -> tuple[FaceCrops, FaceCrops] | None:
+def hold_out(crops: FaceCrops, seed: int, log: Callable[[str], None]) -> tuple[FaceCrops, list[Validation]]:
     """Sets a tenth of the people with two photos or more aside to measure on, if there are enough of them.
 
     Returns:
-        The faces to train on and those to measure on, or None.
+        The faces to train on, and what to measure on: one set or none.
     """
     names, counts = np.unique(crops.identities[crops.identities != ""], return_counts=True)
     names = names[counts > 1]
     if len(names) < ENOUGH:
-        return None
+        log("no validation set, and too few people to hold some out: nothing is measured, and the last network is best")
+        return crops, []
     chosen = random_numbers("held out", seed).permutation(names)[: round(HELD_OUT * len(names))]
     aside = np.isin(crops.identities, chosen)
-    return crops.subset(~aside), crops.subset(aside)
+    log(f"no validation set: {len(chosen)} people, drawn by the seed, are held out to measure on")
+    return crops.subset(~aside), [Validation.of_people("held out", crops.subset(aside))]
 
 
 def _is_ready(path: Path) -> bool:

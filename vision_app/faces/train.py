@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,6 +21,7 @@ from vision_app.faces.samplers import PeopleBatches
 from vision_app.faces.start import identity, open_teacher, starting_network, template_of
 from vision_app.faces.teacher import teacher_loss, teacher_targets
 from vision_app.faces.triplets import DISTANCES, MINERS, triplet_loss
+from vision_app.images import write_image
 from vision_app.model_folder import describe
 from vision_app.runtime import resolve
 from vision_app.training.config import TrainConfig, check_ranges
@@ -35,6 +35,7 @@ RANGES = {
     "margin": (0.0, 2.0), "triplet_weight": (0.0, 1000.0), "relations": (0.0, 1000.0), "people": (1, 2048),
     "photos": (2, 2048), "held": (0, 1000),
 }  # fmt: skip
+COLUMNS = 12  # faces side by side in a picture of a batch
 SCAN, TARGETS = "scan.csv", "teacher.npz"  # in the folder of a run: what is odd about its data, what the teacher says
 
 
@@ -102,6 +103,20 @@ class Views(Dataset):
         place, index = key
         view = augmented(self.crops.pixels[index], self.crops.template, self.seed, self.epoch, place)
         return torch.from_numpy(view).permute(2, 0, 1)
+
+
+class FirstFaces:
+    """batch-1.png and so on: the first batches as the network gets them, a person's photos one after the other."""
+
+    def on_start(self, folder: Path, task: "FaceTask", config: TrainConfig) -> None:
+        self._folder = folder
+
+    def on_batch(self, step: int, images: Tensor, targets: FaceTargets) -> None:
+        """Draws rows of 12 faces; what does not fill a row is left out if there is one."""
+        columns = min(COLUMNS, len(images))
+        tiles = images[: len(images) // columns * columns].cpu().unflatten(0, (-1, columns))  # (R, C, 3, S, S)
+        sheet = tiles.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)  # (R S, C S, 3)
+        write_image(self._folder / f"batch-{step + 1}.png", sheet.byte().numpy())
 
 
 class FaceTask:
@@ -203,7 +218,7 @@ def train(
         DataError, ModelError, UsageError: before training starts, with the file or option named.
     """
     check_run_folder(output, resume)
-    rank_zero_only(check_folder)(output, SCAN)
+    check_folder(output, SCAN)
     teacher = teacher or initial
     options = replace(options, loss=options.loss or ("both" if teacher else "triplet"))
     taught = "teacher" in LOSSES[options.loss]
@@ -223,13 +238,9 @@ def train(
             reader.agree(f"{option} {model}", template_of(model))
     crops = reader.train(data)
     validations = [reader.validation(path, i) for i, path in enumerate(validation or filter(has_validation, data), 1)]
-    if not validations and (parts := hold_out(crops, config.seed)):
-        crops, aside = parts
-        validations = [Validation.of_people("held out", aside)]
-        log(f"no validation set: {len(set(aside.identities))} people, drawn by the seed, are held out to measure on")
-    elif not validations:
-        log("no validation set, and too few people to hold some out: nothing is measured, and the last network is best")
-    rank_zero_only(write_reports)(output / SCAN, reader.reports)
+    if not validations:
+        crops, validations = hold_out(crops, config.seed, log)
+    write_reports(output / SCAN, reader.reports)
     people = len(np.unique(crops.identities[crops.identities != ""]))
     log(f"{len(crops):,} faces to learn from, of {people:,} people with a name")
     targets = np.zeros((len(crops), 0), np.float32)
@@ -244,5 +255,5 @@ def train(
     task = FaceTask(network, crops, targets, validations, options, about={"trained": trained}, workers=workers)
     inputs["data"] = f"{', '.join(path.name for path in data)} {crops.digest()}"
     inputs["validation"] = ", ".join(f"{one.name} {one.crops.digest()}" for one in validations)
-    shown = rank_zero_only(lambda: (TensorBoard(), Curves()), default=())()
+    shown = TensorBoard(), Curves(), FirstFaces()
     return fit(task, config, output, inputs=inputs, resume=resume, log=log, watchers=(*shown, *watchers))
