@@ -35,6 +35,7 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
         ("train --help", ["yolo", "blend"]),
         ("train yolo --help", ["--data", "--validation", "--output", "--resume", "auto|cpu|cuda|cuda:N"]),
         ("train blend --help", ["START", "TRAINED", "--fraction"]),
+        ("train faces --help", ["PEOPLE/|FILE.csv|FILE.npz", "--initial", "--teacher", "triplet|teacher|both"]),
         ("train classifier --help", ["--data", "--validation", "--output", "--initial", "pooling|head|last|all"]),
         ("evaluate faces --help", ["--data", "--output", "--images", "--split", "--model", "--detector"]),
         ("evaluate classifier --help", ["--data", "--split", "--model", "--output", "auto|onnx|torch"]),
