@@ -66,7 +66,7 @@ SHOWN = {SAME: st.success, KNOWN: st.success, DIFFERENT: st.error, UNCERTAIN: st
 
 def page() -> None:
     """Draw the page."""
-    st.title("Who is at the camera", anchor=False)
+    st.title("See who is at the webcam", anchor=False)
     if find_spec("streamlit_webrtc") is None:
         st.info(NO_PACKAGE, icon=":material/extension:")
         return
