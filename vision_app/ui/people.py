@@ -12,7 +12,7 @@ from vision_app.ui.pictures import Picture, uploaded
 from vision_app.ui.text import amount, plain
 
 AGREED = "agreed on the page"
-CROPS_A_ROW = 6
+CROP_WIDTH = 160  # pixels
 
 
 def page() -> None:
@@ -44,7 +44,7 @@ def overview(path: Path, people: list[Person]) -> None:
     if not people:
         st.info(f"Nobody is enrolled in {plain(str(path))} yet. One photo is enough to be recognized; more help.")
         return
-    st.markdown(f"**{amount(len(people), 'person' if len(people) == 1 else 'people')}** in {plain(str(path))}")
+    st.markdown(f"**{len(people):,} {'person' if len(people) == 1 else 'people'}** in {plain(str(path))}")
     st.dataframe(
         {
             "Name": [one.name for one in people],
@@ -126,20 +126,20 @@ def person(path: Path, people: list[Person]) -> None:
     name = st.selectbox("Person", [one.name for one in people])
     with faces.reading(path) as gallery:
         samples = gallery.samples(name)
-    for start in range(0, len(samples), CROPS_A_ROW):
-        for column, sample in zip(st.columns(CROPS_A_ROW), samples[start : start + CROPS_A_ROW], strict=False):
-            with column:
+    with st.container(horizontal=True):
+        for sample in samples:
+            with st.container(width=CROP_WIDTH):
                 if sample.crop:
                     st.image(sample.crop, alt=f"Face of {name}")
                 st.caption(plain(f"{sample.added[:10]}, consent: {sample.consent or 'no note'}"))
-    left, right = st.columns(2)
-    with left, st.popover("Rename", icon=":material/edit:"), st.form("rename", border=False):
+    buttons = st.container(horizontal=True)
+    with buttons, st.popover("Rename", icon=":material/edit:"), st.form("rename", border=False):
         new = st.text_input("New name", name)
         if st.form_submit_button("Rename"):
             with Gallery.open(path, create=False) as gallery:
                 gallery.rename(name, new)
             after([(st.success, f"{plain(name)} is now {plain(new.strip())}.")])
-    with right, st.popover("Forget", icon=":material/delete:"):
+    with buttons, st.popover("Forget", icon=":material/delete:"):
         st.markdown(
             f"Deletes all that the gallery holds of **{plain(name)}** and proves it. Exports and copies of the file "
             "are not touched. This cannot be undone."
@@ -147,7 +147,8 @@ def person(path: Path, people: list[Person]) -> None:
         if st.button(f"Forget {plain(name)} for good", type="primary"):
             with Gallery.open(path, create=False) as gallery:
                 done = gallery.forget(name)
-            st.session_state.pop("looks", None)
+            for kept in ("looks", "snapshots", "identified"):  # of this session
+                st.session_state.pop(kept, None)
             after([(st.success, proof(done))])
 
 
