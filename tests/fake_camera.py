@@ -1,4 +1,4 @@
-"""A camera that Chromium takes for a real one, and that shows a picture."""
+"""A camera that Chromium takes for a real one, and that shows pictures."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT = 640, 480  # pixels
+RATE = 5  # frames a second
+SECONDS = 4  # that each of several pictures is shown, in turn
 
 
 def flags(path: Path) -> list[str]:
@@ -14,17 +16,24 @@ def flags(path: Path) -> list[str]:
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",  # nobody is asked whether the page may use it
         f"--use-file-for-fake-video-capture={path}",
+        "--allow-loopback-in-peer-connection",  # live video between programs of one machine,
+        "--disable-features=WebRtcHideLocalIpsWithMdns",  # which call each other by address
     ]
 
 
-def show(path: Path, picture: np.ndarray) -> None:
-    """Write what the camera shows: a picture, (H, W, 3) uint8 RGB, as large as fits in, as a Y4M video of one frame."""
+def show(path: Path, *pictures: np.ndarray) -> None:
+    """Write what the camera shows, again and again: (H, W, 3) uint8 RGB, as large as fits in, as a Y4M video."""
+    header = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{RATE}:1 Ip A1:1 C420jpeg\n"
+    frames = [b"FRAME\n" + cv2.cvtColor(_fitted(picture), cv2.COLOR_RGB2YUV_I420).tobytes() for picture in pictures]
+    repeats = RATE * SECONDS if len(frames) > 1 else 1
+    path.write_bytes(header.encode() + b"".join(repeats * frame for frame in frames))
+
+
+def _fitted(picture: np.ndarray) -> np.ndarray:
+    """(HEIGHT, WIDTH, 3) the picture in the middle of black."""
     scale = min(WIDTH / picture.shape[1], HEIGHT / picture.shape[0])
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:HEIGHT, :WIDTH]
     frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     top, left = (HEIGHT - small.shape[0]) // 2, (WIDTH - small.shape[1]) // 2
     frame[top : top + small.shape[0], left : left + small.shape[1]] = small
-    header = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F10:1 Ip A1:1 C420jpeg\n"
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(header.encode() + b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
-    unfinished.replace(path)
+    return frame

@@ -131,3 +131,23 @@ def test_faces_of_a_picture_get_their_names(page, folder, tmp_path):
     image = page.get_by_role("img", name="crowd.png: ")
     expect(image).to_be_visible(timeout=PATIENCE)
     assert f"{NAME} 0." in image.get_attribute("alt") and "unknown 0." in image.get_attribute("alt")
+
+
+def test_live_video_names_who_is_known_and_nobody_else(page, folder):
+    with Gallery.open(folder / "people.db") as gallery:
+        gallery.enroll(NAME, [data.astronaut()])
+    files = set(folder.iterdir())
+    fake_camera.show(folder / "camera.y4m", data.astronaut()[:360, :480], stranger(), data.rocket())
+    go_to(page, "Webcam")
+    video, said = page.frame_locator("iframe"), page.get_by_test_id("stAlert")
+    video.get_by_role("button", name="START").click(timeout=PATIENCE)
+    expect(said.get_by_text(NAME)).to_be_visible(timeout=2 * PATIENCE)
+    expect(said).to_contain_text("Similarity")
+    expect(said).to_contain_text("at a false positive rate of 1 in 100, model")
+    expect(said.get_by_text("unknown", exact=True)).to_be_visible(timeout=2 * PATIENCE)
+    expect(said.get_by_text("No face in sight")).to_be_visible(timeout=2 * PATIENCE)
+    expect(page.get_by_text("frames a second")).to_be_visible()
+    assert video.locator("video").evaluate("video => video.videoWidth") > 0
+    video.get_by_role("button", name="STOP").click()
+    expect(page.get_by_text("frames a second")).to_have_count(0, timeout=PATIENCE)
+    assert set(folder.iterdir()) <= files | {folder / "camera.y4m", folder / "people.db-wal", folder / "people.db-shm"}
