@@ -8,7 +8,7 @@ import pytest
 from image_files import quadrants
 from PIL import Image
 
-from vision_app.data.samples import DetectionSet, Objects, Photos, ScanReport, write_reports
+from vision_app.data.samples import DetectionSet, Objects, Photos, ScanReport, read_reports, write_reports
 from vision_app.errors import DataError
 
 
@@ -119,3 +119,4 @@ def test_reports_as_a_table(tmp_path):
     write_reports(tmp_path / "scan.csv", {"data": report, "val": ScanReport()})
     rows = list(csv.reader((tmp_path / "scan.csv").open(newline="")))
     assert rows == [["set", "kind", "entry"], ["data", "empty box", 'a row of "a, b.png"'], ["data", "wrong size", "b"]]
+    assert read_reports(tmp_path / "scan.csv") == {"data": report} and read_reports(tmp_path / "none.csv") == {}

@@ -341,3 +341,13 @@ def write_reports(path: Path, reports: Mapping[str, ScanReport]) -> None:
         writer = csv.writer(file)
         writer.writerow(("set", "kind", "entry"))
         writer.writerows((name, *entry) for name, report in reports.items() for entry in report.entries)
+
+
+def read_reports(path: Path) -> dict[str, ScanReport]:
+    """What `write_reports` wrote, but for sets about which nothing is odd; nothing where there is no such file."""
+    reports: dict[str, ScanReport] = {}
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            for name, *entry in list(csv.reader(file))[1:]:
+                reports.setdefault(name, ScanReport()).add(*entry)
+    return reports

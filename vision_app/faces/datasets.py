@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vision_app.data.identities import Portrait, load_identities
-from vision_app.data.samples import ScanReport
+from vision_app.data.samples import read_reports, write_reports
 from vision_app.errors import DataError, UsageError
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.crops import FaceCrops, find_crops, joined
@@ -19,6 +19,7 @@ from vision_app.results import Detections
 from vision_app.training.augment import random_numbers
 
 HELD_OUT, ENOUGH = 0.1, 20  # part of the people to measure on if nothing else is given; how many there must be for that
+SCAN = "scan.csv"
 SAME = 0.05  # pixels by which landmarks of one template may differ
 FARS = {"TAR at FAR 1%": 0.01, "TAR at FAR 0.1%": 0.001}
 FIND = Callable[[RGBImage], Detections]
@@ -75,7 +76,7 @@ class Validation:
 
 @dataclass
 class Reader:
-    """Reads sets of faces and keeps what was found on photos in the run's folder.
+    """Reads sets of faces and keeps what was found on photos in the run's folder, and what is odd in its scan.csv.
 
     Attributes:
         output: the run's folder; must be there.
@@ -83,7 +84,6 @@ class Reader:
         open_detector: gives what finds faces; called when it is needed.
         log: takes lines of progress.
         template: (5, 2) that all faces are aligned to; the first one that `agree` is told.
-        reports: what is odd about each set, by its name; filled while sets are read.
     """
 
     output: Path
@@ -93,7 +93,8 @@ class Reader:
     template: np.ndarray | None = None
 
     def __post_init__(self):
-        self.reports: dict[str, ScanReport] = {}
+        self._reports = read_reports(self.output / SCAN) if self.resume else {}
+        write_reports(self.output / SCAN, self._reports)
 
     def agree(self, name: str, template: np.ndarray) -> None:
         """Raises UsageError if what goes by this name aligns faces to another template than what was told before."""
@@ -139,8 +140,9 @@ class Reader:
         if self.template is None:
             self.template = TEMPLATE
         crops, report = find_crops(portraits, self._detector, self.template, log=self.log)
+        self._reports[name] = report
+        write_reports(self.output / SCAN, self._reports)
         crops.save(kept)
-        self.reports[name] = report
         odd = ", ".join(f"{count:,} x {kind}" for kind, count in report.kinds.items())
         odd = f"; {odd} (see scan.csv)" if odd else ""
         self.log(f"{name}: faces on {len(crops):,} of {len(portraits):,} photos{odd}")

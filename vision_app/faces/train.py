@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vision_app.data.samples import write_reports
 from vision_app.errors import UsageError, unknown
 from vision_app.faces.augment import augmented
 from vision_app.faces.crops import FaceCrops
-from vision_app.faces.datasets import Reader, Validation, has_validation, hold_out
+from vision_app.faces.datasets import SCAN, Reader, Validation, has_validation, hold_out
 from vision_app.faces.embedder import Embedder
 from vision_app.faces.export import write_model
 from vision_app.faces.network import FaceNetwork
@@ -36,7 +35,7 @@ RANGES = {
     "photos": (2, 2048), "held": (0, 1000),
 }  # fmt: skip
 COLUMNS = 12  # faces side by side in a picture of a batch
-SCAN, TARGETS = "scan.csv", "teacher.npz"  # in the folder of a run: what is odd about its data, what the teacher says
+TARGETS = "teacher.npz"  # in the folder of a run: what the teacher says
 
 
 @dataclass(frozen=True)
@@ -240,7 +239,6 @@ def train(
     validations = [reader.validation(path, i) for i, path in enumerate(validation or filter(has_validation, data), 1)]
     if not validations:
         crops, validations = hold_out(crops, config.seed, log)
-    write_reports(output / SCAN, reader.reports)
     people = len(np.unique(crops.identities[crops.identities != ""]))
     log(f"{len(crops):,} faces to learn from, of {people:,} people with a name")
     targets = np.zeros((len(crops), 0), np.float32)
