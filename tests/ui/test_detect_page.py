@@ -27,8 +27,8 @@ from vision_app.detection.compare import FAMILY
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.errors import ImageError
 from vision_app.ui import downloads, look, models, pictures
-from vision_app.ui.detect import MOST_PICTURES
 from vision_app.ui.text import plain
+from vision_app.ui.uploads import MOST_PICTURES
 
 APP = Path(__file__).parents[2] / "streamlit_app.py"
 
@@ -211,8 +211,10 @@ def test_the_page_says_which_model_runs_and_what_its_card_says(page, detector, m
 
 
 def test_damaged_models_are_left_out_with_a_warning(monkeypatch, tmp_path, detector):
-    """Beside a good model: one whose model.json says nothing, one of another task, one without its weights."""
-    for name, content in [("a", "{}"), ("style", json.dumps(detector.model.info | {"task": "style"}))]:
+    """Beside a good model: one whose model.json says nothing, two for other pages, one without its weights."""
+    others = {"style": {"task": "style"}, "faces": {"classes": ["face"]}}
+    contents = {"a": "{}"} | {name: json.dumps(detector.model.info | other) for name, other in others.items()}
+    for name, content in contents.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.json").write_text(content)
     shutil.copytree(detector.model.folder, tmp_path / "zebra")

@@ -9,7 +9,7 @@ from painted_people import CALIBRATION
 
 from vision_app import Gallery
 from vision_app.ui import faces, identify
-from vision_app.ui.detect import MOST_PICTURES
+from vision_app.ui.uploads import MOST_PICTURES
 
 GROUP = picture((BOB, 7), (EVE, 1), (ADA, 8))
 

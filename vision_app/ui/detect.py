@@ -8,13 +8,10 @@ import streamlit as st
 
 from vision_app import Detections, DetectOptions, Detector, draw
 from vision_app.errors import ImageError, ModelError
-from vision_app.images import SUFFIXES
-from vision_app.ui import classify, downloads, models
+from vision_app.ui import classify, downloads, models, uploads
 from vision_app.ui.look import Look, find, look
-from vision_app.ui.pictures import SAMPLES, Picture, sample, uploaded
+from vision_app.ui.pictures import SAMPLES, Picture, sample
 from vision_app.ui.text import amount, plain
-
-MOST_PICTURES = 20
 
 
 def page() -> None:
@@ -61,19 +58,8 @@ def percentage(label: str, default: float, model: str, help: str) -> float:
 
 def chosen() -> list[Picture]:
     """Draw the uploader and the samples; return the visitor's own pictures or else the samples chosen."""
-    uploads = st.file_uploader(
-        "Upload pictures",
-        type=sorted(suffix[1:] for suffix in SUFFIXES),
-        accept_multiple_files=True,
-        help="Pictures stay in the memory of the machine that runs this page, while the page is open. None is saved.",
-    )
-    if uploads:
-        if len(uploads) > MOST_PICTURES:
-            st.warning(
-                f"Here are the first {MOST_PICTURES} of {amount(len(uploads), 'picture')}. "
-                "For whole folders there is the command `vision-app detect`."
-            )
-        return uploaded(uploads[:MOST_PICTURES])
+    if pictures := uploads.several("Upload pictures", "vision-app detect"):
+        return pictures
     if not st.session_state.get("samples"):
         gallery()
         return []

@@ -14,16 +14,13 @@ from vision_app.errors import FaceError, ImageError
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import only
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
-from vision_app.images import SUFFIXES
 from vision_app.ui import models
 from vision_app.ui.look import keep, view_of
 from vision_app.ui.pictures import Picture
 from vision_app.ui.text import plain
 
 GALLERY = "VISION_APP_GALLERY"
-KINDS = sorted(suffix[1:] for suffix in SUFFIXES)
 FILES, CAMERA = "Files", "Camera"
-MEMORY_ONLY = "Pictures stay in the memory of the machine that runs this page, while the page is open. None is saved."
 LIMITS = (
     "The similarity is the cosine of two embeddings, -1 to 1, and no probability. Siblings, children and poor light "
     "make mistakes more frequent than the rate says, and a photo of a face passes as the face."

@@ -9,10 +9,10 @@ from vision_app.errors import ImageError
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.gallery import Identities
 from vision_app.faces.gallery.results import UNKNOWN
-from vision_app.ui import faces, models
-from vision_app.ui.detect import MOST_PICTURES, save
-from vision_app.ui.pictures import Picture, uploaded
-from vision_app.ui.text import amount, plain
+from vision_app.ui import faces, models, uploads
+from vision_app.ui.detect import save
+from vision_app.ui.pictures import Picture
+from vision_app.ui.text import plain
 
 RATES = (0.1, 0.03, 0.01, 0.003, 0.001)
 
@@ -24,7 +24,7 @@ def page() -> None:
     if path is None:
         return
     options = settings()
-    pictures = chosen()
+    pictures = uploads.several("Pictures", "vision-app faces identify")
     known, answers = st.session_state.get("identified", {}), {}
     with faces.reading(path, models.recognizer()) as gallery:
         if gallery is None:
@@ -57,17 +57,6 @@ def fpir_slider() -> float:
         help="How many of many strangers may get somebody's name. The rarer they are, the more often somebody "
         "enrolled stays unknown as well. The more people are enrolled, the higher the threshold.",
     )
-
-
-def chosen() -> list[Picture]:
-    """Draw the uploader and return what came."""
-    uploads = st.file_uploader("Pictures", type=faces.KINDS, accept_multiple_files=True, help=faces.MEMORY_ONLY)
-    if len(uploads) > MOST_PICTURES:
-        st.warning(
-            f"Here are the first {MOST_PICTURES} of {amount(len(uploads), 'picture')}. "
-            "For whole folders there is the command `vision-app faces identify`."
-        )
-    return uploaded(uploads[:MOST_PICTURES])
 
 
 def identified(picture: Picture, gallery: Gallery, options: dict) -> Identities | None:

@@ -6,6 +6,7 @@ import streamlit as st
 from vision_app import Classifier, Detector, FaceRecognizer, released
 from vision_app.detection.compare import FAMILY
 from vision_app.errors import ModelError
+from vision_app.faces.detector import FACE
 from vision_app.ui.text import plain
 
 
@@ -20,10 +21,11 @@ def names(task: str) -> list[str]:
 
 def _task(name: str) -> str | None:
     try:
-        return released.find(name).task
+        model = released.find(name)
     except ModelError as error:
         st.warning(plain(str(error)), icon=":material/warning:")
         return None
+    return None if model.classes == (FACE,) else model.task  # a detector of faces belongs to the pages about faces
 
 
 @st.cache_resource(show_spinner="Loading the model …")

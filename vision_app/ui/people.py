@@ -7,8 +7,8 @@ import streamlit as st
 from vision_app import Gallery
 from vision_app.faces.gallery import Enrollment, Forgotten, Person
 from vision_app.faces.gallery.results import ACCEPTED
-from vision_app.ui import faces, models
-from vision_app.ui.pictures import Picture, uploaded
+from vision_app.ui import faces, models, uploads
+from vision_app.ui.pictures import Picture
 from vision_app.ui.text import amount, plain
 
 AGREED = "agreed on the page"
@@ -90,16 +90,9 @@ def enroll(path: Path) -> None:
 def pictures_from(place: str, turn: int) -> list[Picture]:
     """Draw the uploader or the camera and return what came."""
     if place == faces.CAMERA:
-        shot = st.camera_input("Photo", key=f"photo {turn}", resolution="720p", help=faces.MEMORY_ONLY)
+        shot = st.camera_input("Photo", key=f"photo {turn}", resolution="720p", help=uploads.MEMORY_ONLY)
         return [Picture("snapshot", shot.getvalue())] if shot else []
-    uploads = st.file_uploader(
-        "Photos of one face each",
-        type=faces.KINDS,
-        accept_multiple_files=True,
-        key=f"photos {turn}",
-        help=faces.MEMORY_ONLY,
-    )
-    return uploaded(uploads)
+    return uploads.several("Photos of one face each", "vision-app faces enroll", f"photos {turn}")
 
 
 def enroll_all(path: Path, name: str, pictures: list[Picture], options: dict) -> list[Enrollment]:

@@ -6,7 +6,7 @@ from vision_app.errors import FaceError, ImageError
 from vision_app.faces import calibration
 from vision_app.faces.calibration import Calibration
 from vision_app.faces.recognizer import only
-from vision_app.ui import faces, models
+from vision_app.ui import faces, models, uploads
 from vision_app.ui.pictures import Picture
 from vision_app.ui.text import amount, plain
 
@@ -49,7 +49,7 @@ def two_pictures(far: float, largest: bool) -> None:
     result, found = st.container(), []
     for column, label in zip(st.columns(2, gap="medium"), ("First picture", "Second picture"), strict=True):
         with column:
-            picture = upload(label)
+            picture = uploads.one(label)
             found.append(faces.used(picture, largest=largest) if picture else None)
     if all(found):
         with result:
@@ -71,7 +71,7 @@ def somebody(far: float, largest: bool) -> None:
         result = st.container()
         left, right = st.columns(2, gap="medium")
         with left:
-            picture = best_snapshot(largest) if place == faces.CAMERA else upload("Picture")
+            picture = best_snapshot(largest) if place == faces.CAMERA else uploads.one("Picture")
             face = faces.used(picture, largest=largest) if picture else None
         with right:
             best = max(gallery.samples(name), key=lambda sample: sample.quality["score"])
@@ -84,19 +84,13 @@ def somebody(far: float, largest: bool) -> None:
                 faces.verdict(gallery.verify_face(face, name, far=far))
 
 
-def upload(label: str) -> Picture | None:
-    """Draw an uploader of one picture and return what came."""
-    file = st.file_uploader(label, type=faces.KINDS, help=faces.MEMORY_ONLY)
-    return Picture(file.name, file.getvalue()) if file else None
-
-
 def best_snapshot(largest: bool) -> Picture | None:
     """Draw the camera until it has taken enough pictures of one face; return the best of them, by quality."""
     taken = st.session_state.setdefault("snapshots", [])  # (quality score, picture)
     if len(taken) < SNAPSHOTS:
         number = len(taken) + 1
         label = f"Snapshot {number} of {SNAPSHOTS}: the best one counts"
-        shot = st.camera_input(label, key=f"snapshot {number}", resolution="480p", help=faces.MEMORY_ONLY)
+        shot = st.camera_input(label, key=f"snapshot {number}", resolution="480p", help=uploads.MEMORY_ONLY)
         if shot:
             picture = Picture(f"snapshot {number}", shot.getvalue())
             try:

@@ -1,0 +1,28 @@
+"""Uploaders of pictures. What they bring stays in memory."""
+
+import streamlit as st
+
+from vision_app.images import SUFFIXES
+from vision_app.ui.pictures import Picture, uploaded
+from vision_app.ui.text import amount
+
+MOST_PICTURES = 20
+KINDS = sorted(suffix[1:] for suffix in SUFFIXES)
+MEMORY_ONLY = "Pictures stay in the memory of the machine that runs this page, while the page is open. None is saved."
+
+
+def one(label: str) -> Picture | None:
+    """Draw an uploader of one picture and return what came."""
+    upload = st.file_uploader(label, type=KINDS, help=MEMORY_ONLY)
+    return uploaded([upload])[0] if upload else None
+
+
+def several(label: str, command: str, key: str | None = None) -> list[Picture]:
+    """Draw an uploader of several pictures and return what came, up to MOST_PICTURES; `command` takes more."""
+    uploads = st.file_uploader(label, type=KINDS, accept_multiple_files=True, key=key, help=MEMORY_ONLY)
+    if len(uploads) > MOST_PICTURES:
+        st.warning(
+            f"Here are the first {MOST_PICTURES} of {amount(len(uploads), 'picture')}. "
+            f"For whole folders there is the command `{command}`."
+        )
+    return uploaded(uploads[:MOST_PICTURES])
