@@ -115,7 +115,8 @@ def test_a_photo_gets_the_same_answer_alone_in_a_batch_and_at_reduced_size():
     parts = [detector.preprocess([image]) for image in images]
     joined = detector.postprocess(detector.forward(detector.join(parts)))
     for image, one, together in zip(images, joined, detector.predict(images), strict=True):
-        assert len(one) == 1 and one.to_dict() == together.to_dict() == detector(image).to_dict()
+        assert len(one) == 1 and together.to_dict() == detector(image).to_dict()
+        np.testing.assert_array_equal(one.boxes, together.boxes)
     half = RGBImage(np.ascontiguousarray(pictures[1][::2, ::2]), 1200, 800)
     np.testing.assert_allclose(detector(half).boxes, joined[1].boxes, atol=4)
 

@@ -12,6 +12,7 @@ from vision_app.detection.grid_detector import GridDetector, Raw
 from vision_app.detection.stages import Stages
 from vision_app.errors import ModelError, UsageError
 from vision_app.faces.align import LANDMARKS
+from vision_app.faces.refine import refine
 from vision_app.faces.views import View, views
 from vision_app.images import ImageSource, RGBImage, read_image
 from vision_app.letterbox import Letterbox
@@ -111,6 +112,11 @@ class FaceDetector(Detector):
             self._joined(looks, found[start:end], options)
             for looks, (start, end) in zip(raw.looks, pairwise(ends), strict=True)
         ]
+
+    def predict(self, images: Sequence[RGBImage], options: DetectOptions = DetectOptions()) -> list[Detections]:
+        """`preprocess`, `forward` and `postprocess` in a row, and a second look at each face, see `refine`."""
+        found = super().predict(images, options)
+        return [refine(self.detector, image, one) for image, one in zip(images, found, strict=True)]
 
     def _looks(self, image: RGBImage) -> Looks:
         chosen = views(image.width, image.height, self.detector.size, self.smallest)
