@@ -158,19 +158,19 @@ def test_the_audit_log_tells_who_appears_and_not_how_long(watch, path):
 
 
 def test_the_challenge_sees_one_known_face_and_no_other(watch):
-    watch.pose(Challenge.new())
+    watch.set_challenge(Challenge.new())
     for frame in (paint(), paint(STRANGER), paint(ADA, BOB)):
         look(watch, frame)
         assert watch.challenge.asked == LOOK_AHEAD and watch.challenge.who is None
     look(watch, paint(ADA))
     assert watch.challenge.who == "Ada" and watch.challenge.asked == watch.challenge.moves[0]
-    watch.pose(None)
+    watch.set_challenge(None)
     look(watch, paint(ADA))
     assert watch.challenge is None
 
 
 def test_nothing_is_held_when_the_video_is_over(watch, path):
-    watch.pose(Challenge.new())
+    watch.set_challenge(Challenge.new())
     look(watch, paint(ADA))
     watch.rest()
     for _ in range(200):

@@ -148,10 +148,10 @@ def test_how_a_challenge_ends_is_told(camera, known):
     camera.watch.clock = lambda: 100.0
     page = camera.see(page, (ADA, 5))
     begun = camera.watch.challenge
-    camera.watch.pose(replace(begun, passed=True))
+    camera.watch.set_challenge(replace(begun, passed=True))
     assert camera.see(page, (ADA, 5)).success[0].value.startswith("Challenge passed by Ada")
     for failure, why in FAILED.items():
-        camera.watch.pose(replace(begun, failure=failure))
+        camera.watch.set_challenge(replace(begun, failure=failure))
         assert camera.see(page, (ADA, 5)).error[0].value == f"Challenge not passed: {why}."
 
 

@@ -112,7 +112,7 @@ class Watch:
     Attributes:
         path: the gallery's file, open while there are frames.
         question: what is to be said; it may be another one at any time.
-        challenge: how far it has come, if there is one; see `pose`.
+        challenge: how far it has come, if there is one.
         seen: what was seen last, or None.
         error: why the last look failed, or None.
         frames, looks: how often a frame came, and how often one was looked at.
@@ -146,7 +146,7 @@ class Watch:
             return pixels.copy()
         return draw(pixels, seen.found, seen.captions)
 
-    def pose(self, challenge: Challenge | None) -> None:
+    def set_challenge(self, challenge: Challenge | None) -> None:
         """Begins a challenge, or ends the one that there is."""
         with self._turn:
             self.challenge = challenge
@@ -160,7 +160,7 @@ class Watch:
             if self._gallery is not None:
                 self._gallery.close()
             self._gallery = self.seen = self.error = None
-            self.pose(None)
+            self.set_challenge(None)
 
     def _look(self, pixels: np.ndarray, seconds: float) -> None:
         """Looks at a frame; `_looking` is held, and released at the end."""

@@ -81,7 +81,7 @@ def page() -> None:
     watch = watch_of(path)
     watch.question, challenged = settings(people)
     if challenged != (watch.challenge is not None):
-        watch.pose(Challenge.new() if challenged else None)
+        watch.set_challenge(Challenge.new() if challenged else None)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         playing = stream(watch)
@@ -149,7 +149,7 @@ def report(watch: Watch) -> None:
     if challenge is not None:
         progress(challenge)
         if st.button("New challenge", disabled=challenge.who is None):
-            watch.pose(Challenge.new())
+            watch.set_challenge(Challenge.new())
     if isinstance(error, VisionAppError):
         st.error(plain(str(error)), icon=":material/error:")
     elif error is not None:
