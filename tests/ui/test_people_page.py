@@ -125,6 +125,7 @@ def test_somebody_is_forgotten_after_a_confirmation_and_nothing_is_left(known):
     files = [path for path in known.parent.iterdir() if path.is_file()]
     assert set().union(*(search(path, traces) for path in files)) == traces
     page = visit("people")
+    assert list(page.dataframe[0].value["Consent"]) == ["signed in May", ""]
     assert sum("signed in May" in text.value for text in page.caption) == 2
     press(page, "Forget Ada for good")
     assert people(known) == {"Bob": 1}

@@ -50,6 +50,7 @@ def overview(path: Path, people: list[Person]) -> None:
             "Name": [one.name for one in people],
             "Photos": [one.photos for one in people],
             "Since": [one.added[:10] for one in people],
+            "Consent": [one.consent for one in people],
         },
         hide_index=True,
     )

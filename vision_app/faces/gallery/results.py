@@ -22,12 +22,14 @@ class Person:
         name: unique in its gallery.
         added: when, UTC, ISO 8601.
         photos: how many are enrolled.
+        consent: the different notes of the photos, joined by commas.
     """
 
     id: int
     name: str
     added: str
     photos: int
+    consent: str
 
 
 @dataclass(frozen=True, eq=False)

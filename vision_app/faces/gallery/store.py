@@ -19,7 +19,8 @@ from vision_app.faces.gallery.schema import connect
 
 EMBEDDING = np.dtype("<f4")
 _PEOPLE = (
-    "SELECT person.id, name, person.added, count(sample.id) FROM person LEFT JOIN sample ON sample.person = person.id"
+    "SELECT person.id, name, person.added, count(sample.id), ifnull(group_concat(DISTINCT nullif(consent, '')), '') "
+    "FROM person LEFT JOIN sample ON sample.person = person.id"
 )
 _SAMPLES = (
     "SELECT sample.id, source, box, landmarks, quality, embedding, contract, consent, added, png "
