@@ -49,6 +49,14 @@ class PeopleBatches:
         """All other faces."""
         return np.setdiff1d(np.arange(len(self.labels)), np.concatenate([np.zeros(0, int), *self.groups]))
 
+    def check(self, config: TrainConfig) -> None:
+        """Raises UsageError if P people with K photos are more than a batch."""
+        if self.people * self.photos > config.batch_size:
+            raise UsageError(
+                f"--people {self.people}: with --photos {self.photos} each they are more than --batch-size "
+                f"{config.batch_size}; the nearest valid value is {config.batch_size // self.photos}"
+            )
+
     def batches_per_epoch(self, config: TrainConfig) -> int:
         """How many batches look at as many faces as there are; at least one."""
         return max(1, len(self.labels) // config.batch_size)
@@ -59,8 +67,8 @@ class PeopleBatches:
         """One process's part of each batch of an epoch, a pure function of (seed, epoch).
 
         In a batch of B, P people who are drawn in turn have K photos each, and the rest is filled up with other faces,
-        each of them at most once an epoch. Where these run out, faces of the same people fill up, whoever they are. All
-        parts of a batch hold about as many people, so that processes can share it.
+        each of them at most once an epoch. Where these run out, more photos of people with several fill up. All parts
+        of a batch hold about as many people, so that processes can share it.
 
         Args:
             rank, world, start: as for `training.loop.Task.batches`.
@@ -71,14 +79,10 @@ class PeopleBatches:
 
         Raises:
             DataError: there are fewer faces than processes.
-            UsageError: P people with K photos are more than a batch.
+            UsageError: see `check`.
         """
+        self.check(config)
         size, count = min(config.batch_size, len(self.labels)), self.batches_per_epoch(config)
-        if self.people * self.photos > config.batch_size:
-            raise UsageError(
-                f"--people {self.people}: with --photos {self.photos} each they are more than --batch-size "
-                f"{config.batch_size}; the nearest valid value is {config.batch_size // self.photos}"
-            )
         if size < world:
             raise DataError(f"{world} processes cannot share {size} faces; take fewer --devices")
         generator = random_numbers("people", config.seed, epoch)

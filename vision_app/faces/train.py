@@ -144,8 +144,7 @@ class FaceTask:
         self.network, self.crops, self.validations, self.options = network, crops, validations, options
         self.about, self.workers = about or {}, workers
         self.labels, self.targets = torch.from_numpy(crops.labels), torch.from_numpy(targets)
-        people = options.people if "triplet" in LOSSES[options.loss] else 0
-        self.sampler = PeopleBatches(crops.labels, people, options.photos)
+        self.sampler = sampler(crops, options)
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
         return self.sampler.batches_per_epoch(config)
@@ -181,6 +180,12 @@ class FaceTask:
         measured = {one.name: one.measure(embedder.embed(one.crops.chips)) for one in self.validations}
         describe(folder, measured=measured)
         return {f"{name} {key}": value for name, figures in measured.items() for key, value in figures.items()}
+
+
+def sampler(crops: FaceCrops, options: FaceOptions) -> PeopleBatches:
+    """Batches of people for triplets, or of whatever faces for a teacher alone."""
+    people = options.people if "triplet" in LOSSES[options.loss] else 0
+    return PeopleBatches(crops.labels, people, options.photos)
 
 
 def train(
@@ -241,6 +246,7 @@ def train(
         crops, validations = hold_out(crops, config.seed, log)
     people = len(np.unique(crops.identities[crops.identities != ""]))
     log(f"{len(crops):,} faces to learn from, of {people:,} people with a name")
+    sampler(crops, options).check(config)  # before a teacher has looked at everything
     targets = np.zeros((len(crops), 0), np.float32)
     if master:
         targets = teacher_targets(master, crops, output / TARGETS, log)
