@@ -76,3 +76,11 @@ def test_the_last_layer_is_the_ridge_regression_on_the_targets(large, chips):
         found = small.embedding(small.features(torch.from_numpy(chips).permute(0, 3, 1, 2).float()))
     error = (found - wanted).square().mean() / (wanted - wanted.mean(0)).square().mean()
     assert error < 0.05
+
+
+def test_convolutions_get_outputs_of_size_one_as_fresh_ones_have(large, chips):
+    targets = torch.nn.functional.normalize(torch.randn(60, 5))
+    small = compressed(large, chips, targets, ranks=[(3, 3), (0, 0), (4, 4)])
+    for block in small.blocks:
+        for norm in (block.norm1, block.norm2):
+            assert norm.running_var.mean().item() == pytest.approx(1, rel=0.05)

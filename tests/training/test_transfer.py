@@ -1,6 +1,7 @@
 """Transfer learning: what is frozen does not change by one bit, and all else does."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from vision_app.detection.backbone import BACKBONES
 from vision_app.detection.neck import PathAggregation
 from vision_app.errors import UsageError
-from vision_app.training.transfer import TRANSFER, freeze
+from vision_app.training.transfer import TRANSFER, freeze, keep_statistics
 
 STAGES = [f"backbone.{stage}" for stage in ("stem", "stage2", "stage3", "stage4", "stage5")]
 TRAINED = {"head": ["heads"], "last": ["heads", "neck", "backbone.stage5"], "all": ["heads", "neck", *STAGES]}
@@ -75,3 +76,17 @@ def test_what_is_frozen_stays_so_in_a_copy_and_through_evaluation():
 def test_an_unknown_step_is_named_with_the_nearest():
     with pytest.raises(UsageError, match="unknown transfer step 'heads'; did you mean 'head'"):
         freeze(Network("residual"), "heads")
+
+
+def test_norms_that_keep_their_statistics_still_learn():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
+    network[1].running_mean.fill_(0.5)
+    keep_statistics(network)
+    network.train()
+    images = torch.randn(8, 3, 5, 5)
+    wanted = network[0](images) - 0.5
+    torch.testing.assert_close(network(images), wanted / math.sqrt(1 + network[1].eps))
+    network(images).square().sum().backward()
+    assert torch.equal(network[1].running_mean, torch.full((4,), 0.5))
+    assert network[1].weight.grad.abs().min() > 0 and network[0].weight.grad.abs().min() > 0

@@ -27,7 +27,7 @@ from vision_app.training.config import TrainConfig, check_ranges
 from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.report import Curves, TensorBoard
 from vision_app.training.runs import check_folder
-from vision_app.training.transfer import hold
+from vision_app.training.transfer import hold, keep_statistics
 
 LOSSES = {"triplet": ("triplet",), "teacher": ("teacher",), "both": ("triplet", "teacher")}
 RANGES = {
@@ -254,6 +254,8 @@ def train(
     network = starting_network(initial, crops, targets)
     for part in (network.stem, network.norm, *network.blocks[: options.held]) if options.held else ():
         hold(part)
+    if initial:
+        keep_statistics(network)
     inputs = {"initial": identity(initial), "teacher": master.identity if master else "none"} | asdict(options)
     trained = {"faces": len(crops), "identities": people, **inputs, **asdict(config)}
     task = FaceTask(network, crops, targets, validations, options, about={"trained": trained}, workers=workers)

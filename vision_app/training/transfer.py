@@ -42,5 +42,16 @@ def hold(part: nn.Module) -> None:
     part.train(False)
 
 
+def keep_statistics(network: nn.Module) -> None:
+    """Lets batch norms go on with the running statistics that they have; their weights and biases still learn.
+
+    For a trained network whose new data, or small batches, would give it worse ones.
+    """
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.train = MethodType(_stay_in_evaluation_mode, part)
+            part.train(False)
+
+
 def _stay_in_evaluation_mode(module: nn.Module, mode: bool = True) -> nn.Module:
     return type(module).train(module, False)
