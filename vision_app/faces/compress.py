@@ -126,8 +126,8 @@ def _project(new: nn.Module, old: nn.Conv2d, statistics: tuple[Tensor, Tensor]) 
 
 
 def _rescale(layer: nn.Module, norm: nn.BatchNorm2d) -> None:
-    """Makes the outputs of a convolution as large as those of a fresh one, which its batch norm takes back. dlib's are a
-    tenth of that, so that a step of an optimizer that fits a fresh network would be ten times too long.
+    """Makes the outputs of a convolution as large as those of a fresh one, which its batch norm takes back. dlib's are
+    a tenth of that, so that a step of an optimizer that fits a fresh network would be ten times too long.
     """
     factor = norm.running_var.mean().rsqrt()
     first, last = (layer, layer) if isinstance(layer, nn.Conv2d) else layer
