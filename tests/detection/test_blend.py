@@ -11,7 +11,8 @@ from vision_app.data.coco import load_coco
 from vision_app.data.scan import scan
 from vision_app.detection.blend import blend_models
 from vision_app.detection.datasets import Validation
-from vision_app.detection.train import DetectionOptions, DetectionTask
+from vision_app.detection.options import DetectionOptions
+from vision_app.detection.train import DetectionTask
 from vision_app.detection.yolo import YOLO, YOLOConfig
 from vision_app.errors import UsageError
 

@@ -13,7 +13,8 @@ from vision_app.data.samples import DetectionSet, Photos, Sample, ScanReport
 from vision_app.detection import checks, loss
 from vision_app.detection.checks import check_batches, check_data, check_gradients, check_overfit, loss_errors
 from vision_app.detection.loss import Targets
-from vision_app.detection.train import DetectionOptions, DetectionTask
+from vision_app.detection.options import DetectionOptions
+from vision_app.detection.train import DetectionTask
 from vision_app.detection.yolo import YOLOConfig
 from vision_app.draw import label_color
 from vision_app.images import read_image, write_image

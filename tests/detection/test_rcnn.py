@@ -11,6 +11,7 @@ from torchvision.ops import box_iou
 
 from vision_app.detection.export import write_model
 from vision_app.detection.loss import Targets
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.rcnn import BOX_WEIGHTS, CANONICAL, RCNN, RCNNConfig, Regions, StrideAnchors
 from vision_app.detection.rcnn_train import starting_regions, write_regions_model
 from vision_app.detection.region_detector import decode
@@ -212,7 +213,9 @@ def test_training_starts_from_what_the_grid_detector_knows(tmp_path):
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.running_mean, std=0.2)
     write_model(grid, tmp_path / "grid", name="grid", classes=("cat", "cup"), defaults=DEFAULTS)
-    net, _ = starting_regions("faster-rcnn")(tmp_path / "grid", SimpleNamespace(classes=("cup", "kite")), size=96)
+    net, _ = starting_regions(
+        "faster-rcnn", tmp_path / "grid", SimpleNamespace(classes=("cup", "kite")), DetectionOptions(size=96)
+    )
     images = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         features = net.eval().neck(net.backbone(images))
@@ -224,8 +227,11 @@ def test_training_starts_from_what_the_grid_detector_knows(tmp_path):
 
 def test_training_starts_afresh_where_there_is_nothing_to_start_from():
     torch.manual_seed(5)
-    net, _ = starting_regions("fast-rcnn")(
-        None, SimpleNamespace(classes=("cup",)), size=96, backbone="inception", initialization="xavier"
+    net, _ = starting_regions(
+        "fast-rcnn",
+        None,
+        SimpleNamespace(classes=("cup",)),
+        DetectionOptions(backbone="inception", initialize="xavier"),
     )
     torch.manual_seed(5)
     expected = RCNN(RCNNConfig("fast-rcnn", 1, backbone="inception"))
@@ -240,7 +246,9 @@ def test_training_goes_on_from_another_of_the_family(tmp_path, kind):
     old = network("faster-rcnn", classes=2)
     write_regions_model(old, tmp_path / "old", name="old", classes=("cat", "cup"), defaults=DEFAULTS, size=96)
     small = {name: SMALL[name] for name in ("pyramid", "hidden")}
-    new, _ = starting_regions(kind)(tmp_path / "old", SimpleNamespace(classes=("kite", "cup")), size=96)
+    new, _ = starting_regions(
+        kind, tmp_path / "old", SimpleNamespace(classes=("kite", "cup")), DetectionOptions(size=96)
+    )
     assert {name: getattr(new.config, name) for name in small} == small
     assert new.config.proposals == (300 if kind == "faster-rcnn" else 500)
     before, after = old.half().state_dict(), new.state_dict()

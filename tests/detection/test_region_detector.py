@@ -6,11 +6,11 @@ import torch
 
 from vision_app import Detector
 from vision_app.detection.detector import DetectOptions
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.proposals import ProposalCache
 from vision_app.detection.rcnn import RCNN, RCNNConfig, Regions
 from vision_app.detection.rcnn_train import photo_regions, region_task, write_regions_model
 from vision_app.detection.region_detector import RawRegions
-from vision_app.detection.train import DetectionOptions
 from vision_app.images import RGBImage
 from vision_app.letterbox import Letterbox
 

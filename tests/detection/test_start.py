@@ -11,6 +11,7 @@ from vision_app.data.coco import load_coco
 from vision_app.data.yolo import load_yolo
 from vision_app.detection.export import write_model
 from vision_app.detection.grid import make_grid
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.start import choose_anchors, published, starting_network, with_classes
 from vision_app.detection.train import train
 from vision_app.detection.yolo import YOLO, YOLOConfig
@@ -36,7 +37,7 @@ def test_anchors_are_chosen_for_boxes_as_the_network_sees_them(tmp_path):
 def test_too_few_boxes_for_anchors_are_an_error_that_says_so(tmp_path):
     data = load_coco(coco(tmp_path / "set", photos=1, boxes=2))
     with pytest.raises(DataError, match="6 anchors cannot be found from 2 boxes"):
-        starting_network(None, data, size=416)
+        starting_network(None, data, DetectionOptions(size=416))
 
 
 def output(network, classes, image):
@@ -89,13 +90,13 @@ def released(written, tmp_path):
 def test_a_model_folder_gives_backbone_anchors_and_weights(tmp_path, released, monkeypatch):
     network, folder = released
     data = load_yolo(yolo(tmp_path / "set"))
-    started, about = starting_network(folder, data, size=64)
+    started, about = starting_network(folder, data, DetectionOptions(size=64))
     assert about == {} and started.config.anchors == ANCHORS and started.config.classes == 2
     assert torch.equal(started.backbone.stem.conv.weight, network.backbone.stem.conv.weight)
     row = started.heads[0].class_logits.weight.unflatten(0, (2, 2))[:, data.classes.index("nut")]
     assert torch.equal(row, network.heads[0].class_logits.weight.unflatten(0, (2, 2))[:, 0])
     monkeypatch.setenv("VISION_APP_MODELS", str(tmp_path))
-    by_name, _ = starting_network(type(folder)("old"), data, size=64)
+    by_name, _ = starting_network(type(folder)("old"), data, DetectionOptions(size=64))
     assert torch.equal(by_name.backbone.stem.conv.weight, network.backbone.stem.conv.weight)
 
 
@@ -103,20 +104,20 @@ def test_what_training_cannot_start_from_is_named(tmp_path, released):
     _, folder = released
     data = load_yolo(yolo(tmp_path / "set"))
     with pytest.raises(UsageError, match="--backbone residual: the model to start from has the backbone csp"):
-        starting_network(folder, data, size=64, backbone="residual")
+        starting_network(folder, data, DetectionOptions(size=64, backbone="residual"))
     with pytest.raises(ModelError, match="unknown model 'nothing'"):
-        starting_network(type(folder)("nothing"), data, size=64)
+        starting_network(type(folder)("nothing"), data, DetectionOptions(size=64))
     for name in ("exported.onnx", "weights.safetensors", "model"):
         (tmp_path / name).write_bytes(b"x")
-        for ask in (published, lambda path: starting_network(path, data, size=64)):
+        for ask in (published, lambda path: starting_network(path, data, DetectionOptions(size=64))):
             with pytest.raises(ModelError, match=f"{name}: no file to start from; take the folder of a model"):
                 ask(tmp_path / name)
     (tmp_path / "other.pth").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"other\.pth: not a checkpoint"):
-        starting_network(tmp_path / "other.pth", data, size=64)
+        starting_network(tmp_path / "other.pth", data, DetectionOptions(size=64))
     (folder / "weights.safetensors").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"weights\.safetensors: damaged"):
-        starting_network(folder, data, size=64)
+        starting_network(folder, data, DetectionOptions(size=64))
 
 
 def test_a_file_that_is_no_start_is_named_before_the_data_is_blamed(tmp_path):
@@ -132,7 +133,7 @@ def test_fresh_weights_are_drawn_as_asked_for_a_backbone_by_name(tmp_path):
     spread = {}
     for scheme in ("he", "xavier"):
         torch.manual_seed(0)
-        network, about = starting_network(None, data, size=64, backbone="residual", initialization=scheme)
+        network, about = starting_network(None, data, DetectionOptions(size=64, backbone="residual", initialize=scheme))
         spread[scheme] = next(network.backbone.parameters()).std().item()
         assert network.config.backbone == "residual" and about.keys() == {"best_possible_recall", "mean_best_iou"}
     assert spread["he"] != pytest.approx(spread["xavier"], rel=0.01)

@@ -13,10 +13,11 @@ from vision_app.detection import proposals
 from vision_app.detection.datasets import Validation
 from vision_app.detection.detector import Detector
 from vision_app.detection.loss import BOX_WEIGHT
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.rcnn import RCNN, RCNNConfig
 from vision_app.detection.rcnn_train import region_task
 from vision_app.detection.scenes import plain_batches, sizes
-from vision_app.detection.train import DetectionOptions, DetectionTask, train
+from vision_app.detection.train import DetectionTask, train
 from vision_app.detection.yolo import YOLO, YOLOConfig
 from vision_app.errors import DataError, ModelError, UsageError
 from vision_app.released import find

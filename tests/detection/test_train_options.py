@@ -16,8 +16,9 @@ from vision_app.data.samples import DetectionSet, Objects, ScanReport
 from vision_app.detection.datasets import Validation
 from vision_app.detection.detector import Detector
 from vision_app.detection.loss import detection_loss
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.scenes import Scenes, plain_batches, sizes
-from vision_app.detection.train import DEFAULTS, DetectionOptions, DetectionTask, train
+from vision_app.detection.train import DEFAULTS, DetectionTask, train
 from vision_app.detection.yolo import YOLO, TorchGrid, YOLOConfig
 from vision_app.training import augment
 from vision_app.training.loop import TrainConfig

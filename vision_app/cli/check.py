@@ -40,7 +40,7 @@ def check(
 
     import_matplotlib()  # before Fabric does, by way of torchmetrics
     from vision_app.detection.checks import run_checks
-    from vision_app.detection.train import DetectionOptions
+    from vision_app.detection.options import DetectionOptions
 
     say, passed = partial(print, flush=True), []
     for found in run_checks(data, output, DetectionOptions(size=size, backbone=backbone), initial=model, log=say):

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -225,7 +226,8 @@ def _run(context: typer.Context, kind: str) -> int:
     from vision_app.figures import import_matplotlib
 
     import_matplotlib()  # before Fabric does, by way of torchmetrics
-    from vision_app.detection.train import DetectionOptions, train
+    from vision_app.detection.options import DetectionOptions
+    from vision_app.detection.train import train
     from vision_app.training.loop import CHECKPOINT, fit, silent
     from vision_app.training.rates import find_rate
 
@@ -241,7 +243,7 @@ def _run(context: typer.Context, kind: str) -> int:
     elif kind != "yolo":
         from vision_app.detection.rcnn_train import region_task, starting_regions
 
-        kinds = {"task": region_task(kind, output / "proposals"), "start": starting_regions(kind)}
+        kinds = {"task": region_task(kind, output / "proposals"), "start": partial(starting_regions, kind)}
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
     try:
         found = train(

@@ -20,9 +20,10 @@ from vision_app.detection.evaluate.landmarks import landmark_errors
 from vision_app.detection.grid import T_W, T_X
 from vision_app.detection.grid_detector import GridDetector, Raw
 from vision_app.detection.loss import Targets, detection_loss, giou
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.scenes import LARGEST_ZOOM, plain_batches
 from vision_app.detection.start import published, starting_network
-from vision_app.detection.train import SCAN, DetectionOptions, DetectionTask
+from vision_app.detection.train import SCAN, DetectionTask
 from vision_app.detection.yolo import YOLO, TorchGrid
 from vision_app.errors import DataError, UsageError
 from vision_app.images import write_image
@@ -64,9 +65,8 @@ def run_checks(
     data = load_detection(path, COCO_CLASSES if published(initial) else None)
     data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
     torch.manual_seed(0)
-    fit = {"size": options.size, "stretch": options.stretch, "backbone": options.backbone}
     try:
-        network, _ = starting_network(initial, data, **fit)
+        network, _ = starting_network(initial, data, options)
     except DataError as error:
         network, reason = None, str(error)
     for line in summarize(path.name, data):

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from vision_app.data.samples import DetectionSet
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.proposals import ProposalCache
 from vision_app.detection.rcnn import PROPOSALS, RCNN, RCNNConfig
 from vision_app.detection.region_detector import Propose, letterboxed_regions, load_network
-from vision_app.detection.start import known_rows, released_network
+from vision_app.detection.start import check_backbone, known_rows, released_network
 from vision_app.detection.train import SceneTask, find_model
 from vision_app.detection.yolo import YOLO
 from vision_app.errors import UsageError
@@ -113,38 +114,26 @@ def photo_regions(pixels: np.ndarray, *, propose: Propose, most: int, size: int,
     return back.to_photo(letterboxed_regions(scaled, back, propose, most))
 
 
-def starting_regions(kind: str):
-    """What makes the network of this kind that training starts from; see `start.starting_network`."""
-
-    def start(
-        initial: Path | None,
-        data: DetectionSet,
-        *,
-        size: int,
-        stretch: float = 1.0,
-        backbone: str | None = None,
-        initialization: str = "he",
-        dropout: float = 0.0,
-    ) -> tuple[RCNN, dict]:
-        if dropout:
-            raise UsageError(f"--dropout {dropout:g}: {kind} has none; the only valid value is 0")
-        if initial is None:
-            network = RCNN(RCNNConfig(kind, len(data.classes), backbone=backbone or "shuffle"))
-            initialize(network, initialization)
-            return network, {}
-        model = find_model(initial)
-        grid = model.info["architecture"].get("type") == "yolo"
-        old = released_network(model) if grid else load_network(model)
-        if backbone not in (None, old.config.backbone):
-            raise UsageError(f"--backbone {backbone}: the model to start from has the backbone {old.config.backbone}")
-        shared = {field.name for field in fields(RCNNConfig)} & set(vars(old.config)) - {"kind", "classes", "proposals"}
-        shape = {name: getattr(old.config, name) for name in shared}
-        network = RCNN(RCNNConfig(kind, len(data.classes), **shape))
-        values = _trunk(old) if grid else old.state_dict()
-        _take_over(network, values, known_rows(model.classes, data.classes))
+def starting_regions(
+    kind: str, initial: Path | None, data: DetectionSet, options: DetectionOptions
+) -> tuple[RCNN, dict]:
+    """The network of this kind that training starts from; see `start.starting_network`."""
+    if options.dropout:
+        raise UsageError(f"--dropout {options.dropout:g}: {kind} has none; the only valid value is 0")
+    if initial is None:
+        network = RCNN(RCNNConfig(kind, len(data.classes), backbone=options.backbone or "shuffle"))
+        initialize(network, options.initialize)
         return network, {}
-
-    return start
+    model = find_model(initial)
+    grid = model.info["architecture"].get("type") == "yolo"
+    old = released_network(model) if grid else load_network(model)
+    check_backbone(options, old.config.backbone)
+    shared = {field.name for field in fields(RCNNConfig)} & set(vars(old.config)) - {"kind", "classes", "proposals"}
+    shape = {name: getattr(old.config, name) for name in shared}
+    network = RCNN(RCNNConfig(kind, len(data.classes), **shape))
+    values = _trunk(old) if grid else old.state_dict()
+    _take_over(network, values, known_rows(model.classes, data.classes))
+    return network, {}
 
 
 def _trunk(network: YOLO) -> dict[str, Tensor]:

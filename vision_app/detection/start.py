@@ -1,13 +1,13 @@
 """The network that training starts from: fresh, from published weights, or from a model of ours."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vision_app.data.landmarks import Landmarks
 from vision_app.data.names import canonical
@@ -15,6 +15,7 @@ from vision_app.data.samples import DetectionSet
 from vision_app.detection.anchors import best_possible_recall, kmeans_anchors
 from vision_app.detection.grid import Anchors
 from vision_app.detection.initialize import load_published, restore_batch_statistics
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.scenes import typical_batches
 from vision_app.detection.yolo import YOLO, YOLOConfig, layout
 from vision_app.errors import DataError, ModelError, UsageError
@@ -22,6 +23,7 @@ from vision_app.released import Model, find
 from vision_app.training.augment import fitting_scale
 from vision_app.training.initialize import initialize
 
+Start = Callable[[Path | None, DetectionSet, DetectionOptions], tuple[nn.Module, dict]]  # see `starting_network`
 PUBLISHED = {".pth": "csp", ".bin": "shuffle"}  # which backbone a file of published weights fits, by its suffix
 
 
@@ -50,16 +52,7 @@ def choose_anchors(
     return tuple(tuple(map(tuple, scale)) for scale in scales), best_possible_recall(shapes, rounded), mean_iou
 
 
-def starting_network(
-    initial: Path | None,
-    data: DetectionSet,
-    *,
-    size: int,
-    stretch: float = 1.0,
-    backbone: str | None = None,
-    initialization: str = "he",
-    dropout: float = 0.0,
-) -> tuple[YOLO, dict]:
+def starting_network(initial: Path | None, data: DetectionSet, options: DetectionOptions) -> tuple[YOLO, dict]:
     """The network that training starts from, and what model.json says of its anchors.
 
     Args:
@@ -67,8 +60,7 @@ def starting_network(
             follows the classes of `data`; or a file of published weights, see `initialize.load_published`; or None for
             fresh weights.
         data: of the classes to learn.
-        size: side of the network's input in pixels.
-        stretch, backbone, initialization, dropout: see `train.DetectionOptions`.
+        options: its size, stretch, backbone, initialize and dropout count.
 
     Raises:
         DataError: there are too few boxes to choose anchors for.
@@ -78,23 +70,26 @@ def starting_network(
     if initial and not published(initial):
         model = find(initial.resolve() if initial.is_dir() else str(initial), "detection")
         landmarks = Landmarks.of(model).names, data.landmarks.names
-        network = with_classes(released_network(model), model.classes, data.classes, dropout, landmarks)
-        if backbone not in (None, network.config.backbone):
-            raise UsageError(
-                f"--backbone {backbone}: the model to start from has the backbone {network.config.backbone}"
-            )
+        network = with_classes(released_network(model), model.classes, data.classes, options.dropout, landmarks)
+        check_backbone(options, network.config.backbone)
         return network, {}
-    backbone = backbone or (PUBLISHED[initial.suffix] if initial else "csp")
+    backbone = options.backbone or (PUBLISHED[initial.suffix] if initial else "csp")
     parts = layout(backbone)
-    anchors, recall, mean_iou = choose_anchors(data, size, parts.neck.strides, parts.anchors, stretch)
-    points = len(data.landmarks)
-    network = YOLO(YOLOConfig(len(data.classes), anchors, backbone=backbone, dropout=dropout, landmarks=points))
+    anchors, recall, mean_iou = choose_anchors(data, options.size, parts.neck.strides, parts.anchors, options.stretch)
+    shape = {"backbone": backbone, "dropout": options.dropout, "landmarks": len(data.landmarks)}
+    network = YOLO(YOLOConfig(len(data.classes), anchors, **shape))
     if initial:
         load_published(network, initial)
-        restore_batch_statistics(network, typical_batches(data, size, stretch))
+        restore_batch_statistics(network, typical_batches(data, options.size, options.stretch))
     else:
-        initialize(network, initialization)
+        initialize(network, options.initialize)
     return network, {"best_possible_recall": round(recall, 4), "mean_best_iou": round(mean_iou, 4)}
+
+
+def check_backbone(options: DetectionOptions, found: str) -> None:
+    """UsageError if a backbone was asked for that the model to start from does not have."""
+    if options.backbone not in (None, found):
+        raise UsageError(f"--backbone {options.backbone}: the model to start from has the backbone {found}")
 
 
 def published(initial: Path | None) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,75 +18,28 @@ from vision_app.detection.datasets import Validation, load_datasets
 from vision_app.detection.detector import DetectOptions, Detector
 from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
 from vision_app.detection.evaluate.landmarks import landmark_error
-from vision_app.detection.export import INPUT_SIZE, write_model
+from vision_app.detection.export import write_model
 from vision_app.detection.loss import Targets, detection_loss
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.proposals import ProposalCache
 from vision_app.detection.scenes import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
-from vision_app.detection.start import published, starting_network
+from vision_app.detection.start import Start, published, starting_network
 from vision_app.detection.watchers import run_watchers
-from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid
-from vision_app.errors import UsageError, unknown
+from vision_app.detection.yolo import YOLO, TorchGrid
+from vision_app.errors import UsageError
 from vision_app.model_folder import describe
 from vision_app.released import Model, find
 from vision_app.training.augment import Augmenter, random_numbers
-from vision_app.training.config import TrainConfig, check_ranges
-from vision_app.training.initialize import INITIALIZATIONS
+from vision_app.training.config import TrainConfig
 from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.runs import check_folder
 from vision_app.training.shares import batches_per_epoch, shares
-from vision_app.training.transfer import TRANSFER, freeze
+from vision_app.training.transfer import freeze
 
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
 LOWEST_CONFIDENCE = 0.05  # by default; below it a picture fills with boxes
-RANGES = {
-    "stretch": (1.0, 4.0), "mosaic": (0.0, 1.0), "close_epochs": (0, 10_000), "label_smoothing": (0.0, 0.5),
-    "dropout": (0.0, 0.9),
-}  # fmt: skip
 SCAN = "scan.csv"  # in the folder of every run: what is odd about its data
 LOOKED_AT = 256  # validation photos that the validation loss is the mean of, at most
-
-
-@dataclass(frozen=True)
-class DetectionOptions:
-    """What is particular to training a detector; see `training.config.TrainConfig` for the rest.
-
-    Attributes:
-        size: side in pixels of the network's input, a multiple of 32.
-        stretch: how far the short side of a photo may be stretched beyond the long one's scale, 1 to 4; see
-            `letterbox.letterbox_shape`.
-        backbone: a name in `yolo.LAYOUTS`; by default that of what training starts from, or "csp".
-        initialize: how fresh weights are drawn, "he" or "xavier".
-        transfer: which part of a network that was trained before is trained again; see `training.transfer.freeze`.
-        mosaic: probability that a scene is made of four photos.
-        close_epochs: the last ones, without mosaic.
-        multi_scale: whether each batch is resized to a random size from 0.7 `size` on.
-        label_smoothing: part of each class target that is spread over all classes.
-        dropout: probability that a channel in front of the class layer is dropped.
-
-    Raises:
-        UsageError: a value is unknown or out of its range; the error names the option and the nearest valid value.
-    """
-
-    size: int = INPUT_SIZE
-    stretch: float = 1.5
-    backbone: str | None = None
-    initialize: str = "he"
-    transfer: str = "all"
-    mosaic: float = 0.7
-    close_epochs: int = 3
-    multi_scale: bool = True
-    label_smoothing: float = 0.0
-    dropout: float = 0.0
-
-    def __post_init__(self):
-        if self.size % 32 or not 32 <= self.size <= 2048:
-            nearest = min(max(round(self.size / 32), 1), 64) * 32
-            wanted = "must be a multiple of 32 between 32 and 2048"
-            raise UsageError(f"--size {self.size}: {wanted}; the nearest valid value is {nearest}")
-        check_ranges(self, RANGES)
-        for name, choices in (("initialize", INITIALIZATIONS), ("transfer", TRANSFER), ("backbone", tuple(LAYOUTS))):
-            if (value := getattr(self, name)) is not None and value not in choices:
-                raise UsageError(f"--{name}: " + unknown("choice", str(value), choices))
 
 
 class SceneTask:
@@ -225,7 +178,7 @@ def train(
     watchers: Sequence = (),
     run: Callable[..., dict[str, float]] = fit,
     task: type[SceneTask] = DetectionTask,
-    start: Callable[..., tuple[nn.Module, dict]] = starting_network,
+    start: Start = starting_network,
 ) -> dict[str, float]:
     """Trains a detector; see `training.loop.fit` and `detection.watchers` for what `output` holds beside scan.csv.
 
@@ -258,10 +211,7 @@ def train(
     if teacher_boxes:
         learned = add_teacher_boxes(learned, teacher_boxes)
     inputs["teacher_boxes"] = identity(teacher_boxes)
-    network, about = start(
-        initial, learned, size=options.size, stretch=options.stretch, backbone=options.backbone,
-        initialization=options.initialize, dropout=options.dropout,
-    )  # fmt: skip
+    network, about = start(initial, learned, options)
     for key, value in about.items():
         log(f"anchors: {key.replace('_', ' ')} {value}")
     freeze(network, options.transfer)

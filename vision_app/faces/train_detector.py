@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vision_app.data.samples import DetectionSet
+from vision_app.detection.options import DetectionOptions
 from vision_app.detection.scenes import typical_batches
 from vision_app.detection.shorten import shortened
 from vision_app.detection.start import starting_network
@@ -25,7 +26,7 @@ class FaceDetectionTask(DetectionTask):
         super().write(network, folder, half=True, **about)
 
 
-def starting_detector(initial: Path | None, data: DetectionSet, **options) -> tuple[YOLO, dict]:
+def starting_detector(initial: Path | None, data: DetectionSet, options: DetectionOptions) -> tuple[YOLO, dict]:
     """The network that training starts from, see `detection.start.starting_network`, which is made shorter.
 
     Raises:
@@ -36,6 +37,6 @@ def starting_detector(initial: Path | None, data: DetectionSet, **options) -> tu
     if data.landmarks.names != LANDMARKS:
         found = ", ".join(data.landmarks.names) or "none"
         raise DataError(f"--data: its keypoints are {found}; a face detector needs {', '.join(LANDMARKS)}, in order")
-    network, about = starting_network(initial, data, **options)
-    batches = typical_batches(data, options["size"], options["stretch"])
+    network, about = starting_network(initial, data, options)
+    batches = typical_batches(data, options.size, options.stretch)
     return shortened(network, LAST_BLOCKS, batches), about
