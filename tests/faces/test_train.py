@@ -120,15 +120,15 @@ def test_the_first_batches_are_drawn_as_the_network_gets_them(tmp_path, count, s
         np.testing.assert_array_equal(sheet[y : y + 112, x : x + 112], chips[i])
 
 
-def test_blocks_that_are_held_stay_as_they_are(tmp_path):
+def test_blocks_that_are_held_and_statistics_of_a_model_stay_as_they_are(tmp_path):
     faces(5, 4).save(tmp_path / "train.npz")
     model = write_tiny_embedder(tmp_path / "model")
     options = replace(OPTIONS, loss="triplet", held=1)
     train([tmp_path / "train.npz"], [], tmp_path / "run", CONFIG, options, initial=model, log=lambda line: None)
     before, after = (load_file(folder / "weights.safetensors") for folder in (model, tmp_path / "run" / "best"))
-    held = {name for name in before if torch.equal(before[name], after[name])}
-    tracked = {name for name in before if name.endswith("num_batches_tracked")}
-    assert held - tracked == {name for name in before if name.startswith(("stem.", "norm.", "blocks.0."))} - tracked
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    statistics = {name for name in before if "running" in name or "tracked" in name}  # few faces give no better ones
+    assert same == statistics | {name for name in before if name.startswith(("stem.", "norm.", "blocks.0."))}
 
 
 class StoppedError(Exception):
