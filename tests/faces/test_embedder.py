@@ -28,10 +28,12 @@ def chips():
     return np.stack([align(picture, ASTRONAUT + np.array([3, 5]) * step) for step in range(BATCH + 3)])
 
 
-def test_onnx_and_torch_give_the_unit_vectors_of_the_network(folder, chips):
+def test_onnx_and_torch_give_the_network_s_vector_between_face_and_mirror_image(folder, chips):
     network = tiny_network()
     with torch.inference_mode():
-        expected = network(torch.from_numpy(chips).permute(0, 3, 1, 2).float()).numpy()
+        faces = torch.from_numpy(chips).permute(0, 3, 1, 2).float()
+        expected = (network(faces) + network(faces[..., range(111, -1, -1)])).numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     assert len(np.unique(expected.round(3), axis=0)) == len(chips)
     for runtime in ("onnx", "torch"):
         embedder = Embedder.load(folder, runtime=runtime, threads=1)
@@ -40,6 +42,7 @@ def test_onnx_and_torch_give_the_unit_vectors_of_the_network(folder, chips):
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
         assert (found * expected).sum(1).min() > 0.9999  # weights in half precision
         assert embedder.embed(chips[:0]).shape == (0, 16)
+        np.testing.assert_allclose(embedder.embed(chips[:, :, ::-1]), found, atol=1e-5)
 
 
 def test_the_contract_stays_with_the_weights_and_the_template(folder, chips, tmp_path):

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vision_app.faces.align import SIZE, TEMPLATE
 from vision_app.faces.embedder import TASK
@@ -14,14 +16,18 @@ from vision_app.model_folder import WEIGHTS, describe, write_folder
 
 
 class ByteInput(nn.Module):
-    """A face network behind the input that is exported: (B, H, W, 3) uint8 RGB."""
+    """A face network behind the input that is exported, (B, H, W, 3) uint8 RGB, which looks at each face and at its
+    mirror image: (B, D) unit vectors between those of the two, which tell people apart better than either.
+    """
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.network(pixels.permute(0, 3, 1, 2).float())
+        faces = pixels.permute(0, 3, 1, 2).float()
+        views = self.network(torch.cat([faces, faces.flip(3)])).unflatten(0, (2, -1))  # (2, B, D)
+        return F.normalize(views.sum(dim=0))
 
 
 def write_model(
@@ -41,6 +47,7 @@ def write_model(
             "template": np.round(np.asarray(template, np.float64), 4).tolist(),
             "color": "RGB",
             "layout": "batch, height, width, 3 uint8",
+            "views": ["face", "mirror image"],
         },
     }
     info = {
