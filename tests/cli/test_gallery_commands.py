@@ -155,6 +155,16 @@ def test_somebody_is_verified_by_name(photos, db, capsys):
         assert "give another image B, or --person NAME with --gallery FILE.db" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("damaged", ["people.db", "people.db.audit.jsonl"])
+def test_a_gallery_that_cannot_be_used_is_no_verdict(damaged, photos, db, capsys):
+    broken = db.with_name(damaged)
+    broken.unlink(missing_ok=True)
+    broken.write_bytes(b"junk" * 2000) if damaged == db.name else broken.mkdir()
+    assert faces("verify", photos / "eve.png", "--person", "Ada", "--gallery", db) == 2
+    printed = capsys.readouterr()
+    assert damaged in printed.err and printed.out == ""
+
+
 def test_forget_asks_first(photos, db, capsys, monkeypatch):
     for answer in ("n", "", None):
         monkeypatch.setattr("builtins.input", ask(answer))

@@ -201,9 +201,10 @@ def verify(
     similarity is the cosine of two embeddings, -1 to 1, and no probability. The false accept rate says how many of many
     pairs of strangers reach the threshold; people who look alike, such as siblings, reach it more often.
 
-    Exit code: 0 same, 1 different or uncertain, 2 no face, more than one, an image that cannot be read or wrong usage.
+    Exit code: 0 same, 1 different or uncertain, 2 no verdict: no face, more than one, an image, a gallery or a model
+    that cannot be used, or wrong usage.
     """
-    from vision_app.errors import FaceError, ImageError, UsageError
+    from vision_app.errors import UsageError, VisionAppError
     from vision_app.faces.gallery import Gallery
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.results import SAME
@@ -217,7 +218,7 @@ def verify(
         else:
             with Gallery.open(gallery, readonly=True, recognizer=recognizer) as opened:
                 answer = opened.verify(a, person, far=far, largest=largest)
-    except (FaceError, ImageError) as error:  # both have the exit code 2 here
+    except VisionAppError as error:  # 2 whatever it is: 1 says that the faces were compared
         raise UsageError(str(error)) from error
     if json:
         from json import dumps
