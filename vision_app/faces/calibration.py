@@ -67,9 +67,8 @@ class Calibration:
             ModelError: there is none, or it cannot be used.
         """
         if info.get(KEY) is None:
-            raise ModelError(
-                f"model '{name}' has no thresholds yet; `vision-app faces calibrate --model {name}` measures them"
-            )
+            command = f"vision-app faces calibrate --model {name} --data PEOPLE/ --output DIR --apply"
+            raise ModelError(f"model '{name}' has no thresholds yet; `{command}` measures and stores them")
         return cls.from_dict(info[KEY], f"model '{name}'")
 
     @classmethod
