@@ -12,7 +12,7 @@ from painted_people import DIMENSION, paint, painted_recognizer, unit
 from vision_app import Gallery
 from vision_app.errors import DataError, GalleryError, ModelError, UsageError
 from vision_app.faces import index as face_index
-from vision_app.faces.gallery import cached, schema
+from vision_app.faces.gallery import cached, schema, transfer
 
 LIMIT = 300  # of people whose index is exact, in these tests
 
@@ -209,6 +209,33 @@ def test_an_export_of_some_holds_nobody_else_and_is_not_overwritten(path, tmp_pa
         with pytest.raises(UsageError, match="nobody named"):
             gallery.export(tmp_path / "x.jsonl", ["Bib"])
         assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_an_export_is_of_one_moment(path, tmp_path, monkeypatch):
+    """Another process embeds all photos anew while they are written."""
+    write = transfer.write_private
+
+    def write_later(file):
+        monkeypatch.undo()
+        with open_writer(path, "second") as writer:
+            assert writer.reembed() == 3
+        return write(file)
+
+    with Gallery.open(path, readonly=True) as reader:
+        before = reader.samples("Bob")
+        monkeypatch.setattr(transfer, "write_private", write_later)
+        assert reader.export(tmp_path / "bob.jsonl", ["Bob"]) == 1
+    with open_writer(tmp_path / "other.db") as gallery:
+        gallery.import_file(tmp_path / "bob.jsonl")
+        np.testing.assert_array_equal(gallery.samples("Bob")[0].embedding, before[0].embedding)
+        assert gallery.store.contracts == ["first"]
+
+
+def test_embeddings_of_several_models_are_not_exported(path, tmp_path):
+    run_sql(path, "INSERT INTO model (contract) VALUES ('another')")
+    with open_writer(path) as gallery, pytest.raises(GalleryError, match="embeddings of several models"):
+        gallery.export(tmp_path / "all.jsonl")
+    assert not (tmp_path / "all.jsonl").exists()
 
 
 def test_import_gives_known_people_more_photos_and_refuses_those_of_others(path, tmp_path):

@@ -316,9 +316,9 @@ class Gallery:
 
         Raises:
             UsageError: there is such a file already, it cannot be written, or there is nobody of a name.
+            GalleryError: the gallery is damaged.
         """
-        people = self.people() if names is None else [self.store.person(name) for name in names]
-        return transfer.export(self, Path(path), people)
+        return transfer.export(self, Path(path), names)
 
     def import_file(self, path: str | os.PathLike) -> list[Enrollment]:
         """Adds what `export` wrote, all or nothing; who is known by name gets more photos.

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision_app.errors import DataError, ImageError, UsageError
+from vision_app.errors import DataError, GalleryError, ImageError, UsageError
 from vision_app.faces.crops import SIDE
 from vision_app.faces.gallery.enroll import checked_name
 from vision_app.faces.gallery.private import write_private
-from vision_app.faces.gallery.results import ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, Enrollment, Person, Sample
+from vision_app.faces.gallery.results import ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, Enrollment, Sample
 from vision_app.faces.gallery.store import EMBEDDING, to_blob
 from vision_app.faces.quality import Quality
 from vision_app.images import read_image
@@ -29,20 +29,23 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "vision-app gallery", 1
 
 
-def export(gallery: "Gallery", path: Path, people: Iterable[Person]) -> int:
+def export(gallery: "Gallery", path: Path, names: Iterable[str] | None) -> int:
     """Writes people to a file that only its owner may read; see `Gallery.export`."""
     if os.path.lexists(path):
         raise UsageError(f"{path}: is there already and will not be overwritten; choose another name")
-    people, photos = list(people), 0
-    gallery.audit.write("export", (person.id for person in people))
-    contract = next(iter(gallery.store.contracts), None)
+    store, photos = gallery.store, 0
     try:
-        with write_private(path) as file:
-            file.write(_line({"format": FORMAT, "version": VERSION, "contract": contract}))
-            for person in people:
-                for sample in gallery.store.samples(person.id):
-                    file.write(_line(_to_row(person.name, sample)))
-                    photos += 1
+        with store.unchanging():  # the photos are of the model that the first line names
+            people = store.people() if names is None else [store.person(name) for name in names]
+            if len(store.contracts) > 1:
+                raise GalleryError(f"{gallery.path}: embeddings of several models; `vision-app faces check` tells more")
+            gallery.audit.write("export", (person.id for person in people))
+            with write_private(path) as file:
+                file.write(_line({"format": FORMAT, "version": VERSION, "contract": next(iter(store.contracts), None)}))
+                for person in people:
+                    for sample in store.samples(person.id):
+                        file.write(_line(_to_row(person.name, sample)))
+                        photos += 1
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
     return photos
