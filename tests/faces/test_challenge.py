@@ -12,6 +12,7 @@ from vision_app.faces.challenge import (
     LOOK_AHEAD,
     MOVE_CLOSER,
     MOVES,
+    NOT_RECOGNIZED,
     OUT_OF_SIGHT,
     SOMEONE_ELSE,
     TOO_SLOW,
@@ -124,6 +125,12 @@ def test_it_is_one_person_from_the_beginning_to_the_end_and_after():
     assert passed.passed
     assert passed.follow(head(), end, None).passed
     assert passed.follow(head(), end, "Bob").failure == SOMEONE_ELSE
+    assert play(passed, [head()] * 100, end).passed
+    for stranger in (head(), head(35)):
+        unsure = play(passed, [stranger] * round(BLINK / STEP), end - STEP + 0.01, who=None)
+        assert unsure.passed and play(unsure, [head()], end + BLINK).passed
+        stayed = play(unsure, [stranger], end + BLINK, who=None)
+        assert stayed.failure == NOT_RECOGNIZED and not stayed.passed
     gone = passed.follow(None, end + BLINK, None)
     assert gone.failure == OUT_OF_SIGHT and not gone.passed and gone.asked is None
     assert gone.follow(head(), end + 2, "Ada") is gone

@@ -18,12 +18,13 @@ MOVES = (TURN_LEFT, TURN_RIGHT, MOVE_CLOSER)
 LOOK_AHEAD = "look_ahead"
 """What is asked before and after each move."""
 
-TOO_SLOW, WRONG_MOVE, OUT_OF_SIGHT, SOMEONE_ELSE = "too_slow", "wrong_move", "out_of_sight", "someone_else"
+TOO_SLOW, WRONG_MOVE, OUT_OF_SIGHT = "too_slow", "wrong_move", "out_of_sight"
+SOMEONE_ELSE, NOT_RECOGNIZED = "someone_else", "not_recognized"
 
 AHEAD, TURNED = 15.0, 25.0  # degrees of yaw: at most, and at least
 CLOSER = 1.3  # times as large in the picture
 LIMIT = 8.0  # seconds for a move and for looking ahead
-BLINK = 1.0  # seconds for which no face may be seen
+BLINK = 1.0  # seconds for which no face may be seen, and for which the face of who has passed may look like nobody's
 JUMP = 2.0  # face heights (eyes to mouth) that a face may move from one look to the next
 
 
@@ -34,13 +35,15 @@ class Challenge:
     Attributes:
         moves: what is asked, in this order.
         done: how many of them were made.
-        passed: whether all were made, the face looked ahead again, and it has stayed in sight since.
-        failure: why it failed: "too_slow", "wrong_move", "out_of_sight" (or several faces) or "someone_else"; or None.
+        passed: whether all were made, the face looked ahead again, and it has stayed in sight and recognized since.
+        failure: why it failed: "too_slow", "wrong_move", "out_of_sight" (or several faces), "someone_else" or
+            "not_recognized"; or None.
         who: whom the face was recognized as when it began; None: not begun.
         since: when what is asked now was asked, in seconds.
         size: height of the face in pixels when it looked ahead before the move that is asked now; None: it is to look
             ahead.
         landmarks, seen: (5, 2) where the face was seen last, in pixels of the frame, and when.
+        recognized: when it was last recognized as who it is.
     """
 
     moves: tuple[str, ...]
@@ -52,6 +55,7 @@ class Challenge:
     size: float | None = None
     landmarks: np.ndarray | None = None
     seen: float = 0.0
+    recognized: float = 0.0
 
     @classmethod
     def new(cls) -> "Challenge":
@@ -72,8 +76,8 @@ class Challenge:
             landmarks: (5, 2) of the only face, in pixels of the frame, see `align.LANDMARKS`; None: there is no face,
                 or several.
             seconds: when the frame came, on a clock that does not go back.
-            who: whom the face was recognized as; None: nobody. This counts only while the face looks ahead: a turned
-                one is hard to recognize.
+            who: whom the face was recognized as; None: nobody. Until it has passed, this counts only while the face
+                looks ahead: a turned one is hard to recognize.
         """
         if self.failure:
             return self
@@ -86,7 +90,10 @@ class Challenge:
         ahead = abs(yaw) <= AHEAD
         if begun and ahead and who not in (None, self.who):
             return self._failed(SOMEONE_ELSE)
-        here = replace(self, landmarks=landmarks, seen=seconds)
+        recognized = seconds if who == self.who else self.recognized
+        if self.passed and seconds - recognized > BLINK:
+            return self._failed(NOT_RECOGNIZED)
+        here = replace(self, landmarks=landmarks, seen=seconds, recognized=recognized)
         if self.asked == LOOK_AHEAD:
             return here._ask_next(who) if ahead and who is not None else here
         return here if self.passed else here._judge_move(yaw)

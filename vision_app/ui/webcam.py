@@ -11,6 +11,7 @@ from vision_app.faces.challenge import (
     LIMIT,
     LOOK_AHEAD,
     MOVE_CLOSER,
+    NOT_RECOGNIZED,
     OUT_OF_SIGHT,
     SOMEONE_ELSE,
     TOO_SLOW,
@@ -60,6 +61,7 @@ FAILED = {
     WRONG_MOVE: "another move was asked",
     OUT_OF_SIGHT: "exactly one face must stay in sight",
     SOMEONE_ELSE: "the face must stay the same, and where it is",
+    NOT_RECOGNIZED: "the face must stay one that is recognized",
 }
 SHOWN = {SAME: st.success, KNOWN: st.success, DIFFERENT: st.error, UNCERTAIN: st.warning, UNKNOWN: st.info}
 
@@ -179,7 +181,7 @@ def progress(challenge: Challenge) -> None:
     """Draw what a challenge asks now, or how it ended."""
     if challenge.passed:
         who = plain(challenge.who)
-        st.success(f"Challenge passed by {who}, who has stayed in sight since.", icon=":material/verified:")
+        st.success(f"Challenge passed by {who}, in sight and recognized since.", icon=":material/verified:")
     elif challenge.failure:
         st.error(f"Challenge not passed: {FAILED[challenge.failure]}.", icon=":material/do_not_disturb_on:")
     elif challenge.who is None:
