@@ -109,6 +109,28 @@ def test_the_best_of_three_snapshots_counts(painted, known):
     assert not said(page) and labeled(page.camera_input, f"Snapshot 1 of {SNAPSHOTS}: the best one counts")
 
 
+def test_a_verdict_from_the_camera_is_on_who_sits_there_now(painted, known):
+    first = f"Snapshot 1 of {SNAPSHOTS}: the best one counts"
+    page = against("Ada", camera=True)
+    for number in range(5, 5 + SNAPSHOTS):
+        run(snap(page, picture((ADA, number))))
+    assert "**Same person**" in said(page)[0]
+    assert not said(run(page)) and labeled(page.camera_input, first)  # nothing is left for who sits down next
+
+    run(snap(page, picture((ADA, 5))))
+    run(snap(page, picture((BOB, 6))))
+    assert "somebody else than the snapshots before" in page.warning[0].value
+    run(snap(page, picture((ADA, 6))))
+    assert "Snapshot 3" in page.camera_input[0].label
+    labeled(page.selectbox, "Person").set_value("Bob")
+    assert labeled(run(page).camera_input, first)
+    for number in range(5, 5 + SNAPSHOTS):
+        run(snap(page, picture((BOB, number))))
+    with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
+        best = max((picture((BOB, n)) for n in (5, 6, 7)), key=lambda shot: painted.face(shot).quality.score)
+        assert said(page) == [expected(gallery.verify(best, "Bob"))]
+
+
 def test_without_people_the_page_says_where_they_come_from(painted, gallery_path):
     page = visit("verify")
     page.segmented_control[0].set_value(ENROLLED)

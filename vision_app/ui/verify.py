@@ -1,11 +1,16 @@
 """The Verify page: are two faces of one person? Of two pictures, or of a picture and somebody enrolled."""
 
+from pathlib import Path
+
 import streamlit as st
 
+from vision_app import Face
 from vision_app.errors import FaceError, ImageError
 from vision_app.faces import calibration
 from vision_app.faces.calibration import Calibration
+from vision_app.faces.gallery.results import SOMEONE_ELSE
 from vision_app.faces.recognizer import only
+from vision_app.faces.results import DIFFERENT
 from vision_app.ui import faces, models, uploads
 from vision_app.ui.pictures import Picture
 from vision_app.ui.text import amount, plain
@@ -71,7 +76,7 @@ def somebody(far: float, largest: bool) -> None:
         result = st.container()
         left, right = st.columns(2, gap="medium")
         with left:
-            picture = best_snapshot(largest) if place == faces.CAMERA else uploads.one("Picture")
+            picture = best_snapshot((path, name), far, largest) if place == faces.CAMERA else uploads.one("Picture")
             face = faces.used(picture, largest=largest) if picture else None
         with right:
             best = max(gallery.samples(name), key=lambda sample: sample.quality["score"])
@@ -84,22 +89,42 @@ def somebody(far: float, largest: bool) -> None:
                 faces.verdict(gallery.verify_face(face, name, far=far))
 
 
-def best_snapshot(largest: bool) -> Picture | None:
-    """Draw the camera until it has taken enough pictures of one face; return the best of them, by quality."""
-    taken = st.session_state.setdefault("snapshots", [])  # (quality score, picture)
+def best_snapshot(whose: tuple[Path, str], far: float, largest: bool) -> Picture | None:
+    """Draw the camera until it has taken enough pictures of one face; return the best of them, by quality.
+
+    A verdict is on who sits there now: the pictures are let go when they are complete, or when they are to be compared
+    with somebody else.
+    """
+    before = st.session_state.get("snapshots", {})
+    taken = before.get(whose, [])  # (face, picture)
+    st.session_state["snapshots"] = {whose: taken}
     if len(taken) < SNAPSHOTS:
         number = len(taken) + 1
         label = f"Snapshot {number} of {SNAPSHOTS}: the best one counts"
-        shot = st.camera_input(label, key=f"snapshot {number}", resolution="480p", help=uploads.MEMORY_ONLY)
+        shot = st.camera_input(label, key=f"snapshot {number} of {whose}", resolution="480p", help=uploads.MEMORY_ONLY)
         if shot:
             picture = Picture(f"snapshot {number}", shot.getvalue())
             try:
                 face = only(faces.look_at(picture).faces, picture.name, largest=largest)
+                check_same([one for one, _ in taken], face, picture.name, far)
             except (FaceError, ImageError) as error:
                 st.warning(f"{plain(str(error))}. Clear the photo and take another one.")
             else:
-                taken.append((face.quality.score, picture))
+                taken.append((face, picture))
                 st.rerun()
     if taken:
         st.button("Start over", on_click=taken.clear, icon=":material/restart_alt:")
-    return max(taken, key=lambda one: one[0])[1] if len(taken) == SNAPSHOTS else None
+    if len(taken) < SNAPSHOTS:
+        return None
+    del st.session_state["snapshots"]
+    return max(taken, key=lambda one: one[0].quality.score)[1]
+
+
+def check_same(before: list[Face], face: Face, name: str, far: float) -> None:
+    """Check that a snapshot shows who the others show.
+
+    Raises:
+        FaceError: It shows somebody else.
+    """
+    if any(models.recognizer().compare(one, face, far=far).verdict == DIFFERENT for one in before):
+        raise FaceError(name, SOMEONE_ELSE, "shows somebody else than the snapshots before it")
