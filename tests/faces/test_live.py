@@ -91,8 +91,10 @@ def test_a_frame_shows_what_was_just_seen_and_nothing_older(path):
     with watch._looking:
         assert watch.seen.verdicts == () and watch.seen.seconds == now  # nobody is there
     np.testing.assert_array_equal(watch.show(later), later)
+    with watch._looking:
+        pass
 
-    look(watch, frame)
+    assert look(watch, frame).verdicts
     now += 1.01 * FRESH
     np.testing.assert_array_equal(watch.show(later), later)
 
