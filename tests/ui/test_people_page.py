@@ -2,14 +2,19 @@
 
 import json
 import stat
+import time
+from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 from face_pages import ADA, BOB, EVE, labeled, picture, press, run, said, snap, upload, visit
-from painted_people import BLURRED
+from painted_people import BLURRED, paint
 
 from vision_app import Gallery
+from vision_app.faces.challenge import Challenge
 from vision_app.faces.gallery.forget import search
 from vision_app.faces.gallery.store import to_blob
+from vision_app.faces.live import Watch
 from vision_app.ui.people import AGREED
 from vision_app.ui.text import plain
 
@@ -134,3 +139,21 @@ def test_somebody_is_forgotten_after_a_confirmation_and_nothing_is_left(known):
     last = json.loads((known.parent / "people.db.audit.jsonl").read_text().splitlines()[-1])
     assert last["action"] == "forget"
     assert labeled(page.selectbox, "Person").options == ["Bob"]
+
+
+def test_with_somebody_all_goes_that_the_session_has_seen(known, painted):
+    watch = Watch(known, painted)
+    watch.set_challenge(replace(Challenge.new(), who="Ada"))
+    watch.show(paint((ADA, 5)))
+    with watch._looking:
+        assert watch.seen.verdicts[0].name == "Ada"
+    seen = {"looks": OrderedDict(a=1), "snapshots": {"a": []}, "identified": {"a": 1}, "watch": watch}
+    page = visit("people")
+    for key, value in seen.items():
+        page.session_state[key] = value
+    press(page, "Forget Ada for good")
+    assert not [key for key in seen if key in page.session_state]
+    end = time.monotonic() + 10
+    while watch.challenge is not None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert watch.challenge is None and watch.seen is None and watch._gallery is None

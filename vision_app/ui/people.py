@@ -143,6 +143,8 @@ def person(path: Path, people: list[Person]) -> None:
                 done = gallery.forget(name)
             for kept in ("looks", "snapshots", "identified"):  # of this session
                 st.session_state.pop(kept, None)
+            if watch := st.session_state.pop("watch", None):
+                watch.rest()
             after([(st.success, proof(done))])
 
 
