@@ -316,6 +316,19 @@ def test_what_is_wrong_with_the_rows_is_said(path, sql, message):
         assert any(message in problem for problem in gallery.check())
 
 
+@pytest.mark.parametrize("sql", ["PRAGMA foreign_keys = ON; DELETE FROM sample", "DELETE FROM centroid"])
+def test_people_without_a_photo_are_forgotten_as_check_advises(path, sql):
+    run_sql(path, sql)
+    with open_writer(path) as gallery:
+        with pytest.raises(GalleryError, match="Ada has no photo"):
+            gallery.verify(paint((1, 8)), "Ada")
+        for problem in gallery.check():
+            name, advice = problem.split(": ")
+            assert "forget this person" in advice
+            gallery.forget(name)
+        assert gallery.check() == [] and gallery.people() == []
+
+
 def test_damage_is_found(path):
     content = bytearray(path.read_bytes())
     content[4096 * 3 + 8 : 4096 * 4] = bytes(4096 - 8)

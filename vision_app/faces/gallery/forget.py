@@ -19,8 +19,10 @@ CHANCE = 1e-3  # how probable a short name may be in random bytes, if it is look
 def forget(gallery: "Gallery", name: str) -> Forgotten:
     """Deletes all that a gallery holds of somebody; see `Gallery.forget`."""
     store, person = gallery.store, gallery.store.person(name)
-    samples = store.samples(person.id)
-    traces = {to_blob(store.centroid(person.id))[:PIECE], *_traces(samples)}
+    samples, centroid = store.samples(person.id), store.centroid(person.id)
+    traces = set(_traces(samples))
+    if centroid is not None:
+        traces.add(to_blob(centroid)[:PIECE])
     gallery.index.current()  # into memory, before its file goes
     gallery.index.delete_file()
     with store.change() as change:

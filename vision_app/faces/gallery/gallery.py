@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision_app.errors import ModelError, UsageError
+from vision_app.errors import GalleryError, ModelError, UsageError
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.gallery import transfer
 from vision_app.faces.gallery.audit import AuditLog
@@ -352,7 +352,9 @@ class Gallery:
         return check(self)
 
     def _face(self, person: Person) -> Face:
-        best = max(self.store.samples(person.id), key=lambda sample: sample.quality["score"])
+        samples, centroid = self.store.samples(person.id), self.store.centroid(person.id)
+        if not samples or centroid is None:
+            raise GalleryError(f"{self.path}: {person.name} has no photo; `vision-app faces check` tells more")
+        best = max(samples, key=lambda sample: sample.quality["score"])
         judged = Quality(**best.quality | {"reasons": tuple(best.quality["reasons"])})
-        centroid = self.store.centroid(person.id)
         return Face(np.float32(best.box), 1.0, np.float32(best.landmarks), judged, centroid)

@@ -170,10 +170,10 @@ class Store:
         embeddings = np.frombuffer(b"".join(blob for _, blob in rows), EMBEDDING)
         return keys, embeddings.reshape(len(rows), -1) if rows else np.zeros((0, 0), np.float32)
 
-    def centroid(self, person: int) -> np.ndarray:
-        """(D,) float32 unit vector: the mean of a person's embeddings."""
-        ((blob,),) = self.rows("SELECT embedding FROM centroid WHERE person = ?", [person])
-        return np.frombuffer(blob, EMBEDDING)
+    def centroid(self, person: int) -> np.ndarray | None:
+        """(D,) float32 unit vector: the mean of a person's embeddings; None in a damaged gallery without it."""
+        rows = self.rows("SELECT embedding FROM centroid WHERE person = ?", [person])
+        return np.frombuffer(rows[0][0], EMBEDDING) if rows else None
 
     def owners(self, ids: np.ndarray) -> dict[int, tuple[int, str]]:
         """The id and the name of the person whom each centroid is of, by the centroid's id; those gone are left out."""
