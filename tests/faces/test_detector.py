@@ -104,6 +104,8 @@ def test_a_faint_large_face_hides_no_good_one_in_it():
     )
     assert _inside(boxes, points, np.float32([0.9, 0.2])).tolist() == [False, False]
     assert _inside(boxes, points, np.float32([0.2, 0.9])).tolist() == [True, False]
+    boxes[0] = [60, 70, 180, 195]  # more than half as large: somebody in front
+    assert _inside(boxes, points, np.float32([0.2, 0.9])).tolist() == [False, False]
 
 
 def test_a_photo_gets_the_same_answer_alone_in_a_batch_and_at_reduced_size():
