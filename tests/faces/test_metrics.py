@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, sem
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from vision_app.errors import DataError
 from vision_app.faces.metrics import Share, auc, best_threshold, eer, fold_accuracy, roc, tar_at
 
 PAIRS = st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=40).filter(
@@ -123,6 +124,11 @@ def test_a_large_fold_weighs_more_than_a_small_one():
     similarity, same = np.array([0.9, 0.1, 0.8, 0.7, 0.6, 0.2]), np.array([True, False, True, True, False, False])
     found = fold_accuracy(similarity, same, np.repeat([[0, 0], [1, 1]], [2, 4], axis=0))
     assert found.accuracies.tolist() == [1, 0.75] and found.mean == 5 / 6
+
+
+def test_a_fold_alone_has_no_threshold():
+    with pytest.raises(DataError, match="one fold"):
+        fold_accuracy(np.array([0.9, 0.1]), np.array([True, False]), np.zeros((2, 2)))
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 10), (10, 10), (3, 17), (27, 2_700), (1, 1_300_000)])

@@ -31,6 +31,12 @@ def test_a_list_of_pairs(tmp_path):
     assert photos.names is None and found.units.tolist() == [[0], [1], [2]]
 
 
+def test_one_fold_is_refused_before_any_photo_is_read(tmp_path):
+    path = write(tmp_path / "pairs.csv", "file_a,file_b,same,fold", "a1.jpg,a2.jpg,1,1", "a1.jpg,b.jpg,0,1")
+    with pytest.raises(DataError, match="column fold is the same in all rows"):
+        load_photos(path)
+
+
 def test_folders_are_people_where_every_pair_agrees(tmp_path):
     rows = ["ada/1.jpg,ada/2.jpg,1", "ada/1.jpg,bob/1.jpg,0"]
     photos = load_photos(write(tmp_path / "agree.csv", "file_a,file_b,same", *rows))

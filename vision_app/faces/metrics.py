@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vision_app.errors import DataError
+
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)  # the false accept rates that are reported where there are pairs enough
 LEAST = 2  # false accepts that a rate must allow to be reported: with fewer, a single look-alike decides
 FOLDS = 10  # of the LFW protocol
@@ -171,9 +173,14 @@ def fold_accuracy(similarity: np.ndarray, same: np.ndarray, folds: np.ndarray) -
         same: (N,) bool, whether a pair is genuine.
         folds: (N, 2) the fold of each photo. A pair is judged in the fold of its first photo, at a threshold from the
             pairs without any photo of this fold.
+
+    Raises:
+        DataError: all pairs are of one fold, so that none is left to find its threshold on.
     """
     accuracies, thresholds = [], []
     numbers, counts = np.unique(folds[:, 0], return_counts=True)
+    if len(numbers) < 2:
+        raise DataError("all pairs are of one fold; the accuracy takes at least two")
     for fold in numbers:
         judged, others = folds[:, 0] == fold, (folds != fold).all(axis=1)
         threshold = best_threshold(similarity[others], same[others])

@@ -224,6 +224,8 @@ def _read_list(path: Path, images: Path) -> Photos:
     folds_given = "fold" in rows[0]
     if folds_given:
         folds = np.repeat(numbers(np.array([row["fold"] for row in rows]))[:, None], 2, axis=1)
+        if not folds.any():
+            raise DataError(f"{path}: column fold is the same in all rows; name at least two folds, or leave it out")
     else:
         folds = _drawn_folds(pairs, people)
     listed = Listed(
