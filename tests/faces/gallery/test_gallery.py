@@ -159,6 +159,17 @@ def test_a_photo_of_someone_else_is_refused_also_by_its_file_and_twins_may_be_al
     assert answer.code == "accepted"
 
 
+def test_a_sibling_who_is_less_like_the_photo_stands_in_nobodys_way(gallery):
+    assert gallery.enroll("Ada's twin", [paint((ADA, 6))], allow_similar=True)[0].code == "accepted"
+    twin = gallery.samples("Ada's twin")[0].embedding
+    ada = unit(embedding_of(ADA, 1) + embedding_of(ADA, 2))
+    for other in (10, 13):
+        assert gallery.threshold() < embedding_of(ADA, other) @ twin < embedding_of(ADA, other) @ ada
+    assert gallery.enroll("Ada", [paint((ADA, 10))])[0].code == "accepted"
+    (answer,) = gallery.enroll("Ada's twin", [paint((ADA, 13))])
+    assert answer.code == "someone_else" and answer.reason.startswith("shows Ada (similarity 0.")
+
+
 def test_the_largest_face_of_several_is_taken_when_asked(gallery):
     (answer,) = gallery.enroll("Eve", [paint((EVE, 1), (EVE, 2))], largest=True)
     assert answer.code == "accepted"
@@ -269,6 +280,17 @@ def test_only_one_may_write(gallery, path, recognizer):
         Gallery.open(path)
     gallery.close()
     Gallery.open(path).close()
+
+
+def test_a_file_that_was_empty_is_its_owners_alone_too(tmp_path):
+    path = tmp_path / "people.db"
+    path.touch()
+    path.chmod(0o644)
+    with Gallery.open(path) as gallery:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600 and gallery.check() == []
+    path.chmod(0o640)
+    Gallery.open(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640  # the owner's wish for a gallery that is there
 
 
 def test_files_are_for_their_owner_alone(gallery, path):

@@ -135,9 +135,9 @@ def chip_of(crop: np.ndarray, landmarks: np.ndarray, template: np.ndarray) -> np
 
 
 def _lookalike(gallery: "Gallery", name: str, embedding: np.ndarray) -> str | None:
-    """Says whom of the others a face belongs to, if any."""
-    (candidates,) = gallery.candidates(embedding[None], 2)
-    nearest = next((candidate for candidate in candidates if candidate.name != name), None)
-    if nearest is None or nearest.similarity < gallery.threshold():
+    """Says to whom else a face belongs, if somebody is near enough and nearer than the person herself."""
+    (candidates,) = gallery.candidates(embedding[None], 1)
+    if not candidates or candidates[0].name == name or candidates[0].similarity < gallery.threshold():
         return None
+    (nearest,) = candidates
     return f"shows {nearest.name} (similarity {nearest.similarity:.3f}), who is enrolled already"
