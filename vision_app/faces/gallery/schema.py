@@ -93,10 +93,15 @@ def missing(path: Path) -> UsageError:
 
 
 def _make_file(path: Path) -> None:
-    """Creates an empty file that only its owner may read; SQLite gives the files beside it the same rights."""
+    """Creates an empty file that only its owner may read; SQLite gives the files beside it the same rights.
+
+    A file that is there and empty, as `mktemp` makes it, gets these rights as well.
+    """
     try:
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))
+        if not path.stat().st_size:
+            path.chmod(OWNER_ONLY)
     except OSError as error:
         raise UsageError(f"--gallery {path}: cannot be made ({error.strerror})") from error
 
