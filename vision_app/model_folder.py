@@ -99,6 +99,7 @@ def write_onnx(module: nn.Module, path: Path, axes: Mapping[int, str], *, half: 
     example = torch.zeros(1, 416, 384, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter fixes the sizes of our networks
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1")  # a slice that is not folded works as well
         torch.onnx.export(
             module, (example,), path, dynamo=False, opset_version=17,
             input_names=["pixels"], output_names=["predictions"],
