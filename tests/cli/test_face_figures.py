@@ -58,6 +58,7 @@ def test_a_list_of_pairs_is_measured(home, tmp_path, capsys):
     out = tmp_path / "out"
     images = ["--images", home / "people"]
     assert run(home, "evaluate", "faces", "--data", home / "pairs.csv", *images, "--output", out) == 0
+    assert (out / "faces.jsonl").stat().st_mode & 0o777 == 0o600  # it holds the embeddings
     content = json.loads((out / "evaluation.json").read_text())
     recognizer = FaceRecognizer.load(home / "tiny")
     assert content["contract"] == recognizer.contract and content["photos"] == 36 and content["without_face"] == []

@@ -127,6 +127,18 @@ def test_identify_goes_on_with_the_same_people_only(photos, db, tmp_path, capsys
     assert "--gallery was " in capsys.readouterr().err
 
 
+def test_names_and_embeddings_are_for_their_owner_alone(photos, db, tmp_path):
+    before = os.umask(0o022)
+    try:
+        assert faces("identify", photos / "group", "--gallery", db, "--output", tmp_path / "named") == 1
+        assert faces("group", photos / "group", "--output", tmp_path / "groups") == 1
+        assert faces("embed", photos / "group", "--output", tmp_path / "faces.npz", "--model", "first") == 1
+    finally:
+        os.umask(before)
+    private = ["named/identities.jsonl", "groups/faces.jsonl", "groups/groups.json", "faces.npz", "faces.jsonl"]
+    assert {name: (tmp_path / name).stat().st_mode & 0o777 for name in private} == dict.fromkeys(private, 0o600)
+
+
 def test_a_gallery_of_nobody_names_nobody(photos, tmp_path):
     with Gallery.open(tmp_path / "empty.db"):
         pass
@@ -174,6 +186,7 @@ def test_forget_asks_first(photos, db, capsys, monkeypatch):
     assert faces("forget", "Ada", "--gallery", db) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("forgotten: Ada; none of ") and "people.db" in printed
+    assert "too short, or too much like what others have, to be looked for: Ada" in printed
     monkeypatch.setattr("builtins.input", None)
     assert faces("forget", "Bob", "--gallery", db, "--yes") == 0
     capsys.readouterr()

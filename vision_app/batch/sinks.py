@@ -45,7 +45,16 @@ class Journal:
         failed: Number of those with the status "failed".
     """
 
-    def __init__(self, path: Path, *, settings: dict, inputs: Sequence[Input], batch_size: int, resume: bool):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        settings: dict,
+        inputs: Sequence[Input],
+        batch_size: int,
+        resume: bool,
+        permissions: int = 0o666,
+    ):
         """Start the journal or, with `resume`, continue the one that is there.
 
         Args:
@@ -54,6 +63,7 @@ class Journal:
             inputs: All inputs of this run. A continued journal must hold the first of them; new ones may follow.
             batch_size: Rows are kept in whole batches, so that every batch holds what it would hold without a break.
             resume: Continue a journal that exists instead of refusing to touch it.
+            permissions: Of a new file, without those that the system's umask takes away.
 
         Raises:
             UsageError: The folder cannot be written; another run writes there; the journal exists, or holds what no
@@ -63,7 +73,7 @@ class Journal:
         self.rows = self.failed = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = _open_alone(path, "ab" if resume else "xb")
+            self._stream = _open_alone(path, "ab" if resume else "xb", permissions)
             try:
                 self._start(settings, inputs, batch_size)
             except BaseException:
@@ -232,14 +242,14 @@ class Pictures:
             raise ImageError(os.fspath(path), f"the copy cannot be written: {reason}") from error
 
 
-def _open_alone(path: Path, mode: str) -> FileIO:
+def _open_alone(path: Path, mode: str, permissions: int) -> FileIO:
     """Open a journal for this process alone.
 
     Raises:
         UsageError: It exists and must not ("xb"), or another process has it open.
     """
     try:
-        stream = path.open(mode, buffering=0)
+        stream = FileIO(path, mode, opener=lambda file, flags: os.open(file, flags, permissions))
     except FileExistsError:
         raise UsageError(f"{path} exists already; continue it with --resume or choose another --output") from None
     try:

@@ -197,6 +197,7 @@ def write_rows(
     path: Path,
     failed: ExitStack,
     settings: dict | None = None,
+    permissions: int = 0o666,
 ) -> None:
     """Write the rows of all photos, as the verb of the task does.
 
@@ -206,6 +207,7 @@ def write_rows(
         path: The file to write.
         failed: Takes what removes it again, so that after an error the same command finds the folder empty.
         settings: On which the rows depend, beside the model, by flag.
+        permissions: Of the file, see `Journal`.
 
     Raises:
         DataError: Some photos cannot be read.
@@ -226,7 +228,9 @@ def write_rows(
     }
     size = 8 if model.device == "cpu" else 32
     with (
-        Journal(path, settings=settings, inputs=inputs, batch_size=size, resume=False) as journal,
+        Journal(
+            path, settings=settings, inputs=inputs, batch_size=size, resume=False, permissions=permissions
+        ) as journal,
         show_progress(len(inputs), 0) as report,
     ):
         failed.callback(lambda: [file.unlink() for file in path.parent.glob(f"{path.stem}.*")])

@@ -87,7 +87,7 @@ def faces(
 
 
 def embed_photos(recognizer: "FaceRecognizer", photos: "Photos", output: Path) -> "np.ndarray":
-    """Embed the largest face of each photo, with progress; the rows of all faces stay in DIR/faces.jsonl.
+    """Embed the largest face of each photo, with progress; the rows of all faces stay in the private DIR/faces.jsonl.
 
     Returns:
         (F, D) float32 unit vectors, NaN where no face was found.
@@ -98,6 +98,7 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "Photos", output: Path) -
     from vision_app.batch.sinks import read_rows
     from vision_app.cli.evaluate import write_rows
     from vision_app.faces.embedded import largest_faces
+    from vision_app.faces.gallery.private import OWNER_ONLY
     from vision_app.faces.task import FacesTask
 
     embedder = recognizer.embedder
@@ -107,6 +108,6 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "Photos", output: Path) -
             recognizer, model=recognizer.detector.name, device=embedder.device, contract=recognizer.contract
         )
         settings = {"--detector": recognizer.detector.name}
-        write_rows(task, embedder, [str(path) for path in photos.paths], rows, failed, settings)
+        write_rows(task, embedder, [str(path) for path in photos.paths], rows, failed, settings, OWNER_ONLY)
         failed.pop_all()
     return largest_faces(read_rows(rows), embedder.dimension)

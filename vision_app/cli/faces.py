@@ -115,13 +115,14 @@ def embed(
 
     FILE.npz gets one row a face, in the arrays files, boxes, landmarks, quality and embeddings, and the id of the model
     that made the embeddings in contract. It is written when all images are done; until then, FILE.jsonl keeps what is
-    done. Embeddings are personal data as photos of the people are.
+    done. Embeddings are personal data as photos of the people are; only the owner of both files may read them.
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app.batch.sinks import Journal, read_rows, remove
     from vision_app.cli.batch import gather, pixel_limit, run_all
     from vision_app.errors import UsageError
+    from vision_app.faces.gallery.private import OWNER_ONLY
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.task import FacesTask, write_embeddings
 
@@ -141,7 +142,8 @@ def embed(
         "--max-megapixels": max_megapixels,
     }
     path = output.with_suffix(".jsonl")
-    with Journal(path, settings=settings, inputs=inputs, batch_size=1, resume=resume) as journal:
+    run = {"settings": settings, "inputs": inputs, "batch_size": 1, "resume": resume, "permissions": OWNER_ONLY}
+    with Journal(path, **run) as journal:
         if journal.rows < len(inputs):
             remove(output)  # it will not hold all faces
         task = FacesTask(

@@ -51,13 +51,17 @@ def identify(
     DIR/identities.jsonl gets one row an image, in the order of the sources (folders by path). Each face has a name, or
     null where nobody enrolled is near enough, and the nearest people as candidates whatever the verdict. How near is
     enough depends on how many people are enrolled, so that strangers get a name at the rate asked for. Nobody is on an
-    image twice.
+    image twice, unless --repeats allows it. Whoever is enrolled, renamed or forgotten during the run is so for the rows
+    to come; two runs give the same rows only while the gallery stays as it is.
+
+    Names are personal data: only the owner of DIR/identities.jsonl may read it.
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app.batch.sinks import Journal
     from vision_app.cli.batch import gather, pixel_limit, run_all
     from vision_app.faces.gallery import Gallery
+    from vision_app.faces.gallery.private import OWNER_ONLY
     from vision_app.faces.gallery.task import IdentifyTask
 
     max_pixels = pixel_limit(max_megapixels)
@@ -74,7 +78,8 @@ def identify(
             **_settings(recognizer, model, detector, smallest, max_megapixels),
         }
         path = output / "identities.jsonl"
-        with Journal(path, settings=settings, inputs=inputs, batch_size=1, resume=resume) as journal:
+        run = {"settings": settings, "inputs": inputs, "batch_size": 1, "resume": resume, "permissions": OWNER_ONLY}
+        with Journal(path, **run) as journal:
             task = IdentifyTask(opened, fpir=fpir, repeats=repeats, max_pixels=max_pixels)
             return run_all(task, inputs, journal, batch_size=1, workers=workers)
 
@@ -111,6 +116,7 @@ def group(
     from vision_app.batch.sinks import Journal, read_rows, remove
     from vision_app.cli.batch import gather, pixel_limit, run_all
     from vision_app.faces.gallery import Gallery
+    from vision_app.faces.gallery.private import OWNER_ONLY
     from vision_app.faces.group import write_groups
     from vision_app.faces.task import FacesTask
 
@@ -121,7 +127,8 @@ def group(
     settings = _settings(recognizer, model, detector, smallest, max_megapixels)
     path, groups = output / "faces.jsonl", output / "groups.json"
     known = nullcontext() if gallery is None else Gallery.open(gallery, readonly=True, recognizer=recognizer)
-    with known as opened, Journal(path, settings=settings, inputs=inputs, batch_size=1, resume=resume) as journal:
+    run = {"settings": settings, "inputs": inputs, "batch_size": 1, "resume": resume, "permissions": OWNER_ONLY}
+    with known as opened, Journal(path, **run) as journal:
         if opened is not None:
             opened.require(recognizer.contract)
         remove(groups)

@@ -10,6 +10,7 @@ import numpy as np
 from vision_app.batch.sinks import OutputError, Pictures
 from vision_app.batch.sources import Input
 from vision_app.draw import draw
+from vision_app.faces.gallery.private import remove_private, write_private
 from vision_app.faces.results import Faces
 from vision_app.images import MAX_PIXELS, RGBImage, read_image
 
@@ -70,7 +71,7 @@ def write_embeddings(path: Path, rows: Iterable[dict], *, contract: str, dimensi
     all embeddings.
 
     Args:
-        path: the file; it appears whole or not at all.
+        path: the file, which only its owner may read; it appears whole or not at all.
         rows: of the journal; those that failed hold no faces.
         contract: see `Embedder.contract`.
         dimension: D.
@@ -87,11 +88,9 @@ def write_embeddings(path: Path, rows: Iterable[dict], *, contract: str, dimensi
                 column.append(np.float32(value))
     shapes = {"boxes": (4,), "landmarks": (5, 2), "quality": (), "embeddings": (dimension,)}
     arrays = {name: np.array(columns[name], np.float32).reshape(-1, *shape) for name, shape in shapes.items()}
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        with unfinished.open("wb") as stream:
+        remove_private(path)
+        with write_private(path) as stream:
             np.savez(stream, files=np.array(files, np.str_), contract=contract, **arrays)
-        unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise OutputError(path, error) from error
