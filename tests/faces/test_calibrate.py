@@ -1,6 +1,7 @@
 """Thresholds found on some people and kept on others, with similarities whose distribution is known."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 
 from vision_app.errors import DataError
-from vision_app.faces.calibrate import calibrate, check, check_galleries, fit
-from vision_app.faces.calibration import Calibration
+from vision_app.faces.calibrate import calibrate, check, check_galleries, fit, measure_gains
+from vision_app.faces.calibration import Calibration, Gain
 from vision_app.faces.pairs import Comparisons, Photos, compare_all, few_of_each, second_half, some_people
 
 
@@ -24,10 +25,10 @@ def bell(impostors, genuine=1000, seed=0):
     return unrelated(similarity, np.arange(len(similarity)) >= impostors)
 
 
-def crowd(people, photos, seed=0, dimension=32, spread=0.5):
-    """Embeddings of people who are points on a sphere, their photos somewhere around them."""
+def crowd(people, photos, seed=0, dimension=32, spread=0.5, common=0.0):
+    """Embeddings of people who are points on a sphere, on a side of it if told so, their photos around them."""
     rng = np.random.default_rng(seed)
-    centers = rng.normal(size=(people, 1, dimension))
+    centers = common + rng.normal(size=(people, 1, dimension))
     points = centers + spread * rng.normal(size=(people, photos, dimension))
     points = points.reshape(-1, dimension).astype(np.float32)
     return points / np.linalg.norm(points, axis=1, keepdims=True), np.repeat([f"p{i}" for i in range(people)], photos)
@@ -113,11 +114,46 @@ def test_galleries_of_people_who_were_not_fitted():
     other = second_half(names)
     fitted = fit(compare_all(embeddings[~other], names[~other], names[~other]))
     embeddings[np.flatnonzero(other)[0]] = np.nan
-    small, large = check_galleries(fitted, embeddings[other], names[other])
-    assert (small.people, large.people) == (10, 100)
+    found = check_galleries(fitted, embeddings[other], names[other])
+    assert [(one.people, one.photos) for one in found] == [(10, 1), (10, 2), (100, 1), (100, 2)]
+    small, _, large, two = found
     assert large.threshold == fitted.identify_threshold(100) > small.threshold
+    assert two.threshold == fitted.identify_threshold(100) + fitted.gain(2)
     assert small.false.total == pytest.approx(20 * 200 * 2, rel=0.01)
     assert small.false.rate < 0.02 and large.false.rate < 0.02
+
+
+def photos_of(names):
+    files = tuple(f"{i}.jpg" for i in range(len(names)))
+    return Photos(files, tuple(map(Path, files)), names, np.full(len(names), ""))
+
+
+@pytest.mark.parametrize("spread", [0.5, 0.9])
+def test_the_rate_holds_for_people_with_several_photos(spread):
+    embeddings, names = crowd(150, 5, seed=1, dimension=128, spread=spread, common=1)
+    found = calibrate(photos_of(names), embeddings, [0.01])
+    assert [(one.people, one.photos) for one in found.galleries] == [(10, 1), (10, 2), (10, 3), (10, 5)]
+    for one in found.galleries:
+        assert 0.004 < one.false.rate < 0.017, f"{one.photos} photos"
+    other = second_half(names)
+    without = replace(found.calibration, gains=(Gain(2, 0.0),))
+    assert check_galleries(without, embeddings[other], names[other])[-1].false.rate > 0.03
+
+
+def test_a_gain_is_what_raises_the_quantile_of_strangers():
+    embeddings, names = crowd(120, 3, seed=2)
+    embeddings[7] = np.nan
+    two, three = measure_gains(embeddings, names)
+    assert (two.photos, three.photos) == (2, 3) and 0 < two.similarity < three.similarity
+    to_mean, to_each = [], []
+    for start in range(9, len(names), 3):  # plain loops, a person after the other
+        photos, others = embeddings[start : start + 3], np.delete(embeddings, [7, *range(start, start + 3)], axis=0)
+        mean = photos.mean(axis=0)
+        to_mean += (others @ (mean / np.linalg.norm(mean))).tolist()
+        to_each += (others @ photos.T).ravel().tolist()
+    wanted = [np.quantile(to_mean, 1 - rate) - np.quantile(to_each, 1 - rate) for rate in (0.01, 0.001)]
+    assert three.similarity == pytest.approx(max(wanted), abs=0.01)
+    assert not list(measure_gains(embeddings[:27], names[:27])), "nine people are too few"
 
 
 @pytest.mark.parametrize(
@@ -151,8 +187,7 @@ def test_two_people_with_many_photos_who_look_alike_do_not_decide_alone():
     people = np.unique(names)
     twins = np.repeat(people[~second_half(people)][:2], 60)  # 60 x 60 of 20,000 pairs would be alike
     names, embeddings = np.append(names, twins), np.concatenate([embeddings, np.tile(embeddings[:1], (len(twins), 1))])
-    files = tuple(f"{i}.jpg" for i in range(len(names)))
-    found = calibrate(Photos(files, tuple(map(Path, files)), names, np.full(len(names), "")), embeddings, [0.1])
+    found = calibrate(photos_of(names), embeddings, [0.1])
     assert found.calibration.people == 40
     assert found.calibration.impostor_pairs == 38 * 37 // 2 * 4 + 2 * 10 * 76 + 10 * 10
     assert found.calibration.threshold(0.1) < 0.5

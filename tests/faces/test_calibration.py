@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vision_app.errors import ModelError, UsageError
-from vision_app.faces.calibration import Calibration, Rate
+from vision_app.faces.calibration import UNMEASURED_GAIN, Calibration, Gain, Rate
 
 RATES = tuple(
     Rate(far, threshold, threshold - 0.02, threshold + 0.01)
@@ -21,6 +21,8 @@ def test_a_calibration_survives_its_json():
     content = json.loads(json.dumps(CALIBRATION.to_dict()))
     assert Calibration.from_dict(content | {"metric": "cosine"}, "x") == CALIBRATION
     assert Calibration.of({"calibration": content}, "x") == CALIBRATION
+    measured = replace(CALIBRATION, gains=(Gain(2, 0.02), Gain(5, 0.04)))
+    assert Calibration.from_dict(json.loads(json.dumps(measured.to_dict())), "x") == measured
 
 
 def test_a_threshold_is_linear_in_the_logarithm_of_the_rate():
@@ -57,6 +59,22 @@ def test_the_threshold_rises_with_the_gallery_and_ends_at_one():
     assert CALIBRATION.identify_threshold(10**12) == 1
 
 
+def test_gains_follow_the_inverse_of_the_number_of_photos():
+    measured = replace(CALIBRATION, gains=(Gain(2, 0.02), Gain(5, 0.04)))
+    assert [measured.gain(photos) for photos in (1, 2, 5)] == pytest.approx([0, 0.02, 0.04])
+    assert measured.gain(10**9) == pytest.approx(0.05), "as from five on"
+    gains = [measured.gain(photos) for photos in range(1, 100)]
+    assert (np.diff(gains) > 0).all()
+
+
+def test_an_older_calibration_takes_a_gain_that_is_rather_too_much():
+    content = CALIBRATION.to_dict()
+    del content["gains"]
+    older = Calibration.from_dict(content, "x")
+    assert older == CALIBRATION and older.gain(1) == 0
+    assert [older.gain(photos) for photos in (2, 3)] == pytest.approx([UNMEASURED_GAIN / 2, UNMEASURED_GAIN * 2 / 3])
+
+
 def test_how_many_people_the_measurement_covers():
     most = CALIBRATION.measured_people(0.01)
     assert 1 - (1 - 0.01) ** (1 / most) >= 0.001 > 1 - (1 - 0.01) ** (1 / (most + 1))
@@ -88,6 +106,10 @@ def test_a_model_without_thresholds_is_refused_with_the_command_that_measures_th
         replace(CALIBRATION, rates=(*RATES[:4], Rate(0.0001, math.nan, 0.3, 0.4))).to_dict(),
         replace(CALIBRATION, tail_far=0.002).to_dict(),
         replace(CALIBRATION, tail_scale=math.nan).to_dict(),
+        CALIBRATION.to_dict() | {"gains": [{"photos": 2}]},
+        replace(CALIBRATION, gains=(Gain(1, 0.1),)).to_dict(),
+        replace(CALIBRATION, gains=(Gain(2, math.nan),)).to_dict(),
+        replace(CALIBRATION, gains=(Gain(3, 0.1), Gain(2, 0.1))).to_dict(),
     ],
 )
 def test_a_damaged_calibration_is_refused(content):

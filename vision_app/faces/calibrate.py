@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vision_app.errors import DataError
-from vision_app.faces.calibration import FPIR, Calibration, Rate
+from vision_app.faces.calibration import FAR, FPIR, Calibration, Gain, Rate
+from vision_app.faces.gallery.store import centroid_of
 from vision_app.faces.metrics import Share
 from vision_app.faces.pairs import (
     Comparisons,
@@ -27,6 +28,9 @@ TAIL = 100  # impostor pairs that the tail is fitted to
 RESAMPLES = 200
 GALLERIES = (10, 100, 1_000)  # people in the galleries that are tried
 TRIALS = 20  # galleries of each size
+PHOTOS = (2, 3, 5, 10)  # of a person, whose means are measured
+CHECKED_PHOTOS = (1, 2, 3, 5)  # of each person in the galleries that are tried
+MEANS = 200  # of each number of photos
 TO_FIT, TO_CHECK = "in the half that thresholds are found on", "in the half that they are checked on"
 
 
@@ -52,15 +56,17 @@ class Check:
 
 @dataclass(frozen=True)
 class GalleryCheck:
-    """What strangers do before galleries of people whom the thresholds were not fitted to, one photo each.
+    """What strangers do before galleries of people whom the thresholds were not fitted to.
 
     Attributes:
         people: in a gallery.
+        photos: of each of them, by whose mean they are known.
         threshold: similarity that should let through a share `calibration.FPIR` of the strangers.
         false: the share of strangers' photos that are given a name.
     """
 
     people: int
+    photos: int
     threshold: float
     false: Share
 
@@ -89,7 +95,8 @@ def calibrate(photos: Photos, embeddings: np.ndarray, fars: Sequence[float]) -> 
 
     Where people are known, every photo of a half is compared with every other one of it: of a person `MOST_OF_ONE` at
     most, or two people with many photos who look alike would decide alone; and of more than `pairs.MOST` photos those
-    of some people. Where people are not known, half of the listed pairs takes the place of half of the people.
+    of some people. Where people are not known, half of the listed pairs takes the place of half of the people, and the
+    means of a person's photos are not measured.
 
     Args:
         photos: F of them.
@@ -103,7 +110,9 @@ def calibrate(photos: Photos, embeddings: np.ndarray, fars: Sequence[float]) -> 
     calibration = fit(fitted, fars)
     galleries = []
     if photos.names is not None:
-        _, second = _parts(photos)
+        first, second = _parts(photos)
+        gains = tuple(measure_gains(embeddings[first], photos.names[first]))
+        calibration = replace(calibration, gains=gains)
         galleries = check_galleries(calibration, embeddings[second], photos.names[second])
     return Outcome(calibration, fitted, held_out, check(calibration, held_out, fars), galleries)
 
@@ -163,6 +172,36 @@ def fit(pairs: Comparisons, fars: Sequence[float] = ()) -> Calibration:
     )
 
 
+def measure_gains(embeddings: np.ndarray, names: np.ndarray) -> Iterator[Gain]:
+    """Measures how much nearer strangers are to the mean of several photos of a person than to each of these photos.
+
+    The gain is what the quantiles of the two similarities differ by, at the rates of `calibration.FPIR` and
+    `calibration.FAR`, whichever is more.
+
+    Args:
+        embeddings: (F, D) unit vectors, NaN where a photo has none: it is left out.
+        names: (F,) who is on each photo.
+
+    Yields:
+        By number of photos, as far as `LEAST` people have so many and `LEAST` strangers can be expected at a rate.
+    """
+    embeddings, people = _known(embeddings, names)
+    rng, counts = np.random.default_rng(0), np.bincount(people)
+    for photos in PHOTOS:
+        enough = np.flatnonzero(counts >= photos)
+        if len(enough) < LEAST:
+            return
+        drawn = rng.permutation(np.resize(enough, max(len(enough), MEANS)))[:MEANS]
+        members = _draw(rng, people, drawn, photos)  # (M, photos)
+        strangers = people[:, None] != drawn
+        to_means = (embeddings @ _means(embeddings[members]).T)[strangers]
+        to_each = np.concatenate([(embeddings @ embeddings[column].T)[strangers] for column in members.T])
+        rates = [rate for rate in (FPIR, FAR) if rate * len(to_means) >= LEAST]
+        if rates:
+            differences = [np.quantile(to_means, 1 - rate) - np.quantile(to_each, 1 - rate) for rate in rates]
+            yield Gain(photos, round(max(float(max(differences)), 0.0), 6))
+
+
 def check(calibration: Calibration, pairs: Comparisons, fars: Sequence[float]) -> list[Check]:
     """Measures what thresholds do to other people.
 
@@ -191,26 +230,30 @@ def check(calibration: Calibration, pairs: Comparisons, fars: Sequence[float]) -
 
 
 def check_galleries(calibration: Calibration, embeddings: np.ndarray, names: np.ndarray) -> list[GalleryCheck]:
-    """Lets strangers look for their names in galleries of several sizes, drawn from people with at least as many more.
+    """Lets strangers look for their names in galleries drawn from people with at least as many more.
 
     Args:
         calibration: fitted to none of these people.
         embeddings: (F, D) unit vectors, NaN where a photo has none: it is left out.
         names: (F,) who is on each photo.
+
+    Returns:
+        A check for each of several sizes, and numbers of photos that enough people have.
     """
-    known = ~np.isnan(embeddings).any(axis=1)
-    embeddings, people = embeddings[known], numbers(names[known])
-    rng, count, checks = np.random.default_rng(0), int(people.max(initial=-1)) + 1, []
-    for size in (size for size in GALLERIES if 2 * size <= count):
-        threshold, accepted, tried = calibration.identify_threshold(size, FPIR), 0, 0
-        for _ in range(TRIALS):
-            shuffled = rng.permutation(len(people))
-            enrolled = rng.permutation(count)[:size]
-            _, first = np.unique(people[shuffled], return_index=True)  # a photo of each person
-            gallery = embeddings[shuffled[first[enrolled]]]
-            best = (embeddings[~np.isin(people, enrolled)] @ gallery.T).max(axis=1)
-            accepted, tried = accepted + int((best >= threshold).sum()), tried + len(best)
-        checks.append(GalleryCheck(size, threshold, Share(accepted, tried)))
+    embeddings, people = _known(embeddings, names)
+    rng, counts, checks = np.random.default_rng(0), np.bincount(people), []
+    for size in (size for size in GALLERIES if 2 * size <= len(counts)):
+        for photos in CHECKED_PHOTOS:
+            enough = np.flatnonzero(counts >= photos)
+            if len(enough) < size:
+                break
+            threshold, accepted, tried = calibration.identify_threshold(size, FPIR) + calibration.gain(photos), 0, 0
+            for _ in range(TRIALS):
+                enrolled = rng.permutation(enough)[:size]
+                gallery = _means(embeddings[_draw(rng, people, enrolled, photos)])
+                best = (embeddings[~np.isin(people, enrolled)] @ gallery.T).max(axis=1)
+                accepted, tried = accepted + int((best >= threshold).sum()), tried + len(best)
+            checks.append(GalleryCheck(size, photos, threshold, Share(accepted, tried)))
     return checks
 
 
@@ -238,6 +281,22 @@ def _parts(photos: Photos) -> tuple[np.ndarray, np.ndarray]:
     for part in parts:
         part[part] = some_people(photos.names[part])
     return parts
+
+
+def _known(embeddings: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The embeddings that are there, and (n,) numbers from 0 of the people whom they show."""
+    known = ~np.isnan(embeddings).any(axis=1)
+    return embeddings[known], numbers(names[known])
+
+
+def _draw(rng: np.random.Generator, people: np.ndarray, drawn: np.ndarray, photos: int) -> np.ndarray:
+    """(M, photos) places of different photos of each of M people; a person drawn twice gets a draw each time."""
+    return np.stack([rng.permutation(np.flatnonzero(people == person))[:photos] for person in drawn])
+
+
+def _means(embeddings: np.ndarray) -> np.ndarray:
+    """(M, n, D) -> (M, D) unit vectors, as a gallery's centroids are."""
+    return np.stack([centroid_of(samples) for samples in embeddings])
 
 
 def _all_pairs(photos: Photos, embeddings: np.ndarray, part: np.ndarray) -> Comparisons:

@@ -28,6 +28,7 @@ def to_dict(outcome: Outcome) -> dict:
         "identify": [
             {
                 "people": gallery.people,
+                "photos": gallery.photos,
                 "fpir": FPIR,
                 "threshold": plain(gallery.threshold),
                 "measured_fpir": share(gallery.false),
@@ -86,8 +87,14 @@ def summary(outcome: Outcome) -> Iterator[str]:
     for people in GALLERIES:
         beyond = "" if people <= most else ", by the tail fitted to the most similar strangers"
         yield f"  {people:,} people: threshold {calibration.identify_threshold(people):.4f}{beyond}"
+    if calibration.gains:
+        gains = ", ".join(f"{gain.similarity:.4f} for {gain.photos}" for gain in calibration.gains)
+        yield f"  with several photos of a person, whose mean is nearer to strangers, higher by {gains}"
+    else:
+        yield "  with several photos of a person, higher by a rule: too few people have several to measure that"
     for gallery in outcome.galleries:
+        photos = f"{gallery.photos} photo{'s' if gallery.photos > 1 else ''} each"
         yield (
-            f"  on other people, {gallery.people} enrolled: {gallery.false.rate:.2%} of {gallery.false.total:,} "
-            "looks of strangers"
+            f"  on other people, {gallery.people} enrolled with {photos}: {gallery.false.rate:.2%} of "
+            f"{gallery.false.total:,} looks of strangers"
         )
