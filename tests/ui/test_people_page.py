@@ -135,6 +135,7 @@ def test_somebody_is_forgotten_after_a_confirmation_and_nothing_is_left(known):
     press(page, "Forget Ada for good")
     assert people(known) == {"Bob": 1}
     assert "Ada is forgotten" in said(page)[0] and "2 photos" in said(page)[0] and "none is left" in said(page)[0]
+    assert said(page)[0].endswith("to be looked for: Ada.")
     assert not any(search(path, traces) for path in known.parent.iterdir())
     last = json.loads((known.parent / "people.db.audit.jsonl").read_text().splitlines()[-1])
     assert last["action"] == "forget"

@@ -41,14 +41,14 @@ def enroll(
 ) -> int:
     """Make people known by photos, or better known by more photos. One photo is enough.
 
-    Each photo gets a line: accepted, or why not. What is accepted is safe at once; photos that are enrolled already are
+    Each photo gets a line: accepted, or why not; a sub-folder whose name cannot be a person's holds up no other. What is accepted is safe at once; photos that are enrolled already are
     passed over, so that a command that was broken off can be given again. The gallery keeps a small picture of each
     face, so that another model can embed it later.
 
     Exit code: 0 everybody is enrolled with every photo, 1 some photos were refused, 2 wrong usage.
     """
     from vision_app.errors import UsageError
-    from vision_app.faces.gallery import Gallery
+    from vision_app.faces.gallery import Enrollment, Gallery
     from vision_app.faces.recognizer import FaceRecognizer
 
     if (folder is None) == (name is None) or (folder is None and not photos):
@@ -59,7 +59,12 @@ def enroll(
     with Gallery.open(gallery, recognizer=recognizer) as opened:
         for person, file in portraits:
             options = {"consent": consent, "largest": largest, "allow_similar": allow_similar}
-            answers += opened.enroll(person, [file], **options)
+            try:
+                answers += opened.enroll(person, [file], **options)
+            except UsageError as error:  # the name cannot be used
+                if folder is None:
+                    raise
+                answers.append(Enrollment(str(file), person, "bad_name", str(error)))
             _say(answers[-1])
     return _sum_up(answers)
 
@@ -129,6 +134,9 @@ def forget(
         done = opened.forget(name)
     files = ", ".join(Path(file).name for file in done.searched)
     typer.echo(f"forgotten: {_printable(name)}; none of {done.traces} traces is left in {files}")
+    if done.unsought:
+        texts = ", ".join(map(_printable, done.unsought))
+        typer.echo(f"deleted, but too short, or too much like what others have, to be looked for: {texts}")
     return 0
 
 

@@ -151,11 +151,11 @@ def person(path: Path, people: list[Person]) -> None:
 def proof(done: Forgotten) -> str:
     """Return what was removed and that nothing of it is left."""
     files = ", ".join(plain(Path(file).name) for file in done.searched)
-    photos = amount(done.photos, "photo")
+    photos, texts = amount(done.photos, "photo"), ", ".join(map(plain, done.unsought))
     return (
         f"**{plain(done.name)} is forgotten:** {photos} removed with embeddings, pictures of the face and digests. "
         f"Then {files} were searched for {done.traces} traces of it: none is left."
-    )
+    ) + (f" Deleted, but too short, or too much like what others have, to be looked for: {texts}." if texts else "")
 
 
 def after(news: list[tuple]) -> None:

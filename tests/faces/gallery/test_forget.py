@@ -141,8 +141,37 @@ def test_a_reader_that_holds_old_pages_is_named_and_the_next_writer_finishes(pat
 
 
 @pytest.mark.parametrize(("name", "size", "is_sought"), [("Al", 10**6, False), ("Al", 10, True), (NAME, 10**12, True)])
-def test_a_name_is_sought_where_it_cannot_be_there_by_chance(name, size, is_sought):
-    assert forgetting._name(name, size) == ({name.encode()} if is_sought else set())
+def test_a_text_is_sought_where_it_cannot_be_there_by_chance(name, size, is_sought):
+    assert forgetting._tells(name.encode(), size) == is_sought
+
+
+def test_what_was_not_looked_for_is_said(path):
+    long_note = "Met at the conference in the town hall and signed all of the papers there, as did her friend Grace"
+    with open_writer(path) as gallery:
+        gallery.enroll("Al", [paint((8, 1))], consent=long_note)
+        gallery.enroll("Al", [paint((8, 2))], consent="by telephone, today")
+        gallery.enroll("Person 2", [paint((2, 2))], consent="she asked by telephone, today")
+        gallery.enroll("Person 3", [paint((3, 2))], consent="20")
+        done = gallery.forget("Al")
+        assert done.unsought == ("Al", "by telephone, today")
+        assert done.traces == 1 + 2 * 3 + 2  # the mean, of each photo three, both ends of the long note
+        assert gallery.forget("Person 3").unsought == ("20",)
+        assert gallery.forget(NAME).unsought == ()
+
+
+@pytest.mark.parametrize("secret", ["Ada Lovelace", "a note about Ada alone"])
+def test_a_name_and_a_note_that_are_left_are_found(path, monkeypatch, secret):
+    finish = forgetting.finish
+
+    def finish_but_one(gallery):
+        finish(gallery)
+        with gallery.path.with_name("people.db-wal").open("ab") as file:
+            file.write(secret.encode())
+
+    with open_writer(path) as gallery:
+        monkeypatch.setattr(forgetting, "finish", finish_but_one)
+        with pytest.raises(GalleryError, match=r"people\.db-wal: still holds something of who was forgotten"):
+            gallery.forget(NAME)
 
 
 def test_traces_are_found_across_blocks(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PIECE = 64  # bytes of a vector or a picture that are looked for: they cannot be there by chance
 BLOCK = 1 << 24  # bytes of a file that are searched at a time
-CHANCE = 1e-3  # how probable a short name may be in random bytes, if it is looked for
+CHANCE = 1e-3  # how probable a short trace may be in random bytes, if it is looked for
 
 
 def forget(gallery: "Gallery", name: str) -> Forgotten:
@@ -34,15 +34,21 @@ def forget(gallery: "Gallery", name: str) -> Forgotten:
     finish(gallery)
     gallery.index.save()
     files = [path for path in (*gallery.files, gallery.index.path) if path.exists()]
-    traces |= _name(name, sum(path.stat().st_size for path in files))
+    size = sum(path.stat().st_size for path in files)
+    texts = {text: _ends(text) for text in (name, *(sample.consent for sample in samples)) if text}
+    traces = {trace for trace in traces.union(*texts.values()) if _tells(trace, size) and not store.holds(trace)}
     for path in files:
-        if any(not store.holds(trace) for trace in search(path, traces)):
+        if search(path, traces):
             raise GalleryError(f"{path}: still holds something of who was forgotten; report this as a mistake")
-    return Forgotten(name, len(samples), tuple(map(str, files)), len(traces))
+    unsought = sorted(text for text, ends in texts.items() if not ends & traces)
+    return Forgotten(name, len(samples), tuple(map(str, files)), len(traces), tuple(unsought))
 
 
 def finish(gallery: "Gallery") -> None:
-    """Wipes the traces of deleted rows out of the gallery's files, also those that a kill left there."""
+    """Wipes the traces of deleted rows out of the gallery's files, also those that a kill left there.
+
+    After a kill nothing is searched: what to look for was deleted.
+    """
     if gallery.store.is_unswept:
         gallery.index.delete_file()
         gallery.store.sweep()
@@ -70,7 +76,11 @@ def _traces(samples: Iterable[Sample]) -> Iterator[bytes]:
             yield sample.crop[middle : middle + PIECE]
 
 
-def _name(name: str, size: int) -> set[bytes]:
-    """A name, unless it is so short that it can be anywhere in so many bytes."""
-    text = name.encode()
-    return {text} if size / 256 ** len(text) < CHANCE else set()
+def _ends(text: str) -> set[bytes]:
+    """The beginning and the end of a name or a note, which a page of the file may part."""
+    return {text.encode()[:PIECE], text.encode()[-PIECE:]}
+
+
+def _tells(trace: bytes, size: int) -> bool:
+    """Whether a trace is too long to be anywhere in so many bytes by chance."""
+    return size / 256 ** len(trace) < CHANCE

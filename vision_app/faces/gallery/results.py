@@ -191,9 +191,12 @@ class Forgotten:
         photos: how many were enrolled.
         searched: files that were searched for traces when everything was deleted; none was found.
         traces: how many different byte strings were looked for in each.
+        unsought: the name and notes of consent that were deleted but not looked for, since they are so short that they
+            are in such files by chance, or since others who are still enrolled have them too.
     """
 
     name: str
     photos: int
     searched: tuple[str, ...]
     traces: int
+    unsought: tuple[str, ...] = ()

@@ -257,10 +257,11 @@ class Store:
                 yield name, centroid, [embedding for *_, embedding in rows if embedding is not None]
 
     def holds(self, trace: bytes) -> bool:
-        """Whether bytes are a part of what is still kept: of a name, a note, a crop, or of the tables' own text."""
+        """Whether bytes are a part of what is still kept: of any row, or of the tables' own text."""
         kept = (
-            "SELECT name FROM person UNION ALL SELECT consent FROM sample UNION ALL SELECT embedding FROM sample "
-            "UNION ALL SELECT png FROM crop UNION ALL SELECT sql FROM sqlite_master"
+            "SELECT name || added FROM person UNION ALL SELECT embedding FROM sample UNION ALL SELECT png FROM crop "
+            "UNION ALL SELECT box || landmarks || quality || consent || added FROM sample "  # as they lie in the file
+            "UNION ALL SELECT contract FROM model UNION ALL SELECT type || name || ifnull(sql, '') FROM sqlite_master"
         )
         sql = f"WITH kept (part) AS ({kept}) SELECT 1 FROM kept WHERE instr(CAST(part AS BLOB), ?) LIMIT 1"
         return bool(self.rows(sql, [trace]))
