@@ -82,6 +82,15 @@ def test_enrollment_says_what_became_of_each_photo(photos, tmp_path, capsys):
     assert len(shown) == 2 and all(line.endswith("model first, consent: by mail") for line in shown)
 
 
+def test_a_folder_that_cannot_be_a_name_holds_up_no_other(tmp_path, capsys):
+    for name, person in (("A\tda", ADA), ("Bob", BOB)):
+        photo(tmp_path / "people" / name / "1.png", (person, 1))
+    assert faces("enroll", "--folder", tmp_path / "people", "--gallery", tmp_path / "people.db") == 1
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert "1.png: bad_name: name 'A\\tda': must be 1 to 200 characters that can be printed" in first
+    assert second.endswith("1.png: accepted as Bob") and last == "2 photos: 1 bad_name, 1 accepted"
+
+
 @pytest.mark.parametrize("words", [[], ["Ada"], ["Ada", "a.png", "--folder", "."]])
 def test_wrong_words_of_enroll_are_refused_and_make_no_gallery(words, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -41,9 +41,9 @@ def enroll(
 ) -> int:
     """Make people known by photos, or better known by more photos. One photo is enough.
 
-    Each photo gets a line: accepted, or why not; a sub-folder whose name cannot be a person's holds up no other. What is accepted is safe at once; photos that are enrolled already are
-    passed over, so that a command that was broken off can be given again. The gallery keeps a small picture of each
-    face, so that another model can embed it later.
+    Each photo gets a line: accepted, or why not. What is accepted is safe at once; photos that are enrolled already are
+    passed over, so that a command that was broken off can be given again. A sub-folder whose name cannot be a person's
+    holds up no other. The gallery keeps a small picture of each face, so that another model can embed it later.
 
     Exit code: 0 everybody is enrolled with every photo, 1 some photos were refused, 2 wrong usage.
     """
