@@ -254,6 +254,10 @@ def changed(line, **values):
     return json.dumps(json.loads(line) | values)
 
 
+def without(line, key):
+    return json.dumps({other: value for other, value in json.loads(line).items() if other != key})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -271,15 +275,34 @@ def changed(line, **values):
         (lambda lines: [*lines[:3], changed(lines[3], box=[1, 2, 3])], "line 4 is damaged"),
         (lambda lines: [*lines[:3], changed(lines[3], crop="AAAA")], "line 4 is damaged"),
         (lambda lines: [*lines[:3], changed(lines[3], quality={})], "line 4 is damaged"),
+        (lambda lines: [*lines[:3], changed(lines[3], box=[10**400, 2, 3, 4])], "line 4 is damaged"),
         (lambda lines: [*lines[:3], lines[3][:40]], "line 4 is damaged"),
+        (lambda lines: [without(lines[0], "version"), *lines[1:]], "not an export of a gallery"),
+        (lambda lines: [without(lines[0], "contract"), *lines[1:]], "not an export of a gallery"),
     ],
 )
 def test_a_damaged_export_is_refused_whole(path, tmp_path, change, message):
-    file = tmp_path / "all.jsonl"
+    check_refused(path, tmp_path / "all.jsonl", change, message)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"score": None}, {"score": "1"}, {"blur": float("nan")}, {"size": float("-inf")}, {"reasons": None}, {"reasons": [1]},
+     {"reasons": "blurred"}, {"more": 1}],
+    ids=str,
+)  # fmt: skip
+def test_an_export_with_damaged_quality_is_refused(path, tmp_path, values):
+    def change(lines):
+        return [*lines[:3], changed(lines[3], quality=json.loads(lines[3])["quality"] | values)]
+
+    check_refused(path, tmp_path / "all.jsonl", change, "line 4 is damaged")
+
+
+def check_refused(path, file, change, message):
     with open_writer(path) as gallery:
         gallery.export(file)
     file.write_text("".join(line + "\n" for line in change(file.read_text().splitlines())))
-    with open_writer(tmp_path / "other.db") as gallery:
+    with open_writer(file.with_name("other.db")) as gallery:
         with pytest.raises(DataError, match=message):
             gallery.import_file(file)
         assert gallery.people() == [] and gallery.store.contracts == []

@@ -6,6 +6,7 @@ The first line says what the file is: `format`, `version`, `contract`. Each of t
 """
 
 import json
+import math
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
@@ -107,18 +108,18 @@ def _read(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Sample]]:
     lines = iter(lines)
     try:
         header = json.loads(next(lines, ""))
-        is_ours = header["format"] == FORMAT
+        is_ours, version, contract = header["format"] == FORMAT, header["version"], header["contract"]
     except (ValueError, TypeError, KeyError):
         is_ours = False
     if not is_ours:
         raise DataError(f"{path}: not an export of a gallery")
-    if header["version"] != VERSION:
-        raise DataError(f"{path}: of version {header['version']!r}, which this version of Vision App does not know")
+    if version != VERSION:
+        raise DataError(f"{path}: of version {version!r}, which this version of Vision App does not know")
     size = None
     for place, line in enumerate(lines, start=2):
         try:
-            name, sample = _from_row(json.loads(line), header["contract"])
-        except (ValueError, TypeError, KeyError, AttributeError, ImageError, UsageError) as error:
+            name, sample = _from_row(json.loads(line), contract)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ImageError, UsageError) as error:
             raise DataError(f"{path}: line {place} is damaged ({error}); nothing was imported") from error
         size = size or sample.embedding.size
         if sample.embedding.size != size:
@@ -139,9 +140,18 @@ def _from_row(row: dict, contract: str) -> tuple[str, Sample]:
     box, landmarks = (np.array(row[key], np.float64) for key in ("box", "landmarks"))
     if box.shape != (4,) or landmarks.shape != (5, 2) or not (np.isfinite(box).all() and np.isfinite(landmarks).all()):
         raise ValueError("box and landmarks: expected 4 and 5 x 2 finite numbers")
-    Quality(**row["quality"])
+    _check_quality(**row["quality"])
     texts = [row[key] for key in ("consent", "added")]
     if not all(isinstance(text, str) for text in (contract, *texts)):
         raise ValueError("contract, consent and added: expected text")
     sample = Sample(0, source, box.tolist(), landmarks.tolist(), row["quality"], embedding, contract, *texts, crop)
     return checked_name(row["name"]), sample
+
+
+def _check_quality(reasons: list[str], **numbers: float) -> None:
+    """Raises ValueError or TypeError unless these are the fields of `Quality`, as JSON has them."""
+    Quality(**numbers, reasons=tuple(reasons))
+    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
+        raise ValueError("quality: expected reasons as texts")
+    if not all(map(math.isfinite, numbers.values())):
+        raise ValueError("quality: expected finite numbers")
