@@ -287,10 +287,18 @@ def test_a_damaged_export_is_refused_whole(path, tmp_path, change, message):
 
 @pytest.mark.parametrize(
     "values",
-    [{"score": None}, {"score": "1"}, {"blur": float("nan")}, {"size": float("-inf")}, {"reasons": None}, {"reasons": [1]},
-     {"reasons": "blurred"}, {"more": 1}],
+    [
+        {"score": None},
+        {"score": "1"},
+        {"blur": float("nan")},
+        {"size": float("-inf")},
+        {"reasons": None},
+        {"reasons": [1]},
+        {"reasons": "blurred"},
+        {"more": 1},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_an_export_with_damaged_quality_is_refused(path, tmp_path, values):
     def change(lines):
         return [*lines[:3], changed(lines[3], quality=json.loads(lines[3])["quality"] | values)]

@@ -116,6 +116,25 @@ def test_the_proof_fails_where_something_is_left(path, monkeypatch):
         gallery.forget(NAME)
 
 
+def test_writing_the_file_anew_leaves_nothing_even_where_deleted_rows_are_not_wiped(path, monkeypatch):
+    monkeypatch.setattr(schema, "_prepare", without_wiping(schema._prepare))
+    with open_writer(path) as gallery:
+        traces, size = all_traces(gallery), path.stat().st_size
+        gallery.forget(NAME)
+        assert gallery.store.rows("PRAGMA secure_delete") == [(0,)]
+        assert gallery.store.rows("PRAGMA freelist_count") == [(0,)] and path.stat().st_size < size
+        assert not any(trace in content(path) for trace in traces)
+
+
+def test_deleted_rows_are_wiped_even_where_the_file_is_not_written_anew(path, monkeypatch):
+    with open_writer(path) as gallery:
+        traces = all_traces(gallery)
+        monkeypatch.setattr(gallery.store, "sweep", lambda: gallery.store.rows("PRAGMA wal_checkpoint(TRUNCATE)"))
+        gallery.forget(NAME)
+        assert gallery.store.rows("PRAGMA freelist_count") != [(0,)]
+        assert not any(trace in content(path) for trace in traces)
+
+
 def without_wiping(prepare):
     def prepare_and_allow(connection, path, readonly):
         prepare(connection, path, readonly)
