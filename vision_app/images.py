@@ -114,7 +114,7 @@ def read_image(
         return _from_array(source, name or "<array>")
     if isinstance(source, str | os.PathLike):
         name = name or os.fsdecode(source)
-        with _open_file(Path(source), name) as stream:
+        with open_file(Path(source), name) as stream:
             return _decode(stream, name, target, max_pixels)
     content, default_name = source, "<bytes>"
     if hasattr(source, "read"):
@@ -133,7 +133,7 @@ def read_size(path: str | os.PathLike) -> tuple[int, int]:
         ImageError: As `read_image`, as far as the header tells.
     """
     name = os.fsdecode(path)
-    with _open_file(Path(path), name) as stream:
+    with open_file(Path(path), name) as stream:
         try:
             image = _open(stream, name, MAX_PIXELS)
             width, height = image.size
@@ -181,8 +181,16 @@ def _content(stream: BinaryIO, name: str) -> bytes:
         raise ImageError(name, f"cannot be read: {_reason(error)}") from error
 
 
-def _open_file(path: Path, name: str) -> BinaryIO:
-    """Open a regular file; devices and pipes are refused, since reading one may never end."""
+def open_file(path: Path, name: str) -> BinaryIO:
+    """Open a regular file; devices and pipes are refused, since reading one may never end.
+
+    Args:
+        path: The file.
+        name: What errors call it.
+
+    Raises:
+        ImageError: It is missing, of another kind or must not be read.
+    """
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

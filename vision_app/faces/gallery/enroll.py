@@ -24,7 +24,7 @@ from vision_app.faces.gallery.results import (
     Sample,
 )
 from vision_app.faces.recognizer import only
-from vision_app.images import ImageSource, RGBImage
+from vision_app.images import ImageSource, RGBImage, open_file
 
 if TYPE_CHECKING:
     from vision_app.faces.gallery.gallery import Gallery
@@ -59,6 +59,7 @@ def enroll_photo(
     store, recognizer = gallery.store, gallery.recognizer
     file = os.fsdecode(photo) if isinstance(photo, str | os.PathLike) else "<picture>"
     try:
+        photo = content_of(photo)
         image = recognizer.read(photo)
         source = digest(photo, image)
         if owner := store.owner(source):
@@ -101,10 +102,24 @@ def add(gallery: "Gallery", name: str, samples: list[Sample], *, action: str) ->
     gallery.index.follow(change)
 
 
+def content_of(photo: ImageSource) -> ImageSource:
+    """The bytes of a photo's file, read once, so that they are those that get embedded; other photos as they are.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    if not isinstance(photo, str | os.PathLike):
+        return photo
+    name = os.fsdecode(photo)
+    try:
+        with open_file(Path(photo), name) as stream:
+            return stream.read()
+    except OSError as error:
+        raise ImageError(name, f"cannot be read: {error.strerror or error}") from error
+
+
 def digest(photo: ImageSource, image: RGBImage) -> bytes:
-    """SHA-256 of a photo's file, or of the pixels of one that comes from no file."""
-    if isinstance(photo, str | os.PathLike):
-        return hashlib.sha256(Path(photo).read_bytes()).digest()
+    """SHA-256 of the bytes of a photo's file, or of the pixels of one that comes from no file."""
     if isinstance(photo, bytes | bytearray | memoryview):
         return hashlib.sha256(photo).digest()
     return hashlib.sha256(repr(image.pixels.shape).encode() + image.pixels.tobytes()).digest()
