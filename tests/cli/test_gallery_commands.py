@@ -218,7 +218,7 @@ def ask(answer):
 
 def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_path, capsys):
     other = tmp_path / "other.db"
-    assert faces("export", tmp_path / "some.jsonl", "--gallery", db, "--person", "Ada") == 0
+    assert faces("export", tmp_path / "some.jsonl", "--gallery", db, *["--person", "Ada"] * 2) == 0
     assert capsys.readouterr().out == f"{tmp_path}/some.jsonl: 2 photos\n"
     assert faces("import", tmp_path / "some.jsonl", "--gallery", other) == 0
     assert capsys.readouterr().out == "2 photos: 2 accepted\n"

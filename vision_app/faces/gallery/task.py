@@ -1,12 +1,11 @@
 """What `vision-app faces identify` does with each image of a batch; see `vision_app.batch.run.Task`."""
 
 from vision_app.faces.gallery.gallery import Gallery
-from vision_app.faces.gallery.results import Identities
 from vision_app.faces.task import FacesTask
 
 
 class IdentifyTask(FacesTask):
-    """Says who is in each image.
+    """Says who is in each image; rows have the keys of `Identities.to_dict`.
 
     Args:
         gallery: who is known.
@@ -22,7 +21,3 @@ class IdentifyTask(FacesTask):
             max_pixels=max_pixels,
         )
         self._nothing = {"width": None, "height": None, "contract": recognizer.contract, "faces": []}
-
-    def row(self, result: Identities | None) -> dict:
-        """Return the keys of `Identities.to_dict`."""
-        return super().row(result)

@@ -37,7 +37,7 @@ def export(gallery: "Gallery", path: Path, names: Iterable[str] | None) -> int:
     store, photos = gallery.store, 0
     try:
         with store.unchanging():  # the photos are of the model that the first line names
-            people = store.people() if names is None else [store.person(name) for name in names]
+            people = store.people() if names is None else dict.fromkeys(store.person(name) for name in names)
             if len(store.contracts) > 1:
                 raise GalleryError(f"{gallery.path}: embeddings of several models; `vision-app faces check` tells more")
             gallery.audit.write("export", (person.id for person in people))
