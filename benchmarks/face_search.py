@@ -5,9 +5,9 @@
 People are made up: each is a random unit vector, and a probe of somebody is at a random cosine similarity to it. The
 vectors fill their 128 dimensions unevenly, as real embeddings do, so that strangers' similarities spread as widely
 (standard deviation 0.16) and probes' (0.7 +- 0.1) lie where those of real photos do; `--even` fills all dimensions
-evenly instead, which is harder for an index with lists. Everything goes through a gallery's file: a query is what
-`Gallery.identify` does once a face has its embedding. On a busy machine, look at the CPU time of a query: one runs on
-one core.
+evenly instead, which is harder for an index with lists. Everything goes through a gallery's file: a query is the search
+of `Gallery.identify`, once a face has its embedding, with the names of those found but without the line in the audit
+log. On a busy machine, look at the CPU time of a query: one runs on one core.
 """
 
 import argparse
