@@ -69,7 +69,8 @@ def identify(
     with Gallery.open(gallery, readonly=True, recognizer=recognizer) as opened:
         opened.require(recognizer.contract)
         if people := opened.store.count_people():
-            print(f"{people:,} people, a name from similarity {opened.threshold(fpir):.3f} on")
+            lowest = f"a name from similarity {opened.threshold(fpir):.3f} on"
+            print(f"{people:,} people, {lowest}; it takes a little more for people with several photos")
         inputs = gather(sources, output, named=False)
         settings = {
             "--gallery": f"{gallery} {opened.store.revision}",

@@ -137,5 +137,6 @@ def write_groups(
 def _person(gallery: "Gallery", embeddings: np.ndarray) -> str | None:
     """The id, as in the audit log, of the enrolled person whom a group of faces shows, if any."""
     (candidates,) = gallery.candidates(centroid_of(embeddings)[None], 1)
-    near = [one for one in candidates if one.similarity >= gallery.threshold()]
+    gain = gallery.recognizer.calibration.gain(len(embeddings))  # the group's mean is one of several photos as well
+    near = [one for one in candidates if one.similarity >= gallery.threshold(photos=one.photos) + gain]
     return f"{near[0].id:016x}" if near else None

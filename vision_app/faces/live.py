@@ -208,7 +208,8 @@ class Watch:
             Verdict(question.person if one.verdict == SAME else None, one.verdict, one.similarity, one.face_a.quality)
             for one in answers
         )
-        return tuple(verdicts), self._recognizer.calibration.threshold(rate), rate
+        threshold = answers[0].threshold if answers else self._recognizer.calibration.threshold(rate)
+        return tuple(verdicts), threshold, rate
 
     def _follow(self, faces: Faces, verdicts: tuple[Verdict, ...], seconds: float) -> None:
         """Lets the challenge see the face, if there is one and no other."""

@@ -118,15 +118,23 @@ class FaceRecognizer:
         """
         return self.compare(self.face(a, largest=largest), self.face(b, largest=largest), far=far)
 
-    def compare(self, a: Face, b: Face, *, far: float | None = None) -> Verification:
+    def compare(self, a: Face, b: Face, *, far: float | None = None, photos: int = 1) -> Verification:
         """Says whether two faces are of one person, see `verify`.
+
+        Args:
+            a, b: faces with embeddings.
+            far: see `verify`.
+            photos: of how many photos of the person the embedding of `b` is the mean; the threshold rises with them.
 
         Raises:
             FaceError: one of them has no embedding of this model ("bad_embedding").
             ModelError, UsageError: see `verify`.
         """
         far = calibration.FAR if far is None else far
-        threshold, (low, high) = self.calibration.threshold(far), self.calibration.band(far)
+        gain = self.calibration.gain(photos)
+        threshold, low, high = (
+            value + gain for value in (self.calibration.threshold(far), *self.calibration.band(far))
+        )
         similarity = float(np.dot(*(self._embedding(face) for face in (a, b))))
         verdict = SAME if similarity >= high else DIFFERENT if similarity < low else UNCERTAIN
         return Verification(verdict, similarity, threshold, far, self.contract, a, b)

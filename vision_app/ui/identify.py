@@ -81,7 +81,8 @@ def card(picture: Picture, found: Identities, fpir: float) -> None:
         table(found)
         rate = f"a false positive rate of {faces.one_in(fpir)}"
         if found.threshold is not None:
-            st.caption(f"A name from similarity {found.threshold:.3f} on, at {rate}, model {found.contract}")
+            basis = f"A name from similarity {found.threshold:.3f} on, at {rate}, model {found.contract}"
+            st.caption(f"{basis}. For people with several photos, it takes a little more.")
         row = {"file": picture.name, "status": "ok", "error": None, **found.to_dict()}
         save("JSON", json.dumps(row, indent=2, ensure_ascii=False), f"{picture.name}.json", "application/json")
 

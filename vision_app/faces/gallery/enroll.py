@@ -152,7 +152,9 @@ def chip_of(crop: np.ndarray, landmarks: np.ndarray, template: np.ndarray) -> np
 def _lookalike(gallery: "Gallery", name: str, embedding: np.ndarray) -> str | None:
     """Says to whom else a face belongs, if somebody is near enough and nearer than the person herself."""
     (candidates,) = gallery.candidates(embedding[None], 1)
-    if not candidates or candidates[0].name == name or candidates[0].similarity < gallery.threshold():
+    if not candidates or candidates[0].name == name:
         return None
     (nearest,) = candidates
+    if nearest.similarity < gallery.threshold(photos=nearest.photos):
+        return None
     return f"shows {nearest.name} (similarity {nearest.similarity:.3f}), who is enrolled already"

@@ -140,18 +140,19 @@ class Gallery:
                 f"`vision-app faces reembed --gallery {self.path}` makes them anew"
             )
 
-    def threshold(self, fpir: float = FPIR) -> float:
+    def threshold(self, fpir: float = FPIR, photos: int = 1) -> float:
         """From which similarity on a face gets a name.
 
         Args:
             fpir: false positive identification rate: the share of strangers who may get one.
+            photos: with how many the person of that name is enrolled, see `Calibration.gain`.
 
         Raises:
             ModelError: nobody has measured the model's thresholds.
             UsageError: nobody is enrolled, or the rate is out of range.
         """
-        index = self.index.current()
-        return self.recognizer.calibration.identify_threshold(0 if index is None else len(index), fpir)
+        index, calibration = self.index.current(), self.recognizer.calibration
+        return calibration.identify_threshold(0 if index is None else len(index), fpir) + calibration.gain(photos)
 
     def people(self) -> list[Person]:
         """Everybody enrolled, by name."""
@@ -216,9 +217,11 @@ class Gallery:
     def identify_faces(self, faces: Faces, *, fpir: float = FPIR, repeats: bool = False) -> Identities:
         """Says who faces with embeddings are; see `identify`."""
         self.require(faces.contract)
-        threshold = None if self.index.current() is None else self.threshold(fpir)
-        candidates = self.candidates(faces.embeddings, CANDIDATES)
-        people = assign(candidates, threshold, repeats=repeats)
+        if self.index.current() is None:
+            threshold, candidates, people = None, [()] * len(faces), [None] * len(faces)
+        else:
+            threshold, candidates = self.threshold(fpir), self.candidates(faces.embeddings, CANDIDATES)
+            people = assign(candidates, threshold, self.recognizer.calibration.gain, repeats=repeats)
         answers = map(Identity, faces.boxes, people, candidates)
         self.audit.write("identify", sorted(person.id for person in people if person), faces=len(faces))
         return Identities(tuple(answers), faces.width, faces.height, faces.contract, threshold)
@@ -233,7 +236,7 @@ class Gallery:
         owners = self.store.owners(ids[ids != NOBODY])
         return [
             tuple(
-                Candidate(*owners[key], float(similarity))
+                Candidate(*owners[key], similarity=float(similarity))
                 for key, similarity in zip(row.tolist(), near, strict=True)
                 if key in owners
             )
@@ -252,7 +255,8 @@ class Gallery:
             largest: take the largest face of a photo that shows several.
 
         Returns:
-            The verdict; `face_b` is the face on the person's best photo with the mean of all embeddings.
+            The verdict, with the threshold for the person's number of photos; `face_b` is the face on the best one of
+            them with the mean of all embeddings.
 
         Raises:
             ImageError, FaceError, ModelError, UsageError: see `FaceRecognizer.verify`; nobody has this name; the
@@ -265,8 +269,10 @@ class Gallery:
     def verify_face(self, face: Face, name: str, *, far: float | None = None) -> Verification:
         """Says whether a face with an embedding is somebody who is enrolled; see `verify`."""
         self.require(self.recognizer.contract)
-        person = self.store.person(name)
-        answer = self.recognizer.compare(face, self._face(person), far=far)
+        with self.store.unchanging():
+            person = self.store.person(name)
+            known = self._face(person)
+        answer = self.recognizer.compare(face, known, far=far, photos=person.photos)
         self.audit.write("verify", [person.id])
         return answer
 
@@ -274,10 +280,10 @@ class Gallery:
         """Gives somebody another name.
 
         Raises:
-            UsageError: there is nobody of the old name, or somebody of the new one.
+            UsageError: there is nobody of the old name, or somebody else of the new one.
         """
         person, new = self.store.person(old), checked_name(new)
-        if self.store.find(new):
+        if (other := self.store.find(new)) and other.id != person.id:
             raise UsageError(f"name {new!r}: somebody has it already; `merge` makes one person of two")
         with self.store.change() as change:
             self.store.rename(person.id, new)

@@ -95,11 +95,13 @@ class Candidate:
     Attributes:
         id: the person's.
         name: the person's.
+        photos: how many the person is enrolled with.
         similarity: cosine, -1 to 1; to the mean of the person's photos.
     """
 
     id: int
     name: str
+    photos: int
     similarity: float
 
     def to_dict(self) -> dict:
@@ -148,7 +150,8 @@ class Identities:
         faces: one for each face, the surest first.
         width, height: of the photo in pixels.
         contract: id of the model that made the embeddings.
-        threshold: the similarity from which a face got a name; None in an empty gallery.
+        threshold: the similarity from which a face got the name of somebody with one photo, see `Gallery.threshold`;
+            None in an empty gallery.
     """
 
     faces: tuple[Identity, ...]

@@ -175,13 +175,16 @@ class Store:
         rows = self.rows("SELECT embedding FROM centroid WHERE person = ?", [person])
         return np.frombuffer(rows[0][0], EMBEDDING) if rows else None
 
-    def owners(self, ids: np.ndarray) -> dict[int, tuple[int, str]]:
-        """The id and the name of the person whom each centroid is of, by the centroid's id; those gone are left out."""
+    def owners(self, ids: np.ndarray) -> dict[int, tuple[int, str, int]]:
+        """The id, the name and the number of photos of the person whom each centroid is of, by the centroid's id; those
+        gone are left out.
+        """
+        photos = "(SELECT count(*) FROM sample WHERE sample.person = person.id)"
         sql = (
-            "SELECT centroid.id, person.id, name FROM centroid JOIN person ON person.id = person "
+            f"SELECT centroid.id, person.id, name, {photos} FROM centroid JOIN person ON person.id = person "
             "WHERE centroid.id IN (SELECT value FROM json_each(?))"
         )
-        return {key: (person, name) for key, person, name in self.rows(sql, [json.dumps(ids.tolist())])}
+        return {key: tuple(owner) for key, *owner in self.rows(sql, [json.dumps(ids.tolist())])}
 
     # Samples
 
