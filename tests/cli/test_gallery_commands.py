@@ -235,6 +235,12 @@ def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_pat
     assert rows_of(tmp_path / "out" / "identities.jsonl")[0]["faces"][0]["name"] == "Ada"
 
 
+def test_a_name_may_be_given_again_to_whom_it_belongs_only(db, capsys):
+    assert faces("rename", "Ada", "Ada", "--gallery", db) == 0
+    assert faces("rename", "Ada", "Bob", "--gallery", db) == 2
+    assert "somebody has it already" in capsys.readouterr().err
+
+
 def test_check_says_whether_all_is_well(db, capsys):
     assert faces("check", "--gallery", db) == 0
     assert capsys.readouterr().out == f"{db}: 2 people, 3 photos, nothing wrong\n"
