@@ -17,13 +17,14 @@ which no face is found cannot be enrolled, and are not recognized as probes.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vision_app.errors import FaceError, VisionAppError
+from vision_app.faces.calibration import Calibration
 from vision_app.faces.gallery.store import centroid_of
 from vision_app.faces.pairs import load_photos
 from vision_app.faces.recognizer import FaceRecognizer
@@ -70,7 +71,7 @@ def main() -> None:
         recognizer = FaceRecognizer.load(arguments.model, detector=arguments.detector)
         photos = load_photos(arguments.data, split=arguments.split)
         embeddings = embed(recognizer, photos.paths)
-        report(embeddings, np.asarray(photos.names), recognizer.calibration.identify_threshold)
+        report(embeddings, np.asarray(photos.names), recognizer.calibration)
     except VisionAppError as error:
         parser.error(str(error))
 
@@ -87,13 +88,13 @@ def embed(recognizer: FaceRecognizer, paths: Sequence[Path]) -> np.ndarray:
     return embeddings
 
 
-def report(embeddings: np.ndarray, names: np.ndarray, shipped: Callable[[int], float]) -> None:
+def report(embeddings: np.ndarray, names: np.ndarray, calibration: Calibration) -> None:
     """Prints a line for each number of people and of photos, and way to compare.
 
     Args:
         embeddings: (N, D) unit vectors, zeros where no face was found.
         names: (N,) of the people.
-        shipped: number of people -> the similarity from which a face gets a name.
+        calibration: says from which similarity a face gets a name.
     """
     there = embeddings.any(axis=1)
     print(f"{len(names):,} photos of {len(np.unique(names)):,} people, no face found in {(~there).sum():,}")
@@ -109,7 +110,7 @@ def report(embeddings: np.ndarray, names: np.ndarray, shipped: Callable[[int], f
                 count = size or len(enough)
                 drawn = [dice.choice(enough, count, replace=False) for _ in range(TRIALS)]
                 trials = [trial(dice, embeddings, names, people, photos, nearest) for people in drawn]
-                print_line(trials, count, photos, nearest, shipped)
+                print_line(trials, count, photos, nearest, calibration)
 
 
 def trial(
@@ -130,13 +131,13 @@ def trial(
     return Trial(right[mated], best[mated], np.where(found, best, -1)[~mated])
 
 
-def print_line(trials: list[Trial], people: int, photos: int, nearest: bool, shipped: Callable[[int], float]) -> None:
+def print_line(trials: list[Trial], people: int, photos: int, nearest: bool, calibration: Calibration) -> None:
     rank, strangers = (np.mean([t.right.mean() for t in trials]), np.mean([len(t.strangers) for t in trials]))
     cells = [f"{people}", f"{photos}", "nearest" if nearest else "mean", f"{rank:.4f}"]
     for fpir in FPIRS:
         missed = np.mean([t.fnir(t.threshold(fpir)) for t in trials])
         cells.append(f"{missed:.4f} ({int(fpir * strangers)} of {strangers:.0f})")
-    threshold = shipped(people)
+    threshold = calibration.identify_threshold(people) + (0 if nearest else calibration.gain(photos))
     accepted = np.mean([(t.strangers >= threshold).mean() for t in trials])
     missed = np.mean([t.fnir(threshold) for t in trials])
     cells.append(f"FPIR {accepted:.4f}, FNIR {missed:.4f} at {threshold:.3f}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from painted_people import unit
+from painted_people import CALIBRATION, unit
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -55,9 +55,12 @@ def test_the_report_counts_the_strangers_behind_each_rate(face_recognition, caps
     monkeypatch.setattr(face_recognition, "SIZES", (10, None))
     embeddings, names = crowd(30, 4, 0.2)
     names[:40] = ""  # people whom nobody knows
-    face_recognition.report(embeddings, names, lambda people: 0.8)
+    face_recognition.report(embeddings, names, CALIBRATION)
     first, _, *lines = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert first == ["120 photos of 21 people, no face found in 0"]
     assert [line[:3] for line in lines[:3]] == [["10", "1", "mean"], ["20", "1", "mean"], ["10", "2", "mean"]]
     assert lines[0][3:5] == ["1.0000", "0.0000 (8 of 80)"]
     assert lines[1][5].endswith("(0 of 40)")
+    threshold = CALIBRATION.identify_threshold(10)
+    assert lines[0][-1].endswith(f" at {threshold:.3f}")
+    assert lines[2][-1].endswith(f" at {threshold + CALIBRATION.gain(2):.3f}")
