@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parent.parent
-DOCUMENTS = [CHECKOUT / name for name in ("README.md", "benchmarks/README.md", "models/README.md")]
+DOCUMENTS = [CHECKOUT / name for name in ("README.md", "docs/faces.md", "benchmarks/README.md", "models/README.md")]
 DOCUMENTS += sorted(CHECKOUT.glob("models/*/CARD.md"))
 
 
