@@ -88,6 +88,7 @@ def test_boxes_appear_and_the_slider_changes_them_without_an_upload(page, photos
 
     confidence = detector.defaults["confidence"]
     presses = math.floor((detector(photos[0]).scores.max() - confidence) / 0.01) + 1
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=PATIENCE)  # a page that stands still
     slider = page.get_by_role("slider", name="Confidence")
     slider.focus()
     for _ in range(presses):
