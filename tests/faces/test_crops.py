@@ -95,7 +95,8 @@ def test_the_largest_face_of_each_photo_is_aligned_and_the_rest_is_told(tmp_path
         largest = np.argmax((detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(axis=1))
         pixels = np.asarray(Image.open(tmp_path / file))
         aligned = align(pixels, detections.landmarks[largest]).astype(int)
-        assert np.abs(aligned - chip).max() <= 3  # places between pixels are rounded otherwise
+        difference = np.abs(aligned - chip)  # OpenCV rounds places to a 32nd of a pixel: 8 gray levels at an edge
+        assert difference.mean() < 1 and difference.max() <= 8
         assert len(np.unique(crop[:MARGIN].reshape(-1, 3), axis=0)) > 10  # the photo goes on in the margin
 
 
