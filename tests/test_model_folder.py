@@ -5,7 +5,7 @@ import warnings
 import onnxruntime
 import torch
 
-from vision_app.model_folder import write_onnx
+from vision_app.model_folder import PIXELS, write_onnx
 
 
 class Reversed(torch.nn.Module):
@@ -29,7 +29,7 @@ def test_the_exporter_keeps_its_attempts_to_itself_and_nothing_else(tmp_path, mo
     monkeypatch.setattr(torch.onnx, "export", complaining)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        write_onnx(Reversed().eval(), tmp_path / "model.onnx", {0: "batch", 1: "height", 2: "width"})
+        write_onnx(Reversed().eval(), tmp_path / "model.onnx", {"predictions": PIXELS})
     assert [str(one.message) for one in seen] == ["something else"]
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     pixels = torch.arange(24, dtype=torch.uint8).reshape(1, 2, 4, 3).numpy()

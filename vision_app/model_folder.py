@@ -83,27 +83,41 @@ def write_folder(
     save_file(tensors, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
     if exported is not None:
-        write_onnx(exported(network), folder / NETWORK, axes or {0: "batch"}, half=half)
+        write_onnx(exported(network), folder / NETWORK, {"predictions": axes or {0: "batch"}}, half=half)
     write_info(folder, info)
 
 
-def write_onnx(module: nn.Module, path: Path, axes: Mapping[int, str], *, half: bool = False) -> None:
-    """Writes a network that takes (batch, height, width, 3) uint8 RGB pixels, all sizes free.
+PIXELS = {0: "batch", 1: "height", 2: "width"}  # the free sizes of (batch, height, width, 3) pixels
+
+
+def write_onnx(
+    module: nn.Module,
+    path: Path,
+    outputs: Mapping[str, Mapping[int, str]],
+    *,
+    inputs: Mapping[str, int] | None = None,
+    pixels: Mapping[int, str] = PIXELS,
+    half: bool = False,
+) -> None:
+    """Writes a network that takes (batch, height, width, 3) uint8 RGB pixels, named "pixels", and maybe vectors.
 
     Args:
-        module: takes such pixels; in evaluation mode, on the CPU.
-        axes: the free sizes of the output, by dimension.
+        module: takes these; in evaluation mode, on the CPU.
+        outputs: names of what it gives, with their free sizes by dimension.
+        inputs: names and lengths of the vectors, (1, length) float32, that it takes besides.
+        pixels: the free sizes of the pixels; the batch is 1 if it is not among them.
         half: whether weights that half precision holds exactly are stored in it. Batch norms then stay apart from the
             convolutions in front of them; otherwise the exporter folds them in.
     """
-    example = torch.zeros(1, 416, 384, 3, dtype=torch.uint8)
+    inputs = inputs or {}
+    example = torch.zeros(1, 416, 384, 3, dtype=torch.uint8), *(torch.zeros(1, length) for length in inputs.values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter fixes the sizes of our networks
         warnings.filterwarnings("ignore", "Constant folding - Only steps=1")  # a slice that is not folded works as well
         torch.onnx.export(
-            module, (example,), path, dynamo=False, opset_version=17,
-            input_names=["pixels"], output_names=["predictions"],
-            dynamic_axes={"pixels": {0: "batch", 1: "height", 2: "width"}, "predictions": dict(axes)},
+            module, example, path, dynamo=False, opset_version=17,
+            input_names=["pixels", *inputs], output_names=list(outputs),
+            dynamic_axes={"pixels": dict(pixels)} | {name: dict(axes) for name, axes in outputs.items() if axes},
             training=torch.onnx.TrainingMode.PRESERVE if half else torch.onnx.TrainingMode.EVAL,
             do_constant_folding=not half,
         )  # fmt: skip
@@ -112,22 +126,22 @@ def write_onnx(module: nn.Module, path: Path, axes: Mapping[int, str], *, half: 
 
 
 def write_info(folder: Path, info: dict) -> None:
-    """Writes model.json with the digests of the folder's files, and the ONNX file's copy of it.
+    """Writes model.json with the digests of the folder's files, and the ONNX files' copies of it.
 
     Raises:
         ValueError: `info` holds a number that is not finite, for which JSON has no word; nothing has changed.
     """
-    network = folder / NETWORK
-    if network.exists():
+    networks = sorted(folder.glob("*.onnx"))
+    for network in networks:
         network.write_bytes(pack(network.read_bytes(), info))
-    files = {name: _entry(folder / name) for name in (WEIGHTS, NETWORK) if (folder / name).exists()}
+    files = {path.name: _entry(path) for path in (folder / WEIGHTS, *networks) if path.exists()}
     info = info | {"files": files}  # last, since nobody reads digests
     text = json.dumps(info, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 
 def describe(folder: Path, **about) -> None:
-    """Adds to or changes what a model folder's model.json says, and the ONNX file's copy of it."""
+    """Adds to or changes what a model folder's model.json says, and the ONNX files' copies of it."""
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     del info["files"]
     write_info(folder, info | about)

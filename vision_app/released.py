@@ -191,6 +191,8 @@ def write_file(model: Model, path: Path) -> None:
         raise UsageError(f"--output {path}: there is no folder {path.parent}; make it first")
     if isinstance(model, OnnxModel):
         raise UsageError(f"{model.folder}: is an exported file already; copy it")
+    if more := [name for name in model.info["files"] if name.endswith(".onnx") and name != onnx_file.NETWORK]:
+        raise UsageError(f"{model.name}: needs {', '.join(more)} beside its network, which one file cannot hold")
     network, license = model.file(onnx_file.NETWORK), model.folder / "LICENSE"
     texts = {"LICENSE": license.read_text(encoding="utf-8")} if license.is_file() else {}
     content = onnx_file.pack(network.read_bytes(), model.info, **texts)
