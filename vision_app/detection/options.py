@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from vision_app.detection.export import INPUT_SIZE
 from vision_app.detection.yolo import LAYOUTS
 from vision_app.errors import UsageError, unknown
-from vision_app.training.config import check_ranges
+from vision_app.flags import check_ranges
 from vision_app.training.initialize import INITIALIZATIONS
 from vision_app.training.transfer import TRANSFER
 

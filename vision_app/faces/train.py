@@ -20,10 +20,11 @@ from vision_app.faces.samplers import PeopleBatches
 from vision_app.faces.start import identity, open_teacher, starting_network, template_of
 from vision_app.faces.teacher import teacher_loss, teacher_targets
 from vision_app.faces.triplets import DISTANCES, MINERS, triplet_loss
+from vision_app.flags import check_ranges
 from vision_app.images import write_image
 from vision_app.model_folder import describe
 from vision_app.runtime import resolve
-from vision_app.training.config import TrainConfig, check_ranges
+from vision_app.training.config import TrainConfig
 from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.report import Curves, TensorBoard
 from vision_app.training.runs import check_folder

@@ -1,9 +1,9 @@
 """How a network is trained: every setting of the loop, checked when it is made."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vision_app.errors import UsageError, nearest
+from vision_app.errors import UsageError
+from vision_app.flags import check_choice, check_ranges
 from vision_app.runtime import resolve
 from vision_app.training.optimizers import OPTIMIZERS
 from vision_app.training.schedules import SCHEDULES
@@ -83,27 +83,7 @@ class TrainConfig:
     def __post_init__(self):
         check_ranges(self, RANGES)
         for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                guess = nearest(value, choices)
-                hint = f"; did you mean {guess}?" if guess else ""
-                raise UsageError(f"{flag(name)} {value}: must be one of {', '.join(choices)}{hint}")
+            check_choice(name, getattr(self, name), choices)
         if self.optimizer == "nesterov" and self.momentum == 0:
             raise UsageError("--momentum 0: --optimizer nesterov needs some; without it, take sgd")
         resolve(self.device, "torch")
-
-
-def check_ranges(options: object, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Raises UsageError if a field lies outside its range, both ends included; names the nearest valid value."""
-    for name, (low, high) in ranges.items():
-        value = getattr(options, name)
-        if not low <= value <= high:
-            closest = high if value > high else low
-            raise UsageError(
-                f"{flag(name)} {value}: must lie between {low} and {high}; the nearest valid value is {closest}"
-            )
-
-
-def flag(name: str) -> str:
-    """The option of the command line that sets a field."""
-    return "--" + name.replace("_", "-")

@@ -14,8 +14,8 @@ from typing import Any
 from torch import Tensor
 
 from vision_app.errors import DataError, UsageError
+from vision_app.flags import flag
 from vision_app.training import checkpoints
-from vision_app.training.config import flag
 
 CHECKPOINT, METRICS, SETTINGS = "last.safetensors", "metrics.csv", "config.json"
 
