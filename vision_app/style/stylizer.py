@@ -1,0 +1,268 @@
+"""`Stylizer`: repaints pictures in the style of others. What the three methods share, and the two that need no file of
+their own. Torch is imported by "optimize" alone, and only when it is loaded.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision_app.errors import UsageError
+from vision_app.flags import check_choice
+from vision_app.images import ImageSource, RGBImage, read_image
+from vision_app.released import Model, digest
+from vision_app.style import checks
+from vision_app.style.options import METHODS, StyleOptions
+from vision_app.style.results import Stylized
+
+# What repaints by which method: loaded on use, since one needs torch.
+KINDS = {
+    "optimize": "vision_app.style.classic:OptimizeStylizer",
+    "fast": "vision_app.style.fast:FastStylizer",
+    "color": "vision_app.style.stylizer:ColorStylizer",
+}
+SAMPLE = "sample:"  # in front of the name of one of our own styles
+STYLE_SIZE = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is worked out once of styles and used for many contents.
+
+    Attributes:
+        names: what the styles are called.
+        pixels: (H, W, 3) uint8 RGB of each, scaled.
+        codes: (S, K) float32 that tell a fast network of each, or None.
+        notes: what is odd about them.
+    """
+
+    names: tuple[str, ...]
+    pixels: tuple[np.ndarray, ...]
+    codes: np.ndarray | None
+    notes: tuple[str, ...]
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """Of each style's pixels."""
+        return tuple(hashlib.sha256(repr(p.shape).encode() + p.tobytes()).hexdigest() for p in self.pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """What a method gives: (H, W, 3) uint8 pixels, and fields of `Stylized` that it alone knows."""
+
+    pixels: np.ndarray
+    about: dict[str, Any]
+
+
+class Stylizer:
+    """Repaints pictures in the style of others.
+
+    >>> Stylizer.load("fast")("photo.jpg", "painting.jpg", strength=0.8)
+
+    Attributes:
+        method: a name in `METHODS`.
+        name: of the network, or None where there is none.
+        runtime: "onnx" or "torch", or None.
+        device: "cpu", "cuda" or "cuda:N".
+        models: the released models that results depend on.
+    """
+
+    method: str
+    name: str | None = None
+    runtime: str | None = None
+    device: str = "cpu"
+    models: tuple[Model, ...] = ()
+    style_size: int | None = STYLE_SIZE  # see `StyleOptions.style_size`
+    longest_side: int | None = None  # of results where no size is asked for
+
+    @staticmethod
+    def load(
+        method: str = "fast",
+        *,
+        model=None,
+        encoder=None,
+        device: str = "auto",
+        runtime: str = "auto",
+        threads: int | None = None,
+    ) -> "Stylizer":
+        """Loads what a method needs.
+
+        Args:
+            method: "fast", one pass of a network; "optimize", the classic method, which works on the picture step by
+                step; or "color", which moves colors alone.
+            model: of "fast", a released model's name or the path of a model folder; by default "style-fast".
+            encoder: of "optimize", in whose features pictures are compared, see `features.load_encoder`; by default
+                "style-encoder".
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            runtime: "auto", "onnx" or "torch"; "optimize" always takes torch.
+            threads: on a CPU; by default all cores.
+
+        Raises:
+            UsageError: no such method, device or runtime here.
+            ModelError: no such model, one for something else, or damaged files.
+        """
+        check_choice("method", method, METHODS)
+        for name, value, owner in (("model", model, "fast"), ("encoder", encoder, "optimize")):
+            if value is not None and method != owner:
+                raise UsageError(f"--{name} {value}: belongs to --method {owner}, not to {method}; leave it out")
+        module, name = KINDS[method].split(":")
+        return getattr(import_module(module), name).open(
+            model=model, encoder=encoder, device=device, runtime=runtime, threads=threads
+        )
+
+    @property
+    def digest(self) -> str:
+        """Of every model that decides the results."""
+        return digest(*self.models)
+
+    def check(self, options: StyleOptions) -> None:
+        """Refuses options that this method cannot use; raises UsageError."""
+        options.check_method(self.method)
+
+    def read(self, source: ImageSource, options: StyleOptions = StyleOptions(), **more) -> RGBImage:
+        """Reads a content at the resolution that the options need; more options and errors are `read_image`'s."""
+        return read_image(source, target=options.size or self.longest_side, **more)
+
+    def prepare(self, styles: ImageSource | Sequence[ImageSource], options: StyleOptions = StyleOptions()) -> Prepared:
+        """Works out once what is needed of styles for any number of contents.
+
+        Args:
+            styles: one or several of path, bytes, file object, array, `RGBImage` or "sample:NAME", a name in
+                `samples.SAMPLES`.
+            options: `style_size` counts here.
+
+        Raises:
+            ImageError: one of them cannot be read, or be a style.
+            UsageError: there is no such sample.
+        """
+        sources = styles if isinstance(styles, list | tuple) else [styles]
+        size = options.style_size or self.style_size
+        names = tuple(map(name_of, sources))
+        pixels = tuple(_style(source, name, size) for source, name in zip(sources, names, strict=True))
+        notes = [note for name, one in zip(names, pixels, strict=True) for note in checks.style_notes(name, one)]
+        return Prepared(names, pixels, self._codes(pixels), tuple(notes))
+
+    def __call__(
+        self,
+        content: ImageSource,
+        styles: ImageSource | Sequence[ImageSource] | Prepared,
+        options: StyleOptions = StyleOptions(),
+        *,
+        report: Callable | None = None,
+        state: Path | None = None,
+        **changes,
+    ) -> Stylized:
+        """Repaints a picture.
+
+        Args:
+            content: path, bytes, file object, array or `RGBImage`.
+            styles: see `prepare`, or what it gave. Several are mixed in one picture.
+            options: how.
+            report: for "optimize", called with `optimize.Progress` after every step; `optimize.Stop` ends it early.
+            state: for "optimize", the file from which it goes on after a break.
+            **changes: fields of `StyleOptions` by name, e.g. `strength=0.5`.
+
+        Raises:
+            ImageError: a picture cannot be read, or is too small or too long.
+            UsageError: an option is unknown, out of range or of another method.
+        """
+        options = options.changed(changes)
+        self.check(options)
+        prepared = styles if isinstance(styles, Prepared) else self.prepare(styles, options)
+        shares = options.shares(len(prepared.names))
+        name = name_of(content)
+        image = self.read(content, options)
+        shape = checks.scaled_shape(image.width, image.height, self._size(image, options), name)
+        pixels = checks.scaled(image.pixels, shape)
+        notes = [*_scaling_notes(image, shape), *checks.content_notes(pixels), *prepared.notes]
+        if options.strength == 0:
+            painted = Painted(pixels, {})
+        else:
+            painted = self._paint(pixels, prepared, shares, options, report, state)
+        result = _with_colors_of(pixels, painted.pixels, options.keep_colors)
+        if not checks.has_one_color(pixels):
+            notes += checks.result_notes(result)
+        return Stylized(result, name, prepared.names, self.method, self.name, tuple(notes), **painted.about)
+
+    def _size(self, image: RGBImage, options: StyleOptions) -> int | None:
+        """The long side of the result, None for the content's."""
+        too_long = self.longest_side is not None and max(image.width, image.height) > self.longest_side
+        return options.size or (self.longest_side if too_long else None)
+
+    def _codes(self, styles: Sequence[np.ndarray]) -> np.ndarray | None:
+        """See `Prepared`."""
+
+    def _paint(
+        self,
+        content: np.ndarray,
+        styles: Prepared,
+        shares: tuple[float, ...],
+        options: StyleOptions,
+        report: Callable | None,
+        state: Path | None,
+    ) -> Painted:
+        """Repaints a picture, (H, W, 3) uint8, at its size; `shares` are the styles' parts of it, `strength` over 0."""
+        raise NotImplementedError
+
+
+class ColorStylizer(Stylizer):
+    """Gives a photo the colors of a style, and nothing else."""
+
+    method = "color"
+
+    @classmethod
+    def open(cls, **_) -> "ColorStylizer":
+        """See `Stylizer.load`; there is nothing to load."""
+        return cls()
+
+    def _paint(self, content, styles, shares, options, report, state) -> Painted:
+        from vision_app.style import color
+
+        mixed = np.zeros(content.shape, np.float32)
+        for share, style in zip(shares, styles.pixels, strict=True):
+            mixed += np.float32(share) * color.transfer(content, style, options.strength)
+        return Painted(np.uint8(np.rint(mixed)), {})
+
+
+def name_of(source: ImageSource) -> str:
+    """What a picture is called: its path as given, or the name of a sample."""
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(source).removeprefix(SAMPLE)
+    return str(getattr(source, "name", "<picture>"))
+
+
+def _style(source: ImageSource, name: str, size: int | None) -> np.ndarray:
+    """Reads the picture of a style, (H, W, 3) uint8, its long side scaled down to `size` if it is longer."""
+    if isinstance(source, str) and source.startswith(SAMPLE):
+        from vision_app.style.samples import sample
+
+        source = sample(name)
+    image = read_image(source, target=size)
+    smaller = None if size is None else min(size, max(image.width, image.height))
+    shape = checks.scaled_shape(image.width, image.height, smaller, name, "--style-size")
+    return checks.scaled(image.pixels, shape)
+
+
+def _scaling_notes(image: RGBImage, shape: tuple[int, int]) -> list[str]:
+    """Says when a content was scaled."""
+    height, width = shape
+    if (width, height) == (image.width, image.height):
+        return []
+    verb = "enlarged" if width > image.width else "scaled down"
+    return [f"{verb} from {image.width} x {image.height} pixels"]
+
+
+def _with_colors_of(content: np.ndarray, painted: np.ndarray, keep: str) -> np.ndarray:
+    """A result with the content's colors, as far as they shall be kept."""
+    from vision_app.style import color
+
+    if keep == "luminance":
+        return color.keep_luminance(content, painted)
+    return color.match_histogram(content, painted) if keep == "histogram" else painted
