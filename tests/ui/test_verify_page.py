@@ -9,6 +9,7 @@ from painted_people import BLURRED, CALIBRATION
 from vision_app import Gallery
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 from vision_app.ui import faces
+from vision_app.ui.uploads import CAMERA
 from vision_app.ui.verify import ENROLLED, SNAPSHOTS
 
 WORDS = {SAME: "Same person", DIFFERENT: "Different people", UNCERTAIN: "Uncertain"}
@@ -35,7 +36,7 @@ def against(name: str, *, camera: bool = False):
     run(page)
     labeled(page.selectbox, "Person").set_value(name)
     if camera:
-        labeled(page.segmented_control, "Pictures from").set_value(faces.CAMERA)
+        labeled(page.segmented_control, "Pictures from").set_value(CAMERA)
     return run(page)
 
 

@@ -20,7 +20,6 @@ from vision_app.ui.pictures import Picture
 from vision_app.ui.text import plain
 
 GALLERY = "VISION_APP_GALLERY"
-FILES, CAMERA = "Files", "Camera"
 LIMITS = (
     "The similarity is the cosine of two embeddings, -1 to 1, and no probability. Siblings, children and poor light "
     "make mistakes more frequent than the rate says, and a photo of a face passes as the face."
@@ -70,11 +69,6 @@ def reading(path: Path, recognizer: FaceRecognizer | None = None) -> Iterator[Ga
         return
     with Gallery.open(path, readonly=True, recognizer=recognizer) as gallery:
         yield gallery
-
-
-def source(key: str) -> str:
-    """Draw the choice between pictures from files and from the camera, which is not asked for before it is chosen."""
-    return st.segmented_control("Pictures from", [FILES, CAMERA], default=FILES, required=True, key=key)
 
 
 def look_at(picture: Picture) -> FaceLook:

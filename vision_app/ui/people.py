@@ -59,7 +59,7 @@ def overview(path: Path, people: list[Person]) -> None:
 def enroll(path: Path) -> None:
     """Draw the form that makes somebody known, and do so when it is sent."""
     st.subheader("Enroll", anchor=False)
-    place = faces.source("enroll from")
+    place = uploads.source("enroll from")
     turn = st.session_state.setdefault("enrollment", 0)  # another one empties the form
     with st.form(f"enroll {turn}", border=False):
         name = st.text_input("Name", key=f"name {turn}", help="A known name gets more photos.")
@@ -90,7 +90,7 @@ def enroll(path: Path) -> None:
 
 def pictures_from(place: str, turn: int) -> list[Picture]:
     """Draw the uploader or the camera and return what came."""
-    if place == faces.CAMERA:
+    if place == uploads.CAMERA:
         shot = st.camera_input("Photo", key=f"photo {turn}", resolution="720p", help=uploads.MEMORY_ONLY)
         return [Picture("snapshot", shot.getvalue())] if shot else []
     return uploads.several("Photos of one face each", "vision-app faces enroll", f"photos {turn}")

@@ -1,4 +1,4 @@
-"""Uploaders of pictures. What they bring stays in memory."""
+"""Where pictures come from: uploads and the camera. What they bring stays in memory."""
 
 import streamlit as st
 
@@ -8,7 +8,13 @@ from vision_app.ui.text import amount
 
 MOST_PICTURES = 20
 KINDS = sorted(suffix[1:] for suffix in SUFFIXES)
+FILES, CAMERA = "Files", "Camera"
 MEMORY_ONLY = "Pictures stay in the memory of the machine that runs this page, while the page is open. None is saved."
+
+
+def source(key: str) -> str:
+    """Draw the choice between pictures from files and from the camera, which is not asked for before it is chosen."""
+    return st.segmented_control("Pictures from", [FILES, CAMERA], default=FILES, required=True, key=key)
 
 
 def one(label: str) -> Picture | None:

@@ -72,11 +72,11 @@ def somebody(far: float, largest: bool) -> None:
             st.info("Nobody is enrolled yet: that is done on the page People.")
             return
         name = st.selectbox("Person", people)
-        place = faces.source("verify from")
+        place = uploads.source("verify from")
         result = st.container()
         left, right = st.columns(2, gap="medium")
         with left:
-            picture = best_snapshot((path, name), far, largest) if place == faces.CAMERA else uploads.one("Picture")
+            picture = best_snapshot((path, name), far, largest) if place == uploads.CAMERA else uploads.one("Picture")
             face = faces.used(picture, largest=largest) if picture else None
         with right:
             best = max(gallery.samples(name), key=lambda sample: sample.quality["score"])
