@@ -8,13 +8,17 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from vision_app.detection.stages import Stages
 from vision_app.errors import ModelError, UsageError, nearest
 from vision_app.released import Model
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from torch.nn import Module
 
 DEVICES = ("auto", "cpu", "cuda")
 RUNTIMES = ("auto", "onnx", "torch")
@@ -48,6 +52,12 @@ def open_network(
         UsageError: no such device or runtime, or the two do not go together.
         ModelError: the model lacks the file, or it is damaged.
     """
+    device, runtime = resolve_for(model, device, runtime)
+    return OnnxNetwork(model, threads) if runtime == "onnx" else TorchNetwork(model, build, device, threads)
+
+
+def resolve_for(model: Model, device: str, runtime: str) -> tuple[str, str]:
+    """What "auto" means for a model on this machine; arguments and errors are those of `open_network`."""
     if runtime == "auto" and not model.has("model.onnx"):
         runtime = "torch"
     has_weights = model.has("weights.safetensors")
@@ -57,7 +67,7 @@ def open_network(
     if runtime == "torch" and not has_weights:
         hint = "it runs with --runtime onnx and --device cpu"
         raise ModelError(f"model '{model.name}' has no weights.safetensors, which torch needs; {hint}")
-    return OnnxNetwork(model, threads) if runtime == "onnx" else TorchNetwork(model, build, device, threads)
+    return device, runtime
 
 
 def resolve(device: str, runtime: str) -> tuple[str, str]:
@@ -95,23 +105,45 @@ def _guess(word: str, candidates: tuple[str, ...]) -> str:
     return f"; did you mean {match}?" if match else ""
 
 
+def open_session(path: Path, threads: int | None = None) -> "InferenceSession":
+    """Opens an ONNX file on ONNX Runtime's CPU provider.
+
+    Args:
+        threads: by default all cores.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import; it would report this machine to its maker
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own errors share no base class
+        raise ModelError(f"{path}: ONNX Runtime cannot load it ({error})") from error
+
+
+def load_weights(network: "Module", path: Path) -> None:
+    """Fills a torch network from a safetensors file; raises ModelError where that holds something else."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path}: not the weights of this network ({error})") from error
+
+
 class OnnxNetwork:
     """`model.onnx` on ONNX Runtime's CPU provider."""
 
     runtime, device = "onnx", "cpu"
 
     def __init__(self, model: Model, threads: int | None = None):
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import; it would report this machine to its maker
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3
-        path = model.file("model.onnx")
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's own errors share no base class
-            raise ModelError(f"{path}: ONNX Runtime cannot load it ({error})") from error
+        self._session = open_session(model.file("model.onnx"), threads)
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
@@ -126,17 +158,12 @@ class TorchNetwork:
 
     def __init__(self, model: Model, build: Callable, device: str, threads: int | None = None):
         import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
 
         self._torch, self.device = torch, device
         if threads and device == "cpu":
             torch.set_num_threads(threads)
-        module, path = build(), model.file("weights.safetensors")
-        try:
-            module.network.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError) as error:
-            raise ModelError(f"{path}: not the weights of this network ({error})") from error
+        module = build()
+        load_weights(module.network, model.file("weights.safetensors"))
         self.module = module.eval().to(device, memory_format=torch.channels_last)
 
     def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
