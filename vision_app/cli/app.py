@@ -21,6 +21,7 @@ from vision_app.cli import (
     train,
     train_classifier,
     train_faces,
+    train_style,
 )
 from vision_app.cli.options import Help, show_help
 
@@ -55,6 +56,8 @@ app.add_typer(faces.app, name="faces")
 app.add_typer(models.app, name="models")
 train.app.command("classifier")(train_classifier.classifier)
 train.app.command("faces")(train_faces.faces)
+train.app.command("style-encoder")(train_style.style_encoder)
+train.app.command("style-fast")(train_style.style_fast)
 app.add_typer(train.app, name="train")
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from vision_app.model_folder import PIXELS, make_info, write_folder, write_info, write_onnx

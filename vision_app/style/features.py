@@ -35,7 +35,8 @@ class EncoderConfig:
         widths: channels of the five blocks, between which pictures are halved.
         depths: convolutions of each block.
         padding: "reflect" or "zeros", at the borders of pictures.
-        heads: channels that a linear map makes of each of `LAYERS` for a teacher to compare; empty without a teacher.
+        heads: channels that a linear map makes of each of `LAYERS` for a teacher to compare, 0 for no such map; empty
+            without a teacher.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 128)
@@ -84,11 +85,9 @@ class EncoderNetwork(nn.Module):
             for name in names:
                 self.convs[name] = nn.Conv2d(before, width, 3, padding=1, padding_mode=config.padding)
                 before = width
+        heads = zip(LAYERS, config.heads, strict=True) if config.heads else ()
         self.heads = nn.ModuleDict(
-            {
-                name: nn.Conv2d(self.convs[name].out_channels, width, 1)
-                for name, width in zip(LAYERS, config.heads, strict=False)
-            }
+            {name: nn.Conv2d(self.convs[name].out_channels, width, 1) for name, width in heads if width}
         )
         self.register_buffer("mean", torch.zeros(3, 1, 1))
         self.register_buffer("deviation", torch.ones(3, 1, 1))
@@ -129,10 +128,7 @@ def load_encoder(name: str | os.PathLike = "style-encoder", device: str = "cpu")
         ModelError: there is no such model, it cannot be fetched, or its file is damaged or not one of an encoder.
     """
     name = os.fspath(name)
-    if name == "vgg19" or name.endswith(".pth"):
-        network = _vgg19(name)
-    else:
-        network = _released(name)
+    network = _vgg19(name) if name == "vgg19" or name.endswith(".pth") else _released(name)
     return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 

@@ -1,14 +1,26 @@
 """Networks that others published, read as ours: to start from, to learn from and to measure against."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from vision_app.errors import DataError
-from vision_app.style.features import STYLE_LAYERS, EncoderConfig, EncoderNetwork
+from vision_app.errors import DataError, ModelError
+from vision_app.model_folder import WEIGHTS
+from vision_app.released import find
+from vision_app.style.export import FAST_TASK, from_bytes
+from vision_app.style.features import LAYERS, STYLE_LAYERS, EncoderConfig, EncoderNetwork
 from vision_app.style.network import FastConfig, FastNetwork
+from vision_app.style.pictures import Photos
+from vision_app.training.augment import random_numbers
+from vision_app.training.initialize import initialize
 
 DISTILLED = "vgg19_small_encoder{depth}.pth"
 ENDING = ".conv_layer"  # of the names of MicroAST's convolutions
@@ -35,16 +47,16 @@ def distilled_encoder(folder: Path, depth: int = 5) -> EncoderNetwork:
         names = sorted(names - {"0"})  # "11", "12", "21" and on: block and place
         widths = tuple(len(weights[f"conv{block}1.weight"]) for block in range(1, depth + 1))
         depths = tuple(sum(name.startswith(str(block)) for name in names) for block in range(1, depth + 1))
-        network = EncoderNetwork(EncoderConfig(widths=widths, depths=depths))
+        heads = {name: weights.get(name.replace("_", "") + "_aux.bias", ()) for name in LAYERS}
+        heads = {name: len(bias) if name in STYLE_LAYERS[:depth] else 0 for name, bias in heads.items()}
+        network = EncoderNetwork(EncoderConfig(widths=widths, depths=depths, heads=tuple(heads.values())))
         for (name, conv), theirs in zip(network.convs.items(), names, strict=True):
             if name.replace("_", "") != f"conv{theirs}":
                 raise KeyError(f"conv{theirs}")
             _fill(conv, weights, f"conv{theirs}")
         _fold(network.convs["conv1_1"], weights["conv0.weight"], weights["conv0.bias"])
-        for name in STYLE_LAYERS[:depth]:
-            theirs = name.replace("_", "") + "_aux"
-            head = nn.Conv2d(network.convs[name].out_channels, len(weights[theirs + ".bias"]), 1)
-            network.heads[name] = _fill(head, weights, theirs)
+        for name, head in network.heads.items():
+            _fill(head, weights, name.replace("_", "") + "_aux")
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise DataError(f"{path}: not a distilled encoder of VGG-19 ({error})") from error
     return network.eval().requires_grad_(False)
@@ -85,6 +97,101 @@ def micro_ast(folder: Path) -> FastNetwork:
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise DataError(f"{path}: not a part of MicroAST ({error})") from error
     return network
+
+
+def starting_fast(initial: Path | None, photos: Photos) -> FastNetwork:
+    """The network that training starts from.
+
+    Args:
+        initial: a fast network of ours, by its name or folder; the folder of MicroAST's published weights, of which the
+            first and last convolutions are made smaller, see `shrink`; or None for fresh weights.
+        photos: to make it smaller by.
+
+    Raises:
+        DataError, ModelError: `initial` is neither.
+    """
+    if initial is None:
+        network = FastNetwork()
+        initialize(network, "he")
+        return network
+    if initial.is_dir() and not (initial / "model.json").exists():
+        return shrink(micro_ast(initial), photos, FastConfig().kernel)
+    return released_fast(initial).requires_grad_(True)
+
+
+def released_fast(name: str | os.PathLike) -> FastNetwork:
+    """A fast network of ours, by its name or folder.
+
+    Raises:
+        ModelError: there is no such model, or its file is damaged or not one of such a network.
+    """
+    model = find(name, FAST_TASK)
+    if model.task != FAST_TASK:
+        raise ModelError(f"model '{model.name}' is for {model.task}, not for painting")
+    network = FastNetwork(FastConfig.from_dict(model.value("architecture", dict)))
+    path = model.file(WEIGHTS)
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path}: not the weights of this network ({error})") from error
+    return network.eval()
+
+
+@torch.no_grad()
+def shrink(network: FastNetwork, photos: Photos, kernel: int, *, size: int = 128, count: int = 12) -> FastNetwork:
+    """The same network with a smaller first and last convolution: of all that fit, those whose results come nearest.
+
+    That is linear regression (least squares) of what each convolution gives on the smaller windows that it sees.
+
+    Args:
+        network: stays as it is.
+        photos: contents and what styles are made of.
+        kernel: the new side of the windows.
+        size, count: how many pictures are looked at, and at what size.
+    """
+    small = FastNetwork(FastConfig(network.config.widths, kernel))
+    small.load_state_dict({k: v for k, v in network.state_dict().items() if "stem" not in k and "last" not in k}, False)
+    sums: dict[str, list] = {}
+
+    def regress(name: str):
+        def look(layer: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
+            windows = F.unfold(F.pad(inputs[0], (kernel // 2,) * 4, mode="reflect"), kernel)[0]  # (C kernel^2, N)
+            windows = torch.cat([windows, torch.ones_like(windows[:1])]).double()
+            seen, given = sums.setdefault(name, [0, 0])
+            sums[name] = [seen + windows @ windows.T, given + windows @ output[0].flatten(1).double().T]
+
+        return look
+
+    names = ("content.stem", "style.stem", "decoder.last")
+    hooks = [network.get_submodule(name).register_forward_hook(regress(name)) for name in names]
+    for index in range(count):
+        random = random_numbers("shrink", index)
+        content = photos.crop(index % len(photos), size, random)
+        pictures = (np.ascontiguousarray(x) for x in (content, photos.invented(size, random)))
+        network(*(from_bytes(torch.from_numpy(pixels)[None]) for pixels in pictures))
+    for hook in hooks:
+        hook.remove()
+    for name, (seen, given) in sums.items():
+        layer = small.get_submodule(name)
+        ridge = 1e-6 * seen.diagonal().mean() * torch.eye(len(seen), dtype=seen.dtype)
+        best = torch.linalg.solve(seen + ridge, given).float()  # (C kernel^2 + 1, K)
+        layer.weight.copy_(best[:-1].T.reshape(layer.weight.shape))
+        layer.bias.copy_(best[-1])
+    return small
+
+
+def identity(path: Path | None) -> str:
+    """The name and a digest of the weights of a model, a file or a folder of published files; wherever they lie."""
+    if path is None:
+        return "none"
+    if path.is_file():
+        files = [path]
+    elif path.is_dir() and not (path / "model.json").exists():
+        files = sorted(path.glob("*.pth"))
+    else:
+        files = [find(path).file(WEIGHTS)]
+    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files))
+    return f"{path.name} {digest.hexdigest()[:12]}"
 
 
 def _residual(ours: str, theirs: str) -> dict[str, str]:

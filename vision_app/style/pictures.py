@@ -1,0 +1,115 @@
+"""What the networks of styles learn from: crops of photos, and styles invented from them."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vision_app.batch.sources import list_inputs
+from vision_app.errors import DataError, ImageError
+from vision_app.images import SUFFIXES, read_image
+from vision_app.style.invent import invent
+from vision_app.training.augment import random_numbers
+from vision_app.training.config import TrainConfig
+from vision_app.training.shares import shares
+
+MEASURED = 48  # photos that are set apart to measure on when none are named
+SMALLEST_PART = 0.6  # of a photo's short side that a crop shows
+
+
+class Photos:
+    """Photos to cut crops from.
+
+    Attributes:
+        paths: in a fixed order.
+        name: of the folders that they come from.
+    """
+
+    def __init__(self, paths: Sequence[Path], name: str):
+        self.paths, self.name = list(paths), name
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def digest(self) -> str:
+        """12 hexadecimal digits that change with the photos' names and sizes in bytes."""
+        lines = "\n".join(f"{path.name} {path.stat().st_size}" for path in self.paths)
+        return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()[:12]
+
+    def crop(self, index: int, size: int, random: np.random.Generator) -> np.ndarray:
+        """A random square of a photo, maybe mirrored, (size, size, 3) uint8.
+
+        Raises:
+            DataError: the photo cannot be read.
+        """
+        try:
+            pixels = read_image(self.paths[index]).pixels
+        except ImageError as error:
+            raise DataError(str(error)) from error
+        side = round(min(pixels.shape[:2]) * random.uniform(SMALLEST_PART, 1))
+        top, left = (int(random.integers(0, length - side + 1)) for length in pixels.shape[:2])
+        return _square(pixels[top : top + side, left : left + side], size)[:, :: random.choice([-1, 1])]
+
+    def center(self, index: int, size: int) -> np.ndarray:
+        """The largest square in the middle of a photo, (size, size, 3) uint8."""
+        pixels = read_image(self.paths[index]).pixels
+        side = min(pixels.shape[:2])
+        top, left = ((length - side) // 2 for length in pixels.shape[:2])
+        return _square(pixels[top : top + side, left : left + side], size)
+
+    def invented(self, size: int, random: np.random.Generator) -> np.ndarray:
+        """A style made of two random photos, (size, size, 3) uint8; see `invent.invent`."""
+        first, second = (self.crop(int(index), size, random) for index in random.integers(0, len(self), 2))
+        return invent(np.ascontiguousarray(first), np.ascontiguousarray(second), random)
+
+
+def list_photos(folders: Sequence[Path]) -> Photos:
+    """The pictures in folders and the folders below, in the order of their paths.
+
+    Raises:
+        DataError: there is none.
+    """
+    inputs, _, _ = list_inputs(folders, suffixes=SUFFIXES, output="", named=False)
+    if not inputs:
+        raise DataError(f"{', '.join(map(str, folders))}: no pictures of a known kind")
+    return Photos([Path(item.file) for item in inputs], ", ".join(folder.name for folder in folders))
+
+
+def hold_out(photos: Photos, seed: int) -> tuple[Photos, Photos]:
+    """Sets up to `MEASURED` photos, a fifth of them at most, apart to measure on.
+
+    Raises:
+        DataError: there are fewer than five.
+    """
+    if len(photos) < 5:
+        raise DataError(f"{photos.name}: {len(photos)} pictures, of which none can be set apart; give at least 5")
+    order = random_numbers("held out", seed).permutation(len(photos))
+    held = set(order[: min(MEASURED, len(photos) // 5)].tolist())
+    parts = ([path for i, path in enumerate(photos.paths) if (i in held) == apart] for apart in (False, True))
+    return tuple(Photos(paths, photos.name) for paths in parts)
+
+
+def batches(
+    views: type[Dataset], photos: Photos, size: int, config: TrainConfig, epoch: int, *, workers: int, **share
+) -> Iterator:
+    """The batches of an epoch: what `views(photos, size, seed, epoch)` gives for each place and photo."""
+    indices = shares(len(photos), config, epoch, **share)
+    start = share.get("start", 0) * config.batch_size
+    keys = iter(range(start, start + len(photos)))
+    batches = [[(next(keys), index) for index in batch] for batch in indices]
+    return iter(DataLoader(views(photos, size, config.seed, epoch), batch_sampler=batches, num_workers=workers))
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W) uint8."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _square(pixels: np.ndarray, size: int) -> np.ndarray:
+    shrinks = len(pixels) > size
+    return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

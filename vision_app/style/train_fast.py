@@ -1,0 +1,217 @@
+"""What training a fast network means: its contents and styles, its losses, its measure; the loop is `training.loop`.
+
+The losses are those of Johnson et al., 2016, "Perceptual losses for real-time style transfer", with Gram matrices that
+are compared in relation to their size, so that pale styles count as much as loud ones.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from vision_app.images import write_image
+from vision_app.style.costs import gram_matrix, total_variation
+from vision_app.style.export import from_bytes, write_fast
+from vision_app.style.features import STYLE_LAYERS, EncoderNetwork, load_encoder
+from vision_app.style.network import FastNetwork
+from vision_app.style.pictures import Photos, batches, hold_out, list_photos, to_tensor
+from vision_app.style.start import identity, starting_fast
+from vision_app.training.augment import random_numbers
+from vision_app.training.config import TrainConfig, check_ranges
+from vision_app.training.loop import check_run_folder, fit
+from vision_app.training.shares import batches_per_epoch
+
+CONTENT_LAYERS = ("conv3_1", "conv4_1")
+PLAIN = 8  # every so many samples, the style is the content itself, and the picture must stay what it is
+MEASURED = 16  # pairs that a network is measured on
+SHOWN = 8  # of them in the picture of a release
+RANGES = {
+    "content": (0.0, 1e4), "style": (0.0, 1e4), "identity": (0.0, 1e4), "variation": (0.0, 1e4), "size": (64, 1024),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FastOptions:
+    """What is particular to training a fast network; see `training.config.TrainConfig` for the rest.
+
+    Attributes:
+        content: weight of the content's features.
+        style: weight of the style's Gram matrices.
+        identity: weight of what changes where a picture is its own style.
+        variation: weight of total variation, a pixel and channel.
+        size: of the square pictures, in pixels.
+
+    Raises:
+        UsageError: a value is out of its range; the error names the option and the nearest valid value.
+    """
+
+    content: float = 1.0
+    style: float = 1.0
+    identity: float = 5.0
+    variation: float = 0.0
+    size: int = 256
+
+    def __post_init__(self):
+        check_ranges(self, RANGES)
+
+
+class Views(Dataset):
+    """A content and a style by (place, index of photo): (2, 3, S, S) uint8."""
+
+    def __init__(self, photos: Photos, size: int, seed: int, epoch: int):
+        self.photos, self.size, self.seed, self.epoch = photos, size, seed, epoch
+
+    def __getitem__(self, key: tuple[int, int]) -> Tensor:
+        place, index = key
+        random = random_numbers("style", self.seed, self.epoch, place)
+        content = self.photos.crop(index, self.size, random)
+        style = self.photos.invented(self.size, random) if place % PLAIN else content
+        return torch.stack([to_tensor(content), to_tensor(style)])
+
+
+class FastTask:
+    """A `training.loop.Task`.
+
+    Args:
+        network: to train.
+        encoder: in whose features pictures are compared.
+        photos, validation: to learn from and to measure on.
+        about: more for model.json.
+        workers: processes that cut and paint.
+    """
+
+    with_targets = True
+
+    def __init__(
+        self,
+        network: FastNetwork,
+        encoder: EncoderNetwork,
+        photos: Photos,
+        validation: Photos,
+        options: FastOptions = FastOptions(),
+        *,
+        about: dict | None = None,
+        workers: int = 1,
+    ):
+        self.network, self.encoder, self.photos, self.validation = network, encoder, photos, validation
+        self.options, self.about, self.workers = options, about or {}, workers
+
+    def batches_per_epoch(self, config: TrainConfig) -> int:
+        return batches_per_epoch(len(self.photos), config)
+
+    def batches(
+        self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of an epoch: contents (B, 3, S, S) and styles, as targets, of the same shape, in 0..1."""
+        share = {"rank": rank, "world": world, "start": start}
+        for pairs in batches(Views, self.photos, self.options.size, config, epoch, workers=self.workers, **share):
+            contents, styles = (pairs.float() / 255).unbind(1)
+            yield contents, styles
+
+    def loss(self, images: Tensor, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The weighted losses of a batch, the number of its pictures, and the parts."""
+        options, encoder = self.options, self.encoder.to(images.device)
+        contents, styles, pictures = images, targets.to(images.device), output.float()
+        with torch.no_grad():
+            wanted_content, wanted_style = encoder(contents, CONTENT_LAYERS), encoder(styles, STYLE_LAYERS)
+        found = encoder(pictures, {*CONTENT_LAYERS, *STYLE_LAYERS})
+        plain = (contents == styles).flatten(1).all(1).float()  # (B,)
+        parts = {
+            "content": options.content * sum(content_error(found[n], wanted_content[n]) for n in CONTENT_LAYERS),
+            "style": options.style * sum(torch.log1p(gram_error(found[n], wanted_style[n])) for n in STYLE_LAYERS),
+            "identity": options.identity * plain * (pictures - contents).abs().mean((1, 2, 3)),
+            "variation": options.variation * total_variation(pictures) / pictures.numel() * torch.ones_like(plain),
+        }
+        sums = {name: part.sum() for name, part in parts.items()}
+        count = torch.tensor(float(len(images)), device=images.device)
+        return sum(sums.values()), count, {name: part.detach() for name, part in sums.items()}
+
+    @torch.no_grad()
+    def release(self, network: FastNetwork, folder: Path) -> dict[str, float]:
+        """Writes a model folder and measures the network on validation photos and styles made of them: the lower the
+        loss, the better. Pictures of what it paints lie beside the model, in `samples.png`.
+        """
+        network, encoder = network.cpu().eval(), self.encoder.cpu()
+        errors, rows = [], []
+        for index in range(min(MEASURED, len(self.validation))):
+            random = random_numbers("measured", index)
+            pair = self.validation.center(index, self.options.size), self.validation.invented(self.options.size, random)
+            content, style = (from_bytes(torch.from_numpy(np.ascontiguousarray(pixels))[None]) for pixels in pair)
+            picture = network(content, style).clamp(0, 1)
+            found, like, manner = (encoder(x, {*CONTENT_LAYERS, *STYLE_LAYERS}) for x in (picture, content, style))
+            errors.append(
+                [
+                    float(np.mean([float(content_error(found[n], like[n])) for n in CONTENT_LAYERS])),
+                    float(np.mean([float(torch.log1p(gram_error(found[n], manner[n]))) for n in STYLE_LAYERS])),
+                ]
+            )
+            rows.append(np.hstack([*pair, (picture[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)]))
+        content_mean, style_mean = np.mean(errors, 0)
+        cost = self.options.content * content_mean * len(CONTENT_LAYERS) + self.options.style * style_mean * 5
+        measured = {"content": round(float(content_mean), 4), "style": round(float(style_mean), 4)}
+        write_fast(network, folder, name=folder.parent.name, measured=measured, **self.about)
+        write_image(folder / "samples.png", np.vstack(rows[:SHOWN]))
+        return {"quality": -round(float(cost), 4), **measured}
+
+
+def content_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """How far features are apart once each channel has mean 0 and deviation 1, which styles change: (B,), 0 is equal.
+
+    Args:
+        found, wanted: (B, C, h, w).
+    """
+    found, wanted = (F.instance_norm(x) for x in (found, wanted))
+    return (found - wanted).square().mean((1, 2, 3))
+
+
+def gram_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """|G(found) - G(wanted)|^2 / |G(wanted)|^2 with Gram matrices a position: (B,), 0 is equal.
+
+    Args:
+        found, wanted: (B, C, h, w), of any sizes.
+    """
+    first, second = (gram_matrix(x) / (x.shape[2] * x.shape[3]) for x in (found, wanted))
+    return (first - second).square().sum((1, 2)) / second.square().sum((1, 2)).clamp(min=1e-12)
+
+
+def train(
+    data: Sequence[Path],
+    output: Path,
+    config: TrainConfig,
+    options: FastOptions = FastOptions(),
+    *,
+    initial: Path | None = None,
+    encoder: Path = Path("style-encoder"),
+    workers: int = 1,
+    resume: bool = False,
+    log: Callable[[str], None] = print,
+    watchers: Sequence = (),
+) -> dict[str, float]:
+    """Trains a fast network; see `training.loop.fit`.
+
+    Args:
+        data: folders of photos, which are contents and what styles are made of; some are set apart to measure on.
+        initial: a fast network of ours, or the folder of MicroAST's published weights; by default it starts afresh.
+        encoder: see `features.load_encoder`.
+        workers: processes that cut and paint.
+        watchers: see `training.loop.Watcher`.
+
+    Raises:
+        DataError, ModelError, UsageError: before training starts, with the file or option named.
+    """
+    check_run_folder(output, resume)
+    photos, validation = hold_out(list_photos(data), config.seed)
+    log(f"{len(photos):,} photos to learn from, {len(validation)} to measure on")
+    eye = load_encoder(encoder)
+    torch.manual_seed(config.seed)
+    network = starting_fast(initial, photos)
+    inputs = {"initial": identity(initial), "encoder": identity(encoder)} | asdict(options)
+    trained = {"photos": len(photos), **inputs, **asdict(config)}
+    task = FastTask(network, eye, photos, validation, options, about={"trained": trained}, workers=workers)
+    inputs["data"] = f"{photos.name} {photos.digest()}"
+    return fit(task, config, output, inputs=inputs, resume=resume, log=log, watchers=watchers)
