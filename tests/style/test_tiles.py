@@ -28,11 +28,12 @@ def test_stretches_cover_a_length_and_keep_what_they_know(length, overlap, multi
     assert len(set(lengths[:-1])) <= 1 and lengths[0] - lengths[-1] < multiple  # so that a network can reuse memory
 
 
-def test_no_more_stretches_than_it_takes():
+def test_no_more_and_no_longer_stretches_than_it_takes():
     assert len(spans(512, 512, 60, 4)) == 1
     assert len(spans(513, 512, 60, 4)) == 2
     assert len(spans(512 + 392, 512, 60, 4)) == 2  # 392 = 512 - 2 * 60 more with every tile
     assert len(spans(512 + 393, 512, 60, 4)) == 3
+    assert [part.stop - part.start for part in spans(600, 512, 60, 4)] == [360, 360]  # 600 + 2 * 60, halved
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (131, 64), (97, 150), (203, 255)])

@@ -52,6 +52,13 @@ def scaled(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.LANCZOS))
 
 
+def at_most(pixels: np.ndarray, size: int) -> np.ndarray:
+    """(H, W, 3) uint8, its long side scaled down to `size` where it is longer."""
+    height, width = pixels.shape[:2]
+    factor = min(1.0, size / max(height, width))
+    return scaled(pixels, (round(height * factor), round(width * factor)))
+
+
 def has_one_color(pixels: np.ndarray) -> bool:
     """Whether (H, W, 3) uint8 pixels hardly vary."""
     _, deviation = cv2.meanStdDev(pixels)

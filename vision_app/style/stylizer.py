@@ -186,7 +186,9 @@ class Stylizer:
             painted = Painted(pixels, {})
         else:
             painted = self._paint(pixels, prepared, shares, options, report, state)
-        result = _with_colors_of(pixels, painted.pixels, options.keep_colors)
+        result = painted.pixels
+        if options.keep_colors != "no":
+            result = _with_colors_of(pixels, result, options.keep_colors)
         if not checks.has_one_color(pixels):
             notes += checks.result_notes(result)
         return Stylized(result, name, prepared.names, self.method, self.name, tuple(notes), **painted.about)
@@ -260,9 +262,9 @@ def _scaling_notes(image: RGBImage, shape: tuple[int, int]) -> list[str]:
 
 
 def _with_colors_of(content: np.ndarray, painted: np.ndarray, keep: str) -> np.ndarray:
-    """A result with the content's colors, as far as they shall be kept."""
+    """A result with the content's colors; `keep` says how, see `StyleOptions`."""
     from vision_app.style import color
 
     if keep == "luminance":
         return color.keep_luminance(content, painted)
-    return color.match_histogram(content, painted) if keep == "histogram" else painted
+    return color.match_histogram(content, painted)

@@ -32,13 +32,14 @@ def spans(length: int, tile: int, overlap: int, multiple: int) -> list[Span]:
         multiple: stretches start at multiples of this.
 
     Returns:
-        Stretches of equal lengths, but for the last one, which may be up to `multiple` - 1 shorter.
+        As few as possible, of equal lengths but for the last one, which may be up to `multiple` - 1 shorter.
     """
     if length <= tile:
         return [Span(0, length, 0, length)]
-    gap = (tile - 2 * overlap) // multiple  # the farthest that a start may be from the next one, in multiples
-    last = -(-(length - tile) // multiple)
-    count = 1 + -(-last // gap)
+    inner, most = length - 2 * overlap, (tile - 2 * overlap) // multiple
+    count = -(-inner // (most * multiple))
+    tile = 2 * overlap + multiple * -(-inner // (count * multiple))  # no longer than so many need to be
+    last = -(-(length - tile) // multiple)  # where the last one starts, in multiples
     starts = [multiple * (last * k // (count - 1)) for k in range(count)]
     stops = [min(start + tile, length) for start in starts]
     # Two neighbors share at least 2 overlaps and part in the middle of what they share.
