@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from vision_app.errors import ModelError
 from vision_app.released import find
+from vision_app.runtime import load_weights
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_LAYER = "conv4_2"
@@ -133,9 +134,6 @@ def load_encoder(name: str | os.PathLike = "style-encoder", device: str = "cpu")
 
 
 def _released(name: str) -> EncoderNetwork:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     model = find(name, TASK)
     if model.task != TASK:
         raise ModelError(f"model '{model.name}' is for {model.task}, not an encoder of styles")
@@ -143,11 +141,7 @@ def _released(name: str) -> EncoderNetwork:
         network = EncoderNetwork(EncoderConfig.from_dict(model.value("architecture", dict)))
     except (TypeError, ValueError) as error:
         raise model.lacks("architecture") from error
-    path = model.file("weights.safetensors")
-    try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        raise ModelError(f"{path}: not the weights of this encoder ({error})") from error
+    load_weights(network, model.file("weights.safetensors"))
     return network
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_app.errors import DataError, ModelError
 from vision_app.model_folder import WEIGHTS
 from vision_app.released import find
+from vision_app.runtime import load_weights
 from vision_app.style.export import FAST_TASK, from_bytes
 from vision_app.style.features import LAYERS, STYLE_LAYERS, EncoderConfig, EncoderNetwork
 from vision_app.style.network import FastConfig, FastNetwork
@@ -129,11 +128,7 @@ def released_fast(name: str | os.PathLike) -> FastNetwork:
     if model.task != FAST_TASK:
         raise ModelError(f"model '{model.name}' is for {model.task}, not for painting")
     network = FastNetwork(FastConfig.from_dict(model.value("architecture", dict)))
-    path = model.file(WEIGHTS)
-    try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        raise ModelError(f"{path}: not the weights of this network ({error})") from error
+    load_weights(network, model.file(WEIGHTS))
     return network.eval()
 
 
