@@ -1,4 +1,4 @@
-"""Vision App finds objects in pictures and knows faces, on your own machine.
+"""Vision App finds objects in pictures, knows faces and repaints pictures, on your own machine.
 
 >>> from vision_app import Detector
 >>> detections = Detector.load("yolo")("photo.jpg")
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from vision_app.faces.results import Face, Faces, Verification
     from vision_app.images import RGBImage, read_image
     from vision_app.results import Classes, Detections
+    from vision_app.style.options import StyleOptions
+    from vision_app.style.results import Stylized
+    from vision_app.style.stylizer import Stylizer
 
 __version__ = "0.1.0"
 
@@ -39,6 +42,9 @@ __all__ = [
     "Faces",
     "Gallery",
     "RGBImage",
+    "StyleOptions",
+    "Stylized",
+    "Stylizer",
     "Verification",
     "VisionAppError",
     "crop",
@@ -59,6 +65,9 @@ _HOMES = {
     "Faces": "vision_app.faces.results",
     "Gallery": "vision_app.faces.gallery",
     "RGBImage": "vision_app.images",
+    "StyleOptions": "vision_app.style.options",
+    "Stylized": "vision_app.style.results",
+    "Stylizer": "vision_app.style.stylizer",
     "Verification": "vision_app.faces.results",
     "VisionAppError": "vision_app.errors",
     "read_image": "vision_app.images",

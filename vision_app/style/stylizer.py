@@ -97,7 +97,8 @@ class Stylizer:
         Args:
             method: "fast", one pass of a network; "optimize", the classic method, which works on the picture step by
                 step; or "color", which moves colors alone.
-            model: of "fast", a released model's name or the path of a model folder; by default "style-fast".
+            model: of "fast", and of "optimize" where it starts from the fast picture: a released model's name or the
+                path of a model folder; by default "style-fast".
             encoder: of "optimize", in whose features pictures are compared, see `features.load_encoder`; by default
                 "style-encoder".
             device: "auto", "cpu", "cuda" or "cuda:N".
@@ -109,17 +110,17 @@ class Stylizer:
             ModelError: no such model, one for something else, or damaged files.
         """
         check_choice("method", method, METHODS)
-        for name, value, owner in (("model", model, "fast"), ("encoder", encoder, "optimize")):
-            if value is not None and method != owner:
-                raise UsageError(f"--{name} {value}: belongs to --method {owner}, not to {method}; leave it out")
+        if model is not None and method == "color":
+            raise UsageError(f"--model {model}: --method color has no network; leave it out")
+        if encoder is not None and method != "optimize":
+            raise UsageError(f"--encoder {encoder}: belongs to --method optimize, not to {method}; leave it out")
         module, name = KINDS[method].split(":")
         return getattr(import_module(module), name).open(
             model=model, encoder=encoder, device=device, runtime=runtime, threads=threads
         )
 
-    @property
-    def digest(self) -> str:
-        """Of every model that decides the results."""
+    def digest(self, options: StyleOptions) -> str:
+        """Of every network that decides the results."""
         return digest(*self.models)
 
     def check(self, options: StyleOptions) -> None:
