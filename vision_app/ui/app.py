@@ -6,7 +6,8 @@ import streamlit as st
 from starlette.formparsers import MultiPartParser
 
 from vision_app.errors import VisionAppError
-from vision_app.ui import compare, detect, identify, people, verify, webcam
+from vision_app.ui import compare, detect, identify, people, style, verify, webcam
+from vision_app.ui.easel import easel
 from vision_app.ui.text import plain
 
 ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched from a font server by the browser
@@ -21,6 +22,7 @@ def main() -> None:
     objects = [
         st.Page(detect.page, title="Detect", icon=":material/center_focus_strong:", url_path="detect", default=True),
         st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
+        st.Page(style.page, title="Style", icon=":material/palette:", url_path="style"),
     ]
     faces = [
         st.Page(people.page, title="People", icon=":material/group:", url_path="people"),
@@ -29,6 +31,8 @@ def main() -> None:
         st.Page(webcam.page, title="Webcam", icon=":material/videocam:", url_path="webcam"),
     ]
     page = st.navigation({"": objects, "Faces": faces}, position="top")
+    if page.url_path != "style":
+        easel().clear()  # nobody looks at the picture that is painted there
     try:
         page.run()
     except VisionAppError as error:

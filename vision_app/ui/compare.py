@@ -1,13 +1,9 @@
 """The Compare page: the same pictures through several detectors, side by side."""
 
-import base64
-import io
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import streamlit as st
-from PIL import Image
 
 from vision_app import Detections, DetectOptions, Detector, __version__, draw
 from vision_app.cli.batch import cores
@@ -20,7 +16,6 @@ from vision_app.detection.compare.report import Card, View, about, counts_text, 
 from vision_app.detection.compare.table import Line, cells, make_line
 from vision_app.errors import ImageError, ModelError
 from vision_app.figures import to_png
-from vision_app.images import WRITERS
 from vision_app.ui import downloads, models
 from vision_app.ui.detect import chosen, counted, percentage
 from vision_app.ui.look import KEPT_LOOKS, Look, find, look
@@ -146,7 +141,7 @@ def _row(picture: Picture, answer: Answer | ImageError, detector: Detector) -> d
 def report(answers: Sequence[tuple[Picture, list[Answer] | ImageError]], contenders: Sequence[Contender]) -> str:
     """Return the report as one HTML file, with the pictures in it."""
     lines = list(compared(answers, contenders))
-    plot = (_url(to_png(plot_stages(lines)), "image/png"), "Share of each stage in the time of a picture")
+    plot = (downloads.data_url(to_png(plot_stages(lines)), "image/png"), "Share of each stage in the time of a picture")
     cards = [_card(picture, answer) for picture, answer in answers]
     return render(lines, [plot], cards, about(lines, Run(__version__, cores()), TIMES))
 
@@ -157,16 +152,6 @@ def _card(picture: Picture, answer: list[Answer] | ImageError) -> Card:
     first, views = answer[0][1], []
     for seen, found, times in answer:
         counts = None if found is first else agree(first, found).counts
-        source = _url(_jpeg(draw(seen.view, found)), "image/jpeg")
+        source = downloads.data_url(downloads.encoded(draw(seen.view, found), ".jpg"), "image/jpeg")
         views.append(View(found.model, source, None, found.count(), times, counts))
     return Card(picture.name, tuple(views))
-
-
-def _jpeg(pixels: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, **WRITERS[".jpg"])
-    return stream.getvalue()
-
-
-def _url(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

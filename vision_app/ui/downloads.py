@@ -1,10 +1,12 @@
 """What a visitor can take home: annotated pictures and tables, made in memory when asked for."""
 
+import base64
 import io
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from PIL import Image
 
 from vision_app import Detections, draw, read_image
@@ -34,10 +36,19 @@ def table(rows: Iterable[dict]) -> str:
 
 def annotated(picture: Picture, detections: Detections, suffix: str) -> bytes:
     """Return the picture at its full size with the boxes drawn on it, as a file of the kind that `suffix` names."""
+    return encoded(draw(read_image(picture.data, name=picture.name), detections), suffix)
+
+
+def encoded(pixels: np.ndarray, suffix: str) -> bytes:
+    """Return an image file of the kind that `suffix` names; `pixels` are (H, W, 3) uint8 RGB."""
     buffer = io.BytesIO()
-    pixels = draw(read_image(picture.data, name=picture.name), detections)
     Image.fromarray(pixels).save(buffer, **WRITERS[suffix])
     return buffer.getvalue()
+
+
+def data_url(content: bytes, mime: str) -> str:
+    """Return an address that holds a file's content itself."""
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
 def archive(answers: Sequence[Answer], model: str) -> bytes:

@@ -78,6 +78,15 @@ def find(seen: Look, detector: Detector, options: DetectOptions) -> tuple[Detect
     return detections, 1000 * (perf_counter() - start)
 
 
+def view(picture: Picture, kept: Looks) -> RGBImage:
+    """Return the picture for the screen, see `Look`, from `kept` where it is there.
+
+    Raises:
+        ImageError: The picture cannot be read.
+    """
+    return keep(kept, (picture.digest, "view", ""), picture, lambda: view_of(picture))
+
+
 def _look(picture: Picture, detector: Detector) -> Look:
     start = perf_counter()
     image = detector.read(picture.data, name=picture.name)

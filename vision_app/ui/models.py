@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from vision_app import Classifier, Detector, FaceRecognizer, released
+from vision_app import Classifier, Detector, FaceRecognizer, Stylizer, released
 from vision_app.detection.compare import FAMILY
 from vision_app.errors import ModelError
 from vision_app.faces.detector import FACE
@@ -40,6 +40,12 @@ def detector(name: str, runtime: str = "auto") -> Detector:
 def classifier(name: str) -> Classifier:
     """Return the classifier called `name`."""
     return Classifier.load(name)
+
+
+@st.cache_resource(show_spinner="Loading the model …")
+def stylizer(method: str) -> Stylizer:
+    """Return what repaints pictures by a method."""
+    return Stylizer.load(method)
 
 
 @st.cache_resource(show_spinner="Loading the models …")

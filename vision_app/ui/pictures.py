@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
+from io import BytesIO
 from pathlib import PurePath
 
 SAMPLES = {"Cat": "cat.jpg", "Coffee": "coffee.jpg"}
@@ -26,6 +27,12 @@ class Picture:
     def digest(self) -> str:
         """SHA-256 of the bytes."""
         return sha256(self.data).hexdigest()
+
+    def file(self) -> BytesIO:
+        """Return the bytes as an open file that is called so."""
+        stream = BytesIO(self.data)
+        stream.name = self.name
+        return stream
 
 
 def sample(name: str) -> Picture:

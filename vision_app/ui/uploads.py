@@ -1,5 +1,7 @@
 """Where pictures come from: uploads and the camera. What they bring stays in memory."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from vision_app.images import SUFFIXES
@@ -23,9 +25,13 @@ def one(label: str) -> Picture | None:
     return uploaded([upload])[0] if upload else None
 
 
-def several(label: str, command: str, key: str | None = None) -> list[Picture]:
+def several(
+    label: str, command: str, key: str | None = None, on_change: Callable[[], None] | None = None
+) -> list[Picture]:
     """Draw an uploader of several pictures and return what came, up to MOST_PICTURES; `command` takes more."""
-    uploads = st.file_uploader(label, type=KINDS, accept_multiple_files=True, key=key, help=MEMORY_ONLY)
+    uploads = st.file_uploader(
+        label, type=KINDS, accept_multiple_files=True, key=key, on_change=on_change, help=MEMORY_ONLY
+    )
     if len(uploads) > MOST_PICTURES:
         st.warning(
             f"Here are the first {MOST_PICTURES} of {amount(len(uploads), 'picture')}. "

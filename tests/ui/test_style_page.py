@@ -1,0 +1,287 @@
+"""The Style page as a visitor's session sees it, without a browser and without networks."""
+
+import base64
+import io
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+from face_pages import labeled, press, run, said, upload, visit
+from image_files import encode
+from PIL import Image
+from skimage import data
+
+from vision_app.errors import ImageError
+from vision_app.style.optimize import OptimizeConfig
+from vision_app.style.progress import Progress
+from vision_app.style.samples import SAMPLES, sample
+from vision_app.style.stylizer import Painted, Stylizer
+from vision_app.ui import models, style, wall
+from vision_app.ui.easel import Easel, Painting
+from vision_app.ui.pictures import SAMPLES as PHOTOS
+from vision_app.ui.style import KEPT_RESULTS
+
+PHOTO = Image.fromarray(data.rocket()).resize((80, 60))
+PHOTO_PIXELS = np.asarray(PHOTO)
+
+
+class Blend(Stylizer):
+    """Lays the mean color of each style over the content, and counts what it paints."""
+
+    method = "fast"
+
+    def __init__(self):
+        self.painted = []
+
+    def _paint(self, content, styles, shares, options, report, state) -> Painted:
+        self.painted.append(content.shape)
+        color = sum(share * style.mean((0, 1)) for share, style in zip(shares, styles.pixels, strict=True))
+        return Painted(np.uint8(content * (1 - options.strength) + color * options.strength), {})
+
+
+class Slow(Blend):
+    """Takes a step towards `Blend` whenever it is let go on."""
+
+    method, longest_side = "optimize", 64
+
+    def __init__(self):
+        super().__init__()
+        self.go_on, self.error = threading.Semaphore(0), None
+
+    def _paint(self, content, styles, shares, options, report, state) -> Painted:
+        for step in range(1, options.iterations + 1):
+            assert self.go_on.acquire(timeout=20)
+            if self.error:
+                raise self.error
+            size = content.shape[1::-1]
+            stopped = report(Progress(step, options.iterations, size, 1234.5, 1.0, 2.0, lambda: content))
+            if stopped:
+                break
+        done = super()._paint(content, styles, shares, options, report, state).pixels
+        return Painted(done, {"iterations": step, "cost": 1.0, "stopped": bool(stopped)})
+
+
+@pytest.fixture(autouse=True)
+def small_samples(monkeypatch):
+    """Draw samples in no time."""
+    for number, name in enumerate(SAMPLES):
+        drawn = np.random.default_rng(number).integers(0, 256, (2, 2, 3), np.uint8).repeat(32, 0).repeat(32, 1)
+        monkeypatch.setitem(SAMPLES, name, lambda drawn=drawn: drawn)
+    wall.samples.clear()
+    yield
+    wall.samples.clear()
+
+
+@pytest.fixture(autouse=True)
+def stylizers(monkeypatch) -> dict[str, Stylizer]:
+    """What paints by each method."""
+    found = {"fast": Blend(), "optimize": Slow(), "color": Stylizer.load("color")}
+    monkeypatch.setattr(models, "stylizer", found.get)
+    yield found
+    found["optimize"].go_on.release(10_000)
+
+
+@pytest.fixture
+def photo() -> bytes:
+    return encode(PHOTO, "PNG")
+
+
+def choose(page, *styles: str):
+    for name in styles:
+        page.button(key=f"tile {name}").click()
+        run(page)
+    return page
+
+
+def started(photo: bytes, *styles: str, method: str = "Fast"):
+    """The page with a photo, styles and a method."""
+    page = visit("style")
+    labeled(page.radio, "Method").set_value(method)
+    return choose(run(upload(page, "Photo", {"my photo.png": photo})), *styles)
+
+
+def pictures(page) -> tuple[np.ndarray, np.ndarray] | None:
+    """What lies under the slider, before and after."""
+    found = page.get("bidi_component")
+    if not found:
+        return None
+    content = json.loads(found[0].proto.json)
+    urls = (content["before"], content["after"])
+    return tuple(np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))) for url in urls)
+
+
+def alike(shown: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether a JPEG shows these pixels."""
+    return shown.shape == expected.shape and abs(shown.astype(int) - expected).mean() < 4
+
+
+def test_a_visitor_without_pictures_is_told_what_to_choose(stylizers):
+    page = visit("style")
+    assert said(page) == ["Choose a photo and a style: the picture appears here."]
+    assert [button.label for button in page.button] == [name.capitalize() for name in SAMPLES]
+    page.pills(key="photo to paint").set_value(next(iter(PHOTOS)))
+    assert said(run(page)) == ["Choose a style: a click on its picture is enough."]
+    assert pictures(page) is None and not stylizers["fast"].painted
+
+
+def test_a_click_on_a_style_paints_the_photo_in_it(photo, stylizers):
+    page = started(photo, "mosaic")
+    before, after = pictures(page)
+    assert alike(before, np.asarray(PHOTO))
+    assert alike(after, stylizers["fast"](PHOTO_PIXELS, sample("mosaic")).pixels)
+    assert not said(page)
+
+
+def test_another_style_takes_the_place_of_the_first_and_a_second_click_none(photo, stylizers):
+    page = started(photo, "mosaic", "waves")
+    assert alike(pictures(page)[1], stylizers["fast"](PHOTO_PIXELS, sample("waves")).pixels)
+    assert pictures(choose(page, "waves")) is None
+
+
+def test_styles_are_mixed_by_their_weights(photo, stylizers):
+    page = started(photo)
+    labeled(page.toggle, "Mix several styles").set_value(True)
+    choose(run(page), "linocut", "waves")
+    labeled(page.slider, "Weight of Linocut").set_value(0.25)
+    expected = stylizers["fast"](PHOTO_PIXELS, [sample("linocut"), sample("waves")], weights=(0.25, 1.0)).pixels
+    assert alike(pictures(run(page))[1], expected)
+    labeled(page.toggle, "Mix several styles").set_value(False)
+    assert alike(pictures(run(page))[1], stylizers["fast"](PHOTO_PIXELS, sample("waves")).pixels)
+
+
+def test_settings_are_those_of_the_stylizer_and_nothing_is_painted_twice(photo, stylizers):
+    page, fast = started(photo, "glass"), stylizers["fast"]
+    labeled(page.slider, "Strength").set_value(0.4)
+    labeled(page.selectbox, "Colors").set_value("Of the photo")
+    labeled(page.selectbox, "Long side in pixels").set_value(256)
+    expected = fast(PHOTO_PIXELS, sample("glass"), strength=0.4, keep_colors="luminance", size=256).pixels
+    assert alike(pictures(run(page))[1], expected) and expected.shape == (192, 256, 3)
+    count = len(fast.painted)
+    labeled(page.selectbox, "Long side in pixels").set_value("As the photo")
+    labeled(page.selectbox, "Colors").set_value("Of the style")
+    labeled(page.slider, "Strength").set_value(1.0)
+    run(page)
+    assert len(fast.painted) == count
+
+
+def test_only_the_last_results_are_kept(photo):
+    page = started(photo, "glass")
+    for number in range(KEPT_RESULTS + 3):
+        labeled(page.slider, "Strength").set_value(number / 20)
+        run(page)
+    assert len(page.session_state["stylized"]) == KEPT_RESULTS
+
+
+def test_colors_alone_offer_no_setting_that_they_refuse(photo, stylizers):
+    page = started(photo, "autumn", method="Colors only")
+    assert alike(pictures(page)[1], stylizers["color"](PHOTO_PIXELS, sample("autumn")).pixels)
+    assert [box.label for box in page.selectbox] == ["Long side in pixels"]
+
+
+def test_a_large_photo_is_painted_smaller_for_the_screen(stylizers):
+    page = started(encode(PHOTO.resize((2400, 1800)), "JPEG"), "dots")
+    assert stylizers["fast"].painted == [(768, 1024, 3)] and pictures(page)[0].shape == (768, 1024, 3)
+    assert any("painted for 2400" in caption.value for caption in page.caption)
+
+
+def test_a_style_of_ones_own_is_chosen_at_once(photo, stylizers):
+    own = np.full((70, 70, 3), (200, 30, 90), np.uint8)
+    own[:35] //= 2
+    page = started(photo, "glass")
+    upload(page, "Styles of your own", {"my [style].png": encode(Image.fromarray(own), "PNG")})
+    assert alike(pictures(run(page))[1], stylizers["fast"](PHOTO_PIXELS, own).pixels)
+    assert any(button.label == "my \\[style\\]\\.png" for button in page.button)
+
+
+def test_bad_pictures_are_named_and_the_others_count(photo, stylizers, bad_files):
+    page = visit("style")
+    upload(page, "Styles of your own", {name: content for name, (content, _) in bad_files.items()})
+    run(upload(page, "Photo", {"my photo.png": photo}))
+    assert len(page.error) == len(bad_files)
+    for error, (name, (_, reason)) in zip(page.error, bad_files.items(), strict=True):
+        assert name.split(".")[0] in error.value and reason in error.value
+    assert alike(pictures(choose(page, "waves"))[1], stylizers["fast"](PHOTO_PIXELS, sample("waves")).pixels)
+    upload(page, "Photo", {"small.png": encode(PHOTO.resize((20, 15)), "PNG")})
+    assert "small\\.png\\: too small" in run(page).error[-1].value and pictures(page) is None
+
+
+@pytest.fixture
+def slow(stylizers) -> Slow:
+    return stylizers["optimize"]
+
+
+@pytest.fixture
+def place(monkeypatch) -> Easel:
+    """The visitor's easel."""
+    found = Easel()
+    monkeypatch.setattr(style, "easel", lambda: found)
+    return found
+
+
+def go_on(page, slow: Slow, painting: Painting, steps: int = 1):
+    """Let so many steps be taken, and look at the page anew."""
+    before = 0 if painting.progress is None else painting.progress.iteration
+    slow.go_on.release(steps)
+    deadline = time.monotonic() + 20
+    while painting.running and (painting.progress is None or painting.progress.iteration < before + steps):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return run(page)
+
+
+def test_the_classic_method_shows_its_steps_and_then_the_result(photo, slow, place):
+    page = started(photo, "waves", method="Classic")
+    assert pictures(page) is None and place.painting is None
+    labeled(page.number_input, "Steps").set_value(10)
+    painting = press(run(page), "Paint") and place.painting
+    assert page.get("progress")[0].proto.text == "Looking at the pictures …"
+    go_on(page, slow, painting, 3)
+    assert page.get("progress")[0].proto.text == "Step 3 of 10, 512 x 384 pixels, cost 1234"
+    assert page.get("progress")[0].proto.value == 30 and page.get("image")
+    go_on(page, slow, painting, 7)
+    expected = Blend()(PHOTO_PIXELS, sample("waves"), size=512)
+    assert alike(pictures(page)[1], expected.pixels)
+    assert any(caption.value == "512 x 384 pixels, after 10 steps" for caption in page.caption)
+
+
+def test_a_stopped_picture_can_be_saved_and_painted_again(photo, slow, place):
+    page = press(started(photo, "waves", method="Classic"), "Paint")
+    painting = place.painting
+    go_on(page, slow, painting)
+    press(page, "Stop")
+    assert labeled(page.button, "Stop").disabled
+    slow.go_on.release()
+    painting.join(20)
+    assert any(caption.value.endswith("stopped after 2 steps") for caption in run(page).caption)
+    assert page.get("download_button") and place.painting is None
+    press(page, "Paint again")
+    assert pictures(page) is None and labeled(page.button, "Paint")
+
+
+@pytest.mark.parametrize("change", ["style", "setting", "photo"])
+def test_what_is_not_asked_for_any_more_is_painted_no_further(photo, slow, place, change):
+    page = press(started(photo, "waves", method="Classic"), "Paint")
+    painting = place.painting
+    if change == "style":
+        choose(page, "glass")
+    elif change == "setting":
+        labeled(page.slider, "Strength").set_value(0.5)
+    else:
+        upload(page, "Photo", {"broken.png": b"no picture"})
+    run(page)
+    assert painting.stopping and place.painting is None
+
+
+def test_what_goes_wrong_while_it_is_painted_is_said(photo, slow, place):
+    slow.error = ImageError("my photo.png", "too blue")
+    page = press(started(photo, "waves", method="Classic"), "Paint")
+    go_on(page, slow, place.painting)
+    assert [error.value for error in page.error] == ["my photo\\.png\\: too blue"] and place.painting is None
+    assert labeled(run(page).button, "Paint")
+
+
+def test_the_page_offers_as_many_steps_as_the_method_takes_by_default(photo):
+    page = started(photo, method="Classic")
+    assert labeled(page.number_input, "Steps").value == OptimizeConfig().iterations
