@@ -24,7 +24,8 @@ class Letters:
         self.held = self.most_held = 0
         self.lock = threading.Lock()
 
-    def read(self, file):
+    def read(self, item):
+        file = item.file
         time.sleep(self.pause(file))
         if file in self.unreadable:
             raise ImageError(file, "torn")
@@ -46,7 +47,7 @@ class Letters:
             raise self.unsavable[item.file]
         self.saved.append((item.name, image, result))
 
-    def row(self, result):
+    def row(self, item, result):
         return {"answer": result}
 
 

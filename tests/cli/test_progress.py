@@ -45,6 +45,27 @@ def test_the_first_failures_are_named(clock, capsys):
     assert lines == ["failed: a.jpg: torn"] * 10 + ["more files failed; the rows say which"]
 
 
+def test_notes_are_told_beside_failures(clock, capsys):
+    with progress.show_progress(total=100, done=0) as report:
+        report(
+            [row("failed"), row() | {"notes": ["the content is grey", "enlarged"]}, *[row() | {"notes": ["odd"]}] * 9]
+        )
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:4] == [
+        "failed: a.jpg: torn",
+        *(f"note: a.jpg: {n}" for n in ("the content is grey", "enlarged", "odd")),
+    ]
+    assert len(lines) == 12 and lines[-1] == "more files have notes; the rows say which"
+
+
+def test_how_far_a_slow_input_is_gets_a_line_every_few_seconds(clock, capsys):
+    with progress.show_progress(total=2, done=0) as report:
+        for iteration in range(12):
+            clock[0] += 1.0
+            report.step(f"a\n.jpg: iteration {iteration}")
+    assert capsys.readouterr().err.splitlines() == [f"a\\n.jpg: iteration {iteration}" for iteration in (4, 9)]
+
+
 @pytest.mark.parametrize(
     ("count", "seconds", "text"),
     [(1203, 29.3, "41 images/s"), (5000, 2, "2,500 images/s"), (3, 2, "1.5 images/s"), (7, 0, r"[\d,]+ images/s")],

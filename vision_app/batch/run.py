@@ -17,7 +17,7 @@ class Task(Protocol):
     which stops the run: the disk is full or the folder is gone, and every other input would fail as well.
     """
 
-    def read(self, file: str) -> Any:
+    def read(self, item: Input) -> Any:
         """Load one input."""
 
     def predict(self, images: list) -> list:
@@ -26,7 +26,7 @@ class Task(Protocol):
     def save(self, item: Input, image: Any, result: Any) -> None:
         """Write what belongs to one input beside its row; it is in place before the row is."""
 
-    def row(self, result: Any | None) -> dict:
+    def row(self, item: Input, result: Any | None) -> dict:
         """Return the task's part of a row, with the same keys when there is no result."""
 
 
@@ -96,13 +96,13 @@ def _handle(task: Task, batch: Sequence[Input]) -> list[dict]:
             attempt(place, results, _predict_one, task, image)
     for place, result in results.items():
         attempt(place, {}, task.save, batch[place], images[place], result)
-    return [_row(task, item.file, results.get(place), errors.get(place)) for place, item in enumerate(batch)]
+    return [_row(task, item, results.get(place), errors.get(place)) for place, item in enumerate(batch)]
 
 
 def _read(task: Task, item: Input) -> Any:
     if item.problem:
         raise ImageError(item.file, item.problem)
-    return task.read(item.file)
+    return task.read(item)
 
 
 def _predict_one(task: Task, image: Any) -> Any:
@@ -110,10 +110,10 @@ def _predict_one(task: Task, image: Any) -> Any:
     return result
 
 
-def _row(task: Task, file: str, result: Any | None, error: str | None) -> dict:
+def _row(task: Task, item: Input, result: Any | None, error: str | None) -> dict:
     if error is None:
-        return {"file": file, "status": "ok", "error": None, **task.row(result)}
-    return {"file": file, "status": "failed", "error": error, **task.row(None)}
+        return {"file": item.file, "status": "ok", "error": None, **task.row(item, result)}
+    return {"file": item.file, "status": "failed", "error": error, **task.row(item, None)}
 
 
 def _reason(error: Exception) -> str:

@@ -56,7 +56,7 @@ def list_inputs(
     """
     known = tuple(suffixes)
     given, output = os.fspath(output), os.path.realpath(output)
-    claim = _Names().claim if named else lambda wanted: ""
+    claim = Names().claim if named else lambda wanted: ""
     inputs, others, empty = [], 0, []
     for source in map(os.fspath, sources):
         is_pattern = glob.has_magic(source)
@@ -173,7 +173,7 @@ def _no_such_source(source: str) -> str:
     return f"source {source!r}: no such file or folder{hint}"
 
 
-class _Names:
+class Names:
     """Gives out relative paths, each only once: the second `a.png` becomes `a.png-2`."""
 
     def __init__(self):
@@ -181,6 +181,7 @@ class _Names:
         self._uses: dict[str, int] = {}
 
     def claim(self, wanted: str) -> str:
+        """Return `wanted` without `..`, or with a number behind it where that is taken."""
         wanted = os.path.join(*[part for part in wanted.split(os.sep) if part != os.pardir])
         name = wanted
         while name in self._taken:

@@ -33,9 +33,9 @@ class ClassifyTask:
         # Batches take turns on a GPU, or each worker would need memory there.
         self._turn = nullcontext() if classifier.device == "cpu" else Lock()
 
-    def read(self, file: str) -> Inputs:
+    def read(self, item: Input) -> Inputs:
         """Decode and letterbox one image."""
-        return self.classifier.preprocess([self.classifier.read(file, max_pixels=self.max_pixels)])
+        return self.classifier.preprocess([self.classifier.read(item.file, max_pixels=self.max_pixels)])
 
     def predict(self, images: list[Inputs]) -> list[Classes]:
         """Classify each image."""
@@ -46,7 +46,7 @@ class ClassifyTask:
     def save(self, item: Input, image: Inputs, result: Classes) -> None:
         """Nothing is written beside the rows."""
 
-    def row(self, result: Classes | None) -> dict:
+    def row(self, item: Input, result: Classes | None) -> dict:
         """Return the keys `width`, `height`, `model`, `classes` and, with `localize`, `box`."""
         if result is None:
             nothing = {"width": None, "height": None, "model": self.classifier.name, "classes": []}

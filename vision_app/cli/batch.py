@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,13 @@ def pixel_limit(max_megapixels: float) -> int:
 
 
 def run_all(
-    task: "Task", inputs: "Sequence[Input]", journal: "Journal", *, batch_size: int, workers: int | None
+    task: "Task",
+    inputs: "Sequence[Input]",
+    journal: "Journal",
+    *,
+    batch_size: int,
+    workers: int | None,
+    watch: Callable[[Callable[[str], None]], None] | None = None,
 ) -> int:
     """Run a task over the inputs that have no row yet, with progress on stderr and a last line on stdout.
 
@@ -67,6 +73,7 @@ def run_all(
         journal: Where the rows go.
         batch_size: Inputs a batch.
         workers: Threads; one for each core by default.
+        watch: Takes the function that shows how far an input is, see `progress.Report`.
 
     Returns:
         The exit code: 0, 1 when a row says "failed", 130 after Ctrl-C.
@@ -84,6 +91,8 @@ def run_all(
     done_before, start = journal.rows, time.monotonic()
     try:
         with show_progress(len(inputs), done_before) as report:
+            if watch is not None:
+                watch(report.step)
             run(task, inputs, journal, batch_size=batch_size, workers=workers or cores(), report=report)
     except KeyboardInterrupt:
         say_stopped()

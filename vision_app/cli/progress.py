@@ -2,13 +2,12 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 SECONDS_BETWEEN_LINES = 5
-FAILURES_SHOWN = 10
-
-Report = Callable[[list[dict]], None]
+FAILURES_SHOWN = 10  # and so many notes
 
 
 def format_rate(count: int, seconds: float) -> str:
@@ -22,45 +21,61 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-@contextmanager
-def show_progress(total: int, done: int) -> Iterator[Report]:
+class Report:
+    """Shows what was done: called with the rows that were added.
+
+    Args:
+        advance: Takes the number of rows.
+        say: Takes a line to print.
+        step: Takes a text that tells how far an input is which takes long; the next one replaces it.
+    """
+
+    def __init__(self, advance: Callable[[int], None], say: Callable[[str], None], step: Callable[[str], None]):
+        self.step = step
+        self._advance, self._say = advance, say
+        self._said = Counter()
+
+    def __call__(self, rows: list[dict]) -> None:
+        for row in rows:
+            if row["status"] != "ok":
+                self._tell("failed", row["file"], row["error"], "more files failed; the rows say which")
+            for note in row.get("notes", ()):
+                self._tell("note", row["file"], note, "more files have notes; the rows say which")
+        self._advance(len(rows))
+
+    def _tell(self, kind: str, file: str, text: str, more: str) -> None:
+        """Print the first few lines of a kind, and then that there are more."""
+        self._said[kind] += 1
+        if self._said[kind] <= FAILURES_SHOWN:
+            self._say(printable(f"{kind}: {file}: {text}"))
+        elif self._said[kind] == FAILURES_SHOWN + 1:
+            self._say(more)
+
+
+def show_progress(total: int, done: int) -> AbstractContextManager[Report]:
     """Show progress while the block runs.
 
     Args:
         total: Number of rows in the end.
         done: Number of rows before this run.
 
-    Yields:
-        A function to be called with the rows that were added.
+    Returns:
+        A context that gives the function to be called with the rows that were added.
     """
-    show = _bar if sys.stderr.isatty() else _lines
-    with show(total, done) as (advance, say):
-        failures = 0
-
-        def report(rows: list[dict]) -> None:
-            nonlocal failures
-            for row in rows:
-                if row["status"] != "ok":
-                    failures += 1
-                    if failures <= FAILURES_SHOWN:
-                        say(printable(f"failed: {row['file']}: {row['error']}"))
-                    elif failures == FAILURES_SHOWN + 1:
-                        say("more files failed; the rows say which")
-            advance(len(rows))
-
-        yield report
+    return _bar(total, done) if sys.stderr.isatty() else _lines(total, done)
 
 
 @contextmanager
-def _bar(total: int, done: int) -> Iterator[tuple[Callable[[int], None], Callable[[str], None]]]:
+def _bar(total: int, done: int) -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     start, before = time.monotonic(), done
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
+    rate, step = (TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("rate", "step"))
+    columns = BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), step
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=total, completed=done, rate="")
+        bar = progress.add_task("", total=total, completed=done, rate="", step="")
 
         def advance(count: int) -> None:
             nonlocal done
@@ -70,11 +85,11 @@ def _bar(total: int, done: int) -> Iterator[tuple[Callable[[int], None], Callabl
         def say(line: str) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        yield advance, say
+        yield Report(advance, say, lambda text: progress.update(bar, step=printable(text)))
 
 
 @contextmanager
-def _lines(total: int, done: int) -> Iterator[tuple[Callable[[int], None], Callable[[str], None]]]:
+def _lines(total: int, done: int) -> Iterator[Report]:
     start = last = time.monotonic()
     before = done
 
@@ -90,7 +105,13 @@ def _lines(total: int, done: int) -> Iterator[tuple[Callable[[int], None], Calla
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    yield advance, say
+    def step(text: str) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            say(printable(text))
+
+    yield Report(advance, say, step)
 
 
 def _format_time(seconds: float) -> str:

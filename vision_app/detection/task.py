@@ -37,9 +37,9 @@ class DetectTask:
         # Batches take turns on a GPU, or each worker would need memory there.
         self._turn = nullcontext() if detector.device == "cpu" else Lock()
 
-    def read(self, file: str) -> Any:
+    def read(self, item: Input) -> Any:
         """Decode and letterbox one image."""
-        return self.detector.preprocess([self.detector.read(file, max_pixels=self.max_pixels)])
+        return self.detector.preprocess([self.detector.read(item.file, max_pixels=self.max_pixels)])
 
     def predict(self, images: list[Any]) -> list[Detections]:
         """Find the objects of each image."""
@@ -54,7 +54,7 @@ class DetectTask:
             photo = read_image(item.file, max_pixels=self.max_pixels)
             self.pictures.write(item.name, draw(photo, result))
 
-    def row(self, result: Detections | None) -> dict:
+    def row(self, item: Input, result: Detections | None) -> dict:
         """Return the keys `width`, `height`, `model` and `detections`."""
         if result is None:
             return {"width": None, "height": None, "model": self.detector.name, "detections": []}

@@ -44,9 +44,9 @@ class FacesTask:
         # Images take turns on a GPU, or each worker would need memory there.
         self._turn = nullcontext() if device == "cpu" else Lock()
 
-    def read(self, file: str) -> RGBImage:
+    def read(self, item: Input) -> RGBImage:
         """Decode one image, at full size: faces are cut out of it."""
-        return read_image(file, max_pixels=self.max_pixels)
+        return read_image(item.file, max_pixels=self.max_pixels)
 
     def predict(self, images: list[RGBImage]) -> list[Faces]:
         """Find the faces of each image."""
@@ -58,7 +58,7 @@ class FacesTask:
         if self.pictures is not None:
             self.pictures.write(item.name, draw(image, result.detections))
 
-    def row(self, result: Faces | None) -> dict:
+    def row(self, item: Input, result: Faces | None) -> dict:
         """Return the keys of `Faces.to_dict`."""
         return self._nothing if result is None else result.to_dict()
 
