@@ -18,6 +18,7 @@ from vision_app.cli import (
     faces_identify,
     faces_people,
     models,
+    style,
     train,
     train_classifier,
     train_faces,
@@ -26,7 +27,7 @@ from vision_app.cli import (
 from vision_app.cli.options import Help, show_help
 
 app = typer.Typer(
-    help="Find objects in pictures, on your own machine.",
+    help="Find objects, know faces and repaint pictures, on your own machine.",
     rich_markup_mode=None,  # help in plain text takes a third of the time
     add_completion=False,
     add_help_option=False,
@@ -54,6 +55,7 @@ faces.app.command("group")(faces_identify.group)
 faces.app.command("check")(faces_people.check)
 app.add_typer(faces.app, name="faces")
 app.add_typer(models.app, name="models")
+app.command("style")(style.style)
 train.app.command("classifier")(train_classifier.classifier)
 train.app.command("faces")(train_faces.faces)
 train.app.command("style-encoder")(train_style.style_encoder)

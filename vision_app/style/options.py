@@ -78,8 +78,9 @@ class StyleOptions:
         """Refuses options that a method would pass over.
 
         Raises:
-            UsageError: names one of them.
+            UsageError: names one of them; or there is no such method.
         """
+        check_choice("method", method, METHODS)
         if method != "optimize" and (given := self.of_optimize):
             raise UsageError(f"{flag(next(iter(given)))}: belongs to --method optimize, not to {method}; leave it out")
         if method == "color" and self.keep_colors != "no":

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -47,10 +46,11 @@ class Prepared:
     codes: np.ndarray | None
     notes: tuple[str, ...]
 
-    @cached_property
-    def digests(self) -> tuple[str, ...]:
-        """Of each style's pixels."""
-        return tuple(hashlib.sha256(repr(p.shape).encode() + p.tobytes()).hexdigest() for p in self.pixels)
+    @property
+    def labels(self) -> list[str]:
+        """Each name with a digest of the pixels behind it."""
+        digests = [hashlib.sha256(repr(p.shape).encode() + p.tobytes()).hexdigest() for p in self.pixels]
+        return [f"{name} {digest[:12]}" for name, digest in zip(self.names, digests, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,9 +235,9 @@ class ColorStylizer(Stylizer):
 
 
 def name_of(source: ImageSource) -> str:
-    """What a picture is called: its path as given, or the name of a sample."""
+    """What a picture is called: its path as given, "sample:NAME", or the name of an open file."""
     if isinstance(source, str | os.PathLike):
-        return os.fsdecode(source).removeprefix(SAMPLE)
+        return os.fsdecode(source)
     return str(getattr(source, "name", "<picture>"))
 
 
@@ -246,7 +246,7 @@ def _style(source: ImageSource, name: str, size: int | None) -> np.ndarray:
     if isinstance(source, str) and source.startswith(SAMPLE):
         from vision_app.style.samples import sample
 
-        source = sample(name)
+        source = sample(source.removeprefix(SAMPLE))
     image = read_image(source, target=size)
     smaller = None if size is None else min(size, max(image.width, image.height))
     shape = checks.scaled_shape(image.width, image.height, smaller, name, "--style-size")
