@@ -4,7 +4,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from vision_app.model_folder import PIXELS, make_info, write_folder, write_info, write_onnx
+from vision_app import model_folder
+from vision_app.model_folder import PIXELS, make_info, write_folder, write_info
 from vision_app.onnx_file import NETWORK
 from vision_app.style.features import TASK, EncoderNetwork
 from vision_app.style.network import STRIDE, FastNetwork
@@ -71,8 +72,8 @@ def write_fast(network: FastNetwork, folder: Path, *, name: str, **about) -> Non
     )  # fmt: skip
     write_folder(folder, network, info)
     network = network.cpu().eval()
-    write_onnx(StyleInput(network), folder / STYLE_NETWORK, {"code": {}}, pixels=FREE)
+    model_folder.write_onnx(StyleInput(network), folder / STYLE_NETWORK, {"code": {}}, pixels=FREE)
     vectors = {"code": config.code, "statistics": config.statistics}
     outputs = {"picture": FREE, "used": {}}
-    write_onnx(ContentInput(network), folder / NETWORK, outputs, inputs=vectors, pixels=FREE)
+    model_folder.write_onnx(ContentInput(network), folder / NETWORK, outputs, inputs=vectors, pixels=FREE)
     write_info(folder, info)

@@ -1,6 +1,7 @@
 """What the networks of styles learn from: crops of photos, and styles invented from them."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def list_photos(folders: Sequence[Path]) -> Photos:
     Raises:
         DataError: there is none.
     """
-    inputs, _, _ = list_inputs(folders, suffixes=SUFFIXES, output="", named=False)
+    inputs, _, _ = list_inputs(folders, suffixes=SUFFIXES, output=os.devnull, named=False)  # nothing is left out
     if not inputs:
         raise DataError(f"{', '.join(map(str, folders))}: no pictures of a known kind")
     return Photos([Path(item.file) for item in inputs], ", ".join(folder.name for folder in folders))

@@ -1,0 +1,121 @@
+"""A fast network learns to paint; commands are in tests/cli."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_styles import tiny_encoder, tiny_fast, write_photos, write_tiny_encoder, write_tiny_fast
+from tiny_task import files
+
+from vision_app.errors import UsageError
+from vision_app.images import read_image
+from vision_app.released import find
+from vision_app.style.features import STYLE_LAYERS
+from vision_app.style.pictures import list_photos
+from vision_app.style.start import released_fast
+from vision_app.style.train_fast import CONTENT_LAYERS, FastOptions, FastTask, content_error, gram_error, train
+from vision_app.training.config import TrainConfig
+
+CONFIG = TrainConfig(epochs=2, batch_size=4, learning_rate=2e-3, validate_every=1, precision="fp32", average=0.5)
+OPTIONS = FastOptions(content=2.0, style=3.0, identity=4.0, variation=0.5, size=64)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return write_photos(tmp_path_factory.mktemp("photos"), 12)
+
+
+def task(photos):
+    network = tiny_fast()
+    return FastTask(network, tiny_encoder(), list_photos([photos]), list_photos([photos]), OPTIONS, workers=0)
+
+
+def test_gram_errors_are_held_to_a_loop():
+    random = torch.Generator().manual_seed(0)
+    found, wanted = (torch.rand(2, 3, h, w, generator=random, dtype=torch.float64) for h, w in ((4, 5), (6, 2)))
+    for b, error in enumerate(gram_error(found, wanted)):
+        apart = size = 0.0
+        for i in range(3):
+            for j in range(3):
+                first, second = ((x[b, i] * x[b, j]).mean() for x in (found, wanted))
+                apart, size = apart + (first - second) ** 2, size + second**2
+        assert error.item() == pytest.approx((apart / size).item())
+
+
+@given(scale=st.floats(0.5, 3), shift=st.floats(-2, 2))
+def test_contents_are_compared_whatever_their_contrast(scale, shift):
+    x = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert content_error(x, scale * x + shift).item() < 1e-3
+    assert content_error(x, x.flip(3)).item() > 0.1
+
+
+def test_a_batch_holds_contents_and_styles_and_now_and_then_a_content_twice(photos):
+    one = task(photos)
+    whole = list(one.batches(CONFIG, 1))
+    same = [bool((c == s).all()) for contents, styles in whole for c, s in zip(contents, styles, strict=True)]
+    assert same == [place % 8 == 0 for place in range(12)]
+    ((contents, styles),) = one.batches(CONFIG, 1, start=2)
+    assert torch.equal(contents, whole[2][0]) and torch.equal(styles, whole[2][1])
+    assert contents.shape == styles.shape == (4, 3, 64, 64) and contents.min() >= 0 and contents.max() <= 1
+    assert not torch.equal(next(iter(one.batches(CONFIG, 0)))[0], whole[0][0])
+
+
+def test_the_loss_is_made_of_its_parts(photos):
+    one = task(photos)
+    contents, styles = next(iter(one.batches(CONFIG, 0)))
+    output = one.network(contents, styles).detach()
+    loss, count, parts = one.loss(contents, output, styles)
+    eye = one.encoder
+    of = [eye(x) for x in (output, contents, styles)]
+    content = sum(content_error(of[0][name], of[1][name]) for name in CONTENT_LAYERS).sum()
+    style = sum(torch.log1p(gram_error(of[0][name], of[2][name])) for name in STYLE_LAYERS).sum()
+    torch.testing.assert_close(parts["content"], 2 * content)
+    torch.testing.assert_close(parts["style"], 3 * style)
+    torch.testing.assert_close(parts["identity"], 4 * (output[0] - contents[0]).abs().mean())  # the first is plain
+    steps = (output[..., :-1, 1:] - output[..., :-1, :-1]) ** 2 + (output[..., 1:, :-1] - output[..., :-1, :-1]) ** 2
+    variation = 0.5 * 4 * ((steps + 1e-4).sqrt() - 1e-2).sum() / output.numel()
+    torch.testing.assert_close(parts["variation"], variation)
+    torch.testing.assert_close(loss, sum(parts.values()))
+    assert count == 4
+
+
+def test_it_learns_and_a_stopped_run_goes_on_where_it_stopped(photos, tmp_path, without_onnx):
+    encoder, initial = write_tiny_encoder(tmp_path / "encoder"), write_tiny_fast(tmp_path / "initial")
+    settings = {"options": replace(OPTIONS, variation=0.0), "encoder": encoder, "initial": initial, "workers": 0}
+    settings["log"] = lambda line: None
+    whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
+    best = train([photos], whole, CONFIG, **settings)
+    before = find(whole / "initial").info["measured"]
+    assert best["quality"] > -(2 * 2 * before["content"] + 3 * 5 * before["style"]) + 0.05
+    assert find(whole / "best").info["measured"] == {key: best[key] for key in ("content", "style")}
+    assert released_fast(whole / "best").config == tiny_fast().config
+
+    class Stopper:
+        def on_epoch(self, row):
+            if row["epoch"] == 2:  # before its checkpoint is written
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train([photos], parts, CONFIG, watchers=[Stopper()], **settings)
+    train([photos], parts, CONFIG, resume=True, **settings)
+    assert files(whole / "best") == files(parts / "best")
+
+
+def test_a_release_shows_what_it_paints(photos, tmp_path, without_onnx):
+    task(photos).release(tiny_fast(), tmp_path / "run" / "best")
+    sheet = read_image(tmp_path / "run" / "best" / "samples.png").pixels
+    assert sheet.shape == (8 * 64, 3 * 64, 3)
+    assert np.array_equal(sheet[:64, :64], list_photos([photos]).center(0, 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "nearest"), [("size", 32, 64), ("content", -1.0, 0.0), ("style", 1e5, 10000.0)]
+)
+def test_an_option_out_of_range_names_the_nearest_value(name, value, nearest):
+    with pytest.raises(
+        UsageError, match=f"--{name} {value}: must lie between .*; the nearest valid value is {nearest}"
+    ):
+        FastOptions(**{name: value})
