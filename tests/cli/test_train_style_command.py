@@ -51,7 +51,7 @@ def test_a_fast_network_is_trained_with_an_encoder(tmp_path, capsys, without_onn
         (["style-encoder", "--data", "photos", "--output", "run"], "Missing option '--teacher'"),
         (["style-fast", "--data", "photos"], "Missing option '--output'"),
         (["style-fast", "--data", "photos", "--output", "run", "--content", "-1"], "--content -1.0: must lie between"),
-        (["style-fast", "--data", "photos", "--output", "run", "--initial", "nothing"], "no model 'nothing'"),
+        (["style-fast", "--data", "photos", "--output", "run", "--initial", "nothing"], "unknown model 'nothing'"),
         (["style-fast", "--data", "none", "--output", "run"], "none"),
     ],
 )
