@@ -16,7 +16,7 @@ from vision_app.errors import UsageError
 from vision_app.flags import check_choice
 from vision_app.images import ImageSource, RGBImage, read_image
 from vision_app.released import Model, digest
-from vision_app.style import checks
+from vision_app.style import checks, color
 from vision_app.style.options import METHODS, StyleOptions
 from vision_app.style.results import Stylized
 
@@ -226,8 +226,6 @@ class ColorStylizer(Stylizer):
         return cls()
 
     def _paint(self, content, styles, shares, options, report, state) -> Painted:
-        from vision_app.style import color
-
         mixed = np.zeros(content.shape, np.float32)
         for share, style in zip(shares, styles.pixels, strict=True):
             mixed += np.float32(share) * color.transfer(content, style, options.strength)
@@ -264,8 +262,6 @@ def _scaling_notes(image: RGBImage, shape: tuple[int, int]) -> list[str]:
 
 def _with_colors_of(content: np.ndarray, painted: np.ndarray, keep: str) -> np.ndarray:
     """A result with the content's colors; `keep` says how, see `StyleOptions`."""
-    from vision_app.style import color
-
     if keep == "luminance":
         return color.keep_luminance(content, painted)
     return color.match_histogram(content, painted)

@@ -1,0 +1,134 @@
+"""The fast method with a tiny network: both runtimes, tiles, strength and several styles."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import data
+from tiny_styles import write_tiny_encoder, write_tiny_fast
+
+from vision_app.errors import ModelError
+from vision_app.released import find
+from vision_app.style.fast import FAINT, FastStylizer, OnnxFast, TorchFast
+from vision_app.style.stylizer import Stylizer
+
+PHOTO = data.astronaut()
+STYLE, OTHER = (np.ascontiguousarray(picture()[:160, :200]) for picture in (data.coffee, data.rocket))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_tiny_fast(tmp_path_factory.mktemp("models") / "fast")
+
+
+@pytest.fixture(scope="module")
+def stylizer(folder):
+    return Stylizer.load("fast", model=folder, threads=1)
+
+
+@pytest.fixture(scope="module")
+def coffee(stylizer):
+    return stylizer.prepare(STYLE)
+
+
+@pytest.fixture(scope="module")
+def two(stylizer):
+    return stylizer.prepare([STYLE, OTHER])
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (61, 98)])
+def test_both_runtimes_give_the_same(folder, shape):
+    model = find(folder)
+    onnx, torch = OnnxFast(model, 1), TorchFast(model, "cpu", 1)
+    content = np.ascontiguousarray(PHOTO[: shape[0], : shape[1]])
+    codes = [network.encode(STYLE) for network in (onnx, torch)]
+    np.testing.assert_allclose(*codes, rtol=1e-3, atol=1e-4)
+    empty = np.full(64, np.nan, np.float32)
+    (one, its), (other, others) = (network.paint(content, codes[0], empty) for network in (onnx, torch))
+    assert one.shape == other.shape == content.shape and np.isfinite(one).all()
+    np.testing.assert_allclose(one, other, atol=1e-3)
+    np.testing.assert_allclose(its, others, rtol=1e-3, atol=1e-4)
+
+
+@settings(max_examples=8)
+@given(height=st.integers(40, 330), width=st.integers(40, 330), tile=st.integers(130, 260))
+def test_tiles_give_what_one_piece_gives_with_the_same_statistics(stylizer, coffee, height, width, tile):
+    content = np.ascontiguousarray(PHOTO[:height, :width])
+    own = np.full(64, np.nan, np.float32)
+    _, statistics = stylizer.network.paint(content, coffee.codes[0], own)
+    given = SimpleNamespace(
+        runtime="onnx", device="cpu",
+        paint=lambda pixels, code, _: stylizer.network.paint(pixels, code, statistics),
+    )  # fmt: skip
+    whole = FastStylizer(stylizer.models[0], given, tile=1000).paint(content, coffee.codes[0])
+    tiled = FastStylizer(stylizer.models[0], given, tile=tile).paint(content, coffee.codes[0])
+    assert tiled.shape == whole.shape == content.shape and whole.std() > 5
+    assert np.abs(tiled.astype(int) - whole).max() <= 1
+
+
+def test_all_tiles_are_normalized_with_the_statistics_of_the_whole_scaled_down(stylizer, coffee):
+    seen = []
+
+    def paint(pixels, code, statistics):
+        seen.append((pixels.shape, statistics))
+        return pixels / np.float32(255), np.full(64, 7, np.float32)
+
+    network = SimpleNamespace(runtime="onnx", device="cpu", paint=paint)
+    content = np.ascontiguousarray(PHOTO[:300])
+    painted = FastStylizer(stylizer.models[0], network, tile=200).paint(content, coffee.codes[0])
+    assert np.array_equal(painted, content)
+    (shape, first), *tiles = seen
+    assert shape == (117, 200, 3) and np.isnan(first).all()  # 300 x 512 with a long side of 200
+    assert all((statistics == 7).all() for _, statistics in tiles) and len(tiles) > 4
+
+
+def test_no_tile_is_larger_than_asked_for_whatever_the_picture(stylizer, coffee):
+    sides = []
+
+    def paint(pixels, code, statistics):
+        sides.append(max(pixels.shape))
+        return np.zeros(pixels.shape, np.float32), np.zeros(64, np.float32)
+
+    network = SimpleNamespace(runtime="onnx", device="cpu", paint=paint)
+    result = FastStylizer(stylizer.models[0], network).paint(np.zeros((2160, 3840, 3), np.uint8), coffee.codes[0])
+    assert result.shape == (2160, 3840, 3) and max(sides) <= 1024
+
+
+def test_strength_goes_from_the_content_to_the_style(stylizer, coffee):
+    content = np.ascontiguousarray(PHOTO[:96, :128])
+    painted = {strength: stylizer(content, coffee, strength=strength).pixels for strength in (0, 0.001, 0.5, 1)}
+    assert np.array_equal(painted[0], content)
+    assert np.abs(painted[0.001].astype(int) - content).max() <= 1  # no jump at 0
+    own = stylizer.network.encode(content)
+    half = stylizer.paint(content, (own + coffee.codes[0]) / 2)
+    assert np.abs(painted[0.5].astype(int) - half).max() <= 1
+    assert np.array_equal(painted[1], stylizer.paint(content, coffee.codes[0]))
+    faint = stylizer(content, coffee, strength=FAINT / 2).pixels.astype(float)
+    mixed = stylizer.paint(content, (1 - FAINT / 2) * own + FAINT / 2 * coffee.codes[0]).astype(float)
+    assert np.abs(faint - (mixed + content) / 2).max() <= 1
+
+
+def test_several_styles_are_mixed_by_their_weights(stylizer, coffee, two):
+    content = np.ascontiguousarray(PHOTO[:64, :80])
+    assert np.array_equal(stylizer(content, two, weights=(1, 0)).pixels, stylizer(content, coffee).pixels)
+    equal = stylizer(content, two)
+    assert np.array_equal(equal.pixels, stylizer(content, two, weights=(5, 5)).pixels)
+    assert np.array_equal(equal.pixels, stylizer.paint(content, two.codes.mean(0)))
+    mostly = stylizer(content, two, weights=(0.7, 0.3)).pixels
+    assert not np.array_equal(mostly, equal.pixels)
+
+
+def test_a_network_that_gives_no_numbers_is_refused_instead_of_a_black_picture(stylizer, coffee):
+    empty = SimpleNamespace(
+        runtime="onnx", device="cpu", encode=lambda pixels: coffee.codes[0],
+        paint=lambda pixels, code, statistics: (np.full(pixels.shape, np.nan, np.float32), statistics),
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="gives no picture"):
+        FastStylizer(stylizer.models[0], empty)(PHOTO, coffee)
+
+
+def test_a_model_for_something_else_is_named(tmp_path):
+    with pytest.raises(ModelError, match="is for style-features, not for style-transfer"):
+        Stylizer.load("fast", model=write_tiny_encoder(tmp_path / "encoder"))

@@ -1,0 +1,51 @@
+"""Options of style: what is refused, and with which words."""
+
+import math
+
+import pytest
+
+from vision_app.errors import UsageError
+from vision_app.style.options import StyleOptions
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strength": 1.5}, "--strength 1.5: must lie between 0.0 and 1.0; the nearest valid value is 1.0"),
+        ({"strength": math.nan}, "--strength nan: must lie between 0.0 and 1.0"),
+        ({"size": 20}, "--size 20: must lie between 32 and 16384; the nearest valid value is 32"),
+        ({"size": 99.5}, "--size 99.5: must be a whole number"),
+        ({"style_size": 5000}, "--style-size 5000: must lie between 64 and 4096; the nearest valid value is 4096"),
+        ({"keep_colors": "luminence"}, "must be one of no, luminance, histogram; did you mean luminance?"),
+        ({"weights": (0.5, -1)}, "--weights 0.5,-1: must be numbers from 0 on, one of them above 0"),
+        ({"weights": (0, 0)}, "--weights 0,0: must be numbers from 0 on"),
+        ({"weights": (math.inf, 1)}, "--weights inf,1: must be numbers from 0 on"),
+        ({"strenght": 1}, "unknown option 'strenght'; did you mean 'strength'?"),
+    ],
+)
+def test_a_wrong_value_is_named_with_the_nearest_valid_one(changes, message):
+    with pytest.raises(UsageError) as error:
+        StyleOptions().changed(changes)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        ("fsat", {}, "--method fsat: must be one of optimize, fast, color; did you mean fast?"),
+        ("fast", {"iterations": 9}, "--iterations: belongs to --method optimize, not to fast; leave it out"),
+        ("color", {"alpha": 0.0}, "--alpha: belongs to --method optimize, not to color"),
+        ("color", {"keep_colors": "histogram"}, "--keep-colors histogram: --method color changes nothing but colors"),
+    ],
+)
+def test_an_option_that_a_method_would_pass_over_is_refused(method, changes, message):
+    with pytest.raises(UsageError) as error:
+        StyleOptions(**changes).check_method(method)
+    assert message in str(error.value)
+
+
+def test_shares_sum_to_one():
+    assert StyleOptions().shares(4) == (0.25,) * 4
+    assert StyleOptions(weights=(3, 1)).shares(2) == (0.75, 0.25)
+    with pytest.raises(UsageError, match="--weights: 2 numbers for 1 style; give one a style"):
+        StyleOptions(weights=(3, 1)).shares(1)
