@@ -32,6 +32,7 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
         ("models list --help", ["Usage: vision-app models list"]),
         ("models info --help", ["NAME"]),
         ("models verify --help", ["NAME"]),
+        ("style --help", ["CONTENT", "FILE|sample:NAME", "fast|optimize|color", "--strength", "--mix", "--resume"]),
         ("train --help", ["yolo", "blend"]),
         ("train yolo --help", ["--data", "--validation", "--output", "--resume", "auto|cpu|cuda|cuda:N"]),
         ("train blend --help", ["START", "TRAINED", "--fraction"]),

@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from vision_app.style.stylizer import Prepared, Stylizer
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """Parse numbers with commas between them."""
-    return tuple(map(number, text.split(",")))
-
-
 def style(
     sources: Annotated[
         list[str],
@@ -69,8 +64,7 @@ def style(
     ] = "no",
     mix: Annotated[bool, Option("--mix", help="Mix all styles in one picture.")] = False,
     weights: Annotated[
-        tuple[float, ...] | None,
-        Option(metavar="W1,W2,...", parser=numbers, help="Parts of the styles of --mix.", show_default="equal"),
+        str | None, Option(metavar="W1,W2,...", help="Parts of the styles of --mix.", show_default="equal")
     ] = None,
     alpha: Annotated[
         float | None,
@@ -143,8 +137,9 @@ def style(
     from vision_app.training.interrupt import Interrupt
 
     max_pixels = pixel_limit(max_megapixels)
+    parts = None if weights is None else _numbers(weights)
     options = StyleOptions(
-        strength, size, style_size, keep_colors, weights, alpha, beta, iterations, optimizer, start, seed
+        strength, size, style_size, keep_colors, parts, alpha, beta, iterations, optimizer, start, seed
     )
     options.check_method(method)
     if preview_every and method != "optimize":
@@ -182,6 +177,16 @@ def style(
         )  # fmt: skip
         # One picture is read or written while another one is painted, which takes all cores.
         return run_all(task, jobs, journal, batch_size=1, workers=1 if slow else 2, watch=task.watch)
+
+
+def _numbers(weights: str) -> tuple[float, ...]:
+    """Parse the value of --weights."""
+    from vision_app.errors import UsageError
+
+    try:
+        return tuple(map(float, weights.split(",")))
+    except ValueError:
+        raise UsageError(f"--weights {weights}: must be numbers with commas between them, as in 0.7,0.3") from None
 
 
 def _prepare(stylizer: "Stylizer", groups: list[list[str]], options: "StyleOptions") -> "list[Prepared]":

@@ -101,6 +101,8 @@ class StyleTask:
         Raises:
             KeyboardInterrupt: it was broken off; its state is kept.
         """
+        if self.interrupt is not None and self.interrupt.asked:
+            raise KeyboardInterrupt  # before the state of the one that was broken off is written over
         going_on = self.state is not None and self.state.exists()
         call = (image, item.styles, self.options)
         report = None if self.interrupt is None else self._report(item)
