@@ -10,7 +10,7 @@ import streamlit as st
 from vision_app import Stylized
 from vision_app.style.progress import Progress, Report
 
-REFRESH = 0.5  # seconds from one preview to the next
+REFRESH = 1.0  # seconds from one preview to the next
 
 
 class Painting:

@@ -1,0 +1,134 @@
+"""The Style page in a real browser, with the released models."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from image_files import encode
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from served_page import PATIENCE, needs_chromium, visit
+from skimage import data
+
+from vision_app.style.samples import sample
+
+pytestmark = needs_chromium
+
+STYLE = "mosaic"
+PHOTO = Image.fromarray(data.chelsea()).resize((120, 80))
+
+
+@pytest.fixture
+def page(browser: Browser, address: str):
+    """The page, just opened."""
+    with visit(browser, address) as page:
+        open_style(page)
+        yield page
+
+
+def open_style(page: Page) -> None:
+    page.get_by_role("link", name="Style").click()
+    expect(page.get_by_role("button", name="Gravel")).to_be_visible(timeout=PATIENCE)
+    still(page)
+
+
+def still(page: Page) -> None:
+    """Wait until the page stands still."""
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=PATIENCE)
+
+
+def upload(page: Page, path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    page.locator("input[type=file]").first.set_input_files([path])
+    still(page)
+
+
+def choose(page: Page, text: str) -> None:
+    page.get_by_text(text, exact=True).click()
+    still(page)
+
+
+def choose_style(page: Page) -> None:
+    page.get_by_role("button", name=STYLE.capitalize()).click()
+    still(page)
+
+
+def choose_size(page: Page, size: int) -> None:
+    page.get_by_role("combobox", name="Long side in pixels").click()
+    page.get_by_role("option", name=str(size), exact=True).click()
+    still(page)
+
+
+def save(page: Page) -> Image.Image:
+    """Press the download button and return the picture."""
+    button = page.get_by_test_id("stDownloadButton").get_by_role("button", name="PNG")
+    with page.expect_download() as download:
+        button.click(timeout=PATIENCE)
+    assert download.value.suggested_filename == f"my cat.png__{STYLE.capitalize()}.png"
+    return Image.open(io.BytesIO(Path(download.value.path()).read_bytes()))
+
+
+def difference(first: Image.Image, second: Image.Image) -> float:
+    """Mean difference of two pictures from 0 to 255, of the size of the first."""
+    return abs(np.subtract(first, second.resize(first.size), dtype=float)).mean()
+
+
+def check_painted(picture: Image.Image) -> None:
+    """A picture is neither the photo nor the style, and still shows the photo."""
+    assert difference(picture, PHOTO) > 5 and difference(picture, Image.fromarray(sample(STYLE))) > 20
+    light, photo = (np.asarray(one.convert("L").resize((24, 16)), float).ravel() for one in (picture, PHOTO))
+    assert np.corrcoef(light, photo)[0, 1] > 0.3
+
+
+def test_a_picture_is_watched_stopped_and_saved_and_then_painted_at_once(page, tmp_path):
+    upload(page, tmp_path / "my cat.png", encode(PHOTO, "PNG"))
+    choose(page, "Classic")
+    choose_size(page, 256)
+    choose_style(page)
+    page.get_by_role("button", name="Paint").click()
+    preview = page.get_by_role("img", name="The picture so far")
+    expect(preview).to_be_visible(timeout=2 * PATIENCE)
+    first = preview.get_attribute("src")
+    expect(preview).not_to_have_attribute("src", first, timeout=PATIENCE)
+    expect(page.get_by_text(re.compile(r"Step \d\d of 150, .* cost"))).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Stop").click()
+    stopped = page.get_by_text("256 x 171 pixels, stopped after")
+    expect(stopped).to_be_visible(timeout=PATIENCE)
+    picture = save(page)
+    assert picture.size == (256, 171)
+    check_painted(picture)
+
+    choose(page, "Fast")
+    expect(stopped).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_role("img", name="my cat.png in the style of Mosaic")).to_be_visible(timeout=PATIENCE)
+    still(page)
+    slider = page.get_by_role("slider", name="How much is shown of the picture before")
+    assert slider.input_value() == "50"
+    slider.press("ArrowLeft")
+    before = page.get_by_role("img", name="my cat.png", exact=True)
+    assert before.evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 51% 0px 0px)"
+    picture = save(page)
+    assert picture.size == PHOTO.size
+    check_painted(picture)
+
+
+def test_a_page_that_is_left_paints_no_further(page):
+    choose(page, "Cat")
+    choose(page, "Classic")
+    choose_style(page)
+    page.get_by_role("button", name="Paint").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("link", name="Compare").click()
+    expect(page.get_by_role("heading", name="Compare detectors")).to_be_visible(timeout=PATIENCE)
+    open_style(page)
+    choose(page, "Cat")
+    choose(page, "Classic")
+    expect(page.get_by_role("button", name="Paint")).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_photo_that_cannot_be_used_is_named(page, tmp_path, bad_files):
+    choose_style(page)
+    upload(page, tmp_path / "notes.jpg", bad_files["notes.jpg"][0])
+    expect(page.get_by_role("alert")).to_contain_text("notes.jpg: not an image", timeout=PATIENCE)
