@@ -104,15 +104,15 @@ def style_fast(
         Path, Option(metavar="MODEL|FILE.pth", help="What compares pictures: an encoder, or torchvision's VGG-19.")
     ] = Path("style-encoder"),
     content: Annotated[float, Option(metavar="WEIGHT", parser=number, help="Of what the photo shows.")] = 1.0,
-    style: Annotated[float, Option(metavar="WEIGHT", parser=number, help="Of how the style looks.")] = 1.0,
+    style: Annotated[float, Option(metavar="WEIGHT", parser=number, help="Of how the style looks.")] = 10.0,
     identity: Annotated[
         float, Option(metavar="WEIGHT", parser=number, help="Of what changes in a picture that is its own style.")
     ] = 5.0,
     variation: Annotated[float, Option(metavar="WEIGHT", parser=number, help="Of total variation, a pixel.")] = 0.0,
-    size: Size = 192,
+    size: Size = 256,
     epochs: Epochs = 1,
     batch_size: BatchSize = 4,
-    learning_rate: Rate = 2e-4,
+    learning_rate: Rate = 1e-4,
     warmup_epochs: Warmup = 0.05,
     weight_decay: Decay = 0.0,
     average: Average = 0.99,

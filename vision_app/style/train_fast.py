@@ -27,6 +27,7 @@ from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.shares import batches_per_epoch
 
 CONTENT_LAYERS = ("conv3_1", "conv4_1")
+FINE_LAYERS = STYLE_LAYERS[:2]  # compared at full size; all layers are compared at half of it
 PLAIN = 8  # every so many samples, the style is the content itself, and the picture must stay what it is
 MEASURED = 16  # pairs that a network is measured on
 SHOWN = 8  # of them in the picture of a release
@@ -51,7 +52,7 @@ class FastOptions:
     """
 
     content: float = 1.0
-    style: float = 1.0
+    style: float = 10.0
     identity: float = 5.0
     variation: float = 0.0
     size: int = 256
@@ -115,15 +116,12 @@ class FastTask:
 
     def loss(self, images: Tensor, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The weighted losses of a batch, the number of its pictures, and the parts."""
-        options, encoder = self.options, self.encoder.to(images.device)
-        contents, styles, pictures = images, targets.to(images.device), output.float()
-        with torch.no_grad():
-            wanted_content, wanted_style = encoder(contents, CONTENT_LAYERS), encoder(styles, STYLE_LAYERS)
-        found = encoder(pictures, {*CONTENT_LAYERS, *STYLE_LAYERS})
+        options, contents, styles, pictures = self.options, images, targets.to(images.device), output.float()
+        content, style = self.errors(pictures, contents, styles)
         plain = (contents == styles).flatten(1).all(1).float()  # (B,)
         parts = {
-            "content": options.content * sum(content_error(found[n], wanted_content[n]) for n in CONTENT_LAYERS),
-            "style": options.style * sum(torch.log1p(gram_error(found[n], wanted_style[n])) for n in STYLE_LAYERS),
+            "content": options.content * content,
+            "style": options.style * style,
             "identity": options.identity * plain * (pictures - contents).abs().mean((1, 2, 3)),
             "variation": options.variation * total_variation(pictures) / pictures.numel() * torch.ones_like(plain),
         }
@@ -131,28 +129,40 @@ class FastTask:
         count = torch.tensor(float(len(images)), device=images.device)
         return sum(sums.values()), count, {name: part.detach() for name, part in sums.items()}
 
+    def errors(self, pictures: Tensor, contents: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+        """How far pictures are from their contents and from their styles, (B,) each.
+
+        Pictures are looked at from two distances: as they are in `FINE_LAYERS`, which see strokes, and at half the size
+        in all layers, which is cheaper and sees twice as far. Far styles count less and less, by the logarithm.
+
+        Args:
+            pictures, contents, styles: (B, 3, S, S) in 0..1.
+        """
+        encoder = self.encoder.to(pictures.device)
+        with torch.no_grad():
+            shapes, fine = encoder(F.avg_pool2d(contents, 2), CONTENT_LAYERS), encoder(styles, FINE_LAYERS)
+            coarse = encoder(F.avg_pool2d(styles, 2), STYLE_LAYERS)
+        near, far = encoder(pictures, FINE_LAYERS), encoder(F.avg_pool2d(pictures, 2), {*CONTENT_LAYERS, *STYLE_LAYERS})
+        errors = [gram_error(near[name], fine[name]) for name in FINE_LAYERS]
+        errors += [gram_error(far[name], coarse[name]) for name in STYLE_LAYERS]
+        content = torch.stack([content_error(far[name], shapes[name]) for name in CONTENT_LAYERS])
+        return content.mean(0), torch.log1p(torch.stack(errors)).mean(0)
+
     @torch.no_grad()
     def release(self, network: FastNetwork, folder: Path) -> dict[str, float]:
         """Writes a model folder and measures the network on validation photos and styles made of them: the lower the
         loss, the better. Pictures of what it paints lie beside the model, in `samples.png`.
         """
-        network, encoder = network.cpu().eval(), self.encoder.cpu()
-        errors, rows = [], []
+        network, errors, rows = network.cpu().eval(), [], []
         for index in range(min(MEASURED, len(self.validation))):
             random = random_numbers("measured", index)
             pair = self.validation.center(index, self.options.size), self.validation.invented(self.options.size, random)
             content, style = (from_bytes(torch.from_numpy(np.ascontiguousarray(pixels))[None]) for pixels in pair)
             picture = network(content, style).clamp(0, 1)
-            found, like, manner = (encoder(x, {*CONTENT_LAYERS, *STYLE_LAYERS}) for x in (picture, content, style))
-            errors.append(
-                [
-                    float(np.mean([float(content_error(found[n], like[n])) for n in CONTENT_LAYERS])),
-                    float(np.mean([float(torch.log1p(gram_error(found[n], manner[n]))) for n in STYLE_LAYERS])),
-                ]
-            )
+            errors.append([float(error) for error in self.errors(picture, content, style)])
             rows.append(np.hstack([*pair, (picture[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)]))
         content_mean, style_mean = np.mean(errors, 0)
-        cost = self.options.content * content_mean * len(CONTENT_LAYERS) + self.options.style * style_mean * 5
+        cost = self.options.content * content_mean + self.options.style * style_mean
         measured = {"content": round(float(content_mean), 4), "style": round(float(style_mean), 4)}
         write_fast(network, folder, name=folder.parent.name, measured=measured, **self.about)
         write_image(folder / "samples.png", np.vstack(rows[:SHOWN]))
