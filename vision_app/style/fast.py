@@ -90,7 +90,7 @@ class TorchFast:
     def _run(self, module, *inputs: np.ndarray) -> list[np.ndarray]:
         """Calls a module with batches of one."""
         with self._torch.inference_mode():
-            outputs = module(*(self._torch.from_numpy(one)[None].to(self.device) for one in inputs))
+            outputs = module(*(self._torch.tensor(one, device=self.device)[None] for one in inputs))
             return [one[0].cpu().numpy() for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 

@@ -21,7 +21,7 @@ class StyleOptions:
     Attributes:
         strength: how much of the style, 0 to 1; 0 leaves the content as it is.
         size: long side of the result in pixels, reached by scaling the content down or up. By default the result has
-            the content's size; that of the method "optimize" is at most `stylizer.LONGEST_SIDE`.
+            the content's size; with "optimize" its long side is at most 1024.
         style_size: longest side in pixels at which styles are looked at, larger ones are scaled down; the coarser the
             style is seen, the finer are its strokes. By default 512; "optimize" looks at each style at the size of
             the picture.

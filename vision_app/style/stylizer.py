@@ -1,5 +1,6 @@
-"""`Stylizer`: repaints pictures in the style of others. What the three methods share, and the two that need no file of
-their own. Torch is imported by "optimize" alone, and only when it is loaded.
+"""`Stylizer`: repaints pictures in the style of others. What the three methods share, and the one that moves colors.
+
+The others are in `fast` and `classic`. NumPy and OpenCV.
 """
 
 import hashlib
