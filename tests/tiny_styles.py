@@ -21,9 +21,9 @@ def tiny_encoder(seed: int = 0, widths=(4, 6, 8, 8, 8), heads: tuple[int, ...] =
     return network.eval().requires_grad_(False)
 
 
-def tiny_fast(seed: int = 0, kernel: int = 3) -> FastNetwork:
+def tiny_fast(seed: int = 0, side: int = 3) -> FastNetwork:
     torch.manual_seed(seed)
-    network = FastNetwork(FastConfig(widths=(4, 8, 16), kernel=kernel))
+    network = FastNetwork(FastConfig(widths=(4, 8, 16), stem=side, last=side))
     initialize(network, "he")
     return network.eval()
 

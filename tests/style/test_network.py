@@ -83,12 +83,12 @@ def test_a_pixel_depends_on_no_more_than_its_reach():
     torch.testing.assert_close(part[..., reach:], painted[..., 40 + reach :], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"kernel": 4}, {"kernel": 0}, {"widths": (4, 6, 8)}, {"widths": (0, 4, 8)}])
+@pytest.mark.parametrize("changes", [{"stem": 4}, {"last": 0}, {"widths": (4, 6, 8)}, {"widths": (0, 4, 8)}])
 def test_a_shape_that_cannot_be_is_refused(changes):
     with pytest.raises(ValueError, match="must be"):
         FastConfig(**changes)
 
 
 def test_a_shape_goes_through_json():
-    config = FastConfig(widths=(4, 8, 16), kernel=7)
+    config = FastConfig(widths=(4, 8, 16), stem=7, last=3)
     assert FastConfig.from_dict(config.to_dict() | {"type": "style-fast"}) == config

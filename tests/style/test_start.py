@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from vision_app.errors import DataError, ModelError
 from vision_app.style import start
+from vision_app.style.network import FastConfig
 from vision_app.style.pictures import list_photos
 from vision_app.style.start import distilled_encoder, identity, micro_ast, released_fast, shrink, starting_fast
 
@@ -105,15 +106,15 @@ def test_files_that_hold_something_else_are_refused_by_name(tmp_path):
 @torch.no_grad()
 def test_a_shrunk_network_keeps_what_fits_and_comes_near_to_the_rest(tmp_path):
     photos = list_photos([write_photos(tmp_path)])
-    whole = tiny_fast(kernel=5)
+    whole = tiny_fast(side=5)
     for part in (whole.content.stem, whole.style.stem, whole.decoder.last):  # nothing outside of 3 x 3
         part.weight[..., [0, 4], :] = 0
         part.weight[..., :, [0, 4]] = 0
-    same = shrink(whole, photos, 3, size=48, count=3)
+    same = shrink(whole, photos, tiny_fast().config, size=48, count=3)
     content, style = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(same(content, style), whole(content, style), rtol=0.01, atol=0.01)
-    whole = tiny_fast(kernel=5)
-    near = shrink(whole, photos, 3, size=48, count=3)
+    whole = tiny_fast(side=5)
+    near = shrink(whole, photos, tiny_fast().config, size=48, count=3)
     pixels = torch.from_numpy(photos.center(0, 64)).permute(2, 0, 1)[None] / 255
     wanted, stem = whole.content.stem(pixels), whole.content.stem
     cut = F.conv2d(F.pad(pixels, (1,) * 4, mode="reflect"), stem.weight[..., 1:-1, 1:-1], stem.bias)
@@ -129,7 +130,7 @@ def test_training_starts_from_a_model_from_published_weights_or_afresh(tmp_path,
     write_micro_ast(tmp_path / "published")
     monkeypatch.setattr(start, "shrink", partial(shrink, size=32, count=2))
     published, theirs = starting_fast(tmp_path / "published", photos), micro_ast(tmp_path / "published")
-    assert published.config.kernel == 5 and published.config.widths == (16, 32, 64)
+    assert published.config == FastConfig() and published.config.last == 5
     assert torch.equal(published.content.deep.first.weight, theirs.content.deep.first.weight)
     fresh = starting_fast(None, photos)
     assert np.isclose(fresh.content.deep.first.weight.std().item(), (2 / 576) ** 0.5, rtol=0.05)

@@ -104,10 +104,10 @@ def style_fast(
         Path, Option(metavar="MODEL|FILE.pth", help="What compares pictures: an encoder, or torchvision's VGG-19.")
     ] = Path("style-encoder"),
     content: Annotated[float, Option(metavar="WEIGHT", parser=number, help="Of what the photo shows.")] = 1.0,
-    style: Annotated[float, Option(metavar="WEIGHT", parser=number, help="Of how the style looks.")] = 10.0,
+    style: Annotated[float, Option(metavar="WEIGHT", parser=number, help="Of how the style looks.")] = 0.5,
     identity: Annotated[
         float, Option(metavar="WEIGHT", parser=number, help="Of what changes in a picture that is its own style.")
-    ] = 5.0,
+    ] = 2.0,
     variation: Annotated[float, Option(metavar="WEIGHT", parser=number, help="Of total variation, a pixel.")] = 0.0,
     size: Size = 256,
     epochs: Epochs = 1,

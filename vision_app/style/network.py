@@ -22,18 +22,21 @@ class FastConfig:
 
     Attributes:
         widths: channels at full, half and quarter size; each a multiple of the one before.
-        kernel: side of the first and the last convolution, an odd number.
+        stem: side of the encoders' first convolution, an odd number.
+        last: side of the decoder's last convolution, an odd number.
     """
 
     widths: tuple[int, int, int] = (16, 32, 64)
-    kernel: int = 5
+    stem: int = 9
+    last: int = 5
 
     def __post_init__(self):
         first, second, third = self.widths
         if min(self.widths) < 1 or second % first or third % second:
             raise ValueError(f"widths {self.widths}: each must be a multiple of the one before")
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ValueError(f"kernel {self.kernel}: must be odd")
+        for name, kernel in (("stem", self.stem), ("last", self.last)):
+            if kernel < 1 or kernel % 2 == 0:
+                raise ValueError(f"{name} {kernel}: must be odd")
 
     @property
     def code(self) -> int:
@@ -48,7 +51,7 @@ class FastConfig:
     @property
     def reach(self) -> int:
         """How far, in pixels, a pixel of the result depends on the picture, statistics apart."""
-        ends = 2 * (self.kernel // 2)
+        ends = self.stem // 2 + self.last // 2
         return ends + 2 * (1 + 2) + STRIDE * 8 + STRIDE  # halvings and doublings, eight convolutions, rounding
 
     def to_dict(self) -> dict:
@@ -58,7 +61,7 @@ class FastConfig:
     @classmethod
     def from_dict(cls, values: dict) -> Self:
         """Reads what `to_dict` wrote; other keys are left alone."""
-        return cls(tuple(values["widths"]), values["kernel"])
+        return cls(tuple(values["widths"]), values["stem"], values["last"])
 
 
 def conv(before: int, after: int, kernel: int = 3, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -93,7 +96,7 @@ class Encoder(nn.Module):
     def __init__(self, config: FastConfig):
         super().__init__()
         first, second, third = config.widths
-        self.stem = conv(3, first, config.kernel)
+        self.stem = conv(3, first, config.stem)
         self.to_half = conv(first, second, stride=2, groups=first)
         self.mix_half = conv(second, second, 1)
         self.to_quarter = conv(second, third, stride=2, groups=second)
@@ -127,7 +130,7 @@ class Decoder(nn.Module):
         self.deep, self.shallow = Residual(third), Residual(third)
         self.to_half, self.mix_half = conv(third, second, groups=second), conv(second, second, 1)
         self.to_full, self.mix_full = conv(second, first, groups=first), conv(first, first, 1)
-        self.last = conv(first, 3, config.kernel)
+        self.last = conv(first, 3, config.last)
 
     def forward(self, x: Tensor, code: Tensor, statistics: Tensor) -> tuple[Tensor, Tensor]:
         deep, shallow = code.chunk(2, 1)

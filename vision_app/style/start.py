@@ -70,7 +70,7 @@ def micro_ast(folder: Path) -> FastNetwork:
     Raises:
         DataError: a file cannot be read or holds something else.
     """
-    network = FastNetwork(FastConfig(kernel=9))
+    network = FastNetwork(FastConfig(stem=9, last=9))
     encoder = {
         "stem": "enc1.0",
         "to_half": "enc1.2",
@@ -114,7 +114,7 @@ def starting_fast(initial: Path | None, photos: Photos) -> FastNetwork:
         initialize(network, "he")
         return network
     if initial.is_dir() and not (initial / "model.json").exists():
-        return shrink(micro_ast(initial), photos, FastConfig().kernel)
+        return shrink(micro_ast(initial), photos, FastConfig())
     return released_fast(initial).requires_grad_(True)
 
 
@@ -133,7 +133,9 @@ def released_fast(name: str | os.PathLike) -> FastNetwork:
 
 
 @torch.no_grad()
-def shrink(network: FastNetwork, photos: Photos, kernel: int, *, size: int = 128, count: int = 12) -> FastNetwork:
+def shrink(
+    network: FastNetwork, photos: Photos, config: FastConfig, *, size: int = 128, count: int = 12
+) -> FastNetwork:
     """The same network with a smaller first and last convolution: of all that fit, those whose results come nearest.
 
     That is linear regression (least squares) of what each convolution gives on the smaller windows that it sees.
@@ -141,14 +143,14 @@ def shrink(network: FastNetwork, photos: Photos, kernel: int, *, size: int = 128
     Args:
         network: stays as it is.
         photos: contents and what styles are made of.
-        kernel: the new side of the windows.
+        config: of the new network, which has the same widths.
         size, count: how many pictures are looked at, and at what size.
     """
-    small = FastNetwork(FastConfig(network.config.widths, kernel))
+    small = FastNetwork(config)
     small.load_state_dict({k: v for k, v in network.state_dict().items() if "stem" not in k and "last" not in k}, False)
     sums: dict[str, list] = {}
 
-    def regress(name: str):
+    def regress(name: str, kernel: int):
         def look(layer: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
             windows = F.unfold(F.pad(inputs[0], (kernel // 2,) * 4, mode="reflect"), kernel)[0]  # (C kernel^2, N)
             windows = torch.cat([windows, torch.ones_like(windows[:1])]).double()
@@ -157,8 +159,9 @@ def shrink(network: FastNetwork, photos: Photos, kernel: int, *, size: int = 128
 
         return look
 
-    names = ("content.stem", "style.stem", "decoder.last")
-    hooks = [network.get_submodule(name).register_forward_hook(regress(name)) for name in names]
+    kernels = {"content.stem": config.stem, "style.stem": config.stem, "decoder.last": config.last}
+    layers = [(network.get_submodule(name), regress(name, kernel)) for name, kernel in kernels.items()]
+    hooks = [layer.register_forward_hook(look) for layer, look in layers]
     for index in range(count):
         random = random_numbers("shrink", index)
         content = photos.crop(index % len(photos), size, random)
