@@ -134,7 +134,7 @@ def test_strength_means_the_same_at_every_size(encoder):
         )
         done = optimize(content, [style], encoder, OptimizeConfig(iterations=20))
         ends.append((done.content_cost, done.style_cost, abs(done.pixels.astype(float) - content).mean()))
-    assert ends[1] == pytest.approx(ends[0], rel=0.3)
+    assert ends[1] == pytest.approx(ends[0], rel=0.5)  # sums would be four times as large
 
 
 def test_alpha_and_beta_weigh_content_against_style(encoder):
@@ -316,6 +316,11 @@ def test_pictures_that_are_too_small_are_named(encoder):
         optimize(CONTENT[:31], [STYLE], encoder, SHORT)
     with pytest.raises(ImageError, match="style 2: too small"):
         optimize(CONTENT, [STYLE, STYLE[:, :20]], encoder, SHORT)
+
+
+def test_a_style_is_needed(encoder):
+    with pytest.raises(UsageError, match="--style: at least one"):
+        optimize(CONTENT, [], encoder, SHORT)
 
 
 @pytest.mark.parametrize("weights", [[1], [1, 2, 3], [1, -1], [0, 0], [1, float("nan")]])
