@@ -1,7 +1,5 @@
 """A fast network learns to paint; commands are in tests/cli."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -16,11 +14,11 @@ from vision_app.released import find
 from vision_app.style.features import STYLE_LAYERS
 from vision_app.style.pictures import list_photos
 from vision_app.style.start import released_fast
-from vision_app.style.train_fast import CONTENT_LAYERS, FastOptions, FastTask, content_error, gram_error, train
+from vision_app.style.train_fast import CONTENT_LAYERS, FastOptions, FastTask, content_error, gram_error, lattice, train
 from vision_app.training.config import TrainConfig
 
 CONFIG = TrainConfig(epochs=2, batch_size=4, learning_rate=2e-3, validate_every=1, precision="fp32", average=0.5)
-OPTIONS = FastOptions(content=2.0, style=3.0, identity=4.0, variation=0.5, size=64)
+OPTIONS = FastOptions(content=2.0, style=3.0, identity=4.0, lattice=5.0, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +48,22 @@ def test_contents_are_compared_whatever_their_contrast(scale, shift):
     x = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0))
     assert content_error(x, scale * x + shift).item() < 1e-3
     assert content_error(x, x.flip(3)).item() > 0.1
+
+
+def test_dots_every_four_pixels_are_seen_and_other_dots_and_edges_are_not():
+    random = torch.Generator().manual_seed(0)
+    flat = torch.full((1, 3, 128, 128), 0.5)
+    dots, ramp, edge = flat.clone(), flat * torch.linspace(0, 1, 128), flat.clone()
+    dots[..., 1::4, 2::4] += 0.2
+    edge[..., 40:] = 1
+    every_five = flat.clone()
+    every_five[..., ::5, ::5] += 0.2
+    noise = flat + 0.05 * torch.randn(flat.shape, generator=random)
+    assert lattice(flat).item() < 1e-7 > 0.1 * lattice(ramp).item()
+    expected = 0.2**2 * (1 / 16) * (15 / 16)  # the variance of one place of sixteen
+    assert lattice(dots).item() == pytest.approx(expected, rel=0.3)
+    for other in (edge, every_five, noise):
+        assert lattice(other).item() < 0.05 * expected
 
 
 def test_a_batch_holds_contents_and_styles_and_now_and_then_a_content_twice(photos):
@@ -82,16 +96,14 @@ def test_the_loss_is_made_of_its_parts(photos):
     torch.testing.assert_close(parts["content"], 2 * content)
     torch.testing.assert_close(parts["style"], 3 * style)
     torch.testing.assert_close(parts["identity"], 4 * (output[0] - contents[0]).abs().mean())  # the first is plain
-    steps = (output[..., :-1, 1:] - output[..., :-1, :-1]) ** 2 + (output[..., 1:, :-1] - output[..., :-1, :-1]) ** 2
-    variation = 0.5 * 4 * ((steps + 1e-4).sqrt() - 1e-2).sum() / output.numel()
-    torch.testing.assert_close(parts["variation"], variation)
+    torch.testing.assert_close(parts["lattice"], 5 * lattice(output).sum())
     torch.testing.assert_close(loss, sum(parts.values()))
     assert count == 4
 
 
 def test_it_learns_and_a_stopped_run_goes_on_where_it_stopped(photos, tmp_path, without_onnx):
     encoder, initial = write_tiny_encoder(tmp_path / "encoder"), write_tiny_fast(tmp_path / "initial")
-    settings = {"options": replace(OPTIONS, variation=0.0), "encoder": encoder, "initial": initial, "workers": 0}
+    settings = {"options": OPTIONS, "encoder": encoder, "initial": initial, "workers": 0}
     settings["log"] = lambda line: None
     whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
     best = train([photos], whole, CONFIG, **settings)

@@ -108,7 +108,9 @@ def style_fast(
     identity: Annotated[
         float, Option(metavar="WEIGHT", parser=number, help="Of what changes in a picture that is its own style.")
     ] = 2.0,
-    variation: Annotated[float, Option(metavar="WEIGHT", parser=number, help="Of total variation, a pixel.")] = 0.0,
+    lattice: Annotated[
+        float, Option(metavar="WEIGHT", parser=number, help="Of dots that repeat with the network's grid.")
+    ] = 200.0,
     size: Size = 256,
     epochs: Epochs = 1,
     batch_size: BatchSize = 4,

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from vision_app.images import write_image
-from vision_app.style.costs import gram_matrix, total_variation
+from vision_app.style.costs import gram_matrix
 from vision_app.style.export import from_bytes, write_fast
 from vision_app.style.features import STYLE_LAYERS, EncoderNetwork, load_encoder
-from vision_app.style.network import FastNetwork
+from vision_app.style.network import STRIDE, FastNetwork
 from vision_app.style.pictures import Photos, batches, hold_out, list_photos, to_tensor
 from vision_app.style.start import identity, starting_fast
 from vision_app.training.augment import random_numbers
@@ -33,7 +33,7 @@ PLAIN = 8  # every so many samples, the style is the content itself, and the pic
 MEASURED = 16  # pairs that a network is measured on
 SHOWN = 8  # of them in the picture of a release
 RANGES = {
-    "content": (0.0, 1e4), "style": (0.0, 1e4), "identity": (0.0, 1e4), "variation": (0.0, 1e4), "size": (64, 1024),
+    "content": (0.0, 1e4), "style": (0.0, 1e4), "identity": (0.0, 1e4), "lattice": (0.0, 1e6), "size": (64, 1024),
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class FastOptions:
         content: weight of the content's features.
         style: weight of the style's Gram matrices.
         identity: weight of what changes where a picture is its own style.
-        variation: weight of total variation, a pixel and channel.
+        lattice: weight of what repeats every four pixels, see `lattice`.
         size: of the square pictures, in pixels.
 
     Raises:
@@ -55,7 +55,7 @@ class FastOptions:
     content: float = 1.0
     style: float = 0.5
     identity: float = 2.0
-    variation: float = 0.0
+    lattice: float = 200.0
     size: int = 256
 
     def __post_init__(self):
@@ -124,7 +124,7 @@ class FastTask:
             "content": options.content * content,
             "style": options.style * style,
             "identity": options.identity * plain * (pictures - contents).abs().mean((1, 2, 3)),
-            "variation": options.variation * total_variation(pictures) / pictures.numel() * torch.ones_like(plain),
+            "lattice": options.lattice * lattice(pictures),
         }
         sums = {name: part.sum() for name, part in parts.items()}
         count = torch.tensor(float(len(images)), device=images.device)
@@ -189,6 +189,22 @@ def gram_error(found: Tensor, wanted: Tensor) -> Tensor:
     """
     first, second = (gram_matrix(x) / (x.shape[2] * x.shape[3]) for x in (found, wanted))
     return (first - second).square().sum((1, 2)) / second.square().sum((1, 2)).clamp(min=1e-12)
+
+
+def lattice(pictures: Tensor, period: int = STRIDE, block: int = 16) -> Tensor:
+    """How much of pictures repeats with the period of the network's grid, which no painter's strokes do: (B,).
+
+    It is the variance of the means of each place in the period, over blocks of so many periods a side, once what
+    changes slowly is taken away. A network that halves and doubles sizes leaves such dots in flat areas.
+
+    Args:
+        pictures: (B, 3, S, S), S a multiple of period * block.
+    """
+    size = period + 1
+    slow = F.avg_pool2d(F.pad(pictures, (size // 2,) * 4, mode="reflect"), size, stride=1)
+    places = F.pixel_unshuffle(pictures - slow, period)  # (B, 3 * period^2, S / period, S / period)
+    means = F.avg_pool2d(places, block).unflatten(1, (pictures.shape[1], -1))  # (B, 3, period^2, blocks, blocks)
+    return means.var(2, unbiased=False).mean((1, 2, 3))
 
 
 def train(
