@@ -55,6 +55,7 @@ def test_a_picture_is_painted_to_its_end(monkeypatch):
 
 def test_previews_are_made_no_more_often_than_they_are_looked_at(monkeypatch):
     now = iter([10, 10, 10.1, 10.4, 10.6, 10.6, 10.9])
+    monkeypatch.setattr(easel, "REFRESH", 0.5)
     monkeypatch.setattr(easel, "monotonic", lambda: next(now))
     painter = Painter(steps=5)
     painter.go_on.release(5)

@@ -14,12 +14,11 @@ HTML = """
 </figure>
 """
 CSS = """
-figure { position: relative; margin: 0; width: fit-content; max-width: 100%; --at: 50%; overflow: hidden; }
-figure, img { border-radius: 0.5rem; }
-img { display: block; max-width: 100%; max-height: 80vh; }
-#before { position: absolute; inset: 0; width: 100%; height: 100%; clip-path: inset(0 calc(100% - var(--at)) 0 0); }
-input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize;
-  touch-action: pan-y; }
+figure { --at: 50%; position: relative; margin: 0; border-radius: 0.5rem; overflow: hidden;
+  aspect-ratio: var(--ratio); width: min(100%, 80vh * var(--ratio)); }
+img, input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; }
+#before { clip-path: inset(0 calc(100% - var(--at)) 0 0); }
+input { opacity: 0; cursor: ew-resize; touch-action: pan-y; }
 input::-webkit-slider-thumb { width: 1px; }
 input::-moz-range-thumb { width: 1px; border: 0; }
 #edge { position: absolute; top: 0; bottom: 0; left: var(--at); width: 4px; margin-left: -2px; background: white;
@@ -37,6 +36,7 @@ export default function ({ data, parentElement }) {
     part(`#${name}`).src = data[name];
     part(`#${name}`).alt = data[`${name}_alt`];
   }
+  part("figure").style.setProperty("--ratio", data.ratio);
   const slider = part("input");
   slider.ariaLabel = data.label;
   slider.oninput = () => part("figure").style.setProperty("--at", `${slider.value}%`);
@@ -53,6 +53,7 @@ def before_after(before: np.ndarray, after: np.ndarray, alts: tuple[str, str]) -
             "after": data_url(encoded(after, ".jpg"), "image/jpeg"),
             "before_alt": alts[0],
             "after_alt": alts[1],
+            "ratio": after.shape[1] / after.shape[0],
             "label": "How much is shown of the picture before, in percent",
         },
         key="before and after",

@@ -26,7 +26,8 @@ METHODS = {
     "Classic": ("optimize", "The picture is changed step by step until it fits: closest to the style, and slow."),
     "Colors only": ("color", "A photo stays a photo, in the colors of the style."),
 }
-COLORS = {"Of the style": "no", "Of the photo": "luminance", "Of the photo, by their shares": "histogram"}
+COLORS = {"Of the style": "no", "Of the photo": "luminance", "Of the photo, spread anew": "histogram"}
+ABOUT_COLORS = "Of the photo: each place keeps its own. Spread anew: each is as frequent as in the photo, but anywhere."
 STARTS = {"Photo": "content", "Noise": "noise", "Fast": "fast"}
 FULL = "As the photo"
 SIZES = (256, 512, 768, 1024, 1536, 2048, 4096)  # pixels of the long side
@@ -107,7 +108,7 @@ def settings() -> tuple[Stylizer, StyleOptions]:
         strength = st.slider("Strength", 0.0, 1.0, 1.0, step=0.05, format="percent", help="How much of the style.")
         more = {}
         if method != "color":
-            more["keep_colors"] = COLORS[st.selectbox("Colors", COLORS, help="Whose colors the result has.")]
+            more["keep_colors"] = COLORS[st.selectbox("Colors", COLORS, help=ABOUT_COLORS)]
         if method == "optimize":
             size = st.selectbox("Long side in pixels", CLASSIC_SIZES, CLASSIC_SIZES.index(512), key="classic size")
             more["iterations"] = st.number_input("Steps", 10, 2000, STEPS, step=10)
