@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_styles import write_photos
 
 from vision_app.errors import DataError
-from vision_app.style.pictures import Photos, hold_out, list_photos
+from vision_app.style.pictures import Photos, batches, hold_out, list_photos
 from vision_app.training.augment import random_numbers
+from vision_app.training.config import TrainConfig
 
 
 def test_folders_are_searched_and_other_files_left_out(tmp_path):
@@ -66,3 +68,28 @@ def test_what_is_set_apart_is_not_learned_from(tmp_path):
     assert hold_out(Photos(paths, "x"), seed=3)[1].paths == measured.paths != hold_out(Photos(paths, "x"), 4)[1].paths
     with pytest.raises(DataError, match="4 pictures, of which none can be set apart; give at least 5"):
         hold_out(Photos(paths[:4], "x"), 0)
+
+
+class Keys(torch.utils.data.Dataset):
+    """Gives each sample's place in the epoch and its photo back."""
+
+    def __init__(self, photos, size, seed, epoch):
+        self.about = (size, seed, epoch)
+
+    def __getitem__(self, key):
+        return torch.tensor([*key, *self.about])
+
+
+def test_what_a_sample_is_does_not_depend_on_processes_or_breaks(tmp_path):
+    photos, config = Photos([tmp_path / f"{i}.png" for i in range(23)], "x"), TrainConfig(batch_size=5, seed=7)
+
+    def keys(**share):
+        return [batch.tolist() for batch in batches(Keys, photos, 32, config, 2, workers=0, **share)]
+
+    whole = keys()
+    assert [key[0] for batch in whole for key in batch] == list(range(20))
+    assert len({key[1] for batch in whole for key in batch}) == 20 and whole[0][0][2:] == [32, 7, 2]
+    assert keys(start=3) == whole[3:]
+    for start in (0, 2):
+        first, second = (keys(rank=rank, world=2, start=start) for rank in range(2))
+        assert [a + b for a, b in zip(first, second, strict=True)] == whole[start:]

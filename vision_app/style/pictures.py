@@ -96,14 +96,29 @@ def hold_out(photos: Photos, seed: int) -> tuple[Photos, Photos]:
 
 
 def batches(
-    views: type[Dataset], photos: Photos, size: int, config: TrainConfig, epoch: int, *, workers: int, **share
-) -> Iterator:
-    """The batches of an epoch: what `views(photos, size, seed, epoch)` gives for each place and photo."""
-    indices = shares(len(photos), config, epoch, **share)
-    start = share.get("start", 0) * config.batch_size
-    keys = iter(range(start, start + len(photos)))
-    batches = [[(next(keys), index) for index in batch] for batch in indices]
-    return iter(DataLoader(views(photos, size, config.seed, epoch), batch_sampler=batches, num_workers=workers))
+    views: type[Dataset],
+    photos: Photos,
+    size: int,
+    config: TrainConfig,
+    epoch: int,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    start: int = 0,
+    workers: int = 1,
+) -> Iterator[Tensor]:
+    """The batches of an epoch: what `views(photos, size, seed, epoch)` gives for each (place, photo).
+
+    A place counts the samples of the epoch, so that what is drawn for a sample does not depend on processes or breaks;
+    the other options are as for `training.loop.Task.batches`.
+    """
+    parts = shares(len(photos), config, epoch, rank=rank, world=world, start=start)
+    begin = rank * min(config.batch_size, len(photos)) // world
+    keys = [
+        [(step * config.batch_size + begin + i, photo) for i, photo in enumerate(part)]
+        for step, part in enumerate(parts, start)
+    ]
+    return iter(DataLoader(views(photos, size, config.seed, epoch), batch_sampler=keys, num_workers=workers))
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
