@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parent.parent
-DOCUMENTS = [CHECKOUT / name for name in ("README.md", "docs/faces.md", "benchmarks/README.md", "models/README.md")]
-DOCUMENTS += sorted(CHECKOUT.glob("models/*/CARD.md"))
+DOCUMENTS = [CHECKOUT / name for name in ("README.md", "benchmarks/README.md", "models/README.md")]
+DOCUMENTS += sorted([*CHECKOUT.glob("docs/*.md"), *CHECKOUT.glob("models/*/CARD.md")])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
