@@ -9,14 +9,15 @@ SSIM says how like the content it is. The classic method takes minutes a picture
 (--subset); the columns "of N" are of these pairs for everybody.
 
 Seconds are from pixels to pixels with a style of 512 x 512, its encoding included but for "prepared": medians of
-several rounds, in brackets the least; in a round every method takes its turn. The classic method's are of one
-iteration; its VGG-19 has random weights, so nothing but its cost means anything. Megabytes are the peak of a fresh
-process that repaints one picture.
+several rounds, in brackets the least; in a round every method takes its turn. On a busy machine the processor's seconds
+tell more (--cpu; those of all threads together). The classic method's are of one iteration; its VGG-19 has random
+weights, so nothing but its cost means anything. Megabytes are the peak of a fresh process that repaints one picture.
 """
 
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -177,20 +178,21 @@ def draw_sheet(columns: dict[str, list[np.ndarray]]) -> np.ndarray:
 def measure_seconds(lines: dict[str, Line], runners: dict[str, Contestant], arguments: argparse.Namespace) -> None:
     """Times everybody at every size, but VGG-19 at the first one alone."""
     style = next(iter(read_pictures(arguments.data / "paintings", (SIDE, SIDE)).values()))
+    clock = time.process_time if arguments.cpu else time.perf_counter
     painters = {name: runner.load() for name, runner in runners.items() if name not in CLASSIC}
     for size in arguments.sizes:
         print(f"timing at {size[0]}x{size[1]}", file=sys.stderr)
         content = next(iter(read_pictures(arguments.data / "photos", size).values()))
         works = {}
         for name, painter in painters.items():
-            works[name, "seconds"] = timed(partial(repaint, painter, content, style))
-            works[name, "prepared"] = timed(partial(painter.paint, content, painter.prepare(style)))
+            works[name, "seconds"] = timed(partial(repaint, painter, content, style), clock)
+            works[name, "prepared"] = timed(partial(painter.paint, content, painter.prepare(style)), clock)
         fill_in(lines, size, works, arguments.rounds)
         classics = {name: encoder for name, encoder in classic_encoders(arguments).items() if name in lines}
         if size != arguments.sizes[0]:
             classics.pop("vgg19", None)
         works = {
-            (name, "seconds"): partial(Classic(encoder, arguments.threads).iterate, content, style)
+            (name, "seconds"): partial(Classic(encoder, arguments.threads).iterate, content, style, clock)
             for name, encoder in classics.items()
         }
         fill_in(lines, size, works, max(1, arguments.rounds // 3))
@@ -237,6 +239,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="style-encoder", help="of the classic method, by name or path")
     parser.add_argument("--iterations", type=int, help="of the classic method; by default its own number")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu", action="store_true", help="seconds of the processor instead of those of the clock")
     parser.add_argument("--rounds", type=int, default=9, help="of the classic method a third as many")
     arguments = parser.parse_args()
     cv2.setNumThreads(arguments.threads)

@@ -4,7 +4,6 @@ MicroAST's networks fit into ours, so that on ONNX Runtime both are run by the s
 Zisserman, 2015) fits into our encoder; its weights are random, since only its cost is asked for.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from vision_app import Stylizer
+
+Clock = Callable[[], float]
+"""Gives seconds, since whenever."""
 
 
 class Painter(Protocol):
@@ -131,11 +133,11 @@ class Classic:
         self._encoder = load_encoder(encoder) if encoder else EncoderNetwork(VGG19).eval().requires_grad_(False)
         self._encoder.to(memory_format=torch.channels_last)
 
-    def iterate(self, content: np.ndarray, style: np.ndarray) -> float:
+    def iterate(self, content: np.ndarray, style: np.ndarray, clock: Clock) -> float:
         """Seconds of one iteration at the content's size, the second one: the first has no step behind it yet."""
         from vision_app.style.optimize import OptimizeConfig, optimize
 
         moments = []
         config = OptimizeConfig(iterations=2)
-        optimize(content, [style], self._encoder, config, report=lambda _: moments.append(time.perf_counter()))
+        optimize(content, [style], self._encoder, config, report=lambda _: moments.append(clock()))
         return moments[1] - moments[0]
