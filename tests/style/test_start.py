@@ -1,6 +1,7 @@
 """Published networks are read as what they are: held to their formulas, written out in functions."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tiny_styles import (
 from torch.nn import functional as F
 
 from vision_app.errors import DataError, ModelError
+from vision_app.model_folder import describe
 from vision_app.style import start
 from vision_app.style.network import FastConfig
 from vision_app.style.pictures import list_photos
@@ -137,12 +139,15 @@ def test_training_starts_from_a_model_from_published_weights_or_afresh(tmp_path,
     write_tiny_encoder(tmp_path / "encoder")
     with pytest.raises(ModelError, match="is for style-features, not for painting"):
         released_fast(tmp_path / "encoder")
+    describe(folder, architecture={"type": "style-fast", "widths": [4, 8, 16]})
+    with pytest.raises(ModelError, match="has no usable 'architecture'"):
+        released_fast(folder)
 
 
 def test_an_identity_changes_with_the_weights_alone(tmp_path):
     first, second = write_tiny_encoder(tmp_path / "a" / "model"), write_tiny_encoder(tmp_path / "b" / "model")
     assert identity(first) == identity(second) != identity(write_tiny_encoder(tmp_path / "c" / "model", seed=1))
-    assert identity(first).startswith("model ") and identity(None) == "none"
+    assert identity(first).startswith("model ") and identity(None) == "none" and identity(Path("vgg19")) == "vgg19"
     write_distilled(tmp_path / "published")
     before = identity(tmp_path / "published")
     torch.save({}, tmp_path / "published" / "vgg19_small_encoder3.pth")

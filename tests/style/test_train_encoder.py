@@ -7,7 +7,15 @@ from tiny_styles import tiny_encoder, write_distilled, write_photos, write_tiny_
 
 from vision_app.errors import UsageError
 from vision_app.released import find
-from vision_app.style.features import CONTENT_LAYER, LAYERS, STYLE_LAYERS, load_encoder
+from vision_app.style.export import write_encoder
+from vision_app.style.features import (
+    CONTENT_LAYER,
+    LAYERS,
+    STYLE_LAYERS,
+    EncoderConfig,
+    EncoderNetwork,
+    load_encoder,
+)
 from vision_app.style.pictures import list_photos
 from vision_app.style.start import distilled_encoder
 from vision_app.style.train_encoder import EncoderTask, Teachers, relative_error, starting_encoder, train
@@ -74,6 +82,11 @@ def test_a_start_from_a_teacher_sees_what_it_sees(teacher, tmp_path):
     for name in (CONTENT_LAYER, "conv5_1"):  # the deepest encoder's own
         torch.testing.assert_close(found[name], wanted[name])
     assert all(parameter.requires_grad for parameter in network.parameters())
+    zeros = EncoderNetwork(EncoderConfig(widths=(3, 4, 5, 6, 6), padding="zeros", heads=(9, 6, 0, 0, 0, 0)))
+    write_encoder(zeros, tmp_path / "zeros", name="zeros")
+    other = starting_encoder(tmp_path / "zeros", teachers)  # heads of another teacher stay where they fit
+    assert other.config.padding == "zeros" and other.heads["conv1_1"].out_channels == teachers.widths[0]
+    torch.testing.assert_close(other.heads["conv2_1"].bias, zeros.heads["conv2_1"].bias)
     folder = write_tiny_encoder(tmp_path / "ours")
     ours = starting_encoder(folder, teachers)
     assert ours.config.widths == (4, 6, 8, 8, 8) and ours.config.heads == teachers.widths

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from vision_app import model_folder
 from vision_app.model_folder import PIXELS, make_info, write_folder, write_info
 from vision_app.onnx_file import NETWORK
+from vision_app.style.fast import TASK as FAST_TASK
 from vision_app.style.features import TASK, EncoderNetwork
 from vision_app.style.network import STRIDE, FastNetwork
 
-FAST_TASK = "style-transfer"
 STYLE_NETWORK = "style.onnx"
 FREE = {dimension: size for dimension, size in PIXELS.items() if size != "batch"}  # one picture at a time
 

@@ -23,7 +23,6 @@ CONTENT_LAYER = "conv4_2"
 LAYERS = (*STYLE_LAYERS[:4], CONTENT_LAYER, STYLE_LAYERS[4])
 TASK = "style-features"
 PADDINGS = ("reflect", "zeros")
-SMALLEST_SIDE = 32  # pixels, from which every layer has two positions in each direction, as reflection needs
 
 VGG19_MEAN, VGG19_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in 0..1
 

@@ -178,7 +178,7 @@ PAINTERS: dict[str, Painter] = {
     "crop": crop, "strokes": strokes, "cells": cells, "dots": dots, "planes": planes, "hatching": hatching,
     "waves": waves, "shapes": shapes,
 }  # fmt: skip
-SHARES = (0.2, 0.32, *6 * (0.08,))  # of each; photos and strokes are most like paintings
+SHARES = (0.4, 0.4, *6 * (0.2 / 6,))  # of each; photos and strokes are most like paintings
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_app.released import Model
+from vision_app.runtime import load_weights
+
 EPSILON = 1e-5  # of a variance
 STRIDE = 4  # pixels of a picture to one position of its features
 
@@ -182,6 +185,20 @@ class FastNetwork(nn.Module):
 
     def forward(self, contents: Tensor, styles: Tensor) -> Tensor:
         return self.paint(contents, self.encode(styles))[0]
+
+
+def open_fast(model: Model) -> FastNetwork:
+    """A released network, in evaluation mode.
+
+    Raises:
+        ModelError: its model.json or its weights are not those of such a network.
+    """
+    try:
+        network = FastNetwork(FastConfig.from_dict(model.value("architecture", dict)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise model.lacks("architecture") from error
+    load_weights(network, model.file("weights.safetensors"))
+    return network.eval()
 
 
 def moments(x: Tensor) -> Tensor:

@@ -48,20 +48,23 @@ class Photos:
         Raises:
             DataError: the photo cannot be read.
         """
-        try:
-            pixels = read_image(self.paths[index]).pixels
-        except ImageError as error:
-            raise DataError(str(error)) from error
+        pixels = self._pixels(index)
         side = round(min(pixels.shape[:2]) * random.uniform(SMALLEST_PART, 1))
         top, left = (int(random.integers(0, length - side + 1)) for length in pixels.shape[:2])
         return _square(pixels[top : top + side, left : left + side], size)[:, :: random.choice([-1, 1])]
 
     def center(self, index: int, size: int) -> np.ndarray:
-        """The largest square in the middle of a photo, (size, size, 3) uint8."""
-        pixels = read_image(self.paths[index]).pixels
+        """The largest square in the middle of a photo, (size, size, 3) uint8; errors are those of `crop`."""
+        pixels = self._pixels(index)
         side = min(pixels.shape[:2])
         top, left = ((length - side) // 2 for length in pixels.shape[:2])
         return _square(pixels[top : top + side, left : left + side], size)
+
+    def _pixels(self, index: int) -> np.ndarray:
+        try:
+            return read_image(self.paths[index]).pixels
+        except ImageError as error:
+            raise DataError(str(error)) from error
 
     def invented(self, size: int, random: np.random.Generator) -> np.ndarray:
         """A style made of two random photos, (size, size, 3) uint8; see `invent.invent`."""

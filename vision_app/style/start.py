@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from vision_app.errors import DataError, ModelError
 from vision_app.model_folder import WEIGHTS
 from vision_app.released import find
-from vision_app.runtime import load_weights
-from vision_app.style.export import FAST_TASK, from_bytes
+from vision_app.style.export import from_bytes
+from vision_app.style.fast import TASK as FAST_TASK
 from vision_app.style.features import LAYERS, STYLE_LAYERS, EncoderConfig, EncoderNetwork
-from vision_app.style.network import FastConfig, FastNetwork
+from vision_app.style.network import FastConfig, FastNetwork, open_fast
 from vision_app.style.pictures import Photos
 from vision_app.training.augment import random_numbers
 from vision_app.training.initialize import initialize
@@ -103,7 +103,7 @@ def starting_fast(initial: Path | None, photos: Photos) -> FastNetwork:
 
     Args:
         initial: a fast network of ours, by its name or folder; the folder of MicroAST's published weights, of which the
-            first and last convolutions are made smaller, see `shrink`; or None for fresh weights.
+            last convolution is made smaller, see `shrink`; or None for fresh weights.
         photos: to make it smaller by.
 
     Raises:
@@ -127,9 +127,7 @@ def released_fast(name: str | os.PathLike) -> FastNetwork:
     model = find(name, FAST_TASK)
     if model.task != FAST_TASK:
         raise ModelError(f"model '{model.name}' is for {model.task}, not for painting")
-    network = FastNetwork(FastConfig.from_dict(model.value("architecture", dict)))
-    load_weights(network, model.file(WEIGHTS))
-    return network.eval()
+    return open_fast(model)
 
 
 @torch.no_grad()
@@ -182,6 +180,8 @@ def identity(path: Path | None) -> str:
     """The name and a digest of the weights of a model, a file or a folder of published files; wherever they lie."""
     if path is None:
         return "none"
+    if str(path) == "vgg19":  # whose weights are checked when they are fetched
+        return "vgg19"
     if path.is_file():
         files = [path]
     elif path.is_dir() and not (path / "model.json").exists():

@@ -1,7 +1,7 @@
 """What training a style encoder means: its pictures, its teachers, its measure. The loop itself is `training.loop`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vision_app.errors import UsageError
+from vision_app.model_folder import describe
 from vision_app.style.costs import gram_matrix
 from vision_app.style.export import from_bytes, write_encoder
 from vision_app.style.features import (
@@ -126,11 +127,11 @@ class EncoderTask:
 
     @torch.no_grad()
     def release(self, network: EncoderNetwork, folder: Path) -> dict[str, float]:
-        """Writes a model folder and measures the network: how much of the teachers' features it explains (1 is all,
-        0 no more than nothing), the mean over the layers, and the same of Gram matrices.
+        """Writes a model folder and measures what was written: how much of the teachers' features it explains, the mean
+        over the layers (1 is all, 0 no more than nothing), and the same of Gram matrices.
         """
-        network = network.cpu().eval()
-        teachers, features, grams = self.teachers.cpu(), [], []
+        write_encoder(network, folder, name=folder.parent.name, **self.about)
+        network, teachers, features, grams = load_encoder(folder.resolve()), self.teachers.cpu(), [], []
         for index in range(len(self.validation)):
             image = from_bytes(torch.from_numpy(self.validation.center(index, self.size))[None])
             wanted, found = teachers(image), network.teach(network(image))
@@ -138,7 +139,7 @@ class EncoderTask:
             grams.append([float(relative_error(gram_matrix(found[n]), gram_matrix(wanted[n]))) for n in STYLE_LAYERS])
         layers = {name: round(float(error), 4) for name, error in zip(LAYERS, np.mean(features, 0), strict=True)}
         measured = {"features": round(1 - float(np.mean(features)), 4), "gram": round(1 - float(np.mean(grams)), 4)}
-        write_encoder(network, folder, name=folder.parent.name, measured=measured | {"errors": layers}, **self.about)
+        describe(folder, measured=measured | {"errors": layers})
         return measured
 
 
@@ -154,7 +155,7 @@ def train(
     *,
     teacher: Path,
     initial: Path | None = None,
-    size: int = 256,
+    size: int = 192,
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
@@ -206,11 +207,14 @@ def starting_encoder(initial: Path | None, teachers: Teachers) -> EncoderNetwork
         return network
     distilled = initial.is_dir() and not (initial / "model.json").exists()
     start = distilled_encoder(initial) if distilled else load_encoder(initial)
-    network = EncoderNetwork(EncoderConfig(start.config.widths, start.config.depths, heads=teachers.widths))
-    found = start.state_dict()
-    network.load_state_dict({key: found.get(key, value) for key, value in network.state_dict().items()})
+    network = EncoderNetwork(replace(start.config, heads=teachers.widths))
+    network.convs.load_state_dict(start.convs.state_dict())
+    network.mean.copy_(start.mean)
+    network.deviation.copy_(start.deviation)
     for name, head in network.heads.items():
-        if name not in start.heads and head.in_channels == head.out_channels:
+        if name in start.heads and start.heads[name].out_channels == head.out_channels:
+            head.load_state_dict(start.heads[name].state_dict())
+        elif head.in_channels == head.out_channels:
             nn.init.dirac_(head.weight)
             nn.init.zeros_(head.bias)
     return network.requires_grad_(True)

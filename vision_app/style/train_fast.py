@@ -1,7 +1,7 @@
 """What training a fast network means: its contents and styles, its losses, its measure; the loop is `training.loop`.
 
-The losses are those of Johnson et al., 2016, "Perceptual losses for real-time style transfer", with Gram matrices that
-are compared in relation to their size, so that pale styles count as much as loud ones.
+The losses are like those of Johnson et al., 2016, "Perceptual losses for real-time style transfer", but Gram matrices
+count by the logarithm of their relative error, so that all styles count alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
