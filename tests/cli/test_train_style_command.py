@@ -8,6 +8,7 @@ from tiny_styles import write_distilled, write_photos, write_tiny_encoder, write
 from vision_app.cli import main
 from vision_app.released import find
 from vision_app.style.features import load_encoder
+from vision_app.style.pictures import HELD_OUT
 from vision_app.style.start import released_fast
 
 
@@ -24,7 +25,7 @@ def test_an_encoder_is_trained_from_its_teachers_and_the_run_continues(tmp_path,
     assert "5 photos to learn from, 1 to measure on" in capsys.readouterr().out
     best = find(tmp_path / "run" / "best")
     best.verify()
-    assert best.info["trained"]["teacher"].startswith("published ") and best.info["measured"]["features"] <= 1
+    assert best.info["trained"]["teacher"].startswith("published ") and best.info["measured"][HELD_OUT]["features"] <= 1
     assert load_encoder(tmp_path / "run" / "best").config.widths == (3, 4, 5, 6, 6)
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1"] and float(rows[0]["conv4_2"]) < 0.1  # it starts as its teacher

@@ -110,7 +110,7 @@ def test_without_a_network_vgg19_is_refused_with_what_to_do(monkeypatch):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr("torchvision.models.VGG19_Weights.get_state_dict", fetch)
-    reason = "--encoder vgg19: cannot be read .Name or service not known.; without a network, use --encoder style-enc"
+    reason = "^vgg19: cannot be read .Name or service not known.; without a network, take style-encoder or a"
     with pytest.raises(ModelError, match=reason):
         load_encoder("vgg19")
 
@@ -119,11 +119,11 @@ def test_files_that_hold_something_else_are_refused_by_name(tmp_path):
     (tmp_path / "text.pth").write_text("no weights")
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     for name, reason in (
-        ("text.pth", "no file of weights"),
+        ("text.pth", "no file of torch weights"),
         ("other.pth", "not the weights of torchvision's VGG-19"),
         ("missing.pth", "cannot be read"),
     ):
-        with pytest.raises(ModelError, match=f"--encoder .*{name}: {reason}"):
+        with pytest.raises(ModelError, match=f"{name}: {reason}"):
             load_encoder(tmp_path / name)
     write_tiny_fast(tmp_path / "fast")
     with pytest.raises(ModelError, match="is for style-transfer, not an encoder"):

@@ -12,7 +12,7 @@ from vision_app.errors import UsageError
 from vision_app.images import read_image
 from vision_app.released import find
 from vision_app.style.features import STYLE_LAYERS
-from vision_app.style.pictures import list_photos
+from vision_app.style.pictures import HELD_OUT, list_photos
 from vision_app.style.start import released_fast
 from vision_app.style.train_fast import CONTENT_LAYERS, FastOptions, FastTask, content_error, gram_error, lattice, train
 from vision_app.training.config import TrainConfig
@@ -107,9 +107,9 @@ def test_it_learns_and_a_stopped_run_goes_on_where_it_stopped(photos, tmp_path, 
     settings["log"] = lambda line: None
     whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
     best = train([photos], whole, CONFIG, **settings)
-    before = find(whole / "initial").info["measured"]
+    before = find(whole / "initial").info["measured"][HELD_OUT]
     assert best["quality"] > -(2 * before["content"] + 3 * before["style"]) + 0.02
-    assert find(whole / "best").info["measured"] == {key: best[key] for key in ("content", "style")}
+    assert find(whole / "best").info["measured"][HELD_OUT] == {key: best[key] for key in ("content", "style")}
     assert released_fast(whole / "best").config == tiny_fast().config
 
     class Stopper:

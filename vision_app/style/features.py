@@ -154,16 +154,16 @@ def _vgg19(name: str) -> EncoderNetwork:
         else:
             weights = torch.load(Path(name), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError) as error:  # a digest that does not fit is a RuntimeError
-        hint = "; without a network, use --encoder style-encoder or --encoder FILE.pth" if name == "vgg19" else ""
-        raise ModelError(f"--encoder {name}: cannot be read ({error}){hint}") from error
+        hint = "; without a network, take style-encoder or a .pth file of these weights" if name == "vgg19" else ""
+        raise ModelError(f"{name}: cannot be read ({error}){hint}") from error
     except Exception as error:  # what torch's reader raises of a file that is none is not told
-        raise ModelError(f"--encoder {name}: no file of weights ({error})") from error
+        raise ModelError(f"{name}: no file of torch weights") from error
     network = EncoderNetwork(VGG19)
     try:
         for conv, place in zip(network.convs.values(), _places(VGG19.depths), strict=True):
             conv.load_state_dict({key: weights[f"features.{place}.{key}"] for key in ("weight", "bias")})
     except (KeyError, TypeError, RuntimeError) as error:
-        raise ModelError(f"--encoder {name}: not the weights of torchvision's VGG-19 ({error})") from error
+        raise ModelError(f"{name}: not the weights of torchvision's VGG-19 ({error})") from error
     network.mean.copy_(torch.tensor(VGG19_MEAN)[:, None, None])
     network.deviation.copy_(torch.tensor(VGG19_DEVIATION)[:, None, None])
     return network

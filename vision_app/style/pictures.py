@@ -19,6 +19,7 @@ from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
 from vision_app.training.shares import shares
 
+HELD_OUT = "photos held out"  # what model.json calls them
 MEASURED = 48  # photos that are set apart to measure on when none are named
 SMALLEST_PART = 0.6  # of a photo's short side that a crop shows
 

@@ -202,7 +202,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # what torch's reader raises of a file that is none is not told
-        raise DataError(f"{path}: no file of weights ({error})") from error
+        raise DataError(f"{path}: no file of torch weights") from error
 
 
 def _fill(conv: nn.Conv2d, weights: Mapping[str, Tensor], name: str) -> nn.Conv2d:

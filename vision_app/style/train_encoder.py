@@ -22,7 +22,7 @@ from vision_app.style.features import (
     EncoderNetwork,
     load_encoder,
 )
-from vision_app.style.pictures import Photos, batches, hold_out, list_photos, to_tensor
+from vision_app.style.pictures import HELD_OUT, Photos, batches, hold_out, list_photos, to_tensor
 from vision_app.style.start import distilled_encoder, identity
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
@@ -139,7 +139,7 @@ class EncoderTask:
             grams.append([float(relative_error(gram_matrix(found[n]), gram_matrix(wanted[n]))) for n in STYLE_LAYERS])
         layers = {name: round(float(error), 4) for name, error in zip(LAYERS, np.mean(features, 0), strict=True)}
         measured = {"features": round(1 - float(np.mean(features)), 4), "gram": round(1 - float(np.mean(grams)), 4)}
-        describe(folder, measured=measured | {"errors": layers})
+        describe(folder, measured={HELD_OUT: measured | {f"error {name}": error for name, error in layers.items()}})
         return measured
 
 

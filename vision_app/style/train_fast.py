@@ -19,7 +19,7 @@ from vision_app.style.costs import gram_matrix
 from vision_app.style.export import from_bytes, write_fast
 from vision_app.style.features import STYLE_LAYERS, EncoderNetwork, load_encoder
 from vision_app.style.network import STRIDE, FastNetwork
-from vision_app.style.pictures import Photos, batches, hold_out, list_photos, to_tensor
+from vision_app.style.pictures import HELD_OUT, Photos, batches, hold_out, list_photos, to_tensor
 from vision_app.style.start import identity, starting_fast
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig, check_ranges
@@ -166,7 +166,7 @@ class FastTask:
         content_mean, style_mean = np.mean(errors, 0)
         cost = self.options.content * content_mean + self.options.style * style_mean
         measured = {"content": round(float(content_mean), 4), "style": round(float(style_mean), 4)}
-        write_fast(network, folder, name=folder.parent.name, measured=measured, **self.about)
+        write_fast(network, folder, name=folder.parent.name, measured={HELD_OUT: measured}, **self.about)
         write_image(folder / "samples.png", np.vstack(rows[:SHOWN]))
         return {"quality": -round(float(cost), 4), **measured}
 
