@@ -1,6 +1,7 @@
 """A thread that paints: what it tells of itself, and that it ends when it is asked to."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -42,6 +43,13 @@ def finished(painting: Painting) -> Painting:
     return painting
 
 
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def test_a_picture_is_painted_to_its_end(monkeypatch):
     monkeypatch.setattr(easel, "REFRESH", 0)
     painter = Painter(steps=3)
@@ -72,12 +80,28 @@ def test_a_stopped_picture_is_what_there_is():
     assert finished(painting).result.iterations == 1
 
 
+def test_pictures_take_turns_and_one_that_waits_can_be_stopped():
+    painters = Painter(steps=2), Painter(), Painter(steps=1)
+    first = Painting("first", painters[0].paint)
+    stopped, last = (Painting("next", painter.paint) for painter in painters[1:])
+    for painting in (stopped, last):
+        wait_until(lambda painting=painting: painting.waiting)
+    painters[2].go_on.release()
+    stopped.stop()
+    assert finished(stopped).result is None and stopped.error is None
+    assert last.running and last.waiting and not first.waiting
+    painters[0].go_on.release(2)
+    assert finished(first).result.iterations == 2
+    assert finished(last).result.iterations == 1 and not last.waiting
+
+
 def test_what_goes_wrong_in_the_thread_is_kept():
     def fail(report):
         raise ValueError("no paint")
 
-    painting = finished(Painting("key", fail))
-    assert str(painting.error) == "no paint" and painting.result is None
+    for _ in range(2):  # it is the next one's turn
+        painting = finished(Painting("key", fail))
+        assert str(painting.error) == "no paint" and painting.result is None
 
 
 @pytest.mark.parametrize("give_up", [Easel.clear, lambda place: place.clear(unless="other")])

@@ -18,7 +18,7 @@ from vision_app.style.optimize import OptimizeConfig
 from vision_app.style.progress import Progress
 from vision_app.style.samples import SAMPLES, sample
 from vision_app.style.stylizer import Painted, Stylizer
-from vision_app.ui import models, style, wall
+from vision_app.ui import easel, models, style, wall
 from vision_app.ui.easel import Easel, Painting
 from vision_app.ui.pictures import SAMPLES as PHOTOS
 from vision_app.ui.style import KEPT_RESULTS
@@ -208,6 +208,20 @@ def test_bad_pictures_are_named_and_the_others_count(photo, stylizers, bad_files
     assert "small\\.png\\: too small" in run(page).error[-1].value and pictures(page) is None
 
 
+def test_a_picture_that_can_be_no_style_is_named_and_stays_off_the_wall(photo, stylizers):
+    own = {
+        "low.png": Image.new("RGB", (90, 9)),
+        "long.png": Image.new("RGB", (1200, 40)),
+        "fits.png": PHOTO.rotate(180),
+    }
+    page = started(photo)
+    upload(page, "Styles of your own", {name: encode(picture, "PNG") for name, picture in own.items()})
+    errors = [error.value for error in run(page).error]
+    assert [error.split("\\:")[0] for error in errors] == ["low\\.png", "long\\.png"]
+    assert "too small" in errors[0] and "too long" in errors[1]
+    assert alike(pictures(page)[1], stylizers["fast"](PHOTO_PIXELS, np.asarray(own["fits.png"])).pixels)
+
+
 @pytest.fixture
 def slow(stylizers) -> Slow:
     return stylizers["optimize"]
@@ -239,14 +253,14 @@ def test_the_classic_method_shows_its_steps_and_then_the_result(photo, slow, pla
     painting = press(run(page), "Paint") and place.painting
     assert page.get("progress")[0].proto.text == "Looking at the pictures …"
     go_on(page, slow, painting, 3)
-    assert page.get("progress")[0].proto.text == "Step 3 of 10, 512 x 384 pixels, cost 1234"
+    assert page.get("progress")[0].proto.text == "Step 3 of 10, 64 x 48 pixels, cost 1234"
     assert page.get("progress")[0].proto.value == 30 and page.get("image")
     slow.go_on.release(7)
     painting.join(20)
     run(page)
-    expected = Blend()(PHOTO_PIXELS, sample("waves"), size=512)
+    expected = Blend()(PHOTO_PIXELS, sample("waves"), size=64)
     assert alike(pictures(page)[1], expected.pixels)
-    assert any(caption.value == "512 x 384 pixels, after 10 steps" for caption in page.caption)
+    assert any(caption.value == "64 x 48 pixels, after 10 steps" for caption in page.caption)
 
 
 def test_a_stopped_picture_can_be_saved_and_painted_again(photo, slow, place):
@@ -261,6 +275,41 @@ def test_a_stopped_picture_can_be_saved_and_painted_again(photo, slow, place):
     assert page.get("download_button") and place.painting is None
     press(page, "Paint again")
     assert pictures(page) is None and labeled(page.button, "Paint")
+
+
+def test_a_small_photo_is_not_enlarged_unasked_and_a_large_one_is_painted_up_to_the_limit(photo, slow, place):
+    for resized, size in ((PHOTO.resize((48, 36)), (48, 36)), (PHOTO.resize((640, 480)), (64, 48))):
+        page = started(encode(resized, "PNG"), "waves", method="Classic")
+        assert labeled(page.selectbox, "Long side in pixels").value == "As the photo, at most 64"
+        press(page, "Paint")
+        painting = place.painting
+        go_on(page, slow, painting)
+        assert painting.progress.size == size
+        painting.stop()
+        slow.go_on.release()
+        painting.join(20)
+
+
+def test_a_visitor_waits_for_the_turn_and_may_stop_waiting(photo, place):
+    with easel.TURN:
+        page = press(started(photo, "waves", method="Classic"), "Paint")
+        painting = place.painting
+        deadline = time.monotonic() + 20
+        while not painting.waiting:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        assert run(page).get("progress")[0].proto.text == "Waiting for another visitor's picture …"
+        press(page, "Stop")
+        painting.join(20)
+        assert labeled(run(page).button, "Paint") and pictures(page) is None and place.painting is None
+
+
+def test_pictures_that_are_painted_at_once_take_turns(photo, stylizers, monkeypatch):
+    turns = []
+    paint = stylizers["fast"]._paint
+    monkeypatch.setattr(stylizers["fast"], "_paint", lambda *given: turns.append(style.TURN.locked()) or paint(*given))
+    started(photo, "mosaic")
+    assert turns == [True] and not style.TURN.locked()
 
 
 @pytest.mark.parametrize("change", ["style", "setting", "photo"])

@@ -11,24 +11,28 @@ from vision_app import Stylized
 from vision_app.style.progress import Progress, Report
 
 REFRESH = 1.0  # seconds from one preview to the next
+GLANCE = 0.1  # seconds from one look to the next whether it is a waiting picture's turn
+TURN = threading.Lock()  # one picture of all visitors at a time: each takes all cores, and gigabytes of memory
 
 
 class Painting:
-    """One picture that a thread of its own paints, from now on.
+    """One picture that a thread of its own paints, as soon as it is its turn.
 
     Args:
         key: Of content, styles and settings; the same ones have the same key.
         paint: Called in the thread with what it is to call after every step.
 
     Attributes:
+        waiting: Whether another visitor's picture is painted before.
         progress: The newest step's, or None.
         preview: The picture at that step or a little earlier, (H, W, 3) uint8 RGB, or None.
-        result: The painted picture, once it is there.
+        result: The painted picture, once it is there; None as well where it was stopped before its turn.
         error: What went wrong, or None.
     """
 
     def __init__(self, key: Hashable, paint: Callable[[Report], Stylized]):
         self.key = key
+        self.waiting = False
         self.progress: Progress | None = None
         self.preview: np.ndarray | None = None
         self.result: Stylized | None = None
@@ -57,10 +61,17 @@ class Painting:
         self._thread.join(seconds)
 
     def _run(self, paint: Callable[[Report], Stylized]) -> None:
+        while not TURN.acquire(timeout=GLANCE):
+            self.waiting = True
+            if self.stopping:
+                return
+        self.waiting = False
         try:
             self.result = paint(self._report)
         except Exception as error:  # a thread has nobody above it; the page says what it was
             self.error = error
+        finally:
+            TURN.release()
 
     def _report(self, progress: Progress) -> bool:
         """Take note of a step; return whether it is to be the last one."""

@@ -1,8 +1,10 @@
 """The Style page: a photo in the style of other pictures."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePath
 
 import numpy as np
@@ -29,11 +31,11 @@ METHODS = {
 COLORS = {"Of the style": "no", "Of the photo": "luminance", "Of the photo, spread anew": "histogram"}
 ABOUT_COLORS = "Of the photo: each place keeps its own. Spread anew: each is as frequent as in the photo, but anywhere."
 STARTS = {"Photo": "content", "Noise": "noise", "Fast": "fast"}
-FULL = "As the photo"
 SIZES = (256, 512, 768, 1024, 1536, 2048, 4096)  # pixels of the long side
 CLASSIC_SIZES = SIZES[:5]
 STEPS = 150
 KEPT_RESULTS = 10
+TURN = threading.Lock()  # pictures of all visitors that are painted at once take turns: each takes all cores
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,14 @@ class Order:
         """Work out what is needed of the styles."""
         return self.stylizer.prepare([style.source for style in self.styles])
 
-    def paint(self, prepared: Prepared, report: Callable | None = None, **changes) -> Stylized:
-        """Paint it, with other options where they are named."""
-        return self.stylizer(self.content.file(), prepared, self.options, report=report, **changes)
+    def paint(self, prepared: Prepared, report: Callable | None = None) -> Stylized:
+        """Paint it."""
+        return self.stylizer(self.content.file(), prepared, self.options, report=report)
+
+    def paint_at_once(self, prepared: Prepared, size: int | None) -> Stylized:
+        """Paint it at another size, when it is its turn."""
+        with TURN:
+            return self.stylizer(self.content.file(), prepared, self.options, size=size)
 
 
 def page() -> None:
@@ -110,12 +117,13 @@ def settings() -> tuple[Stylizer, StyleOptions]:
         if method != "color":
             more["keep_colors"] = COLORS[st.selectbox("Colors", COLORS, help=ABOUT_COLORS)]
         if method == "optimize":
-            size = st.selectbox("Long side in pixels", CLASSIC_SIZES, CLASSIC_SIZES.index(512), key="classic size")
             more["iterations"] = st.number_input("Steps", 10, 2000, STEPS, step=10)
             more["start"] = STARTS[st.selectbox("Start from", STARTS)]
-        else:
-            size = st.selectbox("Long side in pixels", (FULL, *SIZES), key="size")
-        return models.stylizer(method), StyleOptions(strength, None if size == FULL else size, **more)
+        stylizer = models.stylizer(method)
+        full = "As the photo" + (f", at most {stylizer.longest_side}" if stylizer.longest_side else "")
+        sizes = CLASSIC_SIZES if method == "optimize" else SIZES
+        size = st.selectbox("Long side in pixels", (full, *sizes), key=f"{method} size")
+        return stylizer, StyleOptions(strength, None if size == full else size, **more)
 
 
 def photo() -> Picture | None:
@@ -153,13 +161,14 @@ def at_once(order: Order) -> None:
     prepared, result = prepare(order), results().get(order.key)
     if result is None:
         with st.spinner(f"Painting {plain(order.content.name)} …"):
-            result = order.paint(prepared, size=order.options.size if fits else VIEW_SIZE)
+            result = order.paint_at_once(prepared, order.options.size if fits else VIEW_SIZE)
         keep(order.key, result)
     show(order, result)
     if fits:
         download(order, result)
     else:
-        save("PNG", lambda: encoded(order.paint(prepared).pixels, ".png"), order.file_name, "image/png")
+        full = partial(order.paint_at_once, prepared, order.options.size)
+        save("PNG", lambda: encoded(full().pixels, ".png"), order.file_name, "image/png")
         st.caption(
             f"This is a look at {VIEW_SIZE} pixels. The download is painted for {order.long_side}, which takes longer "
             "and makes finer strokes."
@@ -183,7 +192,9 @@ def step_by_step(order: Order) -> None:
         easel().clear()
         if painting.error is not None:
             raise painting.error
-        keep(order.key, painting.result)
+        if painting.result is not None:
+            keep(order.key, painting.result)
+        painting = None
     if result := results().get(order.key):
         show(order, result)
         early = "stopped after" if result.stopped else "after"
@@ -205,8 +216,10 @@ def watch(painting: Painting) -> None:
     if not painting.running:
         st.rerun()
     progress = painting.progress
-    if progress is None:
-        st.progress(0.0, "Looking at the pictures …")
+    if painting.waiting:
+        st.progress(0.0, "Waiting for another visitor's picture …")
+    elif progress is None:
+        st.progress(0.0, "Stopping …" if painting.stopping else "Looking at the pictures …")
     else:
         width, height = progress.size
         words = f"Step {progress.iteration} of {progress.total}, {width} x {height} pixels, cost {progress.cost:.4g}"

@@ -9,6 +9,7 @@ import streamlit as st
 from PIL import Image
 
 from vision_app.errors import ImageError
+from vision_app.style.checks import scaled_shape
 from vision_app.style.samples import SAMPLES, sample
 from vision_app.style.stylizer import SAMPLE
 from vision_app.ui import uploads
@@ -71,11 +72,13 @@ def samples() -> list[Style]:
 
 
 def _own(pictures: list[Picture]) -> list[Style]:
-    """Return what the visitor brought; draw why where a picture cannot be read."""
+    """Return what the visitor brought; draw why where a picture cannot be read, or be a style."""
     kept, styles = st.session_state.setdefault("looks", OrderedDict()), []
     for picture in pictures:
         try:
-            styles.append(Style(picture.digest, picture.name, _tile(view(picture, kept).pixels), picture))
+            seen = view(picture, kept)
+            scaled_shape(seen.width, seen.height, None, picture.name)  # raises where it cannot be used
+            styles.append(Style(picture.digest, picture.name, _tile(seen.pixels), picture))
         except ImageError as error:
             st.error(plain(str(error)), icon=":material/broken_image:")
     return styles
