@@ -102,7 +102,7 @@ def test_styles_are_mixed_in_one_picture_when_asked_for(run, place, tmp_path):
     assert run("photos/a.jpg", *STYLES, *flags, "--output", tmp_path).returncode == 0
     (row,) = rows_of(tmp_path)
     assert row["picture"] == "a.jpg__wave.png+wave.png.png" and row["styles"] == ["one/wave.png", "two/wave.png"]
-    assert (row["width"], row["height"]) == (48, 38) and row["notes"] == ["scaled down from 80 x 64 pixels"]
+    assert (row["width"], row["height"]) == (48, 38) and row["notes"] == []
     answer = Stylizer.load("fast", model=place / "fast")(
         place / "photos/a.jpg", [place / style for style in row["styles"]],
         weights=(0.7, 0.3), size=48, keep_colors="luminance",
@@ -116,6 +116,7 @@ def test_names_that_join_to_the_same_stay_apart(run_here, place, tmp_path):
         shutil.copy(place / "one/wave.png", tmp_path / name)
     words = ["x/a__b", "x/a", "--style", "c", "--style", "b__c", "--output", "out", "--method", "color"]
     assert run_here("style", *words, cwd=tmp_path).returncode == 0
+    assert "None" not in " ".join(path.read_text() for path in (tmp_path / "out").glob("*.json*"))
     pictures = [row["picture"] for row in rows_of(tmp_path / "out")]
     assert pictures == ["a__b__c.png", "a__b__b__c.png", "a__c.png", "a__b__c-2.png"]
     assert all((tmp_path / "out" / picture).is_file() for picture in pictures)
@@ -131,7 +132,7 @@ def test_what_cannot_be_painted_gets_a_row_that_says_why(run, place, tmp_path):
     result = run(folder, "--style", "one/wave.png", "--output", tmp_path / "out")
     assert result.returncode == 1 and result.stdout.startswith("4 images: 1 ok, 3 failed (see styles.jsonl)")
     rows = {Path(row["file"]).name: row for row in rows_of(tmp_path / "out")}
-    assert rows["flat.png"]["notes"] == ["the content has one color"]
+    assert rows["flat.png"]["notes"] == ["the content has one color", "the result has one color"]
     for name, error in (("small.png", "too small: 20 x 64"), ("wide.png", "too long"), ("torn.jpg", "not an image")):
         assert list(rows[name]) == KEYS and rows[name]["error"].startswith(error)
         assert (rows[name]["picture"], rows[name]["styles"]) == (None, ["one/wave.png"])
@@ -236,6 +237,11 @@ def test_a_state_of_another_picture_is_left_behind(optimize, place, tmp_path):
         ("--style one/wave.png --iterations 5", "--iterations: belongs to --method optimize, not to fast"),
         ("--style one/wave.png --preview-every 5", "--preview-every: belongs to --method optimize, not to fast"),
         ("--style one/wave.png --method oil", "--method oil: must be one of optimize, fast, color"),
+        ("--style one/wave.png --size 0", "--size 0: must lie between 32 and 16384; the nearest valid value is 32"),
+        (
+            "--style one/wave.png --method optimize --encoder ./encoder --total-variation -1",
+            "--total-variation -1.0: must lie between 0.0 and 1000000.0; the nearest valid value is 0.0",
+        ),
         ("--style one/wave.png --strength 2", "--strength 2.0: must lie between 0.0 and 1.0"),
         ("--style one/wave.png --encoder vgg19", "--encoder vgg19: belongs to --method optimize"),
         ("", "Missing option '--style'"),

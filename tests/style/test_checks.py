@@ -72,6 +72,24 @@ def test_one_color_and_grey_are_told_apart_whatever_jpeg_adds(pixels, one_color,
     assert checks.is_grey(pixels) is grey
 
 
+@pytest.mark.parametrize(("apart", "grey"), [(8, True), (9, False), (20, False)])
+def test_a_tint_that_jpeg_does_not_make_is_a_color(apart, grey):
+    pixels = np.repeat(data.camera()[..., None] // 2, 3, axis=2)
+    pixels[..., 0] += apart  # red
+    assert checks.is_grey(pixels) is grey
+
+
+def test_a_result_that_shows_hardly_anything_is_noted_where_the_content_did():
+    photo, flat = data.astronaut(), np.full((40, 50, 3), 200, np.uint8)
+    dark, light = photo // 30, 255 - photo // 30
+    assert checks.result_notes(photo, flat) == ["the result has one color: this style leaves nothing to be seen"]
+    assert checks.result_notes(flat, flat) == ["the result has one color"]
+    assert checks.result_notes(photo, dark) == ["the result is almost black"]
+    assert checks.result_notes(photo, light) == ["the result is almost white"]
+    for content, pixels in ((dark, dark), (light, light), (photo, photo), (dark, photo), (photo, 255 - photo)):
+        assert checks.result_notes(content, pixels) == []
+
+
 def test_one_red_dot_is_not_grey():
     pixels = np.repeat(data.camera()[..., None], 3, axis=2)
     pixels[:5, :5] = (255, 0, 0)

@@ -11,6 +11,7 @@ from tiny_styles import write_tiny_encoder, write_tiny_fast
 
 from vision_app.errors import ModelError
 from vision_app.released import find
+from vision_app.style.checks import at_most
 from vision_app.style.fast import FAINT, FastStylizer, OnnxFast, TorchFast
 from vision_app.style.stylizer import Stylizer
 
@@ -108,6 +109,21 @@ def test_strength_goes_from_the_content_to_the_style(stylizer, coffee):
     faint = stylizer(content, coffee, strength=FAINT / 2).pixels.astype(float)
     mixed = stylizer.paint(content, (1 - FAINT / 2) * own + FAINT / 2 * coffee.codes[0]).astype(float)
     assert np.abs(faint - (mixed + content) / 2).max() <= 1
+
+
+def test_a_contents_own_code_is_taken_at_the_size_of_styles(stylizer, coffee):
+    seen = []
+
+    def encode(pixels):
+        seen.append(pixels)
+        return coffee.codes[0]
+
+    network = SimpleNamespace(
+        runtime="onnx", device="cpu", encode=encode, paint=lambda pixels, code, _: (pixels / np.float32(255), code)
+    )
+    large = np.ascontiguousarray(np.tile(data.rocket(), (1, 2, 1)))  # 427 x 1280
+    FastStylizer(stylizer.models[0], network, tile=2000)(large, coffee, strength=0.5)
+    assert len(seen) == 1 and np.array_equal(seen[0], at_most(large, 512)) and seen[0].shape == (171, 512, 3)
 
 
 def test_several_styles_are_mixed_by_their_weights(stylizer, coffee, two):

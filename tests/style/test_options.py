@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from vision_app.errors import UsageError
@@ -17,9 +18,15 @@ from vision_app.style.options import StyleOptions
         ({"size": 99.5}, "--size 99.5: must be a whole number"),
         ({"style_size": 5000}, "--style-size 5000: must lie between 64 and 4096; the nearest valid value is 4096"),
         ({"keep_colors": "luminence"}, "must be one of no, luminance, histogram; did you mean luminance?"),
-        ({"weights": (0.5, -1)}, "--weights 0.5,-1: must be numbers from 0 on, one of them above 0"),
-        ({"weights": (0, 0)}, "--weights 0,0: must be numbers from 0 on"),
-        ({"weights": (math.inf, 1)}, "--weights inf,1: must be numbers from 0 on"),
+        ({"strength": None}, "--strength None: must be a number"),
+        ({"weights": (0.5, -1)}, "--weights 0.5,-1: must be numbers from 0 to 1e+09, one of them above 0"),
+        ({"weights": (0, 0)}, "--weights 0,0: must be numbers from 0 to"),
+        ({"weights": (math.inf, 1)}, "--weights inf,1: must be numbers from 0 to"),
+        ({"weights": (math.nan, 1)}, "--weights nan,1: must be numbers from 0 to"),
+        ({"weights": (1e308, 1e308)}, "--weights 1e+308,1e+308: must be numbers from 0 to 1e+09"),
+        ({"weights": np.zeros(2)}, "--weights 0.0,0.0: must be numbers from 0 to"),
+        ({"weights": 0.5}, "--weights 0.5: must be numbers, one for each style"),
+        ({"weights": ("much", 1)}, "--weights ('much', 1): must be numbers, one for each style"),
         ({"strenght": 1}, "unknown option 'strenght'; did you mean 'strength'?"),
     ],
 )
@@ -34,6 +41,7 @@ def test_a_wrong_value_is_named_with_the_nearest_valid_one(changes, message):
     [
         ("fsat", {}, "--method fsat: must be one of optimize, fast, color; did you mean fast?"),
         ("fast", {"iterations": 9}, "--iterations: belongs to --method optimize, not to fast; leave it out"),
+        ("fast", {"total_variation": 0.0}, "--total-variation: belongs to --method optimize, not to fast"),
         ("color", {"alpha": 0.0}, "--alpha: belongs to --method optimize, not to color"),
         ("color", {"keep_colors": "histogram"}, "--keep-colors histogram: --method color changes nothing but colors"),
     ],
@@ -47,5 +55,6 @@ def test_an_option_that_a_method_would_pass_over_is_refused(method, changes, mes
 def test_shares_sum_to_one():
     assert StyleOptions().shares(4) == (0.25,) * 4
     assert StyleOptions(weights=(3, 1)).shares(2) == (0.75, 0.25)
+    assert StyleOptions(weights=np.array([3, 1])) == StyleOptions(weights=[3.0, 1.0]) == StyleOptions(weights=(3, 1))
     with pytest.raises(UsageError, match="--weights: 2 numbers for 1 style; give one a style"):
         StyleOptions(weights=(3, 1)).shares(1)

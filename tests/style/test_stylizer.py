@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 from skimage import data
-from tiny_styles import write_tiny_encoder, write_tiny_fast
+from tiny_styles import tiny_fast, write_tiny_encoder, write_tiny_fast
+from torch import nn
 
 from vision_app import StyleOptions, Stylizer, read_image
 from vision_app.errors import ImageError, UsageError
 from vision_app.images import write_image
 from vision_app.style import color
+from vision_app.style.export import write_fast
 from vision_app.style.optimize import OptimizeConfig, optimize
 from vision_app.style.options import METHODS
 from vision_app.style.progress import Stop
 from vision_app.style.samples import sample
+from vision_app.style.stylizer import Painted
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:80, 100:200])
 STYLE, OTHER = (np.ascontiguousarray(picture()[:96, :96]) for picture in (data.coffee, data.rocket))
@@ -24,7 +27,11 @@ FLAT = np.full((64, 64, 3), (40, 90, 200), np.uint8)
 def stylizers(tmp_path_factory):
     """One of each method, with tiny networks."""
     folder = tmp_path_factory.mktemp("models")
-    fast, encoder = write_tiny_fast(folder / "fast"), write_tiny_encoder(folder / "encoder")
+    network = tiny_fast()
+    nn.init.constant_(network.decoder.last.bias, 0.5)  # neither black
+    nn.init.normal_(network.decoder.last.weight, std=0.3)  # nor of one color
+    write_fast(network, fast := folder / "fast", name="fast")
+    encoder = write_tiny_encoder(folder / "encoder")
     return {
         "fast": Stylizer.load("fast", model=fast, threads=1),
         "optimize": Stylizer.load("optimize", encoder=encoder, model=fast, device="cpu", threads=1),
@@ -70,11 +77,11 @@ def test_no_strength_leaves_the_content_exactly(stylizers, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_size_is_the_long_side_of_the_result_and_scaling_is_noted(stylizers, method):
+def test_a_size_is_the_long_side_of_the_result(stylizers, method):
     smaller = stylizers[method](PHOTO, STYLE, options(method), size=60)
-    assert smaller.pixels.shape == (48, 60, 3) and smaller.notes == ("scaled down from 100 x 80 pixels",)
+    assert smaller.pixels.shape == (48, 60, 3) and smaller.notes == ()  # as it was asked for
     larger = stylizers[method](PHOTO, STYLE, options(method), size=130)
-    assert larger.pixels.shape == (104, 130, 3) and larger.notes == ("enlarged from 100 x 80 pixels",)
+    assert larger.pixels.shape == (104, 130, 3) and larger.notes == ()
 
 
 def test_optimizing_is_limited_to_a_size_that_it_can_do(stylizers, monkeypatch):
@@ -100,7 +107,10 @@ def test_colors_of_several_styles_are_mixed(stylizers):
 
 def test_optimizing_gets_what_was_asked_for(stylizers):
     stylizer = stylizers["optimize"]
-    chosen = {"alpha": 2.0, "beta": 30.0, "iterations": 4, "optimizer": "adam", "start": "noise", "seed": 5}
+    chosen = {
+        "alpha": 2.0, "beta": 30.0, "total_variation": 9.0, "iterations": 4, "optimizer": "adam", "start": "noise",
+        "seed": 5,
+    }  # fmt: skip
     found = stylizer(PHOTO, [STYLE, OTHER], StyleOptions(strength=0.5, weights=(1, 3), **chosen))
     config = OptimizeConfig(strength=0.5, **chosen)
     wanted = optimize(PHOTO, [STYLE, OTHER], stylizer.encoder, config, weights=(0.25, 0.75))
@@ -145,6 +155,12 @@ def test_odd_pictures_are_painted_and_noted(stylizers, method):
             assert "the result has one color: this style leaves nothing to be seen" in found.notes
 
 
+def test_a_result_that_shows_hardly_anything_is_noted(stylizers, monkeypatch):
+    monkeypatch.setattr(stylizers["fast"], "_paint", lambda *_: Painted(PHOTO // 24, {}))
+    for keep in ("no", "luminance"):
+        assert stylizers["fast"](PHOTO, STYLE, keep_colors=keep).notes == ("the result is almost black",)
+
+
 @pytest.mark.parametrize(
     ("content", "style", "message"),
     [
@@ -171,6 +187,28 @@ def test_styles_are_looked_at_at_their_size_and_never_enlarged(stylizers):
     large = np.ascontiguousarray(np.tile(data.rocket(), (2, 1, 1)))
     assert max(stylizers["fast"].prepare(large).pixels[0].shape) == 512
     assert stylizers["optimize"].prepare(large).pixels[0].shape == large.shape
+
+
+def test_styles_that_were_prepared_otherwise_are_refused(stylizers, tmp_path):
+    fast = stylizers["fast"]
+    prepared = fast.prepare(STYLE, StyleOptions(style_size=64))
+    at_its_size = fast(PHOTO, prepared, style_size=64).pixels
+    assert np.array_equal(at_its_size, fast(PHOTO, prepared).pixels)
+    with pytest.raises(UsageError, match="--style-size 80: these styles were prepared at 64; give it to prepare"):
+        fast(PHOTO, prepared, style_size=80)
+    for method in ("optimize", "color"):
+        with pytest.raises(UsageError, match="prepared for --method fast; let this stylizer prepare them"):
+            stylizers[method](PHOTO, prepared)
+    other = Stylizer.load("fast", model=write_tiny_fast(tmp_path / "fast", seed=1), threads=1)
+    with pytest.raises(UsageError, match="prepared for another model; let this stylizer prepare them"):
+        other(PHOTO, prepared)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_style_at_all_is_refused(stylizers, method):
+    for none in ([], ()):
+        with pytest.raises(UsageError, match="--style: at least one is needed"):
+            stylizers[method](PHOTO, none)
 
 
 def test_labels_tell_styles_of_one_name_apart(stylizers):

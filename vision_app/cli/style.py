@@ -41,7 +41,6 @@ def style(
         int | None,
         Option(
             metavar="N",
-            parser=positive_int,
             help="Long side of the pictures, in pixels; contents are scaled down or up.",
             show_default="the content's own; with optimize at most 1024",
         ),
@@ -50,7 +49,6 @@ def style(
         int | None,
         Option(
             metavar="N",
-            parser=positive_int,
             help="Largest long side at which styles are looked at: smaller makes finer strokes.",
             show_default="512; with optimize the picture's",
         ),
@@ -73,6 +71,10 @@ def style(
     beta: Annotated[
         float | None,
         Option(metavar="X", parser=number, help="Weight of the style, with optimize.", show_default="100"),
+    ] = None,
+    total_variation: Annotated[
+        float | None,
+        Option(metavar="X", parser=number, help="Weight of smoothness, with optimize.", show_default="4"),
     ] = None,
     iterations: Annotated[
         int | None,
@@ -139,7 +141,7 @@ def style(
     max_pixels = pixel_limit(max_megapixels)
     parts = None if weights is None else _numbers(weights)
     options = StyleOptions(
-        strength, size, style_size, keep_colors, parts, alpha, beta, iterations, optimizer, start, seed
+        strength, size, style_size, keep_colors, parts, alpha, beta, total_variation, iterations, optimizer, start, seed
     )
     options.check_method(method)
     if preview_every and method != "optimize":
@@ -152,12 +154,16 @@ def style(
     stylizer.check(options)
     prepared = _prepare(stylizer, [styles] if mix else [[one] for one in styles], options)
     jobs = list_jobs(gather(sources, output, named=True), prepared)
+    network = {}
+    if stylizer.name is not None:
+        flag = "--encoder" if method == "optimize" else "--model"
+        network[flag] = f"{stylizer.name} {stylizer.digest(options)[:12]}"
     settings = {
         "--method": method,
         "--style": [label for one in prepared for label in one.labels],
         "--mix": mix,
         **{f"--{name.replace('_', '-')}": value for name, value in vars(options).items()},
-        "--encoder" if method == "optimize" else "--model": f"{stylizer.name} {stylizer.digest(options)[:12]}",
+        **network,
         "--device": stylizer.device.partition(":")[0],
         "--runtime": stylizer.runtime,
         "--max-megapixels": max_megapixels,

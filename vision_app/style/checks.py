@@ -10,6 +10,7 @@ SMALLEST_SIDE = 32  # pixels: smaller pictures have no place for a network's vie
 LARGEST_RATIO = 16  # of the sides, so that a long side of 512 leaves the other one 32
 ONE_COLOR = 2.0  # levels of 256: a channel's standard deviation, up to which it does not vary
 GREY = 8  # levels of 256 that the channels of a grey picture may differ by, which JPEG's rounding makes them do
+DARK = 16  # levels of 256: a mean that is as near to black counts as almost black
 
 
 def scaled_shape(width: int, height: int, size: int | None, name: str, flag: str = "--size") -> tuple[int, int]:
@@ -84,6 +85,12 @@ def style_notes(name: str, pixels: np.ndarray) -> list[str]:
     return [f"the style {name} is grey, and makes pictures grey"] if is_grey(pixels) else []
 
 
-def result_notes(pixels: np.ndarray) -> list[str]:
-    """What is odd about a repainted picture, (H, W, 3) uint8, of a content with more than one color."""
-    return ["the result has one color: this style leaves nothing to be seen"] if has_one_color(pixels) else []
+def result_notes(content: np.ndarray, pixels: np.ndarray) -> list[str]:
+    """What is odd about what a content was repainted as, both (H, W, 3) uint8."""
+    if has_one_color(pixels):
+        reason = "" if has_one_color(content) else ": this style leaves nothing to be seen"
+        return [f"the result has one color{reason}"]
+    before, after = content.mean(), pixels.mean()
+    if after < DARK <= before:
+        return ["the result is almost black"]
+    return ["the result is almost white"] if before <= 255 - DARK < after else []

@@ -8,7 +8,7 @@ import numpy as np
 
 from vision_app.errors import ModelError
 from vision_app.released import Model, find
-from vision_app.runtime import load_weights, open_session, resolve_for
+from vision_app.runtime import open_session, resolve_for
 from vision_app.style import checks
 from vision_app.style.stylizer import STYLE_SIZE, Painted, Stylizer
 from vision_app.style.tiles import in_tiles
@@ -68,17 +68,12 @@ class TorchFast:
         import torch
 
         from vision_app.style.export import ContentInput, StyleInput
-        from vision_app.style.network import FastConfig, FastNetwork
+        from vision_app.style.network import open_fast
 
         self._torch, self.device = torch, device
         if threads and device == "cpu":
             torch.set_num_threads(threads)
-        try:
-            network = FastNetwork(FastConfig.from_dict(model.info["architecture"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise model.lacks("architecture") from error
-        load_weights(network, model.file("weights.safetensors"))
-        network = network.eval().to(device, memory_format=torch.channels_last)
+        network = open_fast(model).to(device, memory_format=torch.channels_last)
         self._style, self._content = StyleInput(network), ContentInput(network)
 
     def encode(self, pixels):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from math import isfinite
 from typing import Any
 
 from vision_app.errors import UsageError, unknown
@@ -10,8 +9,9 @@ from vision_app.flags import check_choice, check_ranges, flag
 
 METHODS = ("optimize", "fast", "color")
 KEEP_COLORS = ("no", "luminance", "histogram")
-OF_OPTIMIZE = ("alpha", "beta", "iterations", "optimizer", "start", "seed")
+OF_OPTIMIZE = ("alpha", "beta", "total_variation", "iterations", "optimizer", "start", "seed")
 RANGES = {"strength": (0.0, 1.0), "size": (32, 16_384), "style_size": (64, 4096)}
+LARGEST_WEIGHT = 1e9  # of a style: only ratios matter, and sums must stay finite
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,10 @@ class StyleOptions:
             the picture.
         keep_colors: the content's colors stay: "no", "luminance" (only the light and dark of the result is painted) or
             "histogram" (each color channel is as frequent as it was).
-        weights: of several styles in one picture, from 0 on, in their order; equal by default.
+        weights: of several styles in one picture, 0 to 1e9, in their order; equal by default.
         alpha, beta: weights of content and style, of "optimize" alone, as are the following; each None stands for the
             default of `optimize.OptimizeConfig`.
+        total_variation: weight of the mean length of gradients, which keeps noise down.
         iterations: steps of the optimizer.
         optimizer: "lbfgs" or "adam".
         start: picture to begin with, "content", "noise" or "fast".
@@ -46,16 +47,18 @@ class StyleOptions:
     weights: tuple[float, ...] | None = None
     alpha: float | None = None
     beta: float | None = None
+    total_variation: float | None = None
     iterations: int | None = None
     optimizer: str | None = None
     start: str | None = None
     seed: int | None = None
 
     def __post_init__(self):
-        check_ranges(self, {name: ends for name, ends in RANGES.items() if getattr(self, name) is not None})
+        given = {name: ends for name, ends in RANGES.items() if name == "strength" or getattr(self, name) is not None}
+        check_ranges(self, given)
         check_choice("keep_colors", self.keep_colors, KEEP_COLORS)
         if self.weights is not None:
-            _check_weights(self.weights)
+            object.__setattr__(self, "weights", _checked_weights(self.weights))  # the dataclass is frozen
 
     @property
     def of_optimize(self) -> dict[str, Any]:
@@ -99,7 +102,12 @@ class StyleOptions:
         return tuple(weight / sum(weights) for weight in weights)
 
 
-def _check_weights(weights: Sequence[float]) -> None:
-    text = ",".join(map(str, weights))
-    if not all(isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights) > 0:
-        raise UsageError(f"--weights {text}: must be numbers from 0 on, one of them above 0")
+def _checked_weights(weights: Sequence[float]) -> tuple[float, ...]:
+    try:
+        found = tuple(map(float, weights))
+    except (TypeError, ValueError):
+        raise UsageError(f"--weights {weights!r}: must be numbers, one for each style") from None
+    if not all(0 <= weight <= LARGEST_WEIGHT for weight in found) or not sum(found):
+        text = ",".join(map(str, weights))
+        raise UsageError(f"--weights {text}: must be numbers from 0 to {LARGEST_WEIGHT:g}, one of them above 0")
+    return found

@@ -40,12 +40,16 @@ class Prepared:
         pixels: (H, W, 3) uint8 RGB of each, scaled.
         codes: (S, K) float32 that tell a fast network of each, or None.
         notes: what is odd about them.
+        size: the long side, in pixels, that they were scaled down to where theirs is longer; None leaves them.
+        maker: for what they were prepared: a method and a digest of its released models.
     """
 
     names: tuple[str, ...]
     pixels: tuple[np.ndarray, ...]
     codes: np.ndarray | None
     notes: tuple[str, ...]
+    size: int | None
+    maker: tuple[str, str]
 
     @property
     def labels(self) -> list[str]:
@@ -142,14 +146,16 @@ class Stylizer:
 
         Raises:
             ImageError: one of them cannot be read, or be a style.
-            UsageError: there is no such sample.
+            UsageError: there is no such sample, or no style at all.
         """
         sources = styles if isinstance(styles, list | tuple) else [styles]
+        if not sources:
+            raise UsageError("--style: at least one is needed")
         size = options.style_size or self.style_size
         names = tuple(map(name_of, sources))
         pixels = tuple(_style(source, name, size) for source, name in zip(sources, names, strict=True))
         notes = [note for name, one in zip(names, pixels, strict=True) for note in checks.style_notes(name, one)]
-        return Prepared(names, pixels, self._codes(pixels), tuple(notes))
+        return Prepared(names, pixels, self._codes(pixels), tuple(notes), size, self._maker)
 
     def __call__(
         self,
@@ -173,17 +179,19 @@ class Stylizer:
 
         Raises:
             ImageError: a picture cannot be read, or is too small or too long.
-            UsageError: an option is unknown, out of range or of another method.
+            UsageError: an option is unknown, out of range or of another method, or the styles were prepared otherwise.
         """
         options = options.changed(changes)
         self.check(options)
-        prepared = styles if isinstance(styles, Prepared) else self.prepare(styles, options)
+        prepared = self._checked(styles, options) if isinstance(styles, Prepared) else self.prepare(styles, options)
         shares = options.shares(len(prepared.names))
         name = name_of(content)
         image = self.read(content, options)
         shape = checks.scaled_shape(image.width, image.height, self._size(image, options), name)
         pixels = checks.scaled(image.pixels, shape)
-        notes = [*_scaling_notes(image, shape), *checks.content_notes(pixels), *prepared.notes]
+        notes = [*checks.content_notes(pixels), *prepared.notes]
+        if options.size is None and pixels.shape[1::-1] != (image.width, image.height):
+            notes.insert(0, f"scaled down from {image.width} x {image.height} pixels")
         if options.strength == 0:
             painted = Painted(pixels, {})
         else:
@@ -191,9 +199,23 @@ class Stylizer:
         result = painted.pixels
         if options.keep_colors != "no":
             result = _with_colors_of(pixels, result, options.keep_colors)
-        if not checks.has_one_color(pixels):
-            notes += checks.result_notes(result)
+        notes += checks.result_notes(pixels, result)
         return Stylized(result, name, prepared.names, self.method, self.name, tuple(notes), **painted.about)
+
+    @property
+    def _maker(self) -> tuple[str, str]:
+        """See `Prepared`."""
+        return self.method, digest(*self.models)
+
+    def _checked(self, styles: Prepared, options: StyleOptions) -> Prepared:
+        """The same styles; raises UsageError where they were prepared for something else."""
+        if styles.maker != self._maker:
+            whose = f"--method {styles.maker[0]}" if styles.maker[0] != self.method else "another model"
+            raise UsageError(f"--style: these styles were prepared for {whose}; let this stylizer prepare them")
+        if options.style_size not in (None, styles.size):
+            reason = f"these styles were prepared at {styles.size or 'their own size'}; give it to prepare"
+            raise UsageError(f"--style-size {options.style_size}: {reason}")
+        return styles
 
     def _size(self, image: RGBImage, options: StyleOptions) -> int | None:
         """The long side of the result, None for the content's."""
@@ -227,6 +249,8 @@ class ColorStylizer(Stylizer):
         return cls()
 
     def _paint(self, content, styles, shares, options, report, state) -> Painted:
+        if len(styles.pixels) == 1:
+            return Painted(color.transfer(content, styles.pixels[0], options.strength), {})
         mixed = np.zeros(content.shape, np.float32)
         for share, style in zip(shares, styles.pixels, strict=True):
             mixed += np.float32(share) * color.transfer(content, style, options.strength)
@@ -250,15 +274,6 @@ def _style(source: ImageSource, name: str, size: int | None) -> np.ndarray:
     smaller = None if size is None else min(size, max(image.width, image.height))
     shape = checks.scaled_shape(image.width, image.height, smaller, name, "--style-size")
     return checks.scaled(image.pixels, shape)
-
-
-def _scaling_notes(image: RGBImage, shape: tuple[int, int]) -> list[str]:
-    """Says when a content was scaled."""
-    height, width = shape
-    if (width, height) == (image.width, image.height):
-        return []
-    verb = "enlarged" if width > image.width else "scaled down"
-    return [f"{verb} from {image.width} x {image.height} pixels"]
 
 
 def _with_colors_of(content: np.ndarray, painted: np.ndarray, keep: str) -> np.ndarray:
