@@ -130,6 +130,7 @@ def folder(tmp_path_factory):
 def benchmark(folder, monkeypatch, capsys):
     """Run the benchmark on small pictures and return what it prints."""
     monkeypatch.setattr(style, "SIDE", 64)
+    monkeypatch.setattr(style, "LARGE", (96, 64))
     monkeypatch.setattr(style, "peak_megabytes", lambda work, *arguments: (work(*arguments), 1234.5)[1])
 
     def run(*words):
@@ -166,7 +167,7 @@ def test_the_benchmark_repaints_judges_and_times_everybody(benchmark, tmp_path):
     assert all(re.fullmatch(r"\d+\.\d+ \(\d+\.\d+\)", row[7]) for row in table)
     assert [row[8] == "-" for row in table] == [False] * 4 + [True] * 2
     assert all(row[9] == "1,234" for row in table)
-    assert len(verdicts) == 4 and all(row[0] in ("PASS", "FAIL") for row in verdicts)
+    assert len(verdicts) == 6 and all(row[0] in ("PASS", "FAIL") for row in verdicts)
     assert sorted(path.name for path in (tmp_path / "optimize").iterdir()) == ["0__0.png", "1__0.png"]
     sheet = np.asarray(Image.open(tmp_path / "contact_sheet.jpg"))
     assert sheet.shape[1] == 7 * (style.TILE + 6) + 6, "content, style and five methods"
@@ -184,13 +185,15 @@ def test_results_of_a_run_are_measured_again(benchmark, tmp_path, folder):
 
 
 def test_verdicts_are_of_ratios_within_a_round(capsys):
-    lines = {name: style.Line(name, "") for name in ("fast", "micro-ast", "optimize", "vgg19")}
+    lines = {name: style.Line(name, "") for name in ("fast", "micro-ast", "micro-ast-onnx", "optimize", "vgg19")}
     size, slow = (512, 512), np.array([1.0, 2, 30])
-    for name, factor in (("fast", 0.9), ("micro-ast", 1), ("optimize", 0.2), ("vgg19", 1)):
+    factors = {"fast": 0.9, "micro-ast": 1, "micro-ast-onnx": 0.8, "optimize": 0.2, "vgg19": 1}
+    for name, factor in factors.items():
         lines[name].seconds[size] = factor * slow
+    lines["fast"].megabytes[style.LARGE] = 1999.0
     lines["fast"].quality[("a", "b")], lines["micro-ast"].quality[("a", "b")] = Quality(0.07, 0.5), Quality(0.05, 0.5)
     style.print_verdicts(lines, size)
     verdicts = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert verdicts == ["PASS", "FAIL", "PASS", "FAIL"]
+    assert verdicts == ["PASS", "FAIL", "FAIL", "PASS", "FAIL", "PASS"]
     style.print_verdicts({"fast": lines["fast"]}, size)
-    assert capsys.readouterr().out.count("not measured") == 4
+    assert capsys.readouterr().out.count("not measured") == 5
