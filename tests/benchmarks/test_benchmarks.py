@@ -127,7 +127,7 @@ def test_folder_prints_both_rates_and_their_ratio(benchmark, tmp_path):
 
 
 def test_folder_makes_large_photos_and_reads_them_faster_than_a_plain_loop(benchmark):
-    done = benchmark("detect_folder.py", "--large", "--limit", 20)
+    done = benchmark("detect_folder.py", "--large", "--limit", 20, "--flags", "--batch-size", 2)  # rows come early
     assert done.returncode == 0, done.stderr
     assert "20 photos of 4000 x 3000 pixels, rates after the first 2\n" in done.stdout
     whole, loop, ratio = rates(done.stdout, "a plain loop")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.restoration import denoise_tv_chambolle
 
-from vision_app.style.costs import content_cost, gram_matrix, style_layer_cost, total_cost, total_variation
+from vision_app.style.costs import content_cost, gram_error, gram_matrix, style_layer_cost, total_cost, total_variation
 from vision_app.training.checks import GRADIENT_BOUND, gradient_errors
 
 
@@ -93,3 +93,14 @@ def test_gradients(function, inputs):
 def test_total_cost_weighs_its_parts():
     content, style, variation = torch.tensor(3.0), torch.tensor(5.0), torch.tensor(7.0)
     assert total_cost(content, style, variation, alpha=2, beta=0.5, gamma=10) == 2 * 3 + 0.5 * 5 + 10 * 7
+
+
+def test_gram_errors_are_held_to_a_loop():
+    found, wanted = random(2, 3, 4, 5), random(2, 3, 6, 2, seed=1)
+    for b, error in enumerate(gram_error(found, wanted)):
+        apart = size = 0.0
+        for i in range(3):
+            for j in range(3):
+                first, second = ((x[b, i] * x[b, j]).mean() for x in (found, wanted))
+                apart, size = apart + (first - second) ** 2, size + second**2
+        assert error.item() == pytest.approx((apart / size).item())

@@ -47,6 +47,16 @@ def style_layer_cost(gram: Tensor, target: Tensor, positions: int) -> Tensor:
     return (gram - target).square().sum() / (2 * positions * gram.shape[-1]) ** 2
 
 
+def gram_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """|G(found) - G(wanted)|^2 / |G(wanted)|^2 with Gram matrices a position: (B,), 0 is equal.
+
+    Args:
+        found, wanted: (B, C, h, w), of any sizes.
+    """
+    first, second = (gram_matrix(x) / (x.shape[2] * x.shape[3]) for x in (found, wanted))
+    return (first - second).square().sum((1, 2)) / second.square().sum((1, 2)).clamp(min=1e-12)
+
+
 def total_variation(pictures: Tensor) -> Tensor:
     """The length of the pictures' gradients, sum of sqrt(dx^2 + dy^2) (Rudin et al., 1992), smoothed at 0.
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from vision_app.errors import UsageError
 from vision_app.model_folder import describe
-from vision_app.style.costs import gram_matrix
+from vision_app.style.costs import gram_error
 from vision_app.style.export import from_bytes, write_encoder
 from vision_app.style.features import (
     CONTENT_LAYER,
@@ -136,7 +136,7 @@ class EncoderTask:
             image = from_bytes(torch.from_numpy(self.validation.center(index, self.size))[None])
             wanted, found = teachers(image), network.teach(network(image))
             features.append([float(relative_error(found[name], wanted[name])) for name in LAYERS])
-            grams.append([float(relative_error(gram_matrix(found[n]), gram_matrix(wanted[n]))) for n in STYLE_LAYERS])
+            grams.append([float(gram_error(found[name], wanted[name])) for name in STYLE_LAYERS])
         layers = {name: round(float(error), 4) for name, error in zip(LAYERS, np.mean(features, 0), strict=True)}
         measured = {"features": round(1 - float(np.mean(features)), 4), "gram": round(1 - float(np.mean(grams)), 4)}
         describe(folder, measured={HELD_OUT: measured | {f"error {name}": error for name, error in layers.items()}})

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from vision_app.images import write_image
-from vision_app.style.costs import gram_matrix
+from vision_app.style.costs import gram_error
 from vision_app.style.export import from_bytes, write_fast
 from vision_app.style.features import STYLE_LAYERS, EncoderNetwork, load_encoder
 from vision_app.style.network import STRIDE, FastNetwork
@@ -179,16 +179,6 @@ def content_error(found: Tensor, wanted: Tensor) -> Tensor:
     """
     found, wanted = (F.instance_norm(x) for x in (found, wanted))
     return (found - wanted).square().mean((1, 2, 3))
-
-
-def gram_error(found: Tensor, wanted: Tensor) -> Tensor:
-    """|G(found) - G(wanted)|^2 / |G(wanted)|^2 with Gram matrices a position: (B,), 0 is equal.
-
-    Args:
-        found, wanted: (B, C, h, w), of any sizes.
-    """
-    first, second = (gram_matrix(x) / (x.shape[2] * x.shape[3]) for x in (found, wanted))
-    return (first - second).square().sum((1, 2)) / second.square().sum((1, 2)).clamp(min=1e-12)
 
 
 def lattice(pictures: Tensor, period: int = STRIDE, block: int = 16) -> Tensor:
