@@ -56,8 +56,12 @@ def choose_style(page: Page) -> None:
 
 
 def choose_size(page: Page, size: int) -> None:
-    page.get_by_role("combobox", name="Long side in pixels").click()
-    page.get_by_role("option", name=str(size), exact=True).click()
+    still(page)
+    box, option = page.get_by_role("combobox", name="Long side in pixels"), page.get_by_role("option", name=str(size))
+    while not option.is_visible():  # a page that is drawn anew closes the list
+        box.click()
+        page.wait_for_timeout(1000)
+    option.click()
     still(page)
 
 
