@@ -8,7 +8,7 @@ from typer import Option
 
 from vision_app.cli.config import Config
 from vision_app.cli.options import number, positive_int
-from vision_app.cli.training import Data, Keeper, Output, Resume, TeacherBoxes, Validation, filled, say
+from vision_app.cli.training import Data, Keeper, Output, Resume, TeacherBoxes, Validation, begin, say
 
 
 def classifier(
@@ -54,16 +54,7 @@ def classifier(
     It learns which classes a photo shows; where photos are not labeled for a class, and no teacher is sure, they teach
     nothing about it.
     """
-    from vision_app.errors import UsageError
-    from vision_app.training.config import TrainConfig
-
-    settings = filled(TrainConfig, context)
-    for name, value in {"--data": data, "--output": output}.items():
-        if not value:
-            raise UsageError(f"Missing option '{name}'.")
-    from vision_app.figures import import_matplotlib
-
-    import_matplotlib()  # before Fabric does, by way of torchmetrics
+    settings = begin(context, data=data, output=output)
     from vision_app.classification.train import train
 
     train(

@@ -8,7 +8,7 @@ from typer import Option
 
 from vision_app.cli.config import Config
 from vision_app.cli.options import number, positive_int
-from vision_app.cli.training import Keeper, Output, Resume, filled, say
+from vision_app.cli.training import Keeper, Output, Resume, begin, filled, say
 
 FACES = "PEOPLE/|FILE.csv|FILE.npz"
 
@@ -114,18 +114,9 @@ def faces(
     It learns to turn two photos of one person into vectors near to each other. A handful of people with a few photos
     each is enough to make a released model better at telling these apart.
     """
-    from vision_app.errors import UsageError
-    from vision_app.training.config import TrainConfig
-
     if learning_rate is None:  # a network that has learned before loses it in one large step
         context.params["learning_rate"] = 2e-5 if initial else 2e-3
-    settings = filled(TrainConfig, context)
-    for name, value in {"--data": data, "--output": output}.items():
-        if not value:
-            raise UsageError(f"Missing option '{name}'.")
-    from vision_app.figures import import_matplotlib
-
-    import_matplotlib()  # before Fabric does, by way of torchmetrics
+    settings = begin(context, data=data, output=output)
     from vision_app.faces.train import FaceOptions, train
 
     train(

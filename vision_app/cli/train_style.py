@@ -8,7 +8,7 @@ from typer import Option
 
 from vision_app.cli.config import Config
 from vision_app.cli.options import number, positive_int
-from vision_app.cli.training import Keeper, Output, Resume, filled, say
+from vision_app.cli.training import Keeper, Output, Resume, begin, filled, say
 
 Photos = Annotated[
     list[Path] | None,
@@ -71,16 +71,7 @@ def style_encoder(
 
     It learns to see in photos, and in styles made of them, what VGG-19 sees, at a tenth of the cost.
     """
-    from vision_app.errors import UsageError
-    from vision_app.training.config import TrainConfig
-
-    settings = filled(TrainConfig, context)
-    for name, value in {"--data": data, "--output": output, "--teacher": teacher}.items():
-        if not value:
-            raise UsageError(f"Missing option '{name}'.")
-    from vision_app.figures import import_matplotlib
-
-    import_matplotlib()  # before Fabric does, by way of torchmetrics
+    settings = begin(context, data=data, output=output, teacher=teacher)
     from vision_app.style.train_encoder import train
 
     train(
@@ -129,16 +120,7 @@ def style_fast(
 
     Styles to learn from are made of the photos: strokes, mosaics, dots, planes, hatching and patterns, in many colors.
     """
-    from vision_app.errors import UsageError
-    from vision_app.training.config import TrainConfig
-
-    settings = filled(TrainConfig, context)
-    for name, value in {"--data": data, "--output": output}.items():
-        if not value:
-            raise UsageError(f"Missing option '{name}'.")
-    from vision_app.figures import import_matplotlib
-
-    import_matplotlib()  # before Fabric does, by way of torchmetrics
+    settings = begin(context, data=data, output=output)
     from vision_app.style.train_fast import FastOptions, train
 
     train(

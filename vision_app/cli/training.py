@@ -76,5 +76,24 @@ def filled(kind: type, context: typer.Context):
     return kind(**{name: context.params[name] for name in names})
 
 
+def begin(context: typer.Context, **needed: object):
+    """The `TrainConfig` of a command, once the options are there that a run cannot do without.
+
+    Raises:
+        UsageError: one of the needed options, by name, is missing; or a value is out of its range.
+    """
+    from vision_app.errors import UsageError
+    from vision_app.training.config import TrainConfig
+
+    found = filled(TrainConfig, context)
+    for name, value in needed.items():
+        if not value:
+            raise UsageError(f"Missing option '--{name}'.")
+    from vision_app.figures import import_matplotlib
+
+    import_matplotlib()  # before Fabric does, by way of torchmetrics
+    return found
+
+
 def say(line: str) -> None:
     print(line, flush=True)
