@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_styles import write_photos
 
 from vision_app.errors import DataError
-from vision_app.style.pictures import Photos, batches, hold_out, list_photos
+from vision_app.style.pictures import Photos, PhotoTask, Views, hold_out, list_photos
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
 
@@ -70,21 +70,20 @@ def test_what_is_set_apart_is_not_learned_from(tmp_path):
         hold_out(Photos(paths[:4], "x"), 0)
 
 
-class Keys(torch.utils.data.Dataset):
+class Keys(Views):
     """Gives each sample's place in the epoch and its photo back."""
 
-    def __init__(self, photos, size, seed, epoch):
-        self.about = (size, seed, epoch)
-
     def __getitem__(self, key):
-        return torch.tensor([*key, *self.about])
+        return torch.tensor([*key, self.size, self.seed, self.epoch])
 
 
 def test_what_a_sample_is_does_not_depend_on_processes_or_breaks(tmp_path):
     photos, config = Photos([tmp_path / f"{i}.png" for i in range(23)], "x"), TrainConfig(batch_size=5, seed=7)
 
     def keys(**share):
-        return [batch.tolist() for batch in batches(Keys, photos, 32, config, 2, workers=0, **share)]
+        task = PhotoTask(photos, photos, size=32, workers=0)
+        task.views = Keys
+        return [(255 * batch).round().int().tolist() for batch in task.pictures(config, 2, **share)]
 
     whole = keys()
     assert [key[0] for batch in whole for key in batch] == list(range(20))

@@ -17,7 +17,7 @@ from vision_app.images import SUFFIXES, read_image
 from vision_app.style.invent import invent
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
-from vision_app.training.shares import shares
+from vision_app.training.shares import batches_per_epoch, shares
 
 HELD_OUT = "photos held out"  # what model.json calls them
 MEASURED = 48  # photos that are set apart to measure on when none are named
@@ -99,30 +99,53 @@ def hold_out(photos: Photos, seed: int) -> tuple[Photos, Photos]:
     return tuple(Photos(paths, photos.name) for paths in parts)
 
 
-def batches(
-    views: type[Dataset],
-    photos: Photos,
-    size: int,
-    config: TrainConfig,
-    epoch: int,
-    *,
-    rank: int = 0,
-    world: int = 1,
-    start: int = 0,
-    workers: int = 1,
-) -> Iterator[Tensor]:
-    """The batches of an epoch: what `views(photos, size, seed, epoch)` gives for each (place, photo).
+class Views(Dataset):
+    """What is made of photos for the samples of an epoch; see `PhotoTask`."""
 
-    A place counts the samples of the epoch, so that what is drawn for a sample does not depend on processes or breaks;
-    the other options are as for `training.loop.Task.batches`.
+    def __init__(self, photos: Photos, size: int, seed: int, epoch: int):
+        self.photos, self.size, self.seed, self.epoch = photos, size, seed, epoch
+
+    def __getitem__(self, key: tuple[int, int]) -> Tensor:
+        """A tensor of uint8 by (place in the epoch, index of photo)."""
+        raise NotImplementedError
+
+
+class PhotoTask:
+    """The part of a `training.loop.Task` that brings pictures made of photos.
+
+    Args:
+        photos, validation: to learn from and to measure on.
+        size: of the square pictures, in pixels.
+        about: more for model.json.
+        workers: processes that cut and paint.
     """
-    parts = shares(len(photos), config, epoch, rank=rank, world=world, start=start)
-    begin = rank * min(config.batch_size, len(photos)) // world
-    keys = [
-        [(step * config.batch_size + begin + i, photo) for i, photo in enumerate(part)]
-        for step, part in enumerate(parts, start)
-    ]
-    return iter(DataLoader(views(photos, size, config.seed, epoch), batch_sampler=keys, num_workers=workers))
+
+    views: type[Views]
+
+    def __init__(self, photos: Photos, validation: Photos, *, size: int, about: dict | None = None, workers: int = 1):
+        self.photos, self.validation, self.size = photos, validation, size
+        self.about, self.workers = about or {}, workers
+
+    def batches_per_epoch(self, config: TrainConfig) -> int:
+        return batches_per_epoch(len(self.photos), config)
+
+    def pictures(
+        self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
+    ) -> Iterator[Tensor]:
+        """What `views` gives for each batch of an epoch, in 0..1; options as for `training.loop.Task.batches`.
+
+        A place counts the samples of the epoch, so that what is drawn for a sample does not depend on processes or
+        breaks.
+        """
+        parts = shares(len(self.photos), config, epoch, rank=rank, world=world, start=start)
+        begin = rank * min(config.batch_size, len(self.photos)) // world
+        keys = [
+            [(step * config.batch_size + begin + i, photo) for i, photo in enumerate(part)]
+            for step, part in enumerate(parts, start)
+        ]
+        views = self.views(self.photos, self.size, config.seed, epoch)
+        for batch in DataLoader(views, batch_sampler=keys, num_workers=self.workers):
+            yield batch.float() / 255
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

@@ -113,7 +113,7 @@ def starting_fast(initial: Path | None, photos: Photos) -> FastNetwork:
         network = FastNetwork()
         initialize(network, "he")
         return network
-    if initial.is_dir() and not (initial / "model.json").exists():
+    if is_published(initial):
         return shrink(micro_ast(initial), photos, FastConfig())
     return released_fast(initial).requires_grad_(True)
 
@@ -176,6 +176,11 @@ def shrink(
     return small
 
 
+def is_published(path: Path) -> bool:
+    """Whether this is a folder of files that others published, not a model folder or a name."""
+    return path.is_dir() and not (path / "model.json").exists()
+
+
 def identity(path: Path | None) -> str:
     """The name and a digest of the weights of a model, a file or a folder of published files; wherever they lie."""
     if path is None:
@@ -184,7 +189,7 @@ def identity(path: Path | None) -> str:
         return "vgg19"
     if path.is_file():
         files = [path]
-    elif path.is_dir() and not (path / "model.json").exists():
+    elif is_published(path):
         files = sorted(path.glob("*.pth"))
     else:
         files = [find(path).file(WEIGHTS)]

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from vision_app.errors import UsageError
 from vision_app.model_folder import describe
@@ -22,20 +21,16 @@ from vision_app.style.features import (
     EncoderNetwork,
     load_encoder,
 )
-from vision_app.style.pictures import HELD_OUT, Photos, batches, hold_out, list_photos, to_tensor
-from vision_app.style.start import distilled_encoder, identity
+from vision_app.style.pictures import HELD_OUT, Photos, PhotoTask, Views, hold_out, list_photos, to_tensor
+from vision_app.style.start import distilled_encoder, identity, is_published
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import initialize
 from vision_app.training.loop import check_run_folder, fit
-from vision_app.training.shares import batches_per_epoch
 
 
-class Views(Dataset):
+class Pictures(Views):
     """Crops of photos and, as every second one, styles made of them: (3, S, S) uint8 by (place, index of photo)."""
-
-    def __init__(self, photos: Photos, size: int, seed: int, epoch: int):
-        self.photos, self.size, self.seed, self.epoch = photos, size, seed, epoch
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         place, index = key
@@ -79,42 +74,26 @@ class Teachers(nn.Module):
         return targets | self.encoders[-1](images, [CONTENT_LAYER])
 
 
-class EncoderTask:
+class EncoderTask(PhotoTask):
     """A `training.loop.Task`.
 
     Args:
         network: to train, with heads for the teachers.
         teachers: what it learns from.
         photos, validation: to learn from and to measure on.
-        size: of the square crops, in pixels.
-        about: more for model.json.
-        workers: processes that cut and paint.
+        **more: see `PhotoTask`.
     """
 
-    def __init__(
-        self,
-        network: EncoderNetwork,
-        teachers: Teachers,
-        photos: Photos,
-        validation: Photos,
-        *,
-        size: int,
-        about: dict | None = None,
-        workers: int = 1,
-    ):
-        self.network, self.teachers, self.photos, self.validation = network, teachers, photos, validation
-        self.size, self.about, self.workers = size, about or {}, workers
+    views = Pictures
 
-    def batches_per_epoch(self, config: TrainConfig) -> int:
-        return batches_per_epoch(len(self.photos), config)
+    def __init__(self, network: EncoderNetwork, teachers: Teachers, photos: Photos, validation: Photos, **more):
+        super().__init__(photos, validation, **more)
+        self.network, self.teachers = network, teachers
 
-    def batches(
-        self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, config: TrainConfig, epoch: int, **share) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of an epoch, (B, 3, S, S) in 0..1; the targets are the teachers' and nothing comes with them."""
-        share = {"rank": rank, "world": world, "start": start}
-        for pixels in batches(Views, self.photos, self.size, config, epoch, workers=self.workers, **share):
-            yield pixels.float() / 255, torch.zeros(len(pixels))
+        for pictures in self.pictures(config, epoch, **share):
+            yield pictures, torch.zeros(len(pictures))
 
     def loss(
         self, images: Tensor, output: dict[str, Tensor], targets: Tensor
@@ -205,8 +184,7 @@ def starting_encoder(initial: Path | None, teachers: Teachers) -> EncoderNetwork
         network = EncoderNetwork(config)
         initialize(network, "he")
         return network
-    distilled = initial.is_dir() and not (initial / "model.json").exists()
-    start = distilled_encoder(initial) if distilled else load_encoder(initial)
+    start = distilled_encoder(initial) if is_published(initial) else load_encoder(initial)
     network = EncoderNetwork(replace(start.config, heads=teachers.widths))
     network.convs.load_state_dict(start.convs.state_dict())
     network.mean.copy_(start.mean)

@@ -12,19 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from vision_app.images import write_image
 from vision_app.style.costs import gram_error
 from vision_app.style.export import from_bytes, write_fast
 from vision_app.style.features import STYLE_LAYERS, EncoderNetwork, load_encoder
 from vision_app.style.network import STRIDE, FastNetwork
-from vision_app.style.pictures import HELD_OUT, Photos, batches, hold_out, list_photos, to_tensor
+from vision_app.style.pictures import HELD_OUT, Photos, PhotoTask, Views, hold_out, list_photos, to_tensor
 from vision_app.style.start import identity, starting_fast
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig, check_ranges
 from vision_app.training.loop import check_run_folder, fit
-from vision_app.training.shares import batches_per_epoch
 
 CONTENT_LAYERS = ("conv3_1", "conv4_1")
 FINE_LAYERS = STYLE_LAYERS[:2]  # compared at full size; all layers are compared at half of it
@@ -62,11 +60,8 @@ class FastOptions:
         check_ranges(self, RANGES)
 
 
-class Views(Dataset):
+class Pairs(Views):
     """A content and a style by (place, index of photo): (2, 3, S, S) uint8."""
-
-    def __init__(self, photos: Photos, size: int, seed: int, epoch: int):
-        self.photos, self.size, self.seed, self.epoch = photos, size, seed, epoch
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         place, index = key
@@ -76,17 +71,17 @@ class Views(Dataset):
         return torch.stack([to_tensor(content), to_tensor(style)])
 
 
-class FastTask:
+class FastTask(PhotoTask):
     """A `training.loop.Task`.
 
     Args:
         network: to train.
         encoder: in whose features pictures are compared.
         photos, validation: to learn from and to measure on.
-        about: more for model.json.
-        workers: processes that cut and paint.
+        **more: see `PhotoTask`.
     """
 
+    views = Pairs
     with_targets = True
 
     def __init__(
@@ -96,24 +91,15 @@ class FastTask:
         photos: Photos,
         validation: Photos,
         options: FastOptions = FastOptions(),
-        *,
-        about: dict | None = None,
-        workers: int = 1,
+        **more,
     ):
-        self.network, self.encoder, self.photos, self.validation = network, encoder, photos, validation
-        self.options, self.about, self.workers = options, about or {}, workers
+        super().__init__(photos, validation, size=options.size, **more)
+        self.network, self.encoder, self.options = network, encoder, options
 
-    def batches_per_epoch(self, config: TrainConfig) -> int:
-        return batches_per_epoch(len(self.photos), config)
-
-    def batches(
-        self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, config: TrainConfig, epoch: int, **share) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of an epoch: contents (B, 3, S, S) and styles, as targets, of the same shape, in 0..1."""
-        share = {"rank": rank, "world": world, "start": start}
-        for pairs in batches(Views, self.photos, self.options.size, config, epoch, workers=self.workers, **share):
-            contents, styles = (pairs.float() / 255).unbind(1)
-            yield contents, styles
+        for pairs in self.pictures(config, epoch, **share):
+            yield pairs.unbind(1)
 
     def loss(self, images: Tensor, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The weighted losses of a batch, the number of its pictures, and the parts."""
@@ -158,7 +144,7 @@ class FastTask:
         network, errors, rows = network.cpu().eval(), [], []
         for index in range(min(MEASURED, len(self.validation))):
             random = random_numbers("measured", index)
-            pair = self.validation.center(index, self.options.size), self.validation.invented(self.options.size, random)
+            pair = self.validation.center(index, self.size), self.validation.invented(self.size, random)
             content, style = (from_bytes(torch.from_numpy(np.ascontiguousarray(pixels))[None]) for pixels in pair)
             picture = network(content, style).clamp(0, 1)
             errors.append([float(error) for error in self.errors(picture, content, style)])
