@@ -12,9 +12,10 @@ app: setup  ## Open the page on http://127.0.0.1:8501
 test: .venv/.installed-dev  ## Run every test, with a process for each core
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
-lint: .venv/.installed-dev  ## Check style and format
+lint: .venv/.installed-dev  ## Check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:  ## Remove everything that the other targets made
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ setup(
     package_dir={"vision_app._models": "models"},
     package_data={
         "vision_app._models": ["*/model.json", "*/weights.safetensors", "*/model.onnx", "*/CARD.md", "*/LICENSE"],
+        "vision_app": ["py.typed"],
         "vision_app.ui": ["*.png", "samples/*"],
     },
 )

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from vision_app.cli.progress import show_progress
 from vision_app.data.detection import load_detection
-from vision_app.detection.compare.cost import Cost
-from vision_app.detection.compare.measure import Contender, measure
+from vision_app.detection.compare.measure import Contender, Cost, measure
 from vision_app.detection.compare.table import format_table, make_line
 from vision_app.detection.evaluate import MEASURING
 

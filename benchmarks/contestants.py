@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 
 from vision_app import Detections, Detector
-from vision_app.boxes import clip, nms
-from vision_app.detection.detector import DetectOptions
+from vision_app.core.boxes import clip, nms
+from vision_app.core.images import RGBImage
+from vision_app.core.letterbox import PAD, letterbox
+from vision_app.detection.base import DetectOptions
 from vision_app.detection.grid import make_grid
-from vision_app.images import RGBImage
-from vision_app.letterbox import PAD, letterbox
 
 CONFIDENCE, IOU, SIZE = 0.4, 0.5, 416
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (K, 4) in the photo's pixels, scores (K,), labels (K,)
@@ -205,7 +205,7 @@ def best(boxes: np.ndarray, scores: np.ndarray, image: RGBImage) -> Found:
 
 
 def onnx_session(path: Path, threads: int):
-    """A session with the options of `vision_app.runtime`."""
+    """A session with the options of `vision_app.released.runtime`."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 

@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from vision_app import Detector
-from vision_app.images import SUFFIXES
+from vision_app.core.images import SUFFIXES
 
 SAMPLES = Path(__file__).parents[1] / "vision_app" / "ui" / "samples"
 LARGE, DISTINCT = (4000, 3000), 8  # pixels; so many photos are enlarged, the other large ones are the same files again

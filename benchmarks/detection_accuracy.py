@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vision_app.cli import main as vision_app
 from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
-from vision_app.model_folder import describe
+from vision_app.released.write import describe
 
 FLAGS = [
     f"--confidence={MEASURING.confidence}",

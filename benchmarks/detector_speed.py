@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from contestants import NANODET, PICODET, Contestant, Distances, Ours, SSDlite, YOLOXNano
 
-from vision_app.images import SUFFIXES, RGBImage
+from vision_app.core.images import SUFFIXES, RGBImage
 
 PARTS = ("preprocess", "network", "postprocess")
 WARM_UP = 3  # photos that are not counted when a detector takes its turn

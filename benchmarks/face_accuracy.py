@@ -22,13 +22,13 @@ import numpy as np
 from face_contestants import Dlib, MobileFaceNet, Ours, Pipeline, YuNet
 
 from vision_app import read_image
-from vision_app.boxes import area, iou_matrix
 from vision_app.cli.progress import show_progress
+from vision_app.core.boxes import area, iou_matrix
+from vision_app.core.images import SUFFIXES, RGBImage
 from vision_app.data.detection import load_detection
 from vision_app.faces.evaluate.evaluation import Result
-from vision_app.faces.metrics import auc, best_threshold, eer, fold_accuracy
-from vision_app.faces.pairs import Photos, compare_all, compare_listed, load_photos
-from vision_app.images import SUFFIXES, RGBImage
+from vision_app.faces.evaluate.metrics import auc, best_threshold, eer, fold_accuracy
+from vision_app.faces.evaluate.pairs import Photos, compare_all, compare_listed, load_photos
 
 STEPS = ("decode", "find", "align", "embed")
 HEADS = (

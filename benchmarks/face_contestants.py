@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from vision_app import FaceRecognizer
+from vision_app.core.images import RGBImage
 from vision_app.faces.align import SIZE, align, align_face
 from vision_app.faces.results import Faces
-from vision_app.images import RGBImage
 
 YUNET_SIDE = 320  # pixels that YuNet sees of a crop
 FRAMES = (0.3, 0.0, 0.8)  # around a photo, in shares of its sides, one after the other until YuNet finds a face

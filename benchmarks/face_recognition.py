@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.errors import FaceError, VisionAppError
+from vision_app.core.errors import FaceError, VisionAppError
+from vision_app.faces.align import centroid_of
 from vision_app.faces.calibration import Calibration
-from vision_app.faces.gallery.store import centroid_of
-from vision_app.faces.pairs import load_photos
+from vision_app.faces.evaluate.pairs import load_photos
 from vision_app.faces.recognizer import FaceRecognizer
 
 TRIALS = 20

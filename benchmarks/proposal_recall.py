@@ -18,11 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vision_app.boxes import iou_matrix
+from vision_app.core.boxes import iou_matrix
+from vision_app.core.errors import VisionAppError
+from vision_app.core.images import read_image
 from vision_app.data.detection import Sample, load_detection
 from vision_app.detection.proposals import selective_search
-from vision_app.errors import VisionAppError
-from vision_app.images import read_image
 
 IOUS = (0.5, 0.7)
 

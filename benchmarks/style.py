@@ -3,7 +3,7 @@
     python benchmarks/style.py --data ../data/style --teachers ../data/teachers/style --output OUT
 
 Contents come from photos/ and styles from paintings/, their middles at 512 x 512 pixels; the teachers are MicroAST's
-files and VGG-19 distilled to a sixteenth (see `vision_app.style.start`). The Gram error says how unlike the style a
+files and VGG-19 distilled to a sixteenth (`vision_app.style.train.initial`). The Gram error says how unlike the style a
 result is: of both at 256 x 256, the mean over conv1_1 to conv5_1 of the distilled encoder of ||G - T||^2 / ||T||^2.
 SSIM says how like the content it is. The classic method takes minutes a picture, so it repaints some of the pairs alone
 (--subset); the columns "of N" are of these pairs for everybody.
@@ -31,7 +31,7 @@ from style_measures import Features, Quality, read_pictures, spread_out, teacher
 from style_speed import iterate_once, peak_megabytes, repaint_once, take_turns, timed
 
 from vision_app.cli.progress import show_progress
-from vision_app.images import read_image, write_image
+from vision_app.core.images import read_image, write_image
 
 METHODS = ("fast", "micro-ast", "micro-ast-onnx", "color", "optimize", "vgg19")
 CLASSIC = ("optimize", "vgg19")
@@ -169,7 +169,7 @@ def measure_quality(
 
 def draw_sheet(columns: dict[str, list[np.ndarray]]) -> np.ndarray:
     """(H, W, 3) uint8 with a row a pair and a column a method, each picture with its caption."""
-    from vision_app.training.sheets import contact_sheet
+    from vision_app.training.contact_sheet import contact_sheet
 
     pictures = [picture for row in zip(*columns.values(), strict=True) for picture in row]
     plain = SimpleNamespace(boxes=[], labels=[], confidences=[], unknown=[])

@@ -93,7 +93,7 @@ class MicroAST:
     def __init__(self, folder: Path, threads: int):
         import torch
 
-        from vision_app.style.start import micro_ast
+        from vision_app.style.train.initial import micro_ast
 
         torch.set_num_threads(threads)
         self._torch, self._network = torch, micro_ast(folder).eval()
@@ -114,8 +114,8 @@ class MicroAST:
 
 def write_micro_ast(teachers: Path, folder: Path) -> None:
     """Writes the published networks as a model folder, whose files ONNX Runtime can run."""
-    from vision_app.style.export import write_fast
-    from vision_app.style.start import micro_ast
+    from vision_app.style.train.export import write_fast
+    from vision_app.style.train.initial import micro_ast
 
     write_fast(micro_ast(teachers), folder, name="MicroAST", license="MIT")
 
@@ -127,7 +127,7 @@ class Classic:
         """Takes an encoder by name or path, or VGG-19 with random weights."""
         import torch
 
-        from vision_app.style.features import VGG19, EncoderNetwork, load_encoder
+        from vision_app.style.model.features import VGG19, EncoderNetwork, load_encoder
 
         torch.set_num_threads(threads)
         self._encoder = load_encoder(encoder) if encoder else EncoderNetwork(VGG19).eval().requires_grad_(False)
@@ -135,7 +135,7 @@ class Classic:
 
     def iterate(self, content: np.ndarray, style: np.ndarray, clock: Clock) -> float:
         """Seconds of one iteration at the content's size, the second one: the first has no step behind it yet."""
-        from vision_app.style.optimize import OptimizeConfig, optimize
+        from vision_app.style.optimize.loop import OptimizeConfig, optimize
 
         moments = []
         config = OptimizeConfig(iterations=2)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from vision_app import read_image
-from vision_app.images import SUFFIXES
+from vision_app.core.images import SUFFIXES
 
 GRAM_SIDE = 256  # pixels, of what Gram matrices are of
 
@@ -70,8 +70,8 @@ def teacher_features(folder: Path) -> Features:
     """What the deepest of the distilled encoders sees at 256 x 256 pixels, after ReLU at conv1_1 to conv5_1."""
     import torch
 
-    from vision_app.style.features import STYLE_LAYERS
-    from vision_app.style.start import distilled_encoder
+    from vision_app.style.model.features import STYLE_LAYERS
+    from vision_app.style.train.initial import distilled_encoder
 
     encoder = distilled_encoder(folder)
 

@@ -6,8 +6,8 @@ from image_files import encode
 from PIL import Image
 from tiny_faces import paint_face
 
-from vision_app.faces.align import TEMPLATE
-from vision_app.faces.crops import SIDE, FaceCrops
+from vision_app.faces.align import SIDE, TEMPLATE
+from vision_app.faces.train.crops import FaceCrops
 
 
 def pattern(person: int, size: int) -> np.ndarray:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vision_app.core.images import read_image
+from vision_app.core.results import Detections
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.calibration import Calibration, Rate
 from vision_app.faces.recognizer import FaceRecognizer
-from vision_app.images import read_image
-from vision_app.results import Detections
 
 DIMENSION = 32
 WIDTH, HEIGHT, STEP = 120, 150, 140  # pixels of what is painted, and from one to the next

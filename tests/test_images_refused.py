@@ -13,9 +13,9 @@ from image_files import encode, png, quadrants, tiff
 from PIL import Image
 from skimage import data
 
-from vision_app import images
-from vision_app.errors import ImageError
-from vision_app.images import read_image
+from vision_app.core import images
+from vision_app.core.errors import ImageError
+from vision_app.core.images import read_image
 
 KINDS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 

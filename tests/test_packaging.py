@@ -42,6 +42,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package_and_the_models(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "vision_app").rglob("*.py")}
+    modules.add("vision_app/py.typed")
     models = {f"vision_app/_models/tiny/{name}" for name in MODEL_FILES}
     assert names >= modules | models
     assert all(name.startswith("vision_app/ui/") for name in names - modules - models)  # icons and samples
@@ -62,7 +63,9 @@ def test_an_installed_package_finds_its_models_from_anywhere(wheel, tmp_path):
     (tmp_path / "models" / "decoy").mkdir(parents=True)  # never look into the working directory
     (tmp_path / "models" / "decoy" / "model.json").write_text('{"name": "decoy"}')
     environment = {key: value for key, value in os.environ.items() if key != "VISION_APP_MODELS"}
-    command = "import vision_app; from vision_app.released import available; print(vision_app.__file__, available())"
+    command = (
+        "import vision_app; from vision_app.released.find import available; print(vision_app.__file__, available())"
+    )
     result = subprocess.run(
         [sys.executable, "-c", command],
         cwd=tmp_path,

@@ -3,9 +3,9 @@
 import torch
 from tiny_detectors import ANCHORS, NAMES
 
-from vision_app.classification.export import write_model
-from vision_app.classification.network import ClassifierNetwork
-from vision_app.detection.yolo import YOLOConfig
+from vision_app.classification.model.network import ClassifierNetwork
+from vision_app.classification.train.export import write_model
+from vision_app.detection.model.yolo import YOLOConfig
 from vision_app.training.initialize import initialize
 
 SIZE = 96

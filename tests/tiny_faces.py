@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from tiny_detectors import ANCHORS
 
-from vision_app.data.landmarks import Landmarks
-from vision_app.detection.export import write_model as write_detector
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.detection.yolo import YOLO, YOLOConfig
+from vision_app.detection.model.yolo import YOLO, YOLOConfig
+from vision_app.detection.train.export import write_model as write_detector
 from vision_app.faces.align import LANDMARKS, TEMPLATE
 from vision_app.faces.detector import FaceDetector
-from vision_app.faces.export import write_model
-from vision_app.faces.network import FaceNetwork, FaceNetworkConfig
-from vision_app.released import Model
+from vision_app.faces.model.network import FaceNetwork, FaceNetworkConfig
+from vision_app.faces.train.export import write_model
+from vision_app.released.find import Model
+from vision_app.released.landmarks import Landmarks
 from vision_app.training.initialize import initialize
 
 # The eyes, nose and mouth of skimage.data.astronaut(), marked by hand.

@@ -3,8 +3,8 @@
 import torch
 from tiny_detectors import ANCHORS, NAMES
 
-from vision_app.detection.export import write_model
-from vision_app.detection.yolo import YOLO, YOLOConfig
+from vision_app.detection.model.yolo import YOLO, YOLOConfig
+from vision_app.detection.train.export import write_model
 
 
 def write_members(folder):

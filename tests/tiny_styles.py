@@ -5,10 +5,10 @@ import numpy as np
 import skimage
 import torch
 
-from vision_app.images import write_image
-from vision_app.style.export import write_encoder, write_fast
-from vision_app.style.features import EncoderConfig, EncoderNetwork
-from vision_app.style.network import FastConfig, FastNetwork
+from vision_app.core.images import write_image
+from vision_app.style.model.features import EncoderConfig, EncoderNetwork
+from vision_app.style.model.network import FastConfig, FastNetwork
+from vision_app.style.train.export import write_encoder, write_fast
 from vision_app.training.initialize import initialize
 
 PLACES = ("11", "12", "21", "22", "31", "32", "33", "34", "41", "42", "43", "44", "51")  # block and place

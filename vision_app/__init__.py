@@ -9,20 +9,17 @@ The names below load on first use, so that importing the package stays quick and
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Not lazy: the function shares its name with its file. Loading the file first and binding the name to the function
-# afterwards makes `from vision_app import draw` the function, whatever was imported before. The file itself is light.
-from vision_app.draw import crop, draw
-
 if TYPE_CHECKING:
     from vision_app.classification.classifier import Classifier
-    from vision_app.detection.detector import DetectOptions, Detector
-    from vision_app.errors import FaceError, VisionAppError
+    from vision_app.core.draw import crop, draw
+    from vision_app.core.errors import FaceError, VisionAppError
+    from vision_app.core.images import RGBImage, read_image
+    from vision_app.core.results import Classes, Detections
+    from vision_app.detection.base import DetectOptions, Detector
     from vision_app.faces.detector import FaceDetector
     from vision_app.faces.gallery import Gallery
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.results import Face, Faces, Verification
-    from vision_app.images import RGBImage, read_image
-    from vision_app.results import Classes, Detections
     from vision_app.style.options import StyleOptions
     from vision_app.style.results import Stylized
     from vision_app.style.stylizer import Stylizer
@@ -53,24 +50,26 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Classes": "vision_app.results",
+    "Classes": "vision_app.core.results",
     "Classifier": "vision_app.classification.classifier",
-    "DetectOptions": "vision_app.detection.detector",
-    "Detections": "vision_app.results",
-    "Detector": "vision_app.detection.detector",
+    "DetectOptions": "vision_app.detection.base",
+    "Detections": "vision_app.core.results",
+    "Detector": "vision_app.detection.load",
     "Face": "vision_app.faces.results",
     "FaceDetector": "vision_app.faces.detector",
-    "FaceError": "vision_app.errors",
+    "FaceError": "vision_app.core.errors",
     "FaceRecognizer": "vision_app.faces.recognizer",
     "Faces": "vision_app.faces.results",
     "Gallery": "vision_app.faces.gallery",
-    "RGBImage": "vision_app.images",
+    "RGBImage": "vision_app.core.images",
     "StyleOptions": "vision_app.style.options",
     "Stylized": "vision_app.style.results",
-    "Stylizer": "vision_app.style.stylizer",
+    "Stylizer": "vision_app.style.load",
     "Verification": "vision_app.faces.results",
-    "VisionAppError": "vision_app.errors",
-    "read_image": "vision_app.images",
+    "VisionAppError": "vision_app.core.errors",
+    "crop": "vision_app.core.draw",
+    "draw": "vision_app.core.draw",
+    "read_image": "vision_app.core.images",
 }
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vision_app.batch.run import run
 from vision_app.batch.sinks import Journal, OutputError
 from vision_app.batch.sources import Input
-from vision_app.errors import ImageError
+from vision_app.core.errors import ImageError
 
 
 class Letters:
@@ -34,7 +34,8 @@ class Letters:
             self.most_held = max(self.most_held, self.held)
         return file
 
-    def predict(self, images):
+    def predict(self, items, images):
+        assert [item.file for item in items] == images
         self.batches.append(tuple(images))
         if bad := [image for image in images if image in self.unpredictable]:
             raise RuntimeError(f"no idea about {bad[0]}")
@@ -62,7 +63,7 @@ def failed(file, error):
 def run_over(task, files, path, *, batch_size=2, workers=2, resume=False, report=lambda rows: None):
     inputs = [file if isinstance(file, Input) else Input(file, f"{file}-name") for file in files]
     with Journal(path, settings={}, inputs=inputs, batch_size=batch_size, resume=resume) as journal:
-        run(task, inputs, journal, batch_size=batch_size, workers=workers, report=report)
+        run(task, journal, workers=workers, report=report)
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -100,7 +101,7 @@ def test_an_image_that_spoils_its_batch_fails_alone(tmp_path):
 
 def test_a_predictor_that_answers_too_little_fails_its_images_and_not_the_run(tmp_path):
     task = Letters()
-    task.predict = lambda images: []
+    task.predict = lambda items, images: []
     rows = run_over(task, "abc", tmp_path / "rows.jsonl")
     assert [row["status"] for row in rows] == ["failed"] * 3
 

@@ -12,8 +12,8 @@ import pytest
 
 from vision_app.batch.sinks import Journal, OutputError, Pictures, read_rows, write_csv
 from vision_app.batch.sources import Input
-from vision_app.errors import ImageError, UsageError
-from vision_app.images import read_image
+from vision_app.core.errors import ImageError, UsageError
+from vision_app.core.images import read_image
 
 SETTINGS = {"--model": "yolo", "--confidence": 0.3, "--classes": ("dog",), "--iou": None}
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision_app.batch.sources import list_inputs
-from vision_app.errors import UsageError
+from vision_app.core.errors import UsageError
 
 
 def make(folder: Path, *names: str) -> None:

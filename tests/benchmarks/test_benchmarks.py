@@ -13,7 +13,7 @@ from PIL import Image
 from skimage import data
 
 from vision_app import Detector
-from vision_app.released import find
+from vision_app.released.find import find
 
 ROOT = Path(__file__).parents[2]
 

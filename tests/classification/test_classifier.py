@@ -12,8 +12,8 @@ from tiny_detectors import write_tiny as write_tiny_detector
 
 from vision_app import Classes, Classifier, read_image
 from vision_app.classification.classifier import Raw
+from vision_app.core.errors import ImageError, ModelError
 from vision_app.detection.grid import make_grid
-from vision_app.errors import ImageError, ModelError
 
 PICTURES = (data.chelsea, data.rocket, data.coffee)
 

@@ -8,8 +8,8 @@ from PIL import Image
 from skimage import data
 
 from vision_app.cli import main
-from vision_app.detection import checks
-from vision_app.images import read_image
+from vision_app.core.images import read_image
+from vision_app.detection.train import checks
 from vision_app.training.checks import Check
 
 CATEGORIES = [{"id": 1, "name": "red"}, {"id": 2, "name": "blue"}]

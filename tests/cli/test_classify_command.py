@@ -12,8 +12,8 @@ from tiny_detectors import ANCHORS
 
 from vision_app import Classifier
 from vision_app.cli import main
-from vision_app.detection.export import write_model
-from vision_app.detection.yolo import YOLO, YOLOConfig
+from vision_app.detection.model.yolo import YOLO, YOLOConfig
+from vision_app.detection.train.export import write_model
 
 KEYS = ["file", "status", "error", "width", "height", "model", "classes"]
 TRAIN = ["--epochs", "2", "--batch-size", "3", "--learning-rate", "0.05", "--precision", "fp32"]

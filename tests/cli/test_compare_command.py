@@ -13,8 +13,8 @@ from skimage import data
 from tiny_detectors import write_tiny
 
 from vision_app import Detector, __version__, draw, read_image
+from vision_app.batch.run import cores
 from vision_app.cli import main
-from vision_app.cli.batch import cores
 from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.files import SMALL
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vision_app.released import find
+from vision_app.released.find import find
 
 FLAGS = ["--batch-size", "2", "--workers", "2", "--confidence", "0.05", "--csv", "--images"]
 

@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 from vision_app import DetectOptions, Detector, draw, read_image
-from vision_app.images import write_image
+from vision_app.core.images import write_image
 
 KEYS = ["file", "status", "error", "width", "height", "model", "detections"]
 

@@ -8,7 +8,7 @@ from skimage import data
 
 from vision_app import Detector
 from vision_app.cli import main
-from vision_app.released import find
+from vision_app.released.find import find
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from vision_app.faces.calibration import Calibration
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.evaluate import plots
 from vision_app.faces.recognizer import FaceRecognizer
-from vision_app.released import find
+from vision_app.released.find import find
 
 PEOPLE, PHOTOS = 12, 3
 
@@ -22,7 +22,7 @@ PEOPLE, PHOTOS = 12, 3
 @pytest.fixture(autouse=True)
 def tools(monkeypatch):
     """Faces are green boxes, plots are not drawn, and there is no scikit-learn: both take seconds."""
-    monkeypatch.setattr(FaceDetector, "load", lambda *_, **__: green_detector())
+    monkeypatch.setattr(FaceDetector, "open", lambda *_, **__: green_detector())
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
 

@@ -9,14 +9,14 @@ from PIL import Image, ImageDraw
 
 from vision_app import Detector, draw
 from vision_app.cli import main
+from vision_app.core.images import read_image
 from vision_app.data.coco import load_coco
-from vision_app.data.landmarks import Landmarks
-from vision_app.detection.datasets import Validation
 from vision_app.detection.evaluate import MEASURING
 from vision_app.detection.evaluate.landmarks import landmark_error
-from vision_app.detection.train import predict_rows
-from vision_app.images import read_image
-from vision_app.released import find
+from vision_app.detection.train.datasets import Validation
+from vision_app.detection.train.trainer import predict_rows
+from vision_app.released.find import find
+from vision_app.released.landmarks import Landmarks
 
 NAMES = ["left_corner", "right_corner", "top"]
 CATEGORIES = [{"id": 1, "name": "sail", "keypoints": NAMES}, {"id": 2, "name": "buoy"}]

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from vision_app.cli import main
-from vision_app.released import available, find
+from vision_app.released.find import available, find
 
 
 @pytest.fixture

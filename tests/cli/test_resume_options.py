@@ -3,7 +3,7 @@
 import pytest
 
 from vision_app.cli import main
-from vision_app.detection import train
+from vision_app.detection.train import trainer as train
 
 
 def test_what_a_run_keeps_of_its_options_starts_another_like_it(tmp_path, monkeypatch):

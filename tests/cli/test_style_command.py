@@ -16,8 +16,8 @@ from torch import nn
 
 from vision_app import Stylizer, read_image
 from vision_app.batch.sinks import Pictures
-from vision_app.images import write_image
-from vision_app.style.export import write_fast
+from vision_app.core.images import write_image
+from vision_app.style.train.export import write_fast
 
 KEYS = [
     "file", "status", "error", "picture", "width", "height", "styles", "method", "model", "iterations", "cost",

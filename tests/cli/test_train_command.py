@@ -19,9 +19,9 @@ from skimage import data
 from vision_app import Detector
 from vision_app.cli import main
 from vision_app.cli.train import yolo
-from vision_app.detection import train
-from vision_app.detection.options import DetectionOptions
-from vision_app.released import find
+from vision_app.detection.train import trainer as train
+from vision_app.detection.train.options import DetectionOptions
+from vision_app.released.find import find
 from vision_app.training import rates
 from vision_app.training.config import TrainConfig
 

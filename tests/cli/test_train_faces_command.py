@@ -14,7 +14,7 @@ from vision_app.cli.config import KEPT
 from vision_app.faces.align import LANDMARKS
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.embedder import Embedder
-from vision_app.released import find
+from vision_app.released.find import find
 
 
 def say(words):
@@ -101,7 +101,7 @@ def detector_words(data, tmp_path):
 
 
 def test_a_face_detector_is_trained_on_degraded_photos(tmp_path, monkeypatch):
-    from vision_app.detection import train
+    from vision_app.detection.train import trainer as train
 
     asked, augmenter = [], train.Augmenter
 

@@ -9,7 +9,7 @@ import pytest
 from drawn_sets import yolo
 
 from vision_app import Detector
-from vision_app.released import find
+from vision_app.released.find import find
 
 FEW = ["--epochs", 1, "--batch-size", 4, "--size", 64, "--precision", "fp32"]
 

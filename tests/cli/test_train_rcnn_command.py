@@ -10,9 +10,9 @@ from drawn_sets import yolo
 
 from vision_app import Detector
 from vision_app.cli import main
-from vision_app.detection.export import write_model
-from vision_app.detection.yolo import YOLO, YOLOConfig
-from vision_app.released import find
+from vision_app.detection.model.yolo import YOLO, YOLOConfig
+from vision_app.detection.train.export import write_model
+from vision_app.released.find import find
 
 ANCHORS = (((20.0, 20.0),), ((40.0, 40.0),), ((80.0, 80.0),), ((160.0, 160.0),))
 DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}

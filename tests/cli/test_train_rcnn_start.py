@@ -10,8 +10,8 @@ from drawn_sets import coco
 
 from vision_app import Detector
 from vision_app.cli import main
-from vision_app.detection.rcnn import RCNN, RCNNConfig
-from vision_app.detection.rcnn_train import write_regions_model
+from vision_app.detection.model.rcnn import RCNN, RCNNConfig
+from vision_app.detection.train.rcnn import write_regions_model
 
 DEFAULTS = {"confidence": 0.4, "iou": 0.5, "max_detections": 100}
 SMALL = {"width": 4, "depths": (1, 1, 1), "pyramid": 8, "hidden": 16, "proposals": 12}

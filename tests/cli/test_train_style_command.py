@@ -6,10 +6,10 @@ import pytest
 from tiny_styles import write_distilled, write_photos, write_tiny_encoder, write_tiny_fast
 
 from vision_app.cli import main
-from vision_app.released import find
-from vision_app.style.features import load_encoder
-from vision_app.style.pictures import HELD_OUT
-from vision_app.style.start import released_fast
+from vision_app.released.find import find
+from vision_app.style.model.features import load_encoder
+from vision_app.style.train.datasets import HELD_OUT
+from vision_app.style.train.initial import released_fast
 
 
 def say(words):

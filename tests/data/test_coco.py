@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from image_files import quadrants
 from PIL import Image
 
+from vision_app.core.errors import DataError
 from vision_app.data.coco import load_coco
 from vision_app.data.names import ALIASES, COCO_CLASSES, canonical
-from vision_app.errors import DataError
 
 CATEGORIES = [{"id": 3, "name": "sofa"}, {"id": 7, "name": "dog"}]
 

@@ -7,8 +7,8 @@ import pytest
 from image_files import quadrants
 from PIL import Image
 
+from vision_app.core.errors import DataError, UsageError
 from vision_app.data.detection import load_detection, splits, title
-from vision_app.errors import DataError, UsageError
 
 BOXES = {"a": [("cat", (8, 6, 24, 18))], "b": [("dog", (0, 0, 64, 48)), ("cat", (32, 24, 48, 36))]}
 

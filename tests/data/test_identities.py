@@ -2,8 +2,8 @@
 
 import pytest
 
+from vision_app.core.errors import DataError
 from vision_app.data.identities import Portrait, load_identities
-from vision_app.errors import DataError
 
 
 def write(folder, *names):

@@ -8,8 +8,8 @@ import pytest
 from image_files import quadrants
 from PIL import Image
 
+from vision_app.core.errors import DataError
 from vision_app.data.samples import DetectionSet, Objects, Photos, ScanReport, read_reports, write_reports
-from vision_app.errors import DataError
 
 
 def sample(tmp_path, name="a.png", boxes=(((2, 3, 12, 23), 0),), ignored=(), report=None):

@@ -7,9 +7,9 @@ import pytest
 from image_files import encode, quadrants
 from PIL import Image
 
+from vision_app.core.errors import DataError
 from vision_app.data.samples import DetectionSet, Objects, ScanReport
 from vision_app.data.scan import scan, summarize
-from vision_app.errors import DataError
 
 
 def photos_set(folder, count, width=64, height=48, boxes=1):

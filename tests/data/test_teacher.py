@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vision_app.core.errors import DataError
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet, Sample, ScanReport
 from vision_app.data.teacher import DOUBTED, TRUSTED, add_teacher_boxes, confidence
-from vision_app.errors import DataError
 
 DOG, CAT, KITE = (COCO_CLASSES.index(name) for name in ("dog", "cat", "kite"))
 LABEL = [10.0, 10.0, 50.0, 50.0]  # the photo's one true box, a dog

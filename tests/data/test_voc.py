@@ -5,9 +5,9 @@ import pytest
 from image_files import quadrants
 from PIL import Image
 
+from vision_app.core.errors import DataError, UsageError
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.voc import load_voc, voc_splits
-from vision_app.errors import DataError, UsageError
 
 
 def objects(*rows, difficult=0):

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from image_files import quadrants
 from PIL import Image
 
+from vision_app.core.errors import DataError, UsageError
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.yolo import _box, load_yolo, yolo_splits
-from vision_app.errors import DataError, UsageError
 
 NAMES = "names: [screw, nut]\n"
 

@@ -12,11 +12,10 @@ from tiny_detectors import NAMES
 from tiny_members import write_members
 
 from vision_app import Detections, DetectOptions, Detector
-from vision_app.boxes import nms
-from vision_app.detection.ensemble import MEMBER, OVERLAP, Ensemble, Mirrored
-from vision_app.detection.fusion import fuse
-from vision_app.errors import ModelError, UsageError
-from vision_app.images import read_image
+from vision_app.core.boxes import nms
+from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.images import read_image
+from vision_app.detection.ensemble import MEMBER, OVERLAP, Ensemble, Mirrored, fuse
 
 DOUBTFUL = DetectOptions(confidence=0.05, iou=0.6)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_app.boxes import iou_matrix
-from vision_app.detection.fusion import fuse
+from vision_app.core.boxes import iou_matrix
+from vision_app.detection.ensemble import fuse
 
 
 def by_definition(boxes, scores, labels, weights, threshold):

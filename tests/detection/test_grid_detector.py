@@ -13,15 +13,15 @@ from PIL import Image
 from torchvision.ops import batched_nms
 
 from vision_app import Detector
-from vision_app.data.landmarks import Landmarks
-from vision_app.detection.detector import DetectOptions
-from vision_app.detection.export import write_model
+from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.images import read_image
+from vision_app.core.letterbox import Letterbox
+from vision_app.detection.base import DetectOptions
 from vision_app.detection.grid import make_grid
 from vision_app.detection.grid_detector import Raw
-from vision_app.detection.yolo import YOLO, YOLOConfig
-from vision_app.errors import ModelError, UsageError
-from vision_app.images import read_image
-from vision_app.letterbox import Letterbox
+from vision_app.detection.model.yolo import YOLO, YOLOConfig
+from vision_app.detection.train.export import write_model
+from vision_app.released.landmarks import Landmarks
 
 STRIDES = (8, 16, 32)
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
@@ -154,7 +154,7 @@ def test_at_most_so_many_and_the_best_ones(detector):
 
 def test_non_max_suppression_looks_at_the_best_pairs_wherever_they_are(detector, monkeypatch):
     raw = raw_of({row: (5.0, (0.5, 0.5, 0, 0), (row / 50, -9, -9)) for row in (0, 40, 90, 120)})
-    monkeypatch.setattr("vision_app.detection.detector.CANDIDATES", 2)
+    monkeypatch.setattr("vision_app.detection.base.CANDIDATES", 2)
     (found,) = detector.postprocess(raw, DetectOptions(confidence=0.1))
     certain = 1 / (1 + np.exp(-5))
     np.testing.assert_allclose(found.scores, [certain / (1 + np.exp(-2.4)), certain / (1 + np.exp(-1.8))], rtol=1e-5)

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from vision_app.detection.assign import assign
 from vision_app.detection.grid import make_grid
-from vision_app.detection.heads import DecoupledHead, DistributionHead
-from vision_app.detection.loss import Targets, detection_loss, landmark_distance
-from vision_app.detection.yolo import LAYOUTS, YOLO, TorchGrid, YOLOConfig
+from vision_app.detection.model.heads import DecoupledHead, DistributionHead
+from vision_app.detection.model.targets import Targets
+from vision_app.detection.model.yolo import LAYOUTS, YOLO, TorchGrid, YOLOConfig
+from vision_app.detection.train.assign import assign
+from vision_app.detection.train.loss import detection_loss, landmark_distance
 
 STRIDES = (8, 16, 32)
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))

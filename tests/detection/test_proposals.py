@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage import data
 
-from vision_app.boxes import iou_matrix
+from vision_app.core.boxes import iou_matrix
 from vision_app.detection import proposals
 from vision_app.detection.proposals import ProposalCache, Segments, merge, selective_search
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from vision_app import Detector
-from vision_app.detection.detector import DetectOptions
-from vision_app.detection.options import DetectionOptions
+from vision_app.core.images import RGBImage
+from vision_app.core.letterbox import Letterbox
+from vision_app.detection.base import DetectOptions
+from vision_app.detection.model.rcnn import RCNN, RCNNConfig, Regions
 from vision_app.detection.proposals import ProposalCache
-from vision_app.detection.rcnn import RCNN, RCNNConfig, Regions
-from vision_app.detection.rcnn_train import photo_regions, region_task, write_regions_model
 from vision_app.detection.region_detector import RawRegions
-from vision_app.images import RGBImage
-from vision_app.letterbox import Letterbox
+from vision_app.detection.train.options import DetectionOptions
+from vision_app.detection.train.rcnn import photo_regions, region_task, write_regions_model
 
 SMALL = {"width": 4, "depths": (1, 1, 1), "pyramid": 8, "hidden": 16, "proposals": 6}
 DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}

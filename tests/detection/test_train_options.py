@@ -13,13 +13,13 @@ from PIL import Image
 from vision_app.data.coco import load_coco
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet, Objects, ScanReport
-from vision_app.detection.datasets import Validation
-from vision_app.detection.detector import Detector
-from vision_app.detection.loss import detection_loss
-from vision_app.detection.options import DetectionOptions
-from vision_app.detection.scenes import Scenes, plain_batches, sizes
-from vision_app.detection.train import DEFAULTS, DetectionTask, train
-from vision_app.detection.yolo import YOLO, TorchGrid, YOLOConfig
+from vision_app.detection.base import Detector
+from vision_app.detection.model.yolo import YOLO, TorchGrid, YOLOConfig
+from vision_app.detection.train.batches import Scenes, plain_batches, sizes
+from vision_app.detection.train.datasets import Validation
+from vision_app.detection.train.loss import detection_loss
+from vision_app.detection.train.options import DetectionOptions
+from vision_app.detection.train.trainer import DEFAULTS, DetectionTask, train
 from vision_app.training import augment
 from vision_app.training.loop import TrainConfig
 
@@ -94,7 +94,7 @@ def test_the_last_epochs_are_without_mosaic(data, monkeypatch, epochs, close_epo
         closed[epoch] = close
         return Scenes(data, augmenter, epoch, close, propose)
 
-    monkeypatch.setattr("vision_app.detection.train.Scenes", watched)
+    monkeypatch.setattr("vision_app.detection.train.trainer.Scenes", watched)
     task = task_of(data, close_epochs=close_epochs)
     for epoch in range(epochs):
         next(task.batches(TrainConfig(epochs=epochs, batch_size=2), epoch))
@@ -154,7 +154,7 @@ def test_the_confidence_with_the_best_f1_becomes_the_models(tmp_path, monkeypatc
                 "detections": [*right, {"label": "motorbike", "score": 0.005, "box": [90, 70, 99, 79]}],
             }
 
-    monkeypatch.setattr("vision_app.detection.train.predict_rows", rows)
+    monkeypatch.setattr("vision_app.detection.train.trainer.predict_rows", rows)
     task = task_of(data)
     task.validations = [*task.validations, Validation("other", data)]
     task.release(task.network.eval(), tmp_path / "model")
@@ -209,7 +209,7 @@ def test_the_seed_alone_decides_on_fresh_weights(tmp_path):
 
 
 def test_published_weights_get_the_statistics_of_the_data(tmp_path, monkeypatch):
-    monkeypatch.setattr("vision_app.detection.start.load_published", lambda network, path: None)
+    monkeypatch.setattr("vision_app.detection.train.initial.load_published", lambda network, path: None)
     (tmp_path / "nano.pth").touch()
     task, _ = made(tmp_path, coco(tmp_path / "set", names=("motorcycle",)), initial=tmp_path / "nano.pth")
     norms = [module for module in task.network.modules() if isinstance(module, torch.nn.BatchNorm2d)]

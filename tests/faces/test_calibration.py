@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vision_app.errors import ModelError, UsageError
+from vision_app.core.errors import ModelError, UsageError
 from vision_app.faces.calibration import UNMEASURED_GAIN, Calibration, Gain, Rate
 
 RATES = tuple(

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from tiny_faces import IN_BOX, green_detector, paint_face
 
 from vision_app import read_image
-from vision_app.boxes import iou_matrix
-from vision_app.detection.detector import DetectOptions
-from vision_app.errors import ModelError, UsageError
+from vision_app.core.boxes import iou_matrix
+from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.images import RGBImage
+from vision_app.detection.base import DetectOptions
 from vision_app.faces.detector import FaceDetector, _inside
-from vision_app.faces.views import FRAME, LARGEST, SEEN, views
-from vision_app.images import RGBImage
+from vision_app.faces.tiling import FRAME, LARGEST, SEEN, views
 
 SIDES = st.integers(40, 9000)
 

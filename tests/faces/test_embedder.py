@@ -9,11 +9,11 @@ import torch
 from skimage import data
 from tiny_faces import ASTRONAUT, tiny_network, write_tiny_embedder
 
-from vision_app.errors import ModelError
+from vision_app.core.errors import ModelError
 from vision_app.faces.align import TEMPLATE, align
 from vision_app.faces.embedder import BATCH, Embedder
-from vision_app.model_folder import describe
-from vision_app.released import find, write_file
+from vision_app.released.find import find, write_file
+from vision_app.released.write import describe
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from vision_app.errors import DataError
-from vision_app.faces.embedded import largest_faces, read_embeddings
+from vision_app.core.errors import DataError
+from vision_app.faces.evaluate.embedding_file import largest_faces, read_embeddings
 from vision_app.faces.evaluate.evaluation import evaluate
+from vision_app.faces.evaluate.metrics import Share
+from vision_app.faces.evaluate.pairs import Listed, Photos, numbers
 from vision_app.faces.evaluate.plots import neighbor_map, plot_det, plot_roc, principal_plane
 from vision_app.faces.evaluate.report import summary, to_dict, write_report
-from vision_app.faces.metrics import Share
-from vision_app.faces.pairs import Listed, Photos, numbers
 
 PEOPLE, PHOTOS = 30, 4
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision_app.errors import GalleryError
+from vision_app.core.errors import GalleryError
 from vision_app.faces import index as face_index
 from vision_app.faces.index import NOBODY, FaceIndex
 

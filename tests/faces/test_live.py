@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from painted_people import paint, painted_recognizer, photo
 
 from vision_app import Gallery, draw
-from vision_app.errors import UsageError
+from vision_app.core.errors import UsageError
+from vision_app.core.results import Detections
 from vision_app.faces.challenge import LOOK_AHEAD, Challenge
 from vision_app.faces.live import FRESH, KNOWN, PERIOD, Pace, Question, Watch
 from vision_app.faces.results import DIFFERENT, SAME
-from vision_app.results import Detections
 
 ADA, BOB, STRANGER = (1, 1), (2, 1), (9, 1)
 

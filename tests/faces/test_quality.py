@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from skimage import data
 from tiny_faces import ASTRONAUT
 
+from vision_app.core.images import read_image
 from vision_app.faces.quality import (
     BLURRED,
     EXTREME_POSE,
@@ -20,7 +21,6 @@ from vision_app.faces.quality import (
     judge,
     pose,
 )
-from vision_app.images import read_image
 
 BOX = np.array([180.0, 65.0, 268.0, 180.0])  # of the astronaut's face
 

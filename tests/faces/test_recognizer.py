@@ -8,7 +8,7 @@ from skimage import data
 from tiny_faces import green_detector, paint_face, write_tiny_embedder
 
 from vision_app import read_image
-from vision_app.errors import FaceError, ImageError, ModelError, UsageError
+from vision_app.core.errors import FaceError, ImageError, ModelError, UsageError
 from vision_app.faces.align import align
 from vision_app.faces.calibration import Calibration, Rate
 from vision_app.faces.embedder import Embedder

@@ -7,8 +7,8 @@ import pytest
 from tiny_faces import green_detector, paint_face
 
 from vision_app import Detections, read_image
+from vision_app.core.images import RGBImage
 from vision_app.faces.refine import BATCH, refine
-from vision_app.images import RGBImage
 
 BOXES = [(50, 60, 126, 148), (300, 100, 528, 364), (200, 420, 238, 464)]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from vision_app.errors import ImageError
+from vision_app.core.errors import ImageError
 from vision_app.style import checks
 
 

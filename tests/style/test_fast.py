@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from skimage import data
 from tiny_styles import write_tiny_encoder, write_tiny_fast
 
-from vision_app.errors import ModelError
-from vision_app.released import find
+from vision_app.core.errors import ModelError
+from vision_app.released.find import find
+from vision_app.released.runtime import Execution
 from vision_app.style.checks import at_most
 from vision_app.style.fast import FAINT, FastStylizer, OnnxFast, TorchFast
 from vision_app.style.stylizer import Stylizer
@@ -42,7 +43,7 @@ def two(stylizer):
 @pytest.mark.parametrize("shape", [(32, 32), (61, 98)])
 def test_both_runtimes_give_the_same(folder, shape):
     model = find(folder)
-    onnx, torch = OnnxFast(model, 1), TorchFast(model, "cpu", 1)
+    onnx, torch = OnnxFast(model, 1), TorchFast(model, Execution("cpu", "torch", 1))
     content = np.ascontiguousarray(PHOTO[: shape[0], : shape[1]])
     codes = [network.encode(STYLE) for network in (onnx, torch)]
     np.testing.assert_allclose(*codes, rtol=1e-3, atol=1e-4)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vision_app.errors import UsageError
+from vision_app.core.errors import UsageError
 from vision_app.style.options import StyleOptions
 
 

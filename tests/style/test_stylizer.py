@@ -7,15 +7,15 @@ from tiny_styles import tiny_fast, write_tiny_encoder, write_tiny_fast
 from torch import nn
 
 from vision_app import StyleOptions, Stylizer, read_image
-from vision_app.errors import ImageError, UsageError
-from vision_app.images import write_image
+from vision_app.core.errors import ImageError, UsageError
+from vision_app.core.images import write_image
 from vision_app.style import color
-from vision_app.style.export import write_fast
-from vision_app.style.optimize import OptimizeConfig, optimize
+from vision_app.style.optimize.loop import OptimizeConfig, optimize
 from vision_app.style.options import METHODS
-from vision_app.style.progress import Stop
-from vision_app.style.samples import sample
+from vision_app.style.results import Stop
+from vision_app.style.samples.samples import sample
 from vision_app.style.stylizer import Painted
+from vision_app.style.train.export import write_fast
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:80, 100:200])
 STYLE, OTHER = (np.ascontiguousarray(picture()[:96, :96]) for picture in (data.coffee, data.rocket))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_app.letterbox import PAD, letterbox
+from vision_app.core.letterbox import PAD, letterbox
 from vision_app.training import augment
 from vision_app.training.augment import (
     Augmenter,

@@ -4,8 +4,8 @@ import albumentations as A
 import numpy as np
 import pytest
 
-from vision_app.data.landmarks import Landmarks
-from vision_app.letterbox import PAD
+from vision_app.core.letterbox import PAD
+from vision_app.released.landmarks import Landmarks
 from vision_app.training.augment import Augmenter, Scene, View, mosaic, place, random_view
 
 NAMES = Landmarks(("left_eye", "right_eye", "nose", "mark"))

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vision_app.errors import DataError
+from vision_app.core.errors import DataError
 from vision_app.training import checkpoints
 
 STATE = {"epoch": 3, "best": {"AP": 0.25}, "name": "Köln"}

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vision_app.detection.loss import giou
+from vision_app.detection.train.loss import giou
 from vision_app.training.checks import GRADIENT_BOUND, Check, gradient_errors, overfit
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vision_app.errors import UsageError
+from vision_app.core.errors import UsageError
 from vision_app.training.config import TrainConfig
 
 

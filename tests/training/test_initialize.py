@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from vision_app.detection.yolo import YOLO, YOLOConfig
-from vision_app.errors import UsageError
+from vision_app.core.errors import UsageError
+from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.training.initialize import initialize
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_task import BATCHES, CONFIG, TinyTask, files, run
 
-from vision_app.errors import DataError, UsageError
+from vision_app.core.errors import DataError, UsageError
 from vision_app.training import checkpoints, loop
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_task import CONFIG, TinyTask
 from torch import nn
 
-from vision_app.errors import DataError, UsageError
+from vision_app.core.errors import DataError, UsageError
 from vision_app.training.rates import find_rate, learning_rate, plot_schedule, smoothed, suggest
 
 

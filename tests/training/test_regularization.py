@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vision_app.training.optimizers import build_optimizer
-from vision_app.training.regularization import adversarial, shrink
+from vision_app.training.step import adversarial, shrink
 
 AIM = np.array([[1.5, -0.9, 0.3, -0.05]])
 

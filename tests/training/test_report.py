@@ -11,9 +11,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vision_app.detection.loss import Targets
-from vision_app.draw import label_color
-from vision_app.images import read_image
+from vision_app.core.draw import label_color
+from vision_app.core.images import read_image
+from vision_app.detection.model.targets import Targets
 from vision_app.training.config import TrainConfig
 from vision_app.training.report import PICTURES, Curves, FirstBatches, Predictions, TensorBoard, Verdict
 

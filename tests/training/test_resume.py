@@ -12,7 +12,7 @@ import torch
 from tiny_task import BATCHES, CONFIG, TinyTask, files, run
 from torch import nn
 
-from vision_app.errors import DataError, UsageError
+from vision_app.core.errors import DataError, UsageError
 from vision_app.training import checkpoints, runs
 
 STEPS = CONFIG.epochs * BATCHES

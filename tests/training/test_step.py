@@ -9,10 +9,10 @@ import pytest
 import torch
 from tiny_task import BATCHES, CONFIG, TinyTask, run
 
-from vision_app.errors import DataError, UsageError
-from vision_app.training import checkpoints, config, step
-from vision_app.training.regularization import adversarial
-from vision_app.training.step import Stepper, make_fabric
+from vision_app.core.errors import DataError, UsageError
+from vision_app.released.runtime import Execution
+from vision_app.training import checkpoints
+from vision_app.training.step import Stepper, adversarial, make_fabric
 
 WHOLE = replace(CONFIG, epochs=2, batch_size=5, checkpoint_every=0)
 
@@ -172,8 +172,7 @@ def test_more_processes_than_samples_are_refused(tmp_path):
 
 
 def test_one_gpu_for_many_processes_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(config, "resolve", lambda device, runtime: (device, runtime))  # as if there were GPUs
-    monkeypatch.setattr(step, "resolve", lambda device, runtime: (device, runtime))
+    monkeypatch.setattr(Execution, "resolved", lambda execution: execution)  # as if there were GPUs
     with pytest.raises(UsageError, match="--device cuda:1: is one device for 2 processes; use --device cuda"):
         run(tmp_path, config=replace(CONFIG, device="cuda:1", devices=2))
 

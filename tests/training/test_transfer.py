@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from vision_app.detection.backbone import BACKBONES
-from vision_app.detection.neck import PathAggregation
-from vision_app.errors import UsageError
-from vision_app.training.transfer import TRANSFER, freeze, keep_statistics
+from vision_app.core.errors import UsageError
+from vision_app.detection.model.backbone import BACKBONES
+from vision_app.detection.model.neck import PathAggregation
+from vision_app.training.initialize import TRANSFER, freeze, keep_statistics
 
 STAGES = [f"backbone.{stage}" for stage in ("stem", "stage2", "stage3", "stage4", "stage5")]
 TRAINED = {"head": ["heads"], "last": ["heads", "neck", "backbone.stage5"], "all": ["heads", "neck", *STAGES]}

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from vision_app import Classifier, draw, released
+from vision_app import Classifier, draw
+from vision_app.released import find as released
 from vision_app.ui import classify, models
 from vision_app.ui.pictures import sample
 

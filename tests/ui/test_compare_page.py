@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from vision_app import DetectOptions, Detector, read_image, released
+from vision_app import DetectOptions, Detector, read_image
+from vision_app.core.errors import ImageError, ModelError
 from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.report import counts_text
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.errors import ImageError, ModelError
+from vision_app.released import find as released
 from vision_app.ui import compare
-from vision_app.ui.look import find, look
+from vision_app.ui.inference_cache import find, look
 from vision_app.ui.pictures import Picture
 from vision_app.ui.text import plain
 

@@ -21,12 +21,14 @@ from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
 from streamlit.testing.v1 import AppTest
 
-from vision_app import DetectOptions, Detector, draw, read_image, released
+from vision_app import DetectOptions, Detector, draw, read_image
 from vision_app.cli import main
+from vision_app.core.errors import ImageError
 from vision_app.detection.compare import FAMILY
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.errors import ImageError
-from vision_app.ui import downloads, look, models, pictures
+from vision_app.released import find as released
+from vision_app.ui import downloads, models, pictures
+from vision_app.ui import inference_cache as look
 from vision_app.ui.text import plain
 from vision_app.ui.uploads import MOST_PICTURES
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from served_page import PATIENCE, needs_chromium, visit
 from skimage import data
 
-from vision_app.style.samples import sample
+from vision_app.style.samples.samples import sample
 
 pytestmark = needs_chromium
 

@@ -13,15 +13,17 @@ from image_files import encode
 from PIL import Image
 from skimage import data
 
-from vision_app.errors import ImageError
-from vision_app.style.optimize import OptimizeConfig
-from vision_app.style.progress import Progress
-from vision_app.style.samples import SAMPLES, sample
+from vision_app.core.errors import ImageError
+from vision_app.style.optimize.loop import OptimizeConfig
+from vision_app.style.results import Progress
+from vision_app.style.samples.samples import SAMPLES, sample
 from vision_app.style.stylizer import Painted, Stylizer
-from vision_app.ui import easel, models, style, wall
-from vision_app.ui.easel import Easel, Painting
+from vision_app.ui import models, style
+from vision_app.ui import style_job as easel
+from vision_app.ui import style_picker as wall
 from vision_app.ui.pictures import SAMPLES as PHOTOS
 from vision_app.ui.style import KEPT_RESULTS
+from vision_app.ui.style_job import Easel, Painting
 
 PHOTO = Image.fromarray(data.rocket()).resize((80, 60))
 PHOTO_PIXELS = np.asarray(PHOTO)

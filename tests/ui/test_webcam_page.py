@@ -8,8 +8,8 @@ from face_pages import ADA, BOB, EVE, labeled, picture, press, run, said, visit
 from painted_people import CALIBRATION, paint, painted_recognizer
 
 from vision_app import Gallery
+from vision_app.core.results import Detections
 from vision_app.faces.challenge import LOOK_AHEAD
-from vision_app.results import Detections
 from vision_app.ui import models, webcam
 from vision_app.ui.webcam import ASKED, FAILED, NO_PROOF, ONE
 

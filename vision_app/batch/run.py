@@ -1,5 +1,6 @@
 """A model over many inputs: batches in worker threads, rows in input order."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from typing import Any, Protocol
 
 from vision_app.batch.sinks import Journal, OutputError
 from vision_app.batch.sources import Input
-from vision_app.errors import ImageError
+from vision_app.core.errors import ImageError
 
 
 class Task(Protocol):
@@ -20,8 +21,8 @@ class Task(Protocol):
     def read(self, item: Input) -> Any:
         """Load one input."""
 
-    def predict(self, images: list) -> list:
-        """Return one result an image, each independent of the others."""
+    def predict(self, items: Sequence[Input], images: list) -> list:
+        """Return one result an input, each independent of the others; `images` are what `read` gave for `items`."""
 
     def save(self, item: Input, image: Any, result: Any) -> None:
         """Write what belongs to one input beside its row; it is in place before the row is."""
@@ -32,24 +33,20 @@ class Task(Protocol):
 
 def run(
     task: Task,
-    inputs: Sequence[Input],
     journal: Journal,
     *,
-    batch_size: int,
     workers: int,
     report: Callable[[list[dict]], None] = lambda rows: None,
 ) -> None:
-    """Handle the inputs that have no row yet and write their rows in input order.
+    """Handle the inputs of a journal that have no row yet and write their rows in input order.
 
-    Batch k holds the inputs k·B … (k + 1)·B - 1, whatever fails among them. A worker takes a whole batch from reading
-    to saving, so that reading one batch overlaps with predicting another; at most `workers` batches of images are in
-    memory. The journal is flushed after every batch.
+    With the journal's batch size B, batch k holds the inputs k·B … (k + 1)·B - 1, whatever fails among them. A
+    worker takes a whole batch from reading to saving, so that reading one batch overlaps with predicting another; at
+    most `workers` batches of images are in memory. The journal is flushed after every batch.
 
     Args:
         task: What to do with an input.
-        inputs: All inputs, those with a row included.
-        journal: Where rows go; the run goes on after `journal.rows` of them.
-        batch_size: B.
+        journal: The inputs and where their rows go; the run goes on after `journal.rows` of them.
         workers: Number of threads.
         report: Called with the rows of every batch after they are written.
 
@@ -65,8 +62,8 @@ def run(
         report(rows)
 
     try:
-        for start in range(journal.rows, len(inputs), batch_size):
-            pending.append(pool.submit(_handle, task, inputs[start : start + batch_size]))
+        for start in range(journal.rows, len(journal.inputs), journal.batch_size):
+            pending.append(pool.submit(_handle, task, journal.inputs[start : start + journal.batch_size]))
             if len(pending) > 2 * workers:
                 finish_oldest()
         while pending:
@@ -90,10 +87,11 @@ def _handle(task: Task, batch: Sequence[Input]) -> list[dict]:
     for place, item in enumerate(batch):
         attempt(place, images, _read, task, item)
     try:
-        results = dict(zip(images, task.predict(list(images.values())) if images else [], strict=True))
+        predicted = task.predict([batch[place] for place in images], list(images.values())) if images else []
+        results = dict(zip(images, predicted, strict=True))
     except Exception:  # find out which image it was
         for place, image in images.items():
-            attempt(place, results, _predict_one, task, image)
+            attempt(place, results, _predict_one, task, batch[place], image)
     for place, result in results.items():
         attempt(place, {}, task.save, batch[place], images[place], result)
     return [_row(task, item, results.get(place), errors.get(place)) for place, item in enumerate(batch)]
@@ -105,8 +103,8 @@ def _read(task: Task, item: Input) -> Any:
     return task.read(item)
 
 
-def _predict_one(task: Task, image: Any) -> Any:
-    (result,) = task.predict([image])
+def _predict_one(task: Task, item: Input, image: Any) -> Any:
+    (result,) = task.predict([item], [image])
     return result
 
 
@@ -121,3 +119,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ImageError):
         return error.reason
     return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,8 +12,9 @@ from typing import TextIO
 import numpy as np
 
 from vision_app.batch.sources import Input
-from vision_app.errors import ImageError, UsageError, VisionAppError
-from vision_app.images import write_image
+from vision_app.core.errors import ImageError, UsageError, VisionAppError
+from vision_app.core.files import atomic_write, remove_all_leftovers
+from vision_app.core.images import write_image
 
 try:
     import fcntl
@@ -41,6 +42,8 @@ class Journal:
 
     Attributes:
         path: The file.
+        inputs: All inputs of the run, those with a row included.
+        batch_size: Inputs a batch; rows are kept in whole batches.
         rows: Number of rows in it.
         failed: Number of those with the status "failed".
     """
@@ -69,21 +72,21 @@ class Journal:
             UsageError: The folder cannot be written; another run writes there; the journal exists, or holds what no
                 run wrote, or belongs to other settings or inputs. What is there stays as it is.
         """
-        self.path = path
+        self.path, self.inputs, self.batch_size = path, inputs, batch_size
         self.rows = self.failed = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = _open_alone(path, "ab" if resume else "xb", permissions)
             try:
-                self._start(settings, inputs, batch_size)
+                self._start(settings)
             except BaseException:
                 self._stream.close()
                 raise
         except OSError as error:
             raise UsageError(f"--output {path.parent}: {error.strerror or error}") from error
 
-    def _start(self, settings: dict, inputs: Sequence[Input], batch_size: int) -> None:
-        end = self._keep_whole_batches(inputs, batch_size)
+    def _start(self, settings: dict) -> None:
+        end = self._keep_whole_batches()
         if end:
             self._check_settings(settings)
         self._stream.truncate(end)
@@ -123,13 +126,13 @@ class Journal:
             self.rows += 1
             self.failed += row["status"] != "ok"
 
-    def _keep_whole_batches(self, inputs: Sequence[Input], batch_size: int) -> int:
+    def _keep_whole_batches(self) -> int:
         """Count the rows to keep and return where in the file they end, in bytes."""
         position = end = 0
         batch = []
         for line, row in _whole_lines(self.path, "move the file away or choose another --output"):
             place = self.rows + len(batch)
-            wanted = inputs[place].file if place < len(inputs) else None
+            wanted = self.inputs[place].file if place < len(self.inputs) else None
             if row["file"] != wanted:
                 there = "no more inputs" if wanted is None else repr(wanted)
                 raise UsageError(
@@ -138,7 +141,7 @@ class Journal:
                 )
             batch.append(row)
             position += len(line)
-            if len(batch) == batch_size or place + 1 == len(inputs):
+            if len(batch) == self.batch_size or place + 1 == len(self.inputs):
                 self._count(batch)
                 batch, end = [], position
         return end
@@ -188,13 +191,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict], lines: L
     Raises:
         OutputError: It could not be written.
     """
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        with unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+        with (
+            atomic_write(path) as temporary,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+        ):
             write_table(stream, columns, rows, lines)
-        unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise OutputError(path, error) from error
 
 
@@ -216,8 +219,7 @@ class Pictures:
     def __init__(self, folder: Path, suffix: str = ".jpg"):
         self.folder = folder
         self.suffix = suffix
-        for leftover in folder.rglob("." + "[0-9a-f]" * 16 + ".part"):  # of a run that was killed while writing
-            leftover.unlink(missing_ok=True)
+        remove_all_leftovers(folder)
 
     def write(self, name: str, pixels: np.ndarray) -> None:
         """Write `pixels`, (H, W, 3) uint8 RGB, to `<folder>/<name><suffix>`; the whole file appears at once.
@@ -285,7 +287,5 @@ def _whole_lines(path: Path, advice: str) -> Iterator[tuple[bytes, dict]]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    """Write a small file so that it is there whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
-    unfinished.replace(path)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from vision_app.errors import UsageError, nearest
+from vision_app.core.errors import UsageError, nearest
 
 
 @dataclass(frozen=True, slots=True)

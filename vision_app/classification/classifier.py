@@ -7,16 +7,16 @@ from numbers import Real
 
 import numpy as np
 
+from vision_app.core.errors import ModelError
+from vision_app.core.images import ImageSource, RGBImage
+from vision_app.core.letterbox import Letterbox
+from vision_app.core.results import Classes
+from vision_app.core.timing import Stages
 from vision_app.detection.grid import FIRST_CLASS, T_W, T_X, make_grid
 from vision_app.detection.grid_detector import strides_and_anchors
-from vision_app.detection.stages import Stages
-from vision_app.errors import ModelError
-from vision_app.images import ImageSource, RGBImage
-from vision_app.letterbox import Letterbox
-from vision_app.letterbox_model import Inputs, LetterboxModel, batches
-from vision_app.released import Model, digest, find
-from vision_app.results import Classes
-from vision_app.runtime import Network, open_network
+from vision_app.released.find import Model, digest, find
+from vision_app.released.letterbox_model import Inputs, LetterboxModel, batches
+from vision_app.released.runtime import Execution, Network, open_network
 
 ROW = 0  # the column that says which row of the grid holds the best object; the others are those of the grid
 
@@ -62,7 +62,7 @@ class Classifier(LetterboxModel):
         found = find(model, "classification")
         if found.task != "classification":
             raise ModelError(f"model '{found.name}' is for {found.task}, not for classification")
-        return cls(found, open_network(found, lambda: _build(found), device=device, runtime=runtime, threads=threads))
+        return cls(found, open_network(found, lambda: _build(found), Execution(device, runtime, threads)))
 
     @property
     def digest(self) -> str:
@@ -115,7 +115,7 @@ class Classifier(LetterboxModel):
 
 
 def _build(model: Model):
-    from vision_app.classification.network import ClassifierNetwork
-    from vision_app.detection.yolo import ByteInput, YOLOConfig
+    from vision_app.classification.model.network import ClassifierNetwork
+    from vision_app.detection.model.yolo import ByteInput, YOLOConfig
 
     return ByteInput(ClassifierNetwork(YOLOConfig.from_dict(model.info["architecture"])))

@@ -2,7 +2,7 @@
 
 import sys
 
-INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
+from vision_app.cli.exit_codes import INTERRUPTED
 
 
 def main(args: list[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def _run(args: list[str] | None) -> int:
 
     from vision_app.cli.app import app
     from vision_app.cli.progress import printable
-    from vision_app.errors import ModelError, UsageError, VisionAppError
+    from vision_app.core.errors import ModelError, UsageError, VisionAppError
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a program that calls `main` may have put something else there

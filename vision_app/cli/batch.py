@@ -1,13 +1,13 @@
 """What every verb over many files does around its task: list the inputs, show progress, sum up, stop cleanly."""
 
-import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision_app.cli import INTERRUPTED
+from vision_app.batch.run import cores
+from vision_app.cli.exit_codes import INTERRUPTED
 from vision_app.cli.progress import format_rate, show_progress
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
         UsageError: A source does not exist, or there are no images at all.
     """
     from vision_app.batch.sources import list_inputs
-    from vision_app.errors import UsageError
-    from vision_app.images import SUFFIXES
+    from vision_app.core.errors import UsageError
+    from vision_app.core.images import SUFFIXES
 
     inputs, others, empty = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named)
     passed_over = f"{others:,} other file{'s' * (others != 1)} skipped" if others else ""
@@ -49,7 +49,7 @@ def pixel_limit(max_megapixels: float) -> int:
     Raises:
         UsageError: It is less than one pixel.
     """
-    from vision_app.errors import UsageError
+    from vision_app.core.errors import UsageError
 
     if (limit := round(max_megapixels * 1e6)) < 1:
         raise UsageError(f"--max-megapixels {max_megapixels:g}: too small; the nearest valid value is 0.000001")
@@ -58,20 +58,16 @@ def pixel_limit(max_megapixels: float) -> int:
 
 def run_all(
     task: "Task",
-    inputs: "Sequence[Input]",
     journal: "Journal",
     *,
-    batch_size: int,
     workers: int | None,
     watch: Callable[[Callable[[str], None]], None] | None = None,
 ) -> int:
-    """Run a task over the inputs that have no row yet, with progress on stderr and a last line on stdout.
+    """Run a task over the inputs of a journal that have no row yet, with progress on stderr and a last line on stdout.
 
     Args:
         task: What to do with an input.
-        inputs: All inputs.
-        journal: Where the rows go.
-        batch_size: Inputs a batch.
+        journal: The inputs, and where their rows go.
         workers: Threads; one for each core by default.
         watch: Takes the function that shows how far an input is, see `progress.Report`.
 
@@ -85,15 +81,15 @@ def run_all(
     from vision_app.batch.sinks import OutputError
 
     def say_stopped():
-        rows = f"{journal.written:,} of {len(inputs):,} rows are in {journal.path}"
+        rows = f"{journal.written:,} of {len(journal.inputs):,} rows are in {journal.path}"
         print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
 
     done_before, start = journal.rows, time.monotonic()
     try:
-        with show_progress(len(inputs), done_before) as report:
+        with show_progress(len(journal.inputs), done_before) as report:
             if watch is not None:
                 watch(report.step)
-            run(task, inputs, journal, batch_size=batch_size, workers=workers or cores(), report=report)
+            run(task, journal, workers=workers or cores(), report=report)
     except KeyboardInterrupt:
         say_stopped()
         return INTERRUPTED
@@ -109,8 +105,3 @@ def _summary(journal: "Journal", done: int, seconds: float) -> str:
     rate = f", {format_rate(done, seconds)}" if done else ""
     where = f" (see {journal.path.name})" if journal.failed else ""
     return f"{journal.rows:,} image{'s' * (journal.rows != 1)}: {ok:,} ok, {journal.failed:,} failed{where}{rate}"
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

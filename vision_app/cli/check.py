@@ -36,11 +36,11 @@ def check(
     """
     from functools import partial
 
-    from vision_app.figures import import_matplotlib
+    from vision_app.core.figures import import_matplotlib
 
     import_matplotlib()  # before Fabric does, by way of torchmetrics
-    from vision_app.detection.checks import run_checks
-    from vision_app.detection.options import DetectionOptions
+    from vision_app.detection.train.checks import run_checks
+    from vision_app.detection.train.options import DetectionOptions
 
     say, passed = partial(print, flush=True), []
     for found in run_checks(data, output, DetectionOptions(size=size, backbone=backbone), initial=model, log=say):

@@ -44,8 +44,8 @@ def classify(
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app.batch.sinks import Journal
+    from vision_app.classification.batch import ClassifyTask
     from vision_app.classification.classifier import Classifier
-    from vision_app.classification.task import ClassifyTask
     from vision_app.cli.batch import gather, pixel_limit, run_all
 
     max_pixels = pixel_limit(max_megapixels)
@@ -63,4 +63,4 @@ def classify(
     path = output / "classes.jsonl"
     with Journal(path, settings=settings, inputs=inputs, batch_size=batch_size, resume=resume) as journal:
         task = ClassifyTask(classifier, top=top, localize=localize, max_pixels=max_pixels)
-        return run_all(task, inputs, journal, batch_size=batch_size, workers=workers)
+        return run_all(task, journal, workers=workers)

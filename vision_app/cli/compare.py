@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from vision_app.cli import INTERRUPTED
+from vision_app.cli.exit_codes import INTERRUPTED
 from vision_app.cli.options import number, positive_int
 from vision_app.detection.compare import FAMILY
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from vision_app.batch.sinks import Journal
     from vision_app.batch.sources import Input
     from vision_app.data.detection import DetectionSet
-    from vision_app.detection.compare.conditions import Conditions
-    from vision_app.detection.compare.measure import Contender
+    from vision_app.detection.base import DetectOptions
+    from vision_app.detection.compare.measure import Conditions, Contender
     from vision_app.detection.compare.table import Line
-    from vision_app.detection.detector import DetectOptions
 
 
 def compare(
@@ -88,16 +87,16 @@ def compare(
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app import __version__
+    from vision_app.batch.run import cores
     from vision_app.batch.sinks import Journal, read_rows
-    from vision_app.cli.batch import cores, gather
+    from vision_app.cli.batch import gather
     from vision_app.cli.evaluate import load_truth
     from vision_app.cli.progress import show_progress
-    from vision_app.detection.compare.conditions import Run
+    from vision_app.core.errors import UsageError
+    from vision_app.detection.base import DetectOptions
     from vision_app.detection.compare.files import write_comparison
-    from vision_app.detection.compare.measure import Contender
+    from vision_app.detection.compare.measure import Contender, Run
     from vision_app.detection.compare.table import format_table
-    from vision_app.detection.detector import DetectOptions
-    from vision_app.errors import UsageError
 
     if not sources and truth is None:
         raise UsageError(
@@ -151,8 +150,8 @@ def _names(models: str | None, tta: bool) -> list[str]:
     Raises:
         UsageError: There are fewer than two things to compare, or one is named twice.
     """
-    from vision_app.errors import UsageError
-    from vision_app.released import available
+    from vision_app.core.errors import UsageError
+    from vision_app.released.find import available
 
     if models is None:
         names = [name for name in FAMILY if name in available()]
@@ -172,7 +171,7 @@ def _limits(texts: list[str], names: list[str]) -> dict[str, int]:
     Raises:
         UsageError: One is not MODEL=N.
     """
-    from vision_app.errors import UsageError, unknown
+    from vision_app.core.errors import UsageError, unknown
 
     limits = {}
     for text in texts:
@@ -194,7 +193,7 @@ def _check(
         VisionAppError: It cannot be loaded, the options are none for it, or it knows no class of the truth.
     """
     from vision_app.cli.evaluate import check_classes
-    from vision_app.detection.compare.conditions import Conditions
+    from vision_app.detection.compare.measure import Conditions
 
     detector = contender.load()
     conditions = Conditions.of(detector, options, contender.threads)
@@ -232,7 +231,7 @@ def _sum_up(
     known: "DetectionSet | None",
 ) -> "tuple[list[Line], dict[str, list[dict]]]":
     """Sum up each detector; the first is the one that others are compared with. Return the lines and the rows."""
-    from vision_app.detection.compare.cost import Cost
+    from vision_app.detection.compare.measure import Cost
     from vision_app.detection.compare.table import make_line
 
     lines, rows, first = [], {}, None

@@ -50,7 +50,7 @@ def _options(context: typer.Context, path: Path) -> dict[str, str | list[str]]:
     """
     import yaml
 
-    from vision_app.errors import UsageError, unknown
+    from vision_app.core.errors import UsageError, unknown
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

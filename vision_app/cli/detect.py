@@ -77,12 +77,13 @@ def detect(
     """
     from vision_app.batch.sinks import Journal, Pictures, read_rows, remove, write_csv
     from vision_app.cli.batch import gather, pixel_limit, run_all
-    from vision_app.detection.detector import DetectOptions, Detector
-    from vision_app.detection.task import CSV_COLUMNS, DetectTask, csv_lines
+    from vision_app.detection.base import DetectOptions
+    from vision_app.detection.batch import CSV_COLUMNS, DetectTask, csv_lines
+    from vision_app.detection.load import load_detector
 
     max_pixels = pixel_limit(max_megapixels)
     names = None if classes is None else tuple(name.strip() for name in classes.split(","))
-    detector = Detector.load(model, device=device, runtime=runtime, threads=1, tta=tta)
+    detector = load_detector(model, device=device, runtime=runtime, threads=1, tta=tta)
     options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector)
     inputs = gather(sources, output, named=images)
     settings = {
@@ -105,7 +106,7 @@ def detect(
             remove(table)  # it will not show all rows
         pictures = Pictures(output / "images") if images else None
         task = DetectTask(detector, options, max_pixels=max_pixels, pictures=pictures)
-        code = run_all(task, inputs, journal, batch_size=batch_size, workers=workers)
+        code = run_all(task, journal, workers=workers)
         if csv and journal.rows == len(inputs):
             write_csv(table, CSV_COLUMNS, read_rows(path), csv_lines)
     return code

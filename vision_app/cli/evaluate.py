@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vision_app.batch.run import Task
     from vision_app.classification.classifier import Classifier
     from vision_app.data.detection import DetectionSet
-    from vision_app.detection.detector import Detector
+    from vision_app.detection.base import Detector
     from vision_app.faces.embedder import Embedder
 
 app = typer.Typer(help="Measure models on data whose truth is known.", add_help_option=False)
@@ -82,21 +82,21 @@ def detector(
     Exit code: 0 measured, 1 the data or some of its photos cannot be used, 2 wrong usage.
     """
     from vision_app.batch.sinks import read_rows
-    from vision_app.detection.detector import Detector
+    from vision_app.core.errors import UsageError
+    from vision_app.detection.batch import DetectTask
     from vision_app.detection.evaluate import MEASURING
     from vision_app.detection.evaluate.evaluation import evaluate
     from vision_app.detection.evaluate.plots import write_plots
     from vision_app.detection.evaluate.report import summary, write_report
     from vision_app.detection.evaluate.table import Table
-    from vision_app.detection.task import DetectTask
-    from vision_app.errors import UsageError
+    from vision_app.detection.load import load_detector
 
     if rows and model:
         raise UsageError(f"--model {model}: not together with --rows, which says what was found already")
     if rows and tta:
         raise UsageError("--tta: not together with --rows, which says what was found already")
     check_empty(output)
-    found = None if rows else Detector.load(model or "yolo", device=device, runtime=runtime, threads=1, tta=tta)
+    found = None if rows else load_detector(model or "yolo", device=device, runtime=runtime, threads=1, tta=tta)
     if proposals:
         keep_proposals(found, proposals)
     truth, split = load_truth(data, split)
@@ -126,8 +126,8 @@ def detector(
 
 def keep_proposals(found: "Detector | None", folder: Path) -> None:
     """Give a detector that searches photos for regions a folder to keep them in; raises UsageError for another one."""
+    from vision_app.core.errors import UsageError
     from vision_app.detection.proposals import ProposalCache
-    from vision_app.errors import UsageError
 
     if not getattr(found, "searches", False):
         raise UsageError(
@@ -138,7 +138,7 @@ def keep_proposals(found: "Detector | None", folder: Path) -> None:
 
 def check_empty(output: Path) -> None:
     """Refuse a folder that holds something; raises UsageError."""
-    from vision_app.errors import UsageError
+    from vision_app.core.errors import UsageError
 
     if output.exists() and any(output.iterdir()):
         raise UsageError(f"--output {output}: is not empty; choose another folder")
@@ -153,8 +153,8 @@ def load_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str | None
     Raises:
         DataError: It cannot be read, one of its images cannot be measured on, or there is nothing to find in them.
     """
+    from vision_app.core.errors import DataError
     from vision_app.data.detection import load_detection, splits
-    from vision_app.errors import DataError
 
     if split is None and (split := next((name for name in ("val", "test") if name in splits(path)), None)):
         print(f"{path}: measured is its {split}; --split takes another part", file=sys.stderr)
@@ -180,8 +180,8 @@ def check_classes(model: "Detector | Classifier", truth: "DetectionSet", path: P
     Raises:
         DataError: It knows none.
     """
+    from vision_app.core.errors import DataError
     from vision_app.data.names import canonical
-    from vision_app.errors import DataError
 
     strange = [name for name in truth.classes if not {name, canonical(name)} & set(model.classes)]
     if len(strange) == len(truth.classes):
@@ -212,12 +212,11 @@ def write_rows(
     Raises:
         DataError: Some photos cannot be read.
     """
-    from vision_app.batch.run import run
+    from vision_app.batch.run import cores, run
     from vision_app.batch.sinks import Journal, read_rows
     from vision_app.batch.sources import Input
-    from vision_app.cli.batch import cores
     from vision_app.cli.progress import show_progress
-    from vision_app.errors import DataError
+    from vision_app.core.errors import DataError
 
     inputs = [Input(file, "") for file in files]
     settings = {
@@ -234,6 +233,6 @@ def write_rows(
         show_progress(len(inputs), 0) as report,
     ):
         failed.callback(lambda: [file.unlink() for file in path.parent.glob(f"{path.stem}.*")])
-        run(task, inputs, journal, batch_size=size, workers=cores(), report=report)
+        run(task, journal, workers=cores(), report=report)
     if broken := [f"{row['file']}: {row['error']}" for row in read_rows(path) if row["status"] != "ok"]:
         raise DataError(f"{_shortened(broken)}; mend these or take them out")

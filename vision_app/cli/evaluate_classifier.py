@@ -35,10 +35,10 @@ def classifier(
     Exit code: 0 measured, 1 the data or some of its photos cannot be used, 2 wrong usage.
     """
     from vision_app.batch.sinks import read_rows
+    from vision_app.classification.batch import ClassifyTask
     from vision_app.classification.classifier import Classifier
-    from vision_app.classification.evaluate import evaluate
-    from vision_app.classification.report import summary, write_report
-    from vision_app.classification.task import ClassifyTask
+    from vision_app.classification.evaluate.evaluation import evaluate
+    from vision_app.classification.evaluate.report import summary, write_report
     from vision_app.cli.evaluate import check_classes, check_empty, load_truth, write_rows
 
     check_empty(output)

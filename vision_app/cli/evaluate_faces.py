@@ -10,7 +10,7 @@ from typer import Option
 if TYPE_CHECKING:
     import numpy as np
 
-    from vision_app.faces.pairs import Photos
+    from vision_app.faces.evaluate.pairs import Photos
     from vision_app.faces.recognizer import FaceRecognizer
 
 Images = Annotated[
@@ -67,8 +67,8 @@ def faces(
     """
     from vision_app.cli.evaluate import check_empty
     from vision_app.faces.evaluate.evaluation import evaluate
+    from vision_app.faces.evaluate.pairs import load_photos
     from vision_app.faces.evaluate.report import summary, write_report
-    from vision_app.faces.pairs import load_photos
     from vision_app.faces.recognizer import FaceRecognizer
 
     check_empty(output)
@@ -97,9 +97,9 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "Photos", output: Path) -
     """
     from vision_app.batch.sinks import read_rows
     from vision_app.cli.evaluate import write_rows
-    from vision_app.faces.embedded import largest_faces
-    from vision_app.faces.gallery.private import OWNER_ONLY
-    from vision_app.faces.task import FacesTask
+    from vision_app.core.files import OWNER_ONLY
+    from vision_app.faces.batch import FacesTask
+    from vision_app.faces.evaluate.embedding_file import largest_faces
 
     embedder = recognizer.embedder
     rows = output / "faces.jsonl"

@@ -17,7 +17,7 @@ def export(
 
     Exit code: 0 written, 2 wrong usage.
     """
-    from vision_app.released import find, write_file
+    from vision_app.released.find import find, write_file
 
     write_file(find(model), output)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")

@@ -69,10 +69,10 @@ def detect(
     """
     from vision_app.batch.sinks import Journal, Pictures
     from vision_app.cli.batch import gather, pixel_limit, run_all
-    from vision_app.detection.detector import DetectOptions
+    from vision_app.detection.base import DetectOptions
+    from vision_app.faces.batch import FacesTask
     from vision_app.faces.detector import FaceDetector
     from vision_app.faces.results import Faces
-    from vision_app.faces.task import FacesTask
 
     max_pixels = pixel_limit(max_megapixels)
     finder = FaceDetector.load(detector, device=device, runtime=runtime, threads=1, smallest=smallest)
@@ -95,7 +95,7 @@ def detect(
             max_pixels=max_pixels,
             pictures=Pictures(output / "images") if images else None,
         )
-        return run_all(task, inputs, journal, batch_size=1, workers=workers)
+        return run_all(task, journal, workers=workers)
 
 
 @app.command()
@@ -121,10 +121,10 @@ def embed(
     """
     from vision_app.batch.sinks import Journal, read_rows, remove
     from vision_app.cli.batch import gather, pixel_limit, run_all
-    from vision_app.errors import UsageError
-    from vision_app.faces.gallery.private import OWNER_ONLY
+    from vision_app.core.errors import UsageError
+    from vision_app.core.files import OWNER_ONLY
+    from vision_app.faces.batch import FacesTask, write_embeddings
     from vision_app.faces.recognizer import FaceRecognizer
-    from vision_app.faces.task import FacesTask, write_embeddings
 
     if output.suffix != ".npz":
         raise UsageError(f"--output {output}: must end in .npz; the nearest valid value is {output}.npz")
@@ -153,7 +153,7 @@ def embed(
             contract=recognizer.contract,
             max_pixels=max_pixels,
         )
-        code = run_all(task, inputs, journal, batch_size=1, workers=workers)
+        code = run_all(task, journal, workers=workers)
         if journal.rows == len(inputs):
             _say_without(read_rows(path))
             dimension = recognizer.embedder.dimension
@@ -206,7 +206,7 @@ def verify(
     Exit code: 0 same, 1 different or uncertain, 2 no verdict: no face, more than one, an image, a gallery or a model
     that cannot be used, or wrong usage.
     """
-    from vision_app.errors import UsageError, VisionAppError
+    from vision_app.core.errors import UsageError, VisionAppError
     from vision_app.faces.gallery import Gallery
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.results import SAME

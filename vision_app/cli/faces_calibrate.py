@@ -9,7 +9,7 @@ from vision_app.cli.evaluate_faces import Detector, Device, Images, Model, Runti
 from vision_app.cli.options import number
 
 if TYPE_CHECKING:
-    from vision_app.released import Model as ReleasedModel
+    from vision_app.released.find import Model as ReleasedModel
 
 
 def calibrate(
@@ -53,12 +53,12 @@ def calibrate(
     """
     from vision_app.cli.evaluate import check_empty
     from vision_app.cli.evaluate_faces import embed_photos
-    from vision_app.errors import UsageError
-    from vision_app.faces import calibrate as thresholds
+    from vision_app.core.errors import UsageError
     from vision_app.faces.calibration import KEY
-    from vision_app.faces.calibration_report import summary, to_dict, write_report
-    from vision_app.faces.embedded import read_embeddings
-    from vision_app.faces.pairs import load_photos, of_files
+    from vision_app.faces.evaluate import calibrate as thresholds
+    from vision_app.faces.evaluate.calibration_report import summary, to_dict, write_report
+    from vision_app.faces.evaluate.embedding_file import read_embeddings
+    from vision_app.faces.evaluate.pairs import load_photos, of_files
     from vision_app.faces.recognizer import FaceRecognizer
 
     fars = sorted(set(far or (0.01, 0.001)), reverse=True)
@@ -86,7 +86,7 @@ def calibrate(
     write_report(outcome, output, about)
     print(f"\nfigures, tables and plots are in {output}")
     if target:
-        from vision_app.model_folder import describe
+        from vision_app.released.write import describe
 
         describe(target.folder, **{KEY: to_dict(outcome)})
         print(f"the thresholds are in {target.folder / 'model.json'}")
@@ -100,9 +100,9 @@ def model_folder(name: str) -> "ReleasedModel":
         ModelError: There is no such model.
         UsageError: It is an exported file.
     """
-    from vision_app.errors import UsageError
+    from vision_app.core.errors import UsageError
     from vision_app.faces.embedder import TASK
-    from vision_app.released import OnnxModel, find
+    from vision_app.released.find import OnnxModel, find
 
     found = find(name, TASK)
     if isinstance(found, OnnxModel):

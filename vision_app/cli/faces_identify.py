@@ -60,9 +60,9 @@ def identify(
     """
     from vision_app.batch.sinks import Journal
     from vision_app.cli.batch import gather, pixel_limit, run_all
+    from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.gallery import Gallery
-    from vision_app.faces.gallery.private import OWNER_ONLY
-    from vision_app.faces.gallery.task import IdentifyTask
+    from vision_app.faces.gallery.batch import IdentifyTask
 
     max_pixels = pixel_limit(max_megapixels)
     recognizer = _load(model, detector, smallest, device, runtime)
@@ -82,7 +82,7 @@ def identify(
         run = {"settings": settings, "inputs": inputs, "batch_size": 1, "resume": resume, "permissions": OWNER_ONLY}
         with Journal(path, **run) as journal:
             task = IdentifyTask(opened, fpir=fpir, repeats=repeats, max_pixels=max_pixels)
-            return run_all(task, inputs, journal, batch_size=1, workers=workers)
+            return run_all(task, journal, workers=workers)
 
 
 def group(
@@ -116,10 +116,10 @@ def group(
 
     from vision_app.batch.sinks import Journal, read_rows, remove
     from vision_app.cli.batch import gather, pixel_limit, run_all
+    from vision_app.core.files import OWNER_ONLY
+    from vision_app.faces.batch import FacesTask
     from vision_app.faces.gallery import Gallery
-    from vision_app.faces.gallery.private import OWNER_ONLY
     from vision_app.faces.group import write_groups
-    from vision_app.faces.task import FacesTask
 
     max_pixels = pixel_limit(max_megapixels)
     recognizer = _load(model, detector, smallest, device, runtime)
@@ -140,7 +140,7 @@ def group(
             contract=recognizer.contract,
             max_pixels=max_pixels,
         )
-        code = run_all(task, inputs, journal, batch_size=1, workers=workers)
+        code = run_all(task, journal, workers=workers)
         if journal.rows == len(inputs):
             people = write_groups(groups, read_rows(path), threshold=threshold, far=far, gallery=opened)
             typer.echo(f"{people:,} people, see {groups.name}")

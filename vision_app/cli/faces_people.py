@@ -47,7 +47,7 @@ def enroll(
 
     Exit code: 0 everybody is enrolled with every photo, 1 some photos were refused, 2 wrong usage.
     """
-    from vision_app.errors import UsageError
+    from vision_app.core.errors import UsageError
     from vision_app.faces.gallery import Enrollment, Gallery
     from vision_app.faces.recognizer import FaceRecognizer
 

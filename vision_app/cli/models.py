@@ -23,8 +23,8 @@ def list_models() -> int:
 
 def _list(name: str) -> bool:
     """Print a model's line, or what is wrong with the model."""
-    from vision_app.errors import ModelError
-    from vision_app.released import find
+    from vision_app.core.errors import ModelError
+    from vision_app.released.find import find
 
     try:
         model = find(name)
@@ -43,7 +43,7 @@ def info(
     ],
 ) -> int:
     """Show what a model is: classes, default options, measured accuracy, license."""
-    from vision_app.released import find
+    from vision_app.released.find import find
 
     model = find(name)
     about = model.info
@@ -85,8 +85,8 @@ def summary(
     fast-rcnn and faster-rcnn work on all of their regions here, as if each were the whole picture, and rcnn on one.
     Activations and changes of layout, which cost and change none of this, are left out.
     """
-    from vision_app.detection.summary import format_table, summarize_model
-    from vision_app.released import find
+    from vision_app.model_summary import format_table, summarize_model
+    from vision_app.released.find import find
 
     model = find(name)
     size, layers = summarize_model(model, size)
@@ -105,8 +105,8 @@ def verify(
 
 def _is_whole(name: str) -> bool:
     """Say whether a model can be opened and its files are the ones released."""
-    from vision_app.errors import ModelError
-    from vision_app.released import find
+    from vision_app.core.errors import ModelError
+    from vision_app.released.find import find
 
     try:
         model = find(name)
@@ -125,8 +125,8 @@ def _names() -> list[str]:
     Raises:
         ModelError: There are none.
     """
-    from vision_app.errors import ModelError
-    from vision_app.released import available
+    from vision_app.core.errors import ModelError
+    from vision_app.released.find import available
 
     if not (names := available()):
         raise ModelError("no released models found; set VISION_APP_MODELS to the folder that holds them")

@@ -132,11 +132,11 @@ def style(
 
     from vision_app.batch.sinks import Journal, Pictures
     from vision_app.cli.batch import gather, pixel_limit, run_all
-    from vision_app.errors import UsageError
+    from vision_app.core.errors import UsageError
+    from vision_app.core.interrupt import Interrupt
+    from vision_app.style.batch import StyleTask, list_jobs
+    from vision_app.style.load import load_stylizer
     from vision_app.style.options import StyleOptions
-    from vision_app.style.stylizer import Stylizer
-    from vision_app.style.task import StyleTask, list_jobs
-    from vision_app.training.interrupt import Interrupt
 
     max_pixels = pixel_limit(max_megapixels)
     parts = None if weights is None else _numbers(weights)
@@ -150,7 +150,7 @@ def style(
         options.shares(len(styles))
     elif weights is not None:
         raise UsageError("--weights: are parts of one picture; add --mix, or leave them out")
-    stylizer = Stylizer.load(method, model=model, encoder=encoder, device=device, runtime=runtime)
+    stylizer = load_stylizer(method, model=model, encoder=encoder, device=device, runtime=runtime)
     stylizer.check(options)
     prepared = _prepare(stylizer, [styles] if mix else [[one] for one in styles], options)
     jobs = list_jobs(gather(sources, output, named=True), prepared)
@@ -182,12 +182,12 @@ def style(
             interrupt=interrupt,
         )  # fmt: skip
         # One picture is read or written while another one is painted, which takes all cores.
-        return run_all(task, jobs, journal, batch_size=1, workers=1 if slow else 2, watch=task.watch)
+        return run_all(task, journal, workers=1 if slow else 2, watch=task.watch)
 
 
 def _numbers(weights: str) -> tuple[float, ...]:
     """Parse the value of --weights."""
-    from vision_app.errors import UsageError
+    from vision_app.core.errors import UsageError
 
     try:
         return tuple(map(float, weights.split(",")))
@@ -197,7 +197,7 @@ def _numbers(weights: str) -> tuple[float, ...]:
 
 def _prepare(stylizer: "Stylizer", groups: list[list[str]], options: "StyleOptions") -> "list[Prepared]":
     """Read the styles, those of a group for one picture; one that is no style is wrong usage."""
-    from vision_app.errors import ImageError, UsageError
+    from vision_app.core.errors import ImageError, UsageError
 
     try:
         return [stylizer.prepare(group, options) for group in groups]

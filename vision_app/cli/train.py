@@ -194,7 +194,7 @@ def rcnn(
     output: Annotated[Path, Option(metavar="DIR", help="Model folder to write.")],
 ) -> int:
     """Write the R-CNN with a Fast R-CNN's weights: it warps the regions of a photo and looks at each by itself."""
-    from vision_app.detection.rcnn_train import write_rcnn
+    from vision_app.detection.train.rcnn import write_rcnn
 
     write_rcnn(initial, output)
     print(output)
@@ -206,7 +206,7 @@ def _run(context: typer.Context, kind: str) -> int:
     import os
     from types import SimpleNamespace
 
-    from vision_app.errors import UsageError
+    from vision_app.core.errors import UsageError
     from vision_app.training.config import TrainConfig
 
     given, settings = SimpleNamespace(**{"teacher_boxes": None} | context.params), filled(TrainConfig, context)
@@ -223,11 +223,11 @@ def _run(context: typer.Context, kind: str) -> int:
             raise UsageError(f"Missing option '{name}'.{none}")
     if kind != "yolo" and given.initial.is_file():
         raise UsageError(f"--initial {given.initial}: is a file; {kind} starts from a model, by name or folder")
-    from vision_app.figures import import_matplotlib
+    from vision_app.core.figures import import_matplotlib
 
     import_matplotlib()  # before Fabric does, by way of torchmetrics
-    from vision_app.detection.options import DetectionOptions
-    from vision_app.detection.train import train
+    from vision_app.detection.train.options import DetectionOptions
+    from vision_app.detection.train.trainer import train
     from vision_app.training.loop import CHECKPOINT, fit, silent
     from vision_app.training.rates import find_rate
 
@@ -237,11 +237,11 @@ def _run(context: typer.Context, kind: str) -> int:
 
     kinds = {}
     if kind == "face-detector":
-        from vision_app.faces.train_detector import FaceDetectionTask, starting_detector
+        from vision_app.faces.train.detector import FaceDetectionTask, starting_detector
 
         kinds = {"task": FaceDetectionTask, "start": starting_detector}
     elif kind != "yolo":
-        from vision_app.detection.rcnn_train import region_task, starting_regions
+        from vision_app.detection.train.rcnn import region_task, starting_regions
 
         kinds = {"task": region_task(kind, output / "proposals"), "start": partial(starting_regions, kind)}
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # of several processes, one speaks
@@ -274,7 +274,7 @@ def blend(
     ] = 0.5,
 ) -> int:
     """Write the detector between two: fine-tuning that forgets less of what the start knew."""
-    from vision_app.detection.blend import blend_models
+    from vision_app.detection.train.interpolate import blend_models
 
     blend_models(start, trained, fraction, output)
     print(output)

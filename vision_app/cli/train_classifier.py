@@ -55,7 +55,7 @@ def classifier(
     nothing about it.
     """
     settings = begin(context, data=data, output=output)
-    from vision_app.classification.train import train
+    from vision_app.classification.train.trainer import train
 
     train(
         data, validation or [], output, settings, initial=initial, transfer=transfer, teacher_boxes=teacher_boxes,

@@ -117,7 +117,7 @@ def faces(
     if learning_rate is None:  # a network that has learned before loses it in one large step
         context.params["learning_rate"] = 2e-5 if initial else 2e-3
     settings = begin(context, data=data, output=output)
-    from vision_app.faces.train import FaceOptions, train
+    from vision_app.faces.train.trainer import FaceOptions, train
 
     train(
         data, validation or [], output, settings, filled(FaceOptions, context), initial=initial, teacher=teacher,

@@ -72,7 +72,7 @@ def style_encoder(
     It learns to see in photos, and in styles made of them, what VGG-19 sees, at a tenth of the cost.
     """
     settings = begin(context, data=data, output=output, teacher=teacher)
-    from vision_app.style.train_encoder import train
+    from vision_app.style.train.encoder import train
 
     train(
         data, output, settings, teacher=teacher, initial=initial, size=size, workers=workers, resume=resume, log=say,
@@ -121,7 +121,7 @@ def style_fast(
     Styles to learn from are made of the photos: strokes, mosaics, dots, planes, hatching and patterns, in many colors.
     """
     settings = begin(context, data=data, output=output)
-    from vision_app.style.train_fast import FastOptions, train
+    from vision_app.style.train.fast import FastOptions, train
 
     train(
         data, output, settings, filled(FastOptions, context), initial=initial, encoder=encoder, workers=workers,

@@ -82,14 +82,14 @@ def begin(context: typer.Context, **needed: object):
     Raises:
         UsageError: one of the needed options, by name, is missing; or a value is out of its range.
     """
-    from vision_app.errors import UsageError
+    from vision_app.core.errors import UsageError
     from vision_app.training.config import TrainConfig
 
     found = filled(TrainConfig, context)
     for name, value in needed.items():
         if not value:
             raise UsageError(f"Missing option '--{name}'.")
-    from vision_app.figures import import_matplotlib
+    from vision_app.core.figures import import_matplotlib
 
     import_matplotlib()  # before Fabric does, by way of torchmetrics
     return found

@@ -8,9 +8,9 @@ from reprlib import repr as shortened
 
 import numpy as np
 
-from vision_app.data.landmarks import NO_LANDMARKS, Landmarks
+from vision_app.core.errors import DataError
 from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
-from vision_app.errors import DataError
+from vision_app.released.landmarks import NO_LANDMARKS, Landmarks
 
 
 def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> DetectionSet:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vision_app.core.errors import DataError, UsageError
 from vision_app.data.coco import load_coco
 from vision_app.data.samples import DetectionSet, Objects, Photos, Sample, ScanReport, write_reports
 from vision_app.data.scan import scan
 from vision_app.data.voc import load_voc, voc_splits
 from vision_app.data.yolo import load_yolo, yolo_splits, yolo_title
-from vision_app.errors import DataError, UsageError
 
 __all__ = [
     "DetectionSet", "Objects", "Photos", "Sample", "ScanReport", "load_coco", "load_detection", "load_voc", "load_yolo",

@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vision_app.errors import DataError
-from vision_app.images import SUFFIXES
+from vision_app.core.errors import DataError
+from vision_app.core.images import SUFFIXES
 
 COLUMNS = ("file", "identity")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.boxes import xyxy_to_xywh
-from vision_app.data.landmarks import NO_LANDMARKS, Landmarks, not_known
+from vision_app.core.boxes import xyxy_to_xywh
+from vision_app.core.errors import DataError
+from vision_app.core.images import read_image
 from vision_app.data.names import COCO_CLASSES, canonical
-from vision_app.errors import DataError
-from vision_app.images import read_image
+from vision_app.released.landmarks import NO_LANDMARKS, Landmarks, not_known
 
 GIGABYTE = 10**9
 HARMLESS = {  # kinds of entries that leave the set what it says it is

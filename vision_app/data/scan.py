@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vision_app.core.errors import DataError, ImageError
+from vision_app.core.images import RGBImage, read_image
 from vision_app.data.samples import GIGABYTE, DetectionSet, Photos, Sample, ScanReport
-from vision_app.errors import DataError, ImageError
-from vision_app.images import RGBImage, read_image
 
 
 def scan(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.boxes import area, iou_matrix
-from vision_app.data.landmarks import not_known
+from vision_app.core.boxes import area, iou_matrix
+from vision_app.core.errors import DataError
 from vision_app.data.samples import DetectionSet, Sample
-from vision_app.errors import DataError
+from vision_app.released.landmarks import not_known
 
 # A committee's score is no probability. Counted on the 2,811 COCO photos whose true boxes are known, a box of score s
 # is right (IoU >= 0.5 with an unused true box of its class) with probability 1 / (1 + exp(-SLOPE (s - CENTER))).

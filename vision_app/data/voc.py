@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from vision_app.core.errors import DataError, ImageError, UsageError, unknown
+from vision_app.core.images import SUFFIXES, read_size
 from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
-from vision_app.errors import DataError, ImageError, UsageError, unknown
-from vision_app.images import SUFFIXES, read_size
 
 SPLITS = ("train", "val", "trainval", "test")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import yaml
 
+from vision_app.core.errors import DataError, ImageError, UsageError, nearest, unknown
+from vision_app.core.images import SUFFIXES, read_size
 from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
-from vision_app.errors import DataError, ImageError, UsageError, nearest, unknown
-from vision_app.images import SUFFIXES, read_size
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
 READ = {"path", "names", "nc", "kpt_shape"}.union(*SPLITS.values())

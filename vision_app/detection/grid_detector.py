@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision_app.data.landmarks import Landmarks
-from vision_app.detection.detector import DetectOptions, LetterboxDetector
+from vision_app.core.letterbox import Letterbox
+from vision_app.core.results import Detections
+from vision_app.core.timing import Stages
+from vision_app.detection.base import DetectOptions, LetterboxDetector
 from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, Anchors, make_grid
-from vision_app.detection.stages import Stages
-from vision_app.letterbox import Letterbox
-from vision_app.letterbox_model import Inputs, batches
-from vision_app.released import Model
-from vision_app.results import Detections
-from vision_app.runtime import Network, open_network
+from vision_app.released.find import Model
+from vision_app.released.landmarks import Landmarks
+from vision_app.released.letterbox_model import Inputs, batches
+from vision_app.released.runtime import Execution, Network, open_network
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class GridDetector(LetterboxDetector):
         self._pointed = np.isin(self.classes, self.landmarks.classes)  # (p,) whose objects have landmarks
 
     @classmethod
-    def open(cls, model: Model, *, device: str, runtime: str, threads: int | None) -> "GridDetector":
-        """See `Detector.load`."""
-        return cls(model, open_network(model, lambda: _build(model), device=device, runtime=runtime, threads=threads))
+    def open(cls, model: Model, execution: Execution) -> "GridDetector":
+        """Open a released model; errors are those of `load.load_detector`."""
+        return cls(model, open_network(model, lambda: _build(model), execution))
 
     def forward(self, inputs: Inputs, stages: Stages | None = None) -> Raw:
         """Runs the network, pictures of one shape together; each gets the answer that it would get alone."""
@@ -87,7 +87,7 @@ def strides_and_anchors(model: Model) -> tuple[tuple[int, ...], Anchors]:
 
 
 def _build(model: Model):
-    from vision_app.detection.yolo import YOLO, ByteInput, YOLOConfig
+    from vision_app.detection.model.yolo import YOLO, ByteInput, YOLOConfig
 
     return ByteInput(YOLO(YOLOConfig.from_dict(model.info["architecture"])))
 

@@ -8,7 +8,6 @@ the first regions and measures of similarity finds objects that one way misses.
 
 import hashlib
 import os
-import secrets
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import numpy as np
 import skimage
 from skimage.segmentation import felzenszwalb
 
-from vision_app.boxes import nms
+from vision_app.core.boxes import nms
+from vision_app.core.files import atomic_write
 
 SIDE = 208  # pixels of the long side that is worked on; larger pictures are reduced, which also bounds the time
 SPACES = ("hsv", "lab")  # color spaces, for the segmentation and for the similarity of color
@@ -248,12 +248,8 @@ def _read(path: Path) -> np.ndarray | None:
 
 
 def _write(path: Path, boxes: np.ndarray) -> None:
-    """Writes (N, 4) boxes under a name of its own, then moves the file into place: nobody sees a part of it."""
+    """Write (N, 4) boxes."""
     content = boxes.astype("<f4").tobytes()
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(hashlib.sha256(content).digest() + content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -5,19 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from vision_app.detection.detector import DetectOptions, LetterboxDetector
+from vision_app.core.errors import ModelError
+from vision_app.core.letterbox import Letterbox
+from vision_app.core.results import Detections
+from vision_app.core.timing import Stages
+from vision_app.detection.base import DetectOptions, LetterboxDetector
+from vision_app.detection.model.rcnn import BOX_WEIGHTS, RCNN, RCNNConfig, Regions
 from vision_app.detection.proposals import selective_search
-from vision_app.detection.rcnn import BOX_WEIGHTS, RCNN, RCNNConfig, Regions
-from vision_app.detection.stages import Stages
-from vision_app.errors import ModelError, UsageError
-from vision_app.letterbox import Letterbox
-from vision_app.letterbox_model import Inputs, batches
-from vision_app.released import Model
-from vision_app.results import Detections
-from vision_app.runtime import resolve
+from vision_app.released.find import Model
+from vision_app.released.letterbox_model import Inputs, batches
+from vision_app.released.runtime import Execution, load_weights
 
 Propose = Callable[..., np.ndarray]  # see `proposals.selective_search`
 
@@ -43,14 +41,9 @@ class RegionDetector(LetterboxDetector):
         self.network, self.propose = network.eval().to(device, memory_format=torch.channels_last), propose
 
     @classmethod
-    def open(cls, model: Model, *, device: str, runtime: str, threads: int | None) -> "RegionDetector":
-        """See `Detector.load`."""
-        if runtime == "onnx":
-            raise UsageError(f"--runtime onnx: model '{model.name}' runs on torch only; leave it at auto")
-        device, _ = resolve(device, "torch")
-        if threads and device == "cpu":
-            torch.set_num_threads(threads)
-        return cls(model, load_network(model), device=device)
+    def open(cls, model: Model, execution: Execution) -> "RegionDetector":
+        """Open a released model; errors are those of `load.load_detector`."""
+        return cls(model, load_network(model), device=execution.on_torch(model.name).device)
 
     @property
     def searches(self) -> bool:
@@ -115,11 +108,7 @@ def load_network(model: Model) -> RCNN:
         network = RCNN(RCNNConfig.from_dict(model.info["architecture"]))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"{model.folder}: not a model of the R-CNN family ({error})") from error
-    path = model.file("weights.safetensors")
-    try:
-        network.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{path}: not the weights of this network ({error})") from error
+    load_weights(network, model.file("weights.safetensors"))
     return network
 
 

@@ -3,10 +3,13 @@
 Coordinates are continuous, as those of boxes: the first pixel covers 0 to 1.
 """
 
+import io
+
 import cv2
 import numpy as np
+from PIL import Image
 
-from vision_app.images import RGBImage
+from vision_app.core.images import RGBImage
 
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """Names of the five points, in the order of all arrays. The sides are the person's: the first eye is the one on the
@@ -17,6 +20,9 @@ SIZE = 112
 
 TEMPLATE = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]], np.float32)
 """(5, 2) where the landmarks of an aligned face lie, x, y in pixels; a model may have a template of its own."""
+
+MARGIN = 24  # pixels on each side of an aligned face in a stored crop
+SIDE = SIZE + 2 * MARGIN
 
 
 def similarity(points: np.ndarray, template: np.ndarray = TEMPLATE) -> np.ndarray:
@@ -96,3 +102,34 @@ def _shrunk(pixels: np.ndarray, matrix: np.ndarray, size: int, shrink: int) -> t
     ratio = np.array([columns / part.shape[1], rows / part.shape[0]])  # about `shrink`: sides are whole numbers
     matrix = np.column_stack([matrix[:, :2] * ratio, matrix[:, :2] @ start + matrix[:, 2]])
     return part, matrix
+
+
+def crop_of(image: RGBImage, landmarks: np.ndarray) -> bytes:
+    """The aligned face with a margin, as in `crops`, as a PNG file: what another model can embed later."""
+    rows, columns = image.pixels.shape[:2]
+    points = landmarks * np.float32([columns / image.width, rows / image.height])
+    stream = io.BytesIO()
+    Image.fromarray(align(image.pixels, points, TEMPLATE + np.float32(MARGIN), SIDE)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def chip_of(crop: np.ndarray, landmarks: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """The face aligned to a model's template, from what `crop_of` kept.
+
+    Args:
+        crop: (160, 160, 3) uint8 RGB.
+        landmarks: (5, 2) in pixels of the photo.
+        template: (5, 2), see `align.align`.
+
+    Returns:
+        (112, 112, 3) uint8.
+    """
+    matrix = similarity(landmarks, TEMPLATE + np.float32(MARGIN))
+    return align(crop, landmarks @ matrix[:, :2].T + matrix[:, 2], template)
+
+
+def centroid_of(embeddings: np.ndarray) -> np.ndarray:
+    """(n, D) unit vectors -> (D,) their mean, scaled to length 1; the first one where they cancel each other out."""
+    mean = np.asarray(embeddings, np.float64).mean(axis=0)
+    length = np.linalg.norm(mean)
+    return (mean / length if length > 1e-6 else embeddings[0]).astype(np.float32)

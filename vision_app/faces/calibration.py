@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vision_app.errors import ModelError, UsageError
+from vision_app.core.errors import ModelError, UsageError
 
 KEY = "calibration"  # of model.json
 DOUBT = 10  # similarities that strangers reach at up to so many times the wanted rate are uncertain

@@ -1,23 +1,26 @@
 """`FaceDetector`: finds faces and their landmarks, from 20 pixels to those that fill the photo. NumPy only."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
 
-from vision_app.boxes import area, clip, nms
-from vision_app.detection.detector import DetectOptions, Detector
+from vision_app.core.boxes import area, clip, nms
+from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.images import ImageSource, RGBImage, read_image
+from vision_app.core.letterbox import Letterbox
+from vision_app.core.results import Detections
+from vision_app.core.timing import Stages
+from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.grid_detector import GridDetector, Raw
-from vision_app.detection.stages import Stages
-from vision_app.errors import ModelError, UsageError
+from vision_app.detection.load import load_detector
 from vision_app.faces.align import LANDMARKS
 from vision_app.faces.refine import refine
-from vision_app.faces.views import View, views
-from vision_app.images import ImageSource, RGBImage, read_image
-from vision_app.letterbox import Letterbox
-from vision_app.letterbox_model import Inputs
-from vision_app.results import Detections
+from vision_app.faces.tiling import View, views
+from vision_app.released.letterbox_model import Inputs
+from vision_app.released.runtime import Execution
 
 FACE = "face"
 SMALLEST = 20.0  # pixels
@@ -76,9 +79,14 @@ class FaceDetector(Detector):
             ModelError: no such model, none that finds faces with five landmarks, or damaged files.
             UsageError: no such device or runtime here, or a wrong size.
         """
+        return FaceDetector.open(model, Execution(device, runtime, threads), smallest)
+
+    @staticmethod
+    def open(model: str | os.PathLike[str], execution: Execution, smallest: float = SMALLEST) -> "FaceDetector":
+        """Open a released model; errors are those of `load`."""
         if not smallest >= 4:
             raise UsageError(f"--smallest {smallest:g}: no face can be told from so few pixels; the nearest is 4")
-        found = Detector.load(model, device=device, runtime=runtime, threads=threads)
+        found = load_detector(model, **vars(execution))
         if not isinstance(found, GridDetector) or found.classes != (FACE,) or found.landmarks.names != LANDMARKS:
             raise ModelError(f"model '{model}' does not find faces with five landmarks; use face-detector")
         return FaceDetector(found, smallest=smallest)

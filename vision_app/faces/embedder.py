@@ -1,14 +1,15 @@
 """`Embedder`: turns aligned faces into vectors that are near to each other where the person is the same. NumPy only."""
 
+import os
 from functools import cached_property
 
 import numpy as np
 
-from vision_app.errors import ModelError
+from vision_app.core.errors import ModelError
 from vision_app.faces.align import SIZE
 from vision_app.faces.calibration import Calibration
-from vision_app.released import Model, find
-from vision_app.runtime import Network, open_network
+from vision_app.released.find import Model, find
+from vision_app.released.runtime import Execution, Network, open_network
 
 TASK = "face-embedding"
 BATCH = 32  # faces that go through the network together
@@ -52,10 +53,15 @@ class Embedder:
             ModelError: no such model, no face embedder, or damaged files.
             UsageError: no such device or runtime here.
         """
+        return cls.open(model, Execution(device, runtime, threads))
+
+    @classmethod
+    def open(cls, model: str | os.PathLike[str], execution: Execution) -> "Embedder":
+        """Open a released model; errors are those of `load`."""
         found = find(model, TASK)
         if found.task != TASK:
             raise ModelError(f"model '{found.name}' is for {found.task}, not for {TASK}")
-        return cls(found, open_network(found, lambda: _build(found), device=device, runtime=runtime, threads=threads))
+        return cls(found, open_network(found, lambda: _build(found), execution))
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -90,7 +96,6 @@ class Embedder:
 
 
 def _build(model: Model):
-    from vision_app.faces.export import ByteInput
-    from vision_app.faces.network import FaceNetwork, FaceNetworkConfig
+    from vision_app.faces.model.network import ByteInput, FaceNetwork, FaceNetworkConfig
 
     return ByteInput(FaceNetwork(FaceNetworkConfig.from_dict(model.info["architecture"])))

@@ -14,9 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
 from vision_app.batch.sinks import OutputError
-from vision_app.faces.gallery.private import write_private
-from vision_app.faces.gallery.store import centroid_of
-from vision_app.results import rounded
+from vision_app.core.files import OWNER_ONLY, atomic_write
+from vision_app.core.results import rounded
+from vision_app.faces.align import centroid_of
 
 if TYPE_CHECKING:
     from vision_app.faces.gallery import Gallery
@@ -126,7 +126,7 @@ def write_groups(
         "left_out": left_out,
     }
     try:
-        with write_private(path) as stream:
+        with atomic_write(path, OWNER_ONLY) as temporary, temporary.open("wb") as stream:
             text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
             stream.write(text.encode(errors="backslashreplace"))
     except OSError as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import faiss
 import numpy as np
 
-from vision_app.errors import GalleryError
+from vision_app.core.errors import GalleryError
 
 EXACT_LIMIT = 100_000
 """Most embeddings that are searched one by one."""

@@ -12,8 +12,10 @@ from threading import Lock, Thread
 
 import numpy as np
 
-from vision_app.detection.detector import Detector
-from vision_app.draw import draw
+from vision_app.core.draw import draw
+from vision_app.core.images import read_image
+from vision_app.core.results import Detections
+from vision_app.detection.base import Detector
 from vision_app.faces import calibration
 from vision_app.faces.challenge import Challenge
 from vision_app.faces.gallery import Gallery
@@ -22,8 +24,6 @@ from vision_app.faces.gallery.results import UNKNOWN
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import FaceRecognizer
 from vision_app.faces.results import SAME, Faces
-from vision_app.images import read_image
-from vision_app.results import Detections
 
 KNOWN = "known"
 FRESH = 1.0  # seconds for which what was seen in a frame is drawn on others: a face may have gone, and another come

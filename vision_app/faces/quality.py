@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vision_app.core.images import RGBImage
+from vision_app.core.results import rounded
 from vision_app.faces.align import SIZE, align_face, scale_of, similarity
-from vision_app.images import RGBImage
-from vision_app.results import rounded
 
 TOO_SMALL, BLURRED, EXTREME_POSE = "too_small", "blurred", "extreme_pose"
 UNDER_EXPOSED, OVER_EXPOSED = "under_exposed", "over_exposed"

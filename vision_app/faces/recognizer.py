@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from vision_app.errors import FaceError
+from vision_app.core.errors import FaceError
+from vision_app.core.images import ImageSource, RGBImage
 from vision_app.faces import calibration
 from vision_app.faces.align import SIZE, align_face
 from vision_app.faces.calibration import Calibration
 from vision_app.faces.detector import SMALLEST, FaceDetector
 from vision_app.faces.embedder import Embedder
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN, Face, Faces, Verification
-from vision_app.images import ImageSource, RGBImage
+from vision_app.released.runtime import Execution
 
 NO_FACE, SEVERAL_FACES, BAD_EMBEDDING = "no_face", "several_faces", "bad_embedding"
 
@@ -52,8 +53,8 @@ class FaceRecognizer:
             ModelError: no such model, one for something else, or damaged files.
             UsageError: no such device or runtime here, or a wrong size.
         """
-        where = {"device": device, "runtime": runtime, "threads": threads}
-        return cls(FaceDetector.load(detector, smallest=smallest, **where), Embedder.load(model, **where))
+        execution = Execution(device, runtime, threads)
+        return cls(FaceDetector.open(detector, execution, smallest), Embedder.open(model, execution))
 
     @property
     def contract(self) -> str:

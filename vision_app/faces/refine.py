@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from vision_app.detection.detector import DetectOptions
+from vision_app.core.images import RGBImage
+from vision_app.core.results import Detections
+from vision_app.detection.base import DetectOptions
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.faces.align import SIZE, TEMPLATE, align, similarity
-from vision_app.images import RGBImage
-from vision_app.results import Detections
 
 INPUT = 256  # side of the network's input for one face
 FACE = 190  # side in it of what an aligned face shows

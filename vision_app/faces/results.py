@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vision_app.core.images import RGBImage
+from vision_app.core.results import Detections, checked_array, rounded
 from vision_app.faces.quality import Quality, judge
-from vision_app.images import RGBImage
-from vision_app.results import Detections, checked_array, rounded
 
 SAME, DIFFERENT, UNCERTAIN = "same", "different", "uncertain"
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vision_app.errors import ImageError
+from vision_app.core.errors import ImageError
 
 SMALLEST_SIDE = 32  # pixels: smaller pictures have no place for a network's view
 LARGEST_RATIO = 16  # of the sides, so that a long side of 512 leaves the other one 32

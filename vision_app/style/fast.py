@@ -1,14 +1,15 @@
 """The fast method: one pass of a network that paints any content in any style. Torch only where a GPU needs it."""
 
+import os
 from collections.abc import Sequence
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from vision_app.errors import ModelError
-from vision_app.released import Model, find
-from vision_app.runtime import open_session, resolve_for
+from vision_app.core.errors import ModelError
+from vision_app.released.find import Model, find
+from vision_app.released.runtime import Execution, open_session
 from vision_app.style import checks
 from vision_app.style.stylizer import STYLE_SIZE, Painted, Stylizer
 from vision_app.style.tiles import in_tiles
@@ -64,16 +65,14 @@ class TorchFast:
 
     runtime = "torch"
 
-    def __init__(self, model: Model, device: str, threads: int | None):
+    def __init__(self, model: Model, execution: Execution):
         import torch
 
-        from vision_app.style.export import ContentInput, StyleInput
-        from vision_app.style.network import open_fast
+        from vision_app.style.model.network import ContentInput, StyleInput, open_fast
 
-        self._torch, self.device = torch, device
-        if threads and device == "cpu":
-            torch.set_num_threads(threads)
-        network = open_fast(model).to(device, memory_format=torch.channels_last)
+        execution.limit_threads()
+        self._torch, self.device = torch, execution.device
+        network = open_fast(model).to(self.device, memory_format=torch.channels_last)
         self._style, self._content = StyleInput(network), ContentInput(network)
 
     def encode(self, pixels):
@@ -110,13 +109,14 @@ class FastStylizer(Stylizer):
         self.multiple, self.overlap = model.value("input.multiple", int), model.value("input.overlap", int)
 
     @classmethod
-    def open(cls, *, model, device: str, runtime: str, threads: int | None, **_) -> "FastStylizer":
-        """See `Stylizer.load`."""
+    def open(cls, model: str | os.PathLike[str] | None, execution: Execution) -> "FastStylizer":
+        """Open a released model; errors are those of `load.load_stylizer`."""
         found = find(model or "style-fast", TASK)
         if found.task != TASK:
             raise ModelError(f"model '{found.name}' is for {found.task}, not for {TASK}")
-        device, runtime = resolve_for(found, device, runtime)
-        return cls(found, OnnxFast(found, threads) if runtime == "onnx" else TorchFast(found, device, threads))
+        execution = execution.resolved_for(found)
+        onnx = execution.runtime == "onnx"
+        return cls(found, OnnxFast(found, execution.threads) if onnx else TorchFast(found, execution))
 
     def paint(self, content: np.ndarray, code: np.ndarray) -> np.ndarray:
         """Paints a content in the style of a code.

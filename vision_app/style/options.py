@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from vision_app.errors import UsageError, unknown
-from vision_app.flags import check_choice, check_ranges, flag
+from vision_app.core.errors import UsageError, unknown
+from vision_app.core.flags import check_choice, check_ranges, flag
 
 METHODS = ("optimize", "fast", "color")
 KEEP_COLORS = ("no", "luminance", "histogram")

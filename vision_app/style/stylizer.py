@@ -1,32 +1,24 @@
 """`Stylizer`: repaints pictures in the style of others. What the three methods share, and the one that moves colors.
 
-The others are in `fast` and `classic`. NumPy and OpenCV.
+The others are in `fast` and `optimize`; `load` knows them all. NumPy and OpenCV.
 """
 
 import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from vision_app.errors import UsageError
-from vision_app.flags import check_choice
-from vision_app.images import ImageSource, RGBImage, read_image
-from vision_app.released import Model, digest
+from vision_app.core.errors import UsageError
+from vision_app.core.images import ImageSource, RGBImage, read_image
+from vision_app.released.find import Model, digest
 from vision_app.style import checks, color
-from vision_app.style.options import METHODS, StyleOptions
+from vision_app.style.options import StyleOptions
 from vision_app.style.results import Stylized
 
-# What repaints by which method: loaded on use, since one needs torch.
-KINDS = {
-    "optimize": "vision_app.style.classic:OptimizeStylizer",
-    "fast": "vision_app.style.fast:FastStylizer",
-    "color": "vision_app.style.stylizer:ColorStylizer",
-}
 SAMPLE = "sample:"  # in front of the name of one of our own styles
 STYLE_SIZE = 512
 
@@ -86,43 +78,7 @@ class Stylizer:
     models: tuple[Model, ...] = ()
     style_size: int | None = STYLE_SIZE  # see `StyleOptions.style_size`
     longest_side: int | None = None  # of results where no size is asked for
-
-    @staticmethod
-    def load(
-        method: str = "fast",
-        *,
-        model=None,
-        encoder=None,
-        device: str = "auto",
-        runtime: str = "auto",
-        threads: int | None = None,
-    ) -> "Stylizer":
-        """Loads what a method needs.
-
-        Args:
-            method: "fast", one pass of a network; "optimize", the classic method, which works on the picture step by
-                step; or "color", which moves colors alone.
-            model: of "fast", and of "optimize" where it starts from the fast picture: a released model's name or the
-                path of a model folder; by default "style-fast".
-            encoder: of "optimize", in whose features pictures are compared, see `features.load_encoder`; by default
-                "style-encoder".
-            device: "auto", "cpu", "cuda" or "cuda:N".
-            runtime: "auto", "onnx" or "torch"; "optimize" always takes torch.
-            threads: on a CPU; by default all cores.
-
-        Raises:
-            UsageError: no such method, device or runtime here.
-            ModelError: no such model, one for something else, or damaged files.
-        """
-        check_choice("method", method, METHODS)
-        if model is not None and method == "color":
-            raise UsageError(f"--model {model}: --method color has no network; leave it out")
-        if encoder is not None and method != "optimize":
-            raise UsageError(f"--encoder {encoder}: belongs to --method optimize, not to {method}; leave it out")
-        module, name = KINDS[method].split(":")
-        return getattr(import_module(module), name).open(
-            model=model, encoder=encoder, device=device, runtime=runtime, threads=threads
-        )
+    load: ClassVar[Callable[..., "Stylizer"]]  # `load.load_stylizer`, which knows all methods
 
     def digest(self, options: StyleOptions) -> str:
         """Of every network that decides the results."""
@@ -243,11 +199,6 @@ class ColorStylizer(Stylizer):
 
     method = "color"
 
-    @classmethod
-    def open(cls, **_) -> "ColorStylizer":
-        """See `Stylizer.load`; there is nothing to load."""
-        return cls()
-
     def _paint(self, content, styles, shares, options, report, state) -> Painted:
         if len(styles.pixels) == 1:
             return Painted(color.transfer(content, styles.pixels[0], options.strength), {})
@@ -267,7 +218,7 @@ def name_of(source: ImageSource) -> str:
 def _style(source: ImageSource, name: str, size: int | None) -> np.ndarray:
     """Reads the picture of a style, (H, W, 3) uint8, its long side scaled down to `size` if it is longer."""
     if isinstance(source, str) and source.startswith(SAMPLE):
-        from vision_app.style.samples import sample
+        from vision_app.style.samples.samples import sample
 
         source = sample(source.removeprefix(SAMPLE))
     image = read_image(source, target=size)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vision_app.data.landmarks import not_known
-from vision_app.letterbox import PAD, letterbox_shape
+from vision_app.core.letterbox import PAD, letterbox_shape
+from vision_app.released.landmarks import not_known
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for a newer version over the network
 import albumentations as A

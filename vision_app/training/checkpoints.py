@@ -8,18 +8,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vision_app.errors import DataError
+from vision_app.core.errors import DataError
+from vision_app.core.files import atomic_write, remove_leftovers
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict) -> None:
-    """Writes a checkpoint; a kill at any moment leaves either the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        temporary,
-        metadata={"state": json.dumps(state)},
-    )
-    temporary.replace(path)
+    """Write a checkpoint; a kill at any moment leaves either the old file or the new one."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    remove_leftovers(path)  # a checkpoint is large
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, metadata={"state": json.dumps(state)})
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict]:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from vision_app.errors import UsageError
-from vision_app.flags import check_choice, check_ranges
-from vision_app.runtime import resolve
+from vision_app.core.errors import UsageError
+from vision_app.core.flags import check_choice, check_ranges
+from vision_app.released.runtime import Execution
 from vision_app.training.optimizers import OPTIMIZERS
 from vision_app.training.schedules import SCHEDULES
 
@@ -86,4 +86,4 @@ class TrainConfig:
             check_choice(name, getattr(self, name), choices)
         if self.optimizer == "nesterov" and self.momentum == 0:
             raise UsageError("--momentum 0: --optimizer nesterov needs some; without it, take sgd")
-        resolve(self.device, "torch")
+        Execution(self.device, "torch").resolved()

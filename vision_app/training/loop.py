@@ -15,10 +15,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from vision_app.errors import DataError
+from vision_app.core.errors import DataError
+from vision_app.core.interrupt import Interrupt
 from vision_app.training import checkpoints, runs
 from vision_app.training.config import TrainConfig
-from vision_app.training.interrupt import Interrupt
 from vision_app.training.rates import learning_rate
 from vision_app.training.runs import CHECKPOINT, Progress, check_run_folder
 from vision_app.training.schedules import waited

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vision_app.errors import DataError, UsageError
-from vision_app.figures import new_figure, save_figure
+from vision_app.core.errors import DataError, UsageError
+from vision_app.core.figures import new_figure, save_figure
 from vision_app.training.config import TrainConfig
 from vision_app.training.schedules import factor, plateau
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.figures import new_figure, save_figure
-from vision_app.images import write_image
+from vision_app.core.figures import new_figure, save_figure
+from vision_app.core.images import write_image
+from vision_app.training.contact_sheet import Boxes, contact_sheet
 from vision_app.training.diagnosis import PRECISION, TRAIN, VALIDATION, column, diagnose
 from vision_app.training.runs import read_metrics
-from vision_app.training.sheets import Boxes, contact_sheet
 
 PICTURES = 16  # drawn of each of the first batches, at most
 PREDICT = Callable[[Path, Sequence[np.ndarray]], Sequence[Boxes]]

@@ -13,8 +13,9 @@ from typing import Any
 
 from torch import Tensor
 
-from vision_app.errors import DataError, UsageError
-from vision_app.flags import flag
+from vision_app.core.errors import DataError, UsageError
+from vision_app.core.files import atomic_write
+from vision_app.core.flags import flag
 from vision_app.training import checkpoints
 
 CHECKPOINT, METRICS, SETTINGS = "last.safetensors", "metrics.csv", "config.json"
@@ -111,12 +112,10 @@ def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
     """Adds a row to metrics.csv, whose header grows with new columns, and drops what is there of later epochs."""
     rows = [r for r in read_metrics(folder) if int(r["epoch"]) < row["epoch"]] + [dict(row)]
     columns = list(dict.fromkeys(key for r in rows for key in r))
-    path, temporary = folder / METRICS, folder / f".{METRICS}.tmp"
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(folder / METRICS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    temporary.replace(path)
 
 
 def read_metrics(folder: Path) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Protocol
 
@@ -12,11 +12,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
-from vision_app.errors import DataError, UsageError
-from vision_app.runtime import resolve
+from vision_app.core.errors import DataError, UsageError
+from vision_app.released.runtime import Execution
 from vision_app.training.config import TrainConfig
 from vision_app.training.optimizers import build_optimizer, set_rate, weights
-from vision_app.training.regularization import adversarial, shrink
 
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 SMALLEST_SCALE = 2.0**-10  # of fp16's loss; one that is halved so far, from 65536, never meets a gradient that fits
@@ -41,7 +40,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     Raises:
         UsageError: there are more processes than samples in a batch, or than devices that were named.
     """
-    device = torch.device(resolve(config.device, "torch")[0])
+    device = torch.device(Execution(config.device, "torch").resolved().device)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
     nodes = max(1, int(os.environ.get("WORLD_SIZE", local)) // local)
     if local * nodes > config.batch_size:
@@ -187,3 +186,26 @@ class Stepper:
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, OutOfMemory) or any(words in str(error) for words in OUT_OF_MEMORY_ON_CPU)
+
+
+@torch.no_grad()
+def shrink(weights: Iterable[Tensor], amount: float) -> None:
+    """Pulls weights towards zero by `amount`, in place, and no further than zero: sign(w) max(|w| - amount, 0).
+
+    After each step of gradient descent with `amount` = rate x l1, this minimizes loss + l1 sum |w| (proximal gradient;
+    Parikh and Boyd, 2014, section 6.5.2), with weight decay besides the elastic net (Zou and Hastie, 2005). Weights
+    that do not matter become exactly 0, which they do not when the penalty is part of the gradient.
+    """
+    for weight in weights:
+        weight.copy_(torch.nn.functional.softshrink(weight, amount))
+
+
+def adversarial(images: Tensor, gradient: Tensor, epsilon: float) -> Tensor:
+    """Fast gradient sign (Goodfellow et al., 2015): images moved by `epsilon` where each pixel hurts most.
+
+    Args:
+        images: (B, C, H, W) in 0..1.
+        gradient: of the loss by the images, at any scale.
+        epsilon: largest change of a pixel.
+    """
+    return (images + epsilon * gradient.sign()).clamp(0, 1).detach()

@@ -5,9 +5,9 @@ from pathlib import Path
 import streamlit as st
 from starlette.formparsers import MultiPartParser
 
-from vision_app.errors import VisionAppError
+from vision_app.core.errors import VisionAppError
 from vision_app.ui import compare, detect, identify, people, style, verify, webcam
-from vision_app.ui.easel import easel
+from vision_app.ui.style_job import easel
 from vision_app.ui.text import plain
 
 ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched from a font server by the browser

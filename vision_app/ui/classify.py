@@ -4,9 +4,10 @@ from collections import OrderedDict
 
 import streamlit as st
 
-from vision_app import Classes, draw, released
+from vision_app import Classes, draw
+from vision_app.released import find as released
 from vision_app.ui import models
-from vision_app.ui.look import look
+from vision_app.ui.inference_cache import look
 from vision_app.ui.pictures import Picture
 from vision_app.ui.text import plain
 

@@ -6,19 +6,18 @@ from collections.abc import Iterator, Sequence
 import streamlit as st
 
 from vision_app import Detections, DetectOptions, Detector, __version__, draw
-from vision_app.cli.batch import cores
+from vision_app.batch.run import cores
+from vision_app.core.errors import ImageError, ModelError
+from vision_app.core.figures import to_png
 from vision_app.detection.compare import FAMILY
 from vision_app.detection.compare.agreement import agree
-from vision_app.detection.compare.conditions import Conditions, Run
-from vision_app.detection.compare.cost import Cost, count_parameters
+from vision_app.detection.compare.measure import Conditions, Cost, Run, count_parameters
 from vision_app.detection.compare.plots import plot_stages
 from vision_app.detection.compare.report import Card, View, about, counts_text, render, times_text
 from vision_app.detection.compare.table import Line, cells, make_line
-from vision_app.errors import ImageError, ModelError
-from vision_app.figures import to_png
 from vision_app.ui import downloads, models
 from vision_app.ui.detect import chosen, counted, percentage
-from vision_app.ui.look import KEPT_LOOKS, Look, find, look
+from vision_app.ui.inference_cache import KEPT_LOOKS, Look, find, look
 from vision_app.ui.pictures import Picture
 from vision_app.ui.text import amount, plain
 

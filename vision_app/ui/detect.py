@@ -7,9 +7,9 @@ from functools import partial
 import streamlit as st
 
 from vision_app import Detections, DetectOptions, Detector, draw
-from vision_app.errors import ImageError, ModelError
+from vision_app.core.errors import ImageError, ModelError
 from vision_app.ui import classify, downloads, models, uploads
-from vision_app.ui.look import Look, find, look
+from vision_app.ui.inference_cache import Look, find, look
 from vision_app.ui.pictures import SAMPLES, Picture, sample
 from vision_app.ui.text import amount, plain
 

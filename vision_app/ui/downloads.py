@@ -11,9 +11,9 @@ from PIL import Image
 
 from vision_app import Detections, draw, read_image
 from vision_app.batch.sinks import write_table
-from vision_app.detection.task import CSV_COLUMNS, csv_lines
-from vision_app.errors import ImageError
-from vision_app.images import WRITERS
+from vision_app.core.errors import ImageError
+from vision_app.core.images import WRITERS
+from vision_app.detection.batch import CSV_COLUMNS, csv_lines
 from vision_app.ui.pictures import Picture
 
 Answer = tuple[Picture, Detections | ImageError]

@@ -10,12 +10,12 @@ from pathlib import Path
 import streamlit as st
 
 from vision_app import Detections, Face, FaceRecognizer, Faces, Gallery, RGBImage, Verification, draw
-from vision_app.errors import FaceError, ImageError
+from vision_app.core.errors import FaceError, ImageError
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import only
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 from vision_app.ui import models
-from vision_app.ui.look import keep, view_of
+from vision_app.ui.inference_cache import keep, view_of
 from vision_app.ui.pictures import Picture
 from vision_app.ui.text import plain
 

@@ -5,7 +5,7 @@ import json
 import streamlit as st
 
 from vision_app import Gallery, draw
-from vision_app.errors import ImageError
+from vision_app.core.errors import ImageError
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.gallery import Identities
 from vision_app.faces.gallery.results import UNKNOWN

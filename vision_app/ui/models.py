@@ -3,10 +3,11 @@
 import numpy as np
 import streamlit as st
 
-from vision_app import Classifier, Detector, FaceRecognizer, Stylizer, released
+from vision_app import Classifier, Detector, FaceRecognizer, Stylizer
+from vision_app.core.errors import ModelError
 from vision_app.detection.compare import FAMILY
-from vision_app.errors import ModelError
 from vision_app.faces.detector import FACE
+from vision_app.released import find as released
 from vision_app.ui.text import plain
 
 

@@ -12,15 +12,16 @@ import streamlit as st
 from PIL import Image
 
 from vision_app import RGBImage, StyleOptions, Stylized, Stylizer
-from vision_app.errors import ImageError
+from vision_app.core.errors import ImageError
 from vision_app.style.stylizer import Prepared
-from vision_app.ui import models, uploads, wall
+from vision_app.ui import models, uploads
+from vision_app.ui import style_picker as wall
 from vision_app.ui.before_after import before_after
 from vision_app.ui.detect import save
 from vision_app.ui.downloads import data_url, encoded
-from vision_app.ui.easel import REFRESH, Painting, easel
-from vision_app.ui.look import VIEW_SIZE, view
+from vision_app.ui.inference_cache import VIEW_SIZE, view
 from vision_app.ui.pictures import SAMPLES, Picture, sample
+from vision_app.ui.style_job import REFRESH, Painting, easel
 from vision_app.ui.text import amount, plain
 
 METHODS = {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from vision_app.images import SUFFIXES
+from vision_app.core.images import SUFFIXES
 from vision_app.ui.pictures import Picture, uploaded
 from vision_app.ui.text import amount
 

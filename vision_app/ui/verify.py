@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from vision_app import Face
-from vision_app.errors import FaceError, ImageError
+from vision_app.core.errors import FaceError, ImageError
 from vision_app.faces import calibration
 from vision_app.faces.calibration import Calibration
 from vision_app.faces.gallery.results import SOMEONE_ELSE

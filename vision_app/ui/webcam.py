@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from vision_app import FaceRecognizer
-from vision_app.errors import VisionAppError
+from vision_app.core.errors import VisionAppError
 from vision_app.faces.challenge import (
     LIMIT,
     LOOK_AHEAD,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vision_app.core.results import Detections
 from vision_app.detection.compare.agreement import Counts, agree
-from vision_app.results import Detections
 
 LABELS = ("ant", "bee")
 boxes = st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(1, 6), st.integers(1, 6))  # x, y, width, height

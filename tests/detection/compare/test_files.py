@@ -8,9 +8,8 @@ from PIL import Image
 
 from vision_app.batch.sinks import OutputError
 from vision_app.batch.sources import Input
-from vision_app.detection.compare.conditions import Run
-from vision_app.detection.compare.cost import Cost
 from vision_app.detection.compare.files import write_comparison, write_plots
+from vision_app.detection.compare.measure import Cost, Run
 from vision_app.detection.compare.table import Line, make_line
 
 

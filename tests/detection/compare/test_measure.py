@@ -8,10 +8,9 @@ from skimage import data
 from tiny_detectors import write_tiny
 
 from vision_app import DetectOptions, Detector, read_image
-from vision_app.detection.compare.cost import Cost
-from vision_app.detection.compare.measure import Contender, measure
-from vision_app.detection.summary import summarize_model
-from vision_app.errors import UsageError, VisionAppError
+from vision_app.core.errors import UsageError, VisionAppError
+from vision_app.detection.compare.measure import Contender, Cost, measure
+from vision_app.model_summary import summarize_model
 
 
 @pytest.fixture(scope="module")

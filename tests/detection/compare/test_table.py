@@ -7,8 +7,7 @@ from PIL import Image
 
 from vision_app.data.detection import load_detection
 from vision_app.detection.compare.agreement import Counts
-from vision_app.detection.compare.conditions import Conditions, Run
-from vision_app.detection.compare.cost import Cost
+from vision_app.detection.compare.measure import Conditions, Cost, Run
 from vision_app.detection.compare.report import about, times_text
 from vision_app.detection.compare.table import FEWER_NOTE, Line, accuracy, cells, csv_table, format_table, make_line
 

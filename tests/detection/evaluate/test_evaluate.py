@@ -5,8 +5,8 @@ import pytest
 from detection_tables import NAMES, as_coco, made_up
 from pycocotools.cocoeval import COCOeval
 
+from vision_app.core.errors import DataError
 from vision_app.detection.evaluate import average_precision, best_confidence
-from vision_app.errors import DataError
 
 
 @pytest.mark.parametrize("seed", range(3))

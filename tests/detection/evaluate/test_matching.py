@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.cocoeval import COCOeval
 
-from vision_app.boxes import iou_matrix, xyxy_to_xywh
+from vision_app.core.boxes import iou_matrix, xyxy_to_xywh
 from vision_app.detection.evaluate.curves import precision_curves
 from vision_app.detection.evaluate.matching import match
 from vision_app.detection.evaluate.table import Table

@@ -10,9 +10,10 @@ import pytest
 from painted_people import DIMENSION, paint, painted_recognizer, unit
 
 from vision_app import Gallery
-from vision_app.errors import DataError, GalleryError, ModelError, UsageError
+from vision_app.core.errors import DataError, GalleryError, ModelError, UsageError
 from vision_app.faces import index as face_index
-from vision_app.faces.gallery import cached, schema, transfer
+from vision_app.faces.gallery import index_cache as cached
+from vision_app.faces.gallery import schema, transfer
 
 LIMIT = 300  # of people whose index is exact, in these tests
 
@@ -213,17 +214,17 @@ def test_an_export_of_some_holds_nobody_else_and_is_not_overwritten(path, tmp_pa
 
 def test_an_export_is_of_one_moment(path, tmp_path, monkeypatch):
     """Another process embeds all photos anew while they are written."""
-    write = transfer.write_private
+    write = transfer.atomic_write
 
-    def write_later(file):
+    def write_later(file, permissions):
         monkeypatch.undo()
         with open_writer(path, "second") as writer:
             assert writer.reembed() == 3
-        return write(file)
+        return write(file, permissions)
 
     with Gallery.open(path, readonly=True) as reader:
         before = reader.samples("Bob")
-        monkeypatch.setattr(transfer, "write_private", write_later)
+        monkeypatch.setattr(transfer, "atomic_write", write_later)
         assert reader.export(tmp_path / "bob.jsonl", ["Bob"]) == 1
     with open_writer(tmp_path / "other.db") as gallery:
         gallery.import_file(tmp_path / "bob.jsonl")

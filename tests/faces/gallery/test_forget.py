@@ -7,7 +7,7 @@ import pytest
 from painted_people import paint, painted_recognizer
 
 from vision_app import Gallery
-from vision_app.errors import GalleryError, UsageError
+from vision_app.core.errors import GalleryError, UsageError
 from vision_app.faces import index as face_index
 from vision_app.faces.gallery import forget as forgetting
 from vision_app.faces.gallery import schema
@@ -84,7 +84,7 @@ def test_the_last_person_leaves_no_model_behind(path):
 
 def test_a_stored_index_forgets_as_well(path, monkeypatch):
     monkeypatch.setattr(face_index, "EXACT_LIMIT", 3)
-    monkeypatch.setattr("vision_app.faces.gallery.cached.EXACT_LIMIT", 3)
+    monkeypatch.setattr("vision_app.faces.gallery.index_cache.EXACT_LIMIT", 3)
     monkeypatch.setattr(face_index, "LISTS", 1)
     monkeypatch.setattr("vision_app.faces.index._inverted_file", exact_copy)
     with open_writer(path) as gallery:

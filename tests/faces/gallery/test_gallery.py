@@ -10,8 +10,8 @@ import pytest
 from painted_people import BLURRED, CALIBRATION, embedding_of, paint, painted_recognizer, photo, unit
 
 from vision_app import Gallery
-from vision_app.errors import FaceError, GalleryError, ImageError, ModelError, UsageError
-from vision_app.faces.gallery.enroll import LONGEST_NAME
+from vision_app.core.errors import FaceError, GalleryError, ImageError, ModelError, UsageError
+from vision_app.faces.gallery.results import LONGEST_NAME
 
 ADA, BOB, EVE = 1, 2, 3
 

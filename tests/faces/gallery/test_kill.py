@@ -18,9 +18,9 @@ import pytest
 from painted_people import paint, painted_recognizer
 
 from vision_app import Gallery
-from vision_app.errors import GalleryError
+from vision_app.core.errors import GalleryError
 from vision_app.faces import index as face_index
-from vision_app.faces.gallery import cached
+from vision_app.faces.gallery import index_cache as cached
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.store import Store
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision_app.boxes import iou_matrix
-from vision_app.results import Detections
+from vision_app.core.boxes import iou_matrix
+from vision_app.core.results import Detections
 
 OVERLAP = 0.5  # IoU from which two boxes of one label are the same object
 

@@ -13,15 +13,16 @@ from PIL import Image
 
 from vision_app.batch.sinks import OutputError, Pictures, write_csv
 from vision_app.batch.sources import Input
+from vision_app.core.draw import draw
+from vision_app.core.errors import ImageError
+from vision_app.core.figures import save_figure
+from vision_app.core.files import atomic_write
+from vision_app.core.images import RGBImage, read_image
 from vision_app.detection.compare.agreement import Agreement, Counts
-from vision_app.detection.compare.conditions import Run
+from vision_app.detection.compare.measure import Run
 from vision_app.detection.compare.plots import plot_accuracy, plot_stages
 from vision_app.detection.compare.report import Card, View, about, render
 from vision_app.detection.compare.table import Line, Rows, agreements, counts_to_dict, csv_table, to_detections
-from vision_app.draw import draw
-from vision_app.errors import ImageError
-from vision_app.figures import save_figure
-from vision_app.images import RGBImage, read_image
 
 LARGE, SMALL = 1600, 480  # pixels on the long side of a copy and of what the report shows of it
 
@@ -154,11 +155,13 @@ def _made(folder: Path) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes a file under a temporary name and moves it into place."""
-    temporary = path.with_name(f".{path.name}.part")
+    """Write a text file.
+
+    Raises:
+        OutputError: It could not be written.
+    """
     try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(path)
+        with atomic_write(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(path, error) from error

@@ -7,15 +7,16 @@ import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 
-from vision_app.detection.detector import DetectOptions, Detector
-from vision_app.errors import ImageError, VisionAppError
-from vision_app.images import RGBImage
+from vision_app.core.errors import ImageError, ModelError, VisionAppError
+from vision_app.core.images import ImageSource, RGBImage
+from vision_app.detection.base import DetectOptions, Detector
+from vision_app.detection.load import load_detector
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Contender:
 
     def load(self) -> Detector:
         """The detector; errors are those of `Detector.load`."""
-        return Detector.load(self.model, device=self.device, runtime=self.runtime, threads=self.threads, tta=self.tta)
+        return load_detector(self.model, device=self.device, runtime=self.runtime, threads=self.threads, tta=self.tta)
 
 
 def measure(
@@ -139,3 +140,98 @@ def peak_memory() -> float | None:
         return None
     (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
     return round(int(line.split()[1]) * 1024 / 1e6, 1)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What does not depend on the machine; None where it is not known.
+
+    Attributes:
+        parameters: trained numbers of all networks.
+        multiply_adds: of convolutions and matrix products, for one picture. What is no network and no such layer
+            counts nothing: proposals by selective search, pooling, RoIAlign, non-max suppression.
+    """
+
+    parameters: int | None = None
+    multiply_adds: int | None = None
+
+    @classmethod
+    def of(cls, contender: Contender, source: ImageSource | None = None) -> "Cost":
+        """Loads a detector once more and counts; with a picture, runs it under torch's own counter.
+
+        The same way for every kind of detector, since each may look at a picture several times or at parts of it.
+
+        Raises:
+            ModelError, UsageError: see `Detector.load`.
+            ImageError: the picture cannot be read.
+        """
+        try:
+            detector = replace(contender, device="cpu", runtime="torch").load()
+        except ModelError:  # an exported ONNX file, which nothing counts in
+            return cls(count_parameters(contender.load()))
+        return cls(count_parameters(detector), None if source is None else _multiply_adds(detector, source))
+
+
+def count_parameters(detector: Detector) -> int | None:
+    """Trained numbers of all networks of a detector, None where its models do not tell."""
+    counts = [model.info.get("parameters") for model in detector.models]
+    return None if not counts or None in counts else sum(counts)
+
+
+def _multiply_adds(detector: Detector, source: ImageSource) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    inputs = detector.preprocess([detector.read(source)])
+    with FlopCounterMode(display=False) as counter:
+        detector.forward(inputs)
+    return counter.get_total_flops() // 2  # a multiply-add is two operations
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How one detector ran, without any "auto" or default.
+
+    Attributes:
+        confidence: lowest score of its objects.
+        device: "cpu", "cuda" or "cuda:N".
+        runtime: "onnx" or "torch".
+        threads: of the network on a CPU; None if ONNX Runtime chose, which does not tell.
+    """
+
+    confidence: float
+    device: str
+    runtime: str
+    threads: int | None
+
+    @classmethod
+    def of(cls, detector: Detector, options: DetectOptions, threads: int | None = None) -> "Conditions":
+        """Those of a detector that was just loaded with so many threads.
+
+        Raises:
+            UsageError: see `DetectOptions.resolved`.
+        """
+        confidence = float(options.resolved(detector).confidence)
+        if threads is None and detector.runtime == "torch":
+            import torch
+
+            threads = torch.get_num_threads()
+        return cls(confidence, detector.device, detector.runtime, threads)
+
+    def __str__(self) -> str:
+        threads = "threads as ONNX Runtime chooses" if self.threads is None else f"threads: {self.threads}"
+        return f"{self.runtime} on {self.device}, {threads}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all detectors of a comparison have in common.
+
+    Attributes:
+        version: of Vision App.
+        cores: that the comparison may use.
+        truth: the name of the file or folder with the true boxes, None without.
+    """
+
+    version: str
+    cores: int
+    truth: str | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from vision_app.core.figures import new_figure
 from vision_app.detection.compare.table import Line, stage_names
-from vision_app.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

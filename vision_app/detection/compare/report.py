@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from vision_app.detection.compare.agreement import OVERLAP, Counts
-from vision_app.detection.compare.conditions import Run
+from vision_app.detection.compare.measure import Run
 from vision_app.detection.compare.table import FEWER_NOTE, Line, cells, in_order, judged_on_fewer
 
 STYLE = """

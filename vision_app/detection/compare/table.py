@@ -7,11 +7,10 @@ from statistics import median
 
 import numpy as np
 
+from vision_app.core.results import Detections
 from vision_app.data.detection import DetectionSet
 from vision_app.detection.compare.agreement import Agreement, Counts, agree
-from vision_app.detection.compare.conditions import Conditions
-from vision_app.detection.compare.cost import Cost
-from vision_app.results import Detections
+from vision_app.detection.compare.measure import Conditions, Cost
 
 STAGES = ("preprocess", "proposals", "backbone", "heads", "network", "nms")  # in the order of work
 FEWER = "*"

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vision_app.core.errors import DataError
 from vision_app.detection.evaluate.curves import Reliability, Sweep, precision_curves
 from vision_app.detection.evaluate.matching import match
 from vision_app.detection.evaluate.mistakes import confusion_matrix, costs, find_mistakes
 from vision_app.detection.evaluate.precision import Precision, measure_precision
 from vision_app.detection.evaluate.table import Table
-from vision_app.errors import DataError
 
 STRICT = 0.75  # the IoU of the second precision-recall curve; the first is `OVERLAP`
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from vision_app.boxes import area, iou_matrix, xywh_to_xyxy
+from vision_app.core.boxes import area, iou_matrix, xywh_to_xyxy
 from vision_app.detection.evaluate.matching import OVERLAP
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision_app.boxes import area, iou_matrix
+from vision_app.core.boxes import area, iou_matrix
 from vision_app.detection.evaluate.table import Table
 
 OVERLAP = 0.5  # IoU from which a detection has found an object, wherever nothing else is said

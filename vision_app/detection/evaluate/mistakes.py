@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vision_app.boxes import iou_matrix
+from vision_app.core.boxes import iou_matrix
 from vision_app.detection.evaluate.curves import precision_curves
 from vision_app.detection.evaluate.matching import OVERLAP, Matches, groups, match
 from vision_app.detection.evaluate.table import Table

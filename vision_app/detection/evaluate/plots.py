@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision_app.batch.sinks import OutputError
+from vision_app.core.figures import new_figure, save_figure
 from vision_app.detection.evaluate.curves import RECALLS
 from vision_app.detection.evaluate.evaluation import STRICT, Evaluation
 from vision_app.detection.evaluate.matching import OVERLAP
 from vision_app.detection.evaluate.mistakes import KINDS
-from vision_app.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

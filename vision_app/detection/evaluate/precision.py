@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from vision_app.boxes import xyxy_to_xywh
-from vision_app.detection.detector import DetectOptions
+from vision_app.core.boxes import xyxy_to_xywh
+from vision_app.detection.base import DetectOptions
 from vision_app.detection.evaluate.table import Table
 
 MEASURING = DetectOptions(confidence=0.01, iou=0.6, max_detections=100)  # AP needs the doubtful boxes too

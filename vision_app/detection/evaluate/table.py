@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vision_app.boxes import xywh_to_xyxy
+from vision_app.core.boxes import xywh_to_xyxy
+from vision_app.core.errors import DataError
 from vision_app.data.names import canonical
-from vision_app.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)

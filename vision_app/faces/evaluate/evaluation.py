@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision_app.faces.metrics import FARS, FoldAccuracy, Roc, Share, fold_accuracy, roc, tar_at
-from vision_app.faces.pairs import Comparisons, Photos, compare_all, compare_listed, some_people
+from vision_app.faces.evaluate.metrics import FARS, FoldAccuracy, Roc, Share, fold_accuracy, roc, tar_at
+from vision_app.faces.evaluate.pairs import Comparisons, Photos, compare_all, compare_listed, some_people
 
 
 @dataclass(frozen=True)

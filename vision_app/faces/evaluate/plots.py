@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision_app.batch.sinks import OutputError
-from vision_app.faces.metrics import Roc, auc
-from vision_app.faces.pairs import Comparisons
-from vision_app.figures import new_figure, save_figure
+from vision_app.core.figures import new_figure, save_figure
+from vision_app.faces.evaluate.metrics import Roc, auc
+from vision_app.faces.evaluate.pairs import Comparisons
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,6 +8,7 @@ import numpy as np
 
 from vision_app.batch.sinks import OutputError, write_csv
 from vision_app.faces.evaluate.evaluation import Evaluation, Result
+from vision_app.faces.evaluate.metrics import FARS, LEAST, Roc, Share, auc, eer
 from vision_app.faces.evaluate.plots import (
     neighbor_map,
     plot_det,
@@ -18,7 +19,6 @@ from vision_app.faces.evaluate.plots import (
     sampled,
     write_figures,
 )
-from vision_app.faces.metrics import FARS, LEAST, Roc, Share, auc, eer
 
 SHOWN = 10  # photos without a face that the summary names
 FEWEST, MOST = 3, 2_000  # faces of a map; of more, the first ones, since t-SNE takes its time

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vision_app.errors import GalleryError
-from vision_app.faces.gallery.private import OWNER_ONLY
+from vision_app.core.errors import GalleryError
+from vision_app.core.files import OWNER_ONLY
 
 
 def now() -> str:

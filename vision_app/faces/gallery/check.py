@@ -1,11 +1,17 @@
 """Whether a gallery's files and rows are what they should be."""
 
+import io
 import stat
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from vision_app.faces.gallery.store import EMBEDDING, centroid_of
+from vision_app.core.errors import GalleryError
+from vision_app.faces.align import centroid_of, chip_of
+from vision_app.faces.gallery.results import Person, Sample
+from vision_app.faces.gallery.store import EMBEDDING
 
 if TYPE_CHECKING:
     from vision_app.faces.gallery.gallery import Gallery
@@ -48,3 +54,33 @@ def _problem(centroid: bytes | None, samples: list[bytes]) -> str | None:
     if not np.allclose(centroid_of(vectors[:-1]), vectors[-1], atol=1e-5):
         return "the mean of the embeddings is not that of the photos; forget and enroll this person again"
     return None
+
+
+def reembed(gallery: "Gallery", report: Callable[[Person], None]) -> int:
+    """Embeds every photo anew, in one transaction; see `Gallery.reembed`."""
+    store, embedder = gallery.store, gallery.recognizer.embedder
+    if store.contracts in ([], [embedder.contract]):
+        return 0
+    people = store.people()
+    with store.change():
+        for person in people:
+            samples = store.samples(person.id)
+            chips = [_chip(sample, person, embedder.template) for sample in samples]
+            for sample, embedding in zip(samples, embedder.embed(np.stack(chips)), strict=True):
+                store.replace_embedding(sample.id, embedding, embedder.contract)
+            store.update_centroid(person.id)
+            report(person)
+        store.drop_models()
+        gallery.audit.write("reembed", (person.id for person in people))
+    gallery.index.discard()
+    return sum(person.photos for person in people)
+
+
+def _chip(sample: Sample, person: Person, template: np.ndarray) -> np.ndarray:
+    if sample.crop is None:
+        raise GalleryError(
+            f"{person.name}: no picture is kept of a photo, so no other model can embed it; nothing has changed. "
+            "Forget and enroll this person again"
+        )
+    crop = np.asarray(Image.open(io.BytesIO(sample.crop), formats=["PNG"]).convert("RGB"))
+    return chip_of(crop, np.array(sample.landmarks, np.float32), template)

@@ -1,19 +1,16 @@
 """Enrollment: which photos are good enough to know somebody by."""
 
 import hashlib
-import io
 import os
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from vision_app.errors import FaceError, ImageError, UsageError
+from vision_app.core.errors import FaceError, ImageError
+from vision_app.core.images import ImageSource, RGBImage, open_file
 from vision_app.faces import quality
-from vision_app.faces.align import TEMPLATE, align, similarity
-from vision_app.faces.crops import MARGIN, SIDE
+from vision_app.faces.align import crop_of
 from vision_app.faces.gallery.audit import now
 from vision_app.faces.gallery.results import (
     ACCEPTED,
@@ -24,12 +21,10 @@ from vision_app.faces.gallery.results import (
     Sample,
 )
 from vision_app.faces.recognizer import only
-from vision_app.images import ImageSource, RGBImage, open_file
 
 if TYPE_CHECKING:
     from vision_app.faces.gallery.gallery import Gallery
 
-LONGEST_NAME = 200  # characters
 
 _AGAINST = {
     quality.TOO_SMALL: "the face is too small",
@@ -38,18 +33,6 @@ _AGAINST = {
     quality.UNDER_EXPOSED: "the face is too dark",
     quality.OVER_EXPOSED: "the face is too bright",
 }
-
-
-def checked_name(name: str) -> str:
-    """A person's name as the gallery keeps it: Unicode in its composed form, without space around it.
-
-    Raises:
-        UsageError: it is empty, too long, or holds what cannot be printed.
-    """
-    name = unicodedata.normalize("NFC", name).strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise UsageError(f"name {name[:40]!r}: must be 1 to {LONGEST_NAME} characters that can be printed")
-    return name
 
 
 def enroll_photo(
@@ -123,30 +106,6 @@ def digest(photo: ImageSource, image: RGBImage) -> bytes:
     if isinstance(photo, bytes | bytearray | memoryview):
         return hashlib.sha256(photo).digest()
     return hashlib.sha256(repr(image.pixels.shape).encode() + image.pixels.tobytes()).digest()
-
-
-def crop_of(image: RGBImage, landmarks: np.ndarray) -> bytes:
-    """The aligned face with a margin, as in `crops`, as a PNG file: what another model can embed later."""
-    rows, columns = image.pixels.shape[:2]
-    points = landmarks * np.float32([columns / image.width, rows / image.height])
-    stream = io.BytesIO()
-    Image.fromarray(align(image.pixels, points, TEMPLATE + np.float32(MARGIN), SIDE)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def chip_of(crop: np.ndarray, landmarks: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """The face aligned to a model's template, from what `crop_of` kept.
-
-    Args:
-        crop: (160, 160, 3) uint8 RGB.
-        landmarks: (5, 2) in pixels of the photo.
-        template: (5, 2), see `align.align`.
-
-    Returns:
-        (112, 112, 3) uint8.
-    """
-    matrix = similarity(landmarks, TEMPLATE + np.float32(MARGIN))
-    return align(crop, landmarks @ matrix[:, :2].T + matrix[:, 2], template)
 
 
 def _lookalike(gallery: "Gallery", name: str, embedding: np.ndarray) -> str | None:

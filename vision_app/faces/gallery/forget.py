@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision_app.errors import GalleryError
+from vision_app.core.errors import GalleryError
 from vision_app.faces.gallery.results import Forgotten, Sample
 from vision_app.faces.gallery.store import to_blob
 

@@ -9,24 +9,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision_app.errors import GalleryError, ModelError, UsageError
+from vision_app.core.errors import GalleryError, ModelError, UsageError
+from vision_app.core.images import ImageSource
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.gallery import transfer
 from vision_app.faces.gallery.audit import AuditLog
-from vision_app.faces.gallery.cached import CachedIndex
-from vision_app.faces.gallery.check import check
-from vision_app.faces.gallery.enroll import checked_name, enroll_photo
+from vision_app.faces.gallery.check import check, reembed
+from vision_app.faces.gallery.enroll import enroll_photo
 from vision_app.faces.gallery.forget import finish, forget
-from vision_app.faces.gallery.identify import assign
+from vision_app.faces.gallery.index_cache import CachedIndex
 from vision_app.faces.gallery.lock import WriterLock
-from vision_app.faces.gallery.reembed import reembed
-from vision_app.faces.gallery.results import Candidate, Enrollment, Forgotten, Identities, Identity, Person, Sample
+from vision_app.faces.gallery.matching import assign
+from vision_app.faces.gallery.results import (
+    Candidate,
+    Enrollment,
+    Forgotten,
+    Identities,
+    Identity,
+    Person,
+    Sample,
+    checked_name,
+)
 from vision_app.faces.gallery.schema import missing
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.index import NOBODY
 from vision_app.faces.quality import Quality
 from vision_app.faces.results import Face, Faces, Verification
-from vision_app.images import ImageSource
 
 if TYPE_CHECKING:
     from vision_app.faces.recognizer import FaceRecognizer

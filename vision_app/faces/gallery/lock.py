@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from vision_app.errors import GalleryError, UsageError
-from vision_app.faces.gallery.private import OWNER_ONLY
+from vision_app.core.errors import GalleryError, UsageError
+from vision_app.core.files import OWNER_ONLY
 
 try:
     import fcntl

@@ -1,10 +1,14 @@
 """What a gallery answers: frozen values."""
 
+import unicodedata
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from vision_app.results import Detections, rounded
+from vision_app.core.errors import UsageError
+from vision_app.core.results import Detections, rounded
+
+LONGEST_NAME = 200  # characters
 
 ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, UNREADABLE = "accepted", "already_enrolled", "someone_else", "unreadable"
 """Codes of `Enrollment`, beside those of `errors.FaceError` and `faces.quality`."""
@@ -203,3 +207,15 @@ class Forgotten:
     searched: tuple[str, ...]
     traces: int
     unsought: tuple[str, ...] = ()
+
+
+def checked_name(name: str) -> str:
+    """A person's name as the gallery keeps it: Unicode in its composed form, without space around it.
+
+    Raises:
+        UsageError: it is empty, too long, or holds what cannot be printed.
+    """
+    name = unicodedata.normalize("NFC", name).strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UsageError(f"name {name[:40]!r}: must be 1 to {LONGEST_NAME} characters that can be printed")
+    return name

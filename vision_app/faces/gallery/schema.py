@@ -5,8 +5,8 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-from vision_app.errors import GalleryError, UsageError
-from vision_app.faces.gallery.private import OWNER_ONLY
+from vision_app.core.errors import GalleryError, UsageError
+from vision_app.core.files import OWNER_ONLY
 
 APPLICATION = 0x56414647  # "VAFG", by which SQLite files of a gallery are told from others
 PATIENCE = 30.0  # seconds that one waits for another connection to finish a transaction

@@ -12,7 +12,8 @@ from threading import RLock
 
 import numpy as np
 
-from vision_app.errors import GalleryError, UsageError, nearest
+from vision_app.core.errors import GalleryError, UsageError, nearest
+from vision_app.faces.align import centroid_of
 from vision_app.faces.gallery.audit import now
 from vision_app.faces.gallery.results import Person, Sample
 from vision_app.faces.gallery.schema import connect
@@ -290,13 +291,6 @@ class Change:
     after: str = ""
     gone: list[int] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
-
-
-def centroid_of(embeddings: np.ndarray) -> np.ndarray:
-    """(n, D) unit vectors -> (D,) their mean, scaled to length 1; the first one where they cancel each other out."""
-    mean = np.asarray(embeddings, np.float64).mean(axis=0)
-    length = np.linalg.norm(mean)
-    return (mean / length if length > 1e-6 else embeddings[0]).astype(np.float32)
 
 
 def to_blob(embedding: np.ndarray) -> bytes:

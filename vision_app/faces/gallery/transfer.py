@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision_app.errors import DataError, GalleryError, ImageError, UsageError
-from vision_app.faces.crops import SIDE
-from vision_app.faces.gallery.enroll import checked_name
-from vision_app.faces.gallery.private import write_private
-from vision_app.faces.gallery.results import ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, Enrollment, Sample
+from vision_app.core.errors import DataError, GalleryError, ImageError, UsageError
+from vision_app.core.files import OWNER_ONLY, atomic_write
+from vision_app.core.images import read_image
+from vision_app.faces.align import SIDE
+from vision_app.faces.gallery.results import ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, Enrollment, Sample, checked_name
 from vision_app.faces.gallery.store import EMBEDDING, to_blob
 from vision_app.faces.quality import Quality
-from vision_app.images import read_image
 
 if TYPE_CHECKING:
     from vision_app.faces.gallery.gallery import Gallery
@@ -41,7 +40,7 @@ def export(gallery: "Gallery", path: Path, names: Iterable[str] | None) -> int:
             if len(store.contracts) > 1:
                 raise GalleryError(f"{gallery.path}: embeddings of several models; `vision-app faces check` tells more")
             gallery.audit.write("export", (person.id for person in people))
-            with write_private(path) as file:
+            with atomic_write(path, OWNER_ONLY) as temporary, temporary.open("wb") as file:
                 file.write(_line({"format": FORMAT, "version": VERSION, "contract": next(iter(store.contracts), None)}))
                 for person in people:
                     for sample in store.samples(person.id):

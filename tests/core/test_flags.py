@@ -1,0 +1,39 @@
+"""Values out of range are named by their flag; more of them in training/test_config."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vision_app.core.errors import UsageError
+from vision_app.core.flags import check_choice, check_ranges
+
+RANGES = {"strength": (0.0, 1.0), "style_size": (64, 4096)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strength": 1.5}, "--strength 1.5: must lie between 0.0 and 1.0; the nearest valid value is 1.0"),
+        ({"strength": float("nan")}, "--strength nan: must lie between 0.0 and 1.0; the nearest valid value is 0.0"),
+        ({"strength": "high"}, "--strength 'high': must be a number"),
+        ({"style_size": 100.5}, "--style-size 100.5: must be a whole number"),
+        ({"style_size": None}, "--style-size None: must be a whole number"),
+    ],
+)
+def test_a_value_that_is_no_number_of_the_range_is_refused(changes, message):
+    with pytest.raises(UsageError) as error:
+        check_ranges(SimpleNamespace(**{"strength": 1, "style_size": 512} | changes), RANGES)
+    assert str(error.value) == message
+
+
+def test_ends_and_numbers_of_numpy_are_taken():
+    for strength, size in ((0, 64), (1, 4096), (np.float32(0.5), np.int64(100))):
+        check_ranges(SimpleNamespace(strength=strength, style_size=size), RANGES)
+
+
+def test_a_choice_that_is_none_is_refused_with_the_nearest():
+    check_choice("start", "noise", ("content", "noise"))
+    with pytest.raises(UsageError) as error:
+        check_choice("start", "nose", ("content", "noise"))
+    assert str(error.value) == "--start nose: must be one of content, noise; did you mean noise?"

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vision_app.detection.grid import make_grid
+from vision_app.detection.model.backbone import STRIDES
+from vision_app.detection.model.blocks import CSPStage, SpatialPyramidPooling
+from vision_app.detection.model.heads import DecoupledHead
+from vision_app.detection.model.neck import PathAggregation
+from vision_app.detection.model.yolo import YOLO, ByteInput, TorchGrid, YOLOConfig
+
+ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
+SMALL = YOLOConfig(classes=3, anchors=ANCHORS, width=4, depths=(1, 1, 1, 1))
+
+
+@pytest.fixture
+def network() -> YOLO:
+    torch.manual_seed(0)
+    return YOLO(SMALL).eval()
+
+
+def test_one_row_for_every_anchor_of_the_grid(network):
+    assert network(torch.rand(2, 3, 96, 64)).shape == (2, len(make_grid(96, 64, STRIDES, ANCHORS).cells), 5 + 3)
+
+
+def test_a_head_lays_its_maps_into_rows_of_cells_and_anchors():
+    torch.manual_seed(1)
+    head = DecoupledHead(8, 8, 3, ((1.0, 1.0), (2.0, 2.0)), 8).eval()
+    x = torch.rand(1, 8, 4, 5)
+    rows = head(x)[0]
+    features = head.stem(x)
+    box_features = head.box_branch(features)
+    p_c, t, c = (
+        head.objectness(box_features),
+        head.offsets(box_features),
+        head.class_logits(head.class_branch(features)),
+    )
+    for y in range(4):
+        for column in range(5):
+            for k in range(2):
+                row = rows[(y * 5 + column) * 2 + k]
+                assert row[0] == p_c[0, k, y, column]
+                assert torch.equal(row[1:5], t[0, 4 * k : 4 * k + 4, y, column])
+                assert torch.equal(row[5:], c[0, 3 * k : 3 * k + 3, y, column])
+
+
+def test_tensors_and_arrays_decode_alike():
+    grid, tensors = make_grid(64, 96, STRIDES, ANCHORS), TorchGrid.make(64, 96, STRIDES, ANCHORS)
+    offsets = np.random.default_rng(0).normal(0, 1.5, (len(grid.cells), 4)).astype(np.float32)
+    np.testing.assert_array_equal(tensors.anchors.numpy(), grid.anchors)
+    np.testing.assert_allclose(tensors.decode(torch.from_numpy(offsets)), grid.decode(offsets), rtol=1e-5, atol=1e-3)
+    np.testing.assert_array_equal(tensors.centers.numpy(), (grid.cells + 0.5) * grid.strides)
+
+
+def test_a_fresh_network_believes_that_one_cell_in_a_hundred_holds_something(network):
+    output = network(torch.rand(1, 3, 64, 64))
+    assert output[..., 0].sigmoid().mean().item() == pytest.approx(0.01, abs=0.005)
+
+
+def test_bytes_are_pixels_in_zero_to_one(network):
+    pixels = torch.randint(0, 256, (2, 64, 32, 3), dtype=torch.uint8)
+    expected = network(pixels.permute(0, 3, 1, 2) / 255)
+    torch.testing.assert_close(ByteInput(network)(pixels), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_pyramid_pooling_sees_windows_of_5_9_and_13():
+    pooling = SpatialPyramidPooling(4, 8)
+    seen = []
+    pooling.join.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    pooling.eval()(torch.rand(1, 4, 20, 20))
+    parts = seen[0].chunk(4, dim=1)
+    for part, window in zip(parts[1:], (5, 9, 13), strict=True):
+        assert torch.equal(part, nn.functional.max_pool2d(parts[0], window, 1, window // 2))
+
+
+def test_blocks_keep_the_sizes_they_promise():
+    maps = tuple(torch.rand(1, c, 64 // s, 96 // s) for c, s in zip((16, 32, 64), STRIDES, strict=True))
+    assert [m.shape for m in PathAggregation((16, 32, 64))(maps)] == [m.shape for m in maps]
+    assert CSPStage(6, 10, depth=2)(torch.rand(1, 6, 7, 9)).shape == (1, 10, 7, 9)
+
+
+def test_a_configuration_survives_json():
+    import json
+
+    assert YOLOConfig.from_dict(json.loads(json.dumps(SMALL.to_dict()))) == SMALL
+
+
+@pytest.mark.parametrize("anchors", [ANCHORS[:2], (ANCHORS[0], ANCHORS[1], ANCHORS[2][:1])])
+def test_anchors_must_be_given_for_every_scale_alike(anchors):
+    with pytest.raises(ValueError, match="anchors must be given for 3 scales"):
+        YOLOConfig(3, anchors)

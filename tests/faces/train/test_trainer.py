@@ -1,0 +1,196 @@
+"""What a face embedder learns from, that it learns, and that a stopped run goes on; commands are in tests/cli."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from drawn_people import faces
+from PIL import Image
+from safetensors.torch import load_file
+from tiny_faces import tiny_network, write_tiny_embedder
+from tiny_task import files
+
+from vision_app.core.errors import DataError, UsageError
+from vision_app.faces.align import TEMPLATE
+from vision_app.faces.train import trainer as training
+from vision_app.faces.train.datasets import Validation
+from vision_app.faces.train.teacher import teacher_loss
+from vision_app.faces.train.trainer import FaceOptions, FaceTask, FirstFaces, train
+from vision_app.faces.train.triplets import UNKNOWN, batch_hard, euclidean, triplet_loss
+from vision_app.released.find import find
+from vision_app.training.config import TrainConfig
+
+CONFIG = TrainConfig(epochs=2, batch_size=8, learning_rate=2e-3, validate_every=1, precision="fp32", average=0.9)
+OPTIONS = FaceOptions("both", "batch-hard", "euclidean", margin=0.5, triplet_weight=2.0, people=3, photos=2)
+
+
+def task(options=OPTIONS, crops=None):
+    crops = crops or faces(4, 4, unnamed=4)
+    targets = np.random.default_rng(0).normal(size=(len(crops), 16))
+    targets = np.float32(targets / np.linalg.norm(targets, axis=1, keepdims=True))
+    return FaceTask(tiny_network(), crops, targets, [], options, workers=0)
+
+
+def test_a_batch_holds_views_with_their_people_and_what_the_teacher_says(monkeypatch):
+    one, seen = task(), []
+
+    def view(crop, template, *seed):
+        seen.append(seed)
+        np.testing.assert_array_equal(template, TEMPLATE)
+        return crop[24:-24, 24:-24]
+
+    monkeypatch.setattr(training, "augmented", view)
+    batches = list(one.batches(CONFIG, 1))
+    assert len(batches) == one.batches_per_epoch(CONFIG) == 2
+    assert sorted(seen) == [(CONFIG.seed, 1, place) for place in range(16)]
+    for images, targets in batches:
+        assert images.shape == (8, 3, 112, 112) and images.dtype == torch.float32 and len(targets) == 8
+        for image, label, wanted in zip(images, targets.labels, targets.embeddings, strict=True):
+            equal = (one.crops.chips == image.permute(1, 2, 0).numpy()).all(axis=(1, 2, 3))
+            (index,) = np.nonzero(equal)[0]
+            name = one.crops.identities[index]
+            assert label == (int(name[1:]) if name else UNKNOWN)
+            np.testing.assert_array_equal(wanted, one.targets[index])
+        assert (targets.labels == UNKNOWN).any()
+        part = targets[2:5]
+        assert torch.equal(part.labels, targets.labels[2:5]) and len(part.embeddings) == 3
+
+
+def test_batches_depend_on_seed_epoch_and_step_alone():
+    one = task()
+    whole = list(one.batches(CONFIG, 1))
+    ((images, targets),) = one.batches(CONFIG, 1, start=1)
+    assert torch.equal(images, whole[1][0]) and torch.equal(targets.labels, whole[1][1].labels)
+    one.workers = 1
+    workers = list(one.batches(CONFIG, 1))
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(whole, workers, strict=True))
+    assert not torch.equal(next(iter(one.batches(CONFIG, 0)))[0], whole[0][0])
+
+
+@pytest.mark.parametrize("loss", ["triplet", "teacher", "both"])
+def test_the_loss_is_made_of_its_parts(loss):
+    one = task(replace(OPTIONS, loss=loss))
+    images, targets = next(iter(one.batches(CONFIG, 0)))
+    output = torch.nn.functional.normalize(torch.randn(8, 16, generator=torch.Generator().manual_seed(0)))
+    total, count, parts = one.loss(images, output, targets)
+    distance, relations = teacher_loss(output, targets.embeddings, 10.0)
+    distances = euclidean(output)
+    triplet = 2 * triplet_loss(distances, batch_hard(distances, targets.labels, 0.5), 0.5)
+    expected = {"teacher": distance, "relations": relations, "triplet": triplet}
+    names = {"triplet": ["triplet"], "teacher": ["teacher", "relations"], "both": list(expected)}[loss]
+    assert count == 8 and list(parts) == names
+    for name, value in parts.items():
+        assert value.item() == pytest.approx(8 * expected[name].item(), rel=1e-5)
+    assert total.item() == pytest.approx(sum(value.item() for value in parts.values()), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "teacher"])
+def test_a_network_learns_to_tell_people_apart_by_either_loss(loss, tmp_path):
+    """Judged on other people than it learned from; the teacher knows the colors in the middle."""
+    crops, others = faces(12, 4), Validation.of_people("others", faces(8, 4, first=50))
+    squares = crops.pixels[:, 40:120, 40:120].reshape(len(crops), 4, 20, 4, 20, 3).mean(axis=(2, 4))  # (N, 4, 4, 3)
+    targets = np.float32(squares.reshape(len(crops), -1)[:, :16] - 120)
+    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+    one = FaceTask(tiny_network(), crops, targets, [others], FaceOptions(loss, people=6, photos=4), workers=0)
+    rates = []
+
+    def release(network, folder):
+        pixels = torch.from_numpy(others.crops.chips.copy()).permute(0, 3, 1, 2).float()
+        rates.append(others.measure(network(pixels).numpy())["TAR at FAR 1%"])
+        folder.mkdir(parents=True)
+        return {"TAR": rates[-1]}
+
+    one.release = release
+    config = TrainConfig(epochs=15, batch_size=24, learning_rate=1e-2, validate_every=15, precision="fp32", average=0.9)
+    training.fit(one, config, tmp_path / "run", log=lambda line: None)
+    assert rates[1] > rates[0] + 0.15
+
+
+@pytest.mark.parametrize(("count", "shape"), [(30, (224, 12 * 112, 3)), (5, (112, 5 * 112, 3))])
+def test_the_first_batches_are_drawn_as_the_network_gets_them(tmp_path, count, shape):
+    chips = faces(1, count).chips
+    watcher = FirstFaces()
+    watcher.on_start(tmp_path, None, CONFIG)
+    watcher.on_batch(1, torch.from_numpy(chips.copy()).permute(0, 3, 1, 2).float(), None)
+    sheet = np.asarray(Image.open(tmp_path / "batch-2.png"))
+    assert sheet.shape == shape
+    for i in range(count // (shape[1] // 112) * (shape[1] // 112)):
+        y, x = 112 * (i // 12), 112 * (i % 12)
+        np.testing.assert_array_equal(sheet[y : y + 112, x : x + 112], chips[i])
+
+
+def test_blocks_that_are_held_and_statistics_of_a_model_stay_as_they_are(tmp_path):
+    faces(5, 4).save(tmp_path / "train.npz")
+    model = write_tiny_embedder(tmp_path / "model")
+    options = replace(OPTIONS, loss="triplet", held=1)
+    train([tmp_path / "train.npz"], [], tmp_path / "run", CONFIG, options, initial=model, log=lambda line: None)
+    before, after = (load_file(folder / "weights.safetensors") for folder in (model, tmp_path / "run" / "best"))
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    statistics = {name for name in before if "running" in name or "tracked" in name}  # few faces give no better ones
+    assert same == statistics | {name for name in before if name.startswith(("stem.", "norm.", "blocks.0."))}
+
+
+class StoppedError(Exception):
+    pass
+
+
+class Stop:
+    def on_batch(self, step, images, targets):
+        if step == 2:
+            raise StoppedError
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path):
+    faces(5, 4, unnamed=4).save(tmp_path / "train.npz")
+    faces(3, 3, first=50).save(tmp_path / "val.npz")
+    model = write_tiny_embedder(tmp_path / "model")
+    config, options = replace(CONFIG, checkpoint_every=1, validate_every=2), replace(OPTIONS, loss=None)
+
+    def run(folder, **more):
+        train(
+            [tmp_path / "train.npz"], [tmp_path / "val.npz"], tmp_path / folder, config, options, initial=model,
+            log=lambda line: None, **more,
+        )  # fmt: skip
+        return {name: content for name, content in files(tmp_path / folder).items() if "tensorboard" not in name}
+
+    whole = run("whole/run")
+    with pytest.raises(StoppedError):
+        run("stopped/run", watchers=[Stop()])
+    assert run("stopped/run", resume=True) == whole
+    assert {"teacher.npz", "scan.csv", "curves.png", "best/model.json", "metrics.csv"} <= set(whole)
+    info = find(tmp_path / "whole" / "run" / "best").info
+    assert info["measured"]["val"].keys() == {"accuracy"}  # 27 pairs of strangers are too few for rates
+    assert info["trained"]["loss"] == "both" and info["trained"]["faces"] == 24 and info["trained"]["identities"] == 5
+
+
+@pytest.mark.parametrize(
+    ("people", "photos", "options", "words"),
+    [
+        (1, 4, {}, "1 people with a name: it takes two"),
+        (4, 1, {}, "nobody has two photos"),
+        (4, 2, {"loss": "teacher"}, "--loss teacher: there is nobody to learn from; --teacher names a model"),
+        (4, 2, {"people": 40}, "--people 40: with --photos 2 each"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused(tmp_path, people, photos, options, words):
+    faces(people, photos).save(tmp_path / "train.npz")
+    options = replace(OPTIONS, **{"loss": None} | options)
+    with pytest.raises((DataError, UsageError), match=words):
+        train([tmp_path / "train.npz"], [], tmp_path / "run", CONFIG, options, log=lambda line: None)
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"loss": "triplets"}, "--loss: unknown choice 'triplets'; did you mean 'triplet'"),
+        ({"miner": "hard"}, "--miner: unknown choice 'hard'; did you mean 'semi-hard'"),
+        ({"distance": "cosine"}, "--distance: unknown choice 'cosine'"),
+        ({"photos": 1}, "--photos 1: must lie between 2 and 2048; the nearest valid value is 2"),
+        ({"margin": -0.1}, "--margin -0.1: must lie between 0.0 and 2.0"),
+    ],
+)
+def test_wrong_options_name_the_nearest_valid_one(options, words):
+    with pytest.raises(UsageError, match=words):
+        FaceOptions(**options)

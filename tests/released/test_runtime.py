@@ -1,0 +1,207 @@
+"""Where a network runs, and that it says the same everywhere."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from vision_app.core.errors import ModelError, UsageError
+from vision_app.detection.model.yolo import YOLO, ByteInput, YOLOConfig
+from vision_app.detection.train.export import write_model
+from vision_app.released import runtime
+from vision_app.released.find import find
+from vision_app.released.runtime import Execution, open_network
+
+ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
+CONFIG = YOLOConfig(classes=3, anchors=ANCHORS, width=4, depths=(1, 1, 1, 1))
+DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model folder with a tiny network whose batch norms have seen something."""
+    torch.manual_seed(0)
+    network = YOLO(CONFIG)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    write_model(network.eval(), path, name="tiny", classes=("a", "b", "c"), defaults=DEFAULTS)
+    return path
+
+
+@pytest.fixture
+def changed(folder, tmp_path):
+    """A copy of the model folder whose model.json lists only some of its files, with these contents."""
+
+    def make(**contents):
+        info = json.loads((folder / "model.json").read_text(encoding="utf-8")) | {"files": {}}
+        for name, content in contents.items():
+            name = {"weights": "weights.safetensors", "onnx": "model.onnx"}[name]
+            content = (folder / name).read_bytes() if content is None else content
+            (tmp_path / name).write_bytes(content)
+            info["files"][name] = {"sha256": hashlib.sha256(content).hexdigest()}
+        (tmp_path / "model.json").write_text(json.dumps(info), encoding="utf-8")
+        return find(tmp_path)
+
+    return make
+
+
+def build():
+    return ByteInput(YOLO(CONFIG))
+
+
+def opened(model, **options):
+    network = open_network(model, build, Execution(**options))
+    return network.runtime, network.device
+
+
+def gpus(monkeypatch, count):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(runtime, "_has_nvidia_driver", lambda: count > 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "wanted", "expected"),
+    [
+        (0, "auto", "auto", ("cpu", "onnx")),
+        (0, "auto", "torch", ("cpu", "torch")),
+        (0, "auto", "onnx", ("cpu", "onnx")),
+        (0, "cpu", "auto", ("cpu", "onnx")),
+        (0, "cpu", "torch", ("cpu", "torch")),
+        (2, "auto", "auto", ("cuda", "torch")),
+        (2, "auto", "torch", ("cuda", "torch")),
+        (2, "auto", "onnx", ("cpu", "onnx")),
+        (2, "cpu", "auto", ("cpu", "onnx")),
+        (2, "cpu", "torch", ("cpu", "torch")),
+        (2, "cuda", "auto", ("cuda", "torch")),
+        (2, "cuda:1", "auto", ("cuda:1", "torch")),
+        (2, "cuda:0", "torch", ("cuda:0", "torch")),
+        (2, "1", "auto", ("cuda:1", "torch")),
+    ],
+)
+def test_what_auto_means(monkeypatch, count, device, wanted, expected):
+    gpus(monkeypatch, count)
+    found = Execution(device, wanted).resolved()
+    assert (found.device, found.runtime) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "wanted", "message"),
+    [
+        (0, "auto", "onyx", "--runtime onyx: must be one of auto, onnx, torch; did you mean onnx?"),
+        (0, "auto", "x", "--runtime x: must be one of auto, onnx, torch"),
+        (0, "gpu", "auto", "--device gpu: must be auto, cpu, cuda or cuda:N; did you mean cpu?"),
+        (0, "coda", "auto", "--device coda: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (0, "cpu:1", "auto", "--device cpu:1: must be auto, cpu, cuda or cuda:N; did you mean cpu?"),
+        (2, "cuda:", "auto", "--device cuda:: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (2, "cuda:one", "auto", "--device cuda:one: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (2, "cuda:-1", "auto", "--device cuda:-1: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (2, "cuda:²", "auto", "--device cuda:²: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (0, "", "auto", "--device : must be auto, cpu, cuda or cuda:N"),
+        (2, "cuda", "onnx", "--runtime onnx runs on the CPU only, --device cuda needs --runtime torch"),
+        (0, "cuda", "auto", "--device cuda: this machine has no CUDA device; use --device cpu"),
+        (0, "cuda:0", "torch", "--device cuda:0: this machine has no CUDA device; use --device cpu"),
+        (2, "cuda:2", "auto", "--device cuda:2: this machine has 2 CUDA devices; use --device cpu"),
+    ],
+)
+def test_wrong_devices_and_runtimes_are_refused(monkeypatch, count, device, wanted, message):
+    gpus(monkeypatch, count)
+    with pytest.raises(UsageError) as error:
+        Execution(device, wanted).resolved()
+    assert str(error.value) == message
+
+
+def test_a_model_runs_on_what_it_has(monkeypatch, changed):
+    gpus(monkeypatch, 0)
+    both, torch_only = changed(onnx=None, weights=None), changed(weights=None)
+    assert opened(both) == ("onnx", "cpu") and opened(both, runtime="torch") == ("torch", "cpu")
+    assert opened(torch_only) == ("torch", "cpu")
+    with pytest.raises(ModelError, match=r"has no model\.onnx"):
+        opened(torch_only, runtime="onnx")
+    onnx_only = changed(onnx=None)
+    assert opened(onnx_only) == ("onnx", "cpu")
+    with pytest.raises(ModelError, match=r"has no weights\.safetensors"):
+        opened(onnx_only, runtime="torch")
+    gpus(monkeypatch, 1)  # where torch would be chosen for other models
+    assert opened(onnx_only) == ("onnx", "cpu")
+    for options in ({"device": "cuda"}, {"runtime": "torch"}):
+        with pytest.raises(
+            ModelError, match=r"has no weights\.safetensors, which torch needs; it runs with --runtime on"
+        ):
+            opened(onnx_only, **options)
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 96, 64), (2, 32, 160)])
+@pytest.mark.parametrize("threads", [None, 1])
+def test_both_runtimes_say_the_same(folder, shape, threads):
+    before = torch.get_num_threads()
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    model = find(folder)
+    try:
+        one, other = (open_network(model, build, Execution("cpu", name, threads))(pixels) for name in ("onnx", "torch"))
+    finally:
+        torch.set_num_threads(before)
+    rows = sum(shape[1] // stride * (shape[2] // stride) * 2 for stride in (8, 16, 32))
+    assert one.shape == other.shape == (shape[0], rows, 8) and one.dtype == other.dtype == np.float32
+    np.testing.assert_allclose(one, other, atol=1e-4)
+    assert one.std() > 0.1  # not two constants
+
+
+@pytest.mark.parametrize("name", ["onnx", "torch"])
+def test_files_that_hold_no_network_are_named(changed, name):
+    with pytest.raises(ModelError, match=r"model\.onnx: ONNX Runtime cannot load it|weights\.safetensors: not the wei"):
+        opened(changed(onnx=b"no network", weights=b"no weights"), runtime=name)
+
+
+def test_weights_of_another_network_are_refused(folder):
+    other = YOLOConfig(classes=4, anchors=ANCHORS, width=4, depths=(1, 1, 1, 1))
+    with pytest.raises(ModelError, match=r"weights\.safetensors: not the weights of this network"):
+        open_network(find(folder), lambda: ByteInput(YOLO(other)), Execution(runtime="torch"))
+
+
+def test_a_changed_file_is_not_opened(changed):
+    model = changed(onnx=None, weights=None)
+    for name in ("model.onnx", "weights.safetensors"):
+        with (model.folder / name).open("ab") as stream:
+            stream.write(b"x")
+    for name in ("onnx", "torch"):
+        with pytest.raises(ModelError, match="damaged or changed"):
+            opened(model, runtime=name)
+
+
+def test_finding_objects_on_a_cpu_never_imports_torch(folder, tmp_path):
+    np.save(tmp_path / "photo.npy", data.astronaut())
+    program = (
+        "import sys, numpy\nfrom vision_app import Detector\n"
+        "found = Detector.load(sys.argv[1], device='cpu')(numpy.load('photo.npy'), confidence=0.0)\n"
+        "print(len(found), 'torch' in sys.modules, 'onnxruntime' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, "-c", program, str(folder)]
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["100", "False", "True"]
+
+
+def test_onnx_runtime_reports_nothing_to_its_maker(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import os, numpy; from vision_app import Detector; Detector.load('yolo')(numpy.zeros((40, 40, 3), 'uint8')); "
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"HOME": str(home)}, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "1", done.stderr
+    assert [path for path in home.rglob("*") if "microsoft" in str(path).lower() or "onnx" in str(path).lower()] == []

@@ -1,0 +1,132 @@
+"""Encoders: they see what a plain VGG sees, and are found where they are said to be."""
+
+import pytest
+import torch
+import torchvision
+from tiny_styles import tiny_encoder, write_tiny_encoder, write_tiny_fast
+from torch.nn import functional as F
+
+from vision_app.core.errors import ModelError
+from vision_app.style.model.features import LAYERS, STYLE_LAYERS, VGG19, EncoderConfig, EncoderNetwork, load_encoder
+
+SLICES = {"conv1_1": 2, "conv2_1": 7, "conv3_1": 12, "conv4_1": 21, "conv4_2": 23, "conv5_1": 30}  # in torchvision
+
+
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory):
+    """torchvision's VGG-19 with random weights, and the file of these."""
+    torch.manual_seed(0)
+    network = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["E"]).eval()  # without its large head
+    path = tmp_path_factory.mktemp("vgg") / "vgg19.pth"
+    torch.save({f"features.{key}": value for key, value in network.state_dict().items()}, path)
+    return network, path
+
+
+def test_it_gives_what_torchvisions_vgg19_gives(vgg):
+    theirs, path = vgg
+    ours = load_encoder(path)
+    assert ours.config == VGG19 and not any(parameter.requires_grad for parameter in ours.parameters())
+    images = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(1))
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    normalized = (images - mean[:, None, None]) / deviation[:, None, None]
+    features = ours(images)
+    assert tuple(features) == LAYERS
+    with torch.no_grad():
+        for name, end in SLICES.items():
+            torch.testing.assert_close(features[name], theirs[:end](normalized), rtol=1e-4, atol=1e-5)
+
+
+def test_it_works_out_no_more_layers_than_asked_for(monkeypatch):
+    network, images = tiny_encoder(), torch.rand(1, 3, 64, 64)
+    whole = network(images)
+    assert {name: tuple(x.shape) for name, x in whole.items()} == {
+        "conv1_1": (1, 4, 64, 64), "conv2_1": (1, 6, 32, 32), "conv3_1": (1, 8, 16, 16), "conv4_1": (1, 8, 8, 8),
+        "conv4_2": (1, 8, 8, 8), "conv5_1": (1, 8, 4, 4),
+    }  # fmt: skip
+    part = network(images, ["conv2_1"])
+    assert list(part) == ["conv2_1"] and torch.equal(part["conv2_1"], whole["conv2_1"])
+    network.convs["conv3_1"].weight.fill_(torch.nan)
+    assert network(images, ["conv2_1"])["conv2_1"].isfinite().all()
+    with pytest.raises(ValueError, match="no layer conv9_9; there are conv1_1, conv1_2"):
+        network(images, ["conv9_9"])
+
+
+def test_pictures_are_reflected_at_their_borders_unless_zeros_are_asked_for():
+    images = torch.rand(1, 3, 32, 32)
+    for padding, mode in (("reflect", "reflect"), ("zeros", "constant")):
+        network = EncoderNetwork(EncoderConfig(widths=(4,), depths=(1,), padding=padding))
+        conv = network.convs["conv1_1"]
+        expected = F.relu(F.conv2d(F.pad(images, (1, 1, 1, 1), mode=mode), conv.weight, conv.bias))
+        torch.testing.assert_close(network(images, ["conv1_1"])["conv1_1"], expected)
+
+
+def test_heads_map_features_to_the_widths_of_a_teacher():
+    network = tiny_encoder(heads=(5, 6, 7, 8, 0, 9))
+    features = network(torch.rand(1, 3, 32, 32))
+    taught = network.teach(features)
+    assert {name: x.shape[1] for name, x in taught.items()} == dict(zip(STYLE_LAYERS, (5, 6, 7, 8, 9), strict=True))
+    head = network.heads["conv2_1"]
+    expected = torch.einsum("oi,bihw->bohw", head.weight[:, :, 0, 0], features["conv2_1"]) + head.bias[:, None, None]
+    torch.testing.assert_close(taught["conv2_1"], expected.clamp(min=0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"widths": (4, 4)}, "2 widths and 5 depths"),
+        ({"padding": "wrap"}, "padding 'wrap': must be one of reflect, zeros"),
+        ({"heads": (4,)}, "1 heads: must be none or one for each of conv1_1"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        EncoderConfig(**changes)
+
+
+def test_a_model_folder_is_read_as_it_was_written(tmp_path):
+    folder = write_tiny_encoder(tmp_path / "seen")
+    network, images = load_encoder(folder), torch.rand(1, 3, 32, 32)
+    written = tiny_encoder()
+    assert network.config == written.config and not network.training
+    for name, x in network(images).items():
+        torch.testing.assert_close(x, written(images)[name], rtol=1e-2, atol=1e-2)  # stored in half precision
+
+
+def test_vgg19_is_fetched_once_and_checked(vgg, monkeypatch):
+    theirs, path = vgg
+    asked = []
+
+    def fetch(self, **options):
+        asked.append(options)
+        return torch.load(path)
+
+    monkeypatch.setattr("torchvision.models.VGG19_Weights.get_state_dict", fetch)
+    assert torch.equal(load_encoder("vgg19").convs["conv5_1"].weight, theirs[28].weight)
+    assert asked == [{"progress": True, "check_hash": True}]
+
+
+def test_without_a_network_vgg19_is_refused_with_what_to_do(monkeypatch):
+    def fetch(self, **options):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("torchvision.models.VGG19_Weights.get_state_dict", fetch)
+    reason = "^vgg19: cannot be read .Name or service not known.; without a network, take style-encoder or a"
+    with pytest.raises(ModelError, match=reason):
+        load_encoder("vgg19")
+
+
+def test_files_that_hold_something_else_are_refused_by_name(tmp_path):
+    (tmp_path / "text.pth").write_text("no weights")
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    for name, reason in (
+        ("text.pth", "no file of torch weights"),
+        ("other.pth", "not the weights of torchvision's VGG-19"),
+        ("missing.pth", "cannot be read"),
+    ):
+        with pytest.raises(ModelError, match=f"{name}: {reason}"):
+            load_encoder(tmp_path / name)
+    write_tiny_fast(tmp_path / "fast")
+    with pytest.raises(ModelError, match="is for style-transfer, not an encoder"):
+        load_encoder(tmp_path / "fast")
+    with pytest.raises(ModelError, match="nothing"):
+        load_encoder("nothing")

@@ -1,0 +1,33 @@
+"""Photos as the classifier learns from them: augmented, each with the probability that each class is there."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vision_app.classification.train.targets import presence
+from vision_app.data.samples import DetectionSet
+from vision_app.detection.train.batches import whole_scene
+from vision_app.training.augment import Augmenter
+
+
+class Views(Dataset):
+    """The augmented photos of one epoch, (3, size, size) uint8 each with its `presence`. Photos are decoded on demand.
+
+    Args:
+        augmenter: without mosaic, whose many small photos have little in common with one.
+        taught: see `presence`.
+    """
+
+    def __init__(self, data: DetectionSet, augmenter: Augmenter, epoch: int, taught: bool):
+        self.data, self.augmenter, self.epoch, self.taught = data, augmenter, epoch, taught
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        sample = self.data.samples[index]
+        scene = whole_scene(self.data, index, np.arange(len(sample.boxes) + len(sample.unknown)))
+        scene = self.augmenter(lambda _: scene, len(self), self.epoch, index, True)
+        target = presence(sample, len(self.data.classes), seen=scene.ids, taught=self.taught)
+        return torch.from_numpy(scene.pixels).permute(2, 0, 1), torch.from_numpy(target)

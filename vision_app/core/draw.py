@@ -1,0 +1,122 @@
+"""Boxes drawn on pictures, and pieces cut out of pictures.
+
+The package imports this file at once (see `vision_app/__init__.py`), so NumPy and Pillow are imported on use.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import ImageDraw, ImageFont
+
+    from vision_app.core.images import ImageSource
+    from vision_app.core.results import Detections
+
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+
+def draw(image: ImageSource, detections: Detections, captions: Sequence[str] | None = None) -> np.ndarray:
+    """Draw every box with its label and score; line width and text follow the size of the picture.
+
+    Args:
+        image: The picture, as anything that `read_image` takes. It may be smaller than the image that the detections
+            speak of; boxes are scaled to it.
+        detections: What to draw. Better scores are drawn over weaker ones.
+        captions: What to write at each box instead.
+
+    Returns:
+        (H, W, 3) uint8 RGB, a new array of the size of the picture's pixels.
+
+    Raises:
+        ImageError: The picture cannot be read.
+    """
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    from vision_app.core.images import read_image
+
+    picture = Image.fromarray(read_image(image).pixels).copy()
+    scale = np.tile([picture.width / detections.width, picture.height / detections.height], 2)
+    thickness = max(2, round(max(picture.size) / 300))
+    font = _font(max(11, max(picture.size) // 50))
+    canvas = ImageDraw.Draw(picture)
+    captions = captions or [f"{detection.label} {detection.score:.2f}" for detection in detections]
+    for detection, caption in reversed(list(zip(detections, captions, strict=True))):
+        color = label_color(detection.label)
+        left, top, right, bottom = np.rint(detection.box * scale).astype(int).tolist()
+        canvas.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color, width=thickness)
+        for x, y in [] if detection.landmarks is None else detection.landmarks * scale[:2]:
+            canvas.circle((x, y), thickness + 1, fill=color)
+        draw_label(canvas, caption, (left, top), color, font)
+    return np.array(picture)
+
+
+def label_color(label: str) -> tuple[int, int, int]:
+    """Return a bright RGB color, 0 to 255 each, that is always the same for the same label."""
+    hue = crc32(label.encode()) % 360 / 360
+    red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(hue, 0.8, 0.95))
+    return red, green, blue
+
+
+def crop(image: ImageSource, box: Sequence[float], margin: float = 0.0) -> np.ndarray:
+    """Cut a box out of a picture.
+
+    Args:
+        image: The picture, as anything that `read_image` takes.
+        box: x1, y1, x2, y2 in pixels of the full image.
+        margin: How much to add on each side, as a fraction of the box's width and height.
+
+    Returns:
+        (h, w, 3) uint8 RGB, a new array: the pixels that the box touches, as far as they lie in the picture.
+
+    Raises:
+        ImageError: The picture cannot be read.
+        ValueError: The box lies outside the picture.
+    """
+    import numpy as np
+
+    from vision_app.core.images import read_image
+
+    image = read_image(image)
+    height, width = image.pixels.shape[:2]
+    scale = np.tile([width / image.width, height / image.height], 2)
+    x1, y1, x2, y2 = np.asarray(box, dtype=np.float64) * scale
+    extra_x, extra_y = margin * (x2 - x1), margin * (y2 - y1)
+    left, top = max(0, int(np.floor(x1 - extra_x))), max(0, int(np.floor(y1 - extra_y)))
+    right, bottom = min(width, int(np.ceil(x2 + extra_x))), min(height, int(np.ceil(y2 + extra_y)))
+    if left >= right or top >= bottom:
+        raise ValueError(f"the box {[float(value) for value in box]} lies outside the picture or is empty")
+    return image.pixels[top:bottom, left:right].copy()
+
+
+def draw_label(
+    canvas: ImageDraw.ImageDraw,
+    text: str,
+    corner: tuple[int, int],
+    color: tuple[int, int, int],
+    font: ImageFont.FreeTypeFont,
+) -> None:
+    """Write `text` on a filled box that stands on the box's top left corner, moved to stay inside the picture."""
+    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
+    pad = max(1, round(font.size / 6))
+    width, height = right - left + 2 * pad, bottom - top + 2 * pad
+    x = max(0, min(corner[0], canvas.im.size[0] - width))
+    y = corner[1] - height if corner[1] >= height else max(0, min(corner[1], canvas.im.size[1] - height))
+    canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
+    luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]  # ITU-R BT.601
+    canvas.text((x + pad - left, y + pad - top), text, font=font, fill=BLACK if luminance > 140 else WHITE)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """The font that Matplotlib brings along: Pillow's own has no letter but those of English."""
+    from importlib.util import find_spec
+
+    from PIL import ImageFont
+
+    (folder,) = find_spec("matplotlib").submodule_search_locations
+    return ImageFont.truetype(f"{folder}/mpl-data/fonts/ttf/DejaVuSans.ttf", size)

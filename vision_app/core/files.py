@@ -1,0 +1,64 @@
+"""Write files so that they are there whole or not at all, and keep some of them to their owner."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+
+OWNER_ONLY = 0o600
+PUBLIC = 0o666  # without what the system's umask takes away
+_PART = "[0-9a-f]" * 16 + ".part"  # what ends the name of an unfinished file
+
+
+@contextmanager
+def atomic_write(path: Path, permissions: int = PUBLIC) -> Iterator[Path]:
+    """Create a file under a temporary name beside `path` and move it into place when the block is done.
+
+    A kill at any moment leaves the old file or the new one, and at most a hidden `.part` file beside it. When the
+    block raises, the old file stays.
+
+    >>> with atomic_write(path) as temporary:
+    ...     temporary.write_text("whole or not at all")
+
+    Args:
+        path: The file to write or replace.
+        permissions: Of the new file, from its first byte on.
+
+    Yields:
+        The temporary path; the file is there, empty.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}.part")
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, permissions))
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete what kills left unfinished of a file."""
+    for leftover in path.parent.glob(escape(_prefix(path)) + _PART):
+        leftover.unlink(missing_ok=True)
+
+
+def remove_all_leftovers(folder: Path) -> None:
+    """Delete what kills left unfinished in a folder and all below it."""
+    for leftover in folder.rglob(".*" + _PART):
+        leftover.unlink(missing_ok=True)
+
+
+def remove_with_leftovers(path: Path) -> None:
+    """Delete a file if it is there, and what kills left unfinished of it."""
+    path.unlink(missing_ok=True)
+    remove_leftovers(path)
+
+
+def _prefix(path: Path) -> str:
+    """Return how the names of unfinished files begin: short, since the name itself may be as long as names get."""
+    return f".{path.name[:40]}."

@@ -1,0 +1,40 @@
+"""Settings under the names of their flags: how a value out of its range is refused. Imports nothing heavy."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+
+from vision_app.core.errors import UsageError, nearest
+
+
+def check_ranges(options: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Refuses fields outside their ranges, both ends included. A range of whole numbers wants a whole number.
+
+    Raises:
+        UsageError: names the option and the nearest valid value.
+    """
+    for name, (low, high) in ranges.items():
+        value, whole = getattr(options, name), isinstance(low, int)
+        if not isinstance(value, Integral if whole else Real):
+            raise UsageError(f"{flag(name)} {value!r}: must be a {'whole ' * whole}number")
+        if not low <= value <= high:
+            closest = high if value > high else low
+            raise UsageError(
+                f"{flag(name)} {value}: must lie between {low} and {high}; the nearest valid value is {closest}"
+            )
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuses a field that is none of its choices.
+
+    Raises:
+        UsageError: names the option and the nearest valid value.
+    """
+    if value not in choices:
+        guess = nearest(str(value), choices)
+        hint = f"; did you mean {guess}?" if guess else ""
+        raise UsageError(f"{flag(name)} {value}: must be one of {', '.join(choices)}{hint}")
+
+
+def flag(name: str) -> str:
+    """The option of the command line that sets a field."""
+    return "--" + name.replace("_", "-")

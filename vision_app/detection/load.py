@@ -1,0 +1,74 @@
+"""Load a detector by name: the one place that knows every kind.
+
+Importing this file gives the class `Detector` its public `load`; the class cannot know its own kinds without a circle
+of imports. Kinds that need torch are imported when one of them is loaded.
+"""
+
+import os
+from pathlib import Path
+
+from vision_app.core.errors import ModelError, UsageError
+from vision_app.detection.base import Detector
+from vision_app.detection.ensemble import Augmented, Ensemble
+from vision_app.released.find import find
+from vision_app.released.runtime import Execution
+
+TASK = "detection"
+TORCHVISION = "torchvision:"  # in front of the name of one of torchvision's detectors
+RCNN_FAMILY = ("rcnn", "fast-rcnn", "faster-rcnn")
+
+
+def load_detector(
+    model: str | os.PathLike[str] = "yolo",
+    *,
+    device: str = "auto",
+    runtime: str = "auto",
+    threads: int | None = None,
+    tta: bool = False,
+) -> Detector:
+    """Load a released model by name, or a model folder or exported ONNX file by path.
+
+    Args:
+        model: Several names joined by "+" are an `ensemble.Ensemble`; "torchvision:NAME" is one of torchvision's
+            detectors, see `torchvision_detector`.
+        device: "auto", "cpu", "cuda", "cuda:N" or "N".
+        runtime: "auto", "onnx" or "torch".
+        threads: Threads of the network on a CPU; None: one for each core.
+        tta: Whether to use test-time augmentation, see `ensemble.Augmented`.
+
+    Raises:
+        ModelError: There is no such model, it is no detector, or its files are damaged.
+        UsageError: There is no such device or runtime here, a name is missing beside a "+", or models cannot be joined.
+    """
+    execution = Execution(device, runtime, threads)
+    name = os.fspath(model)
+    names = [name] if Path(name).exists() else name.split("+")  # a path may hold a plus sign
+    if len(names) > 1 and "" in names:
+        raise UsageError(f"--model {name}: a name is missing beside the +; write it as in yolo+faster-rcnn")
+    members = [_load(name, execution) for name in names]
+    detector = Ensemble(members) if len(members) > 1 else members[0]
+    return Augmented(detector) if tta else detector
+
+
+def _load(name: str, execution: Execution) -> Detector:
+    """Load a single detector."""
+    if name.startswith(TORCHVISION):
+        from vision_app.detection.torchvision_detector import TorchvisionDetector
+
+        return TorchvisionDetector(name, execution)
+    model = find(name, TASK)
+    if model.task != TASK:
+        raise ModelError(f"model '{model.name}' is for {model.task}, not for {TASK}")
+    kind = model.info["architecture"].get("type")
+    if kind == "yolo":
+        from vision_app.detection.grid_detector import GridDetector
+
+        return GridDetector.open(model, execution)
+    if kind in RCNN_FAMILY:
+        from vision_app.detection.region_detector import RegionDetector
+
+        return RegionDetector.open(model, execution)
+    raise model.lacks("architecture.type")
+
+
+Detector.load = staticmethod(load_detector)

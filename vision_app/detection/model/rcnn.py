@@ -1,0 +1,296 @@
+"""R-CNN, Fast R-CNN and Faster R-CNN on the grid detector's backbone, small ones, from torchvision's parts.
+
+R-CNN (Girshick et al., 2014) warps every proposed region and runs the network on each; Fast R-CNN (Girshick, 2015) runs
+it once and pools the regions' features from its maps; Faster R-CNN (Ren et al., 2015) has the network propose the
+regions too. The maps are a pyramid at strides 8 to 64, and a region is pooled from the one that fits its size (Lin et
+al., 2017, "Feature pyramid networks", equation 1).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.ops import MultiScaleRoIAlign, box_iou, roi_align
+from torchvision.ops.poolers import initLevelMapper
+
+from vision_app.detection.model.backbone import BACKBONES
+from vision_app.detection.model.blocks import ConvUnit
+from vision_app.detection.model.targets import Targets
+from vision_app.detection.model.yolo import Layout, layout
+
+PROPOSALS = {"rcnn": 500, "fast-rcnn": 500, "faster-rcnn": 300}  # regions a picture that each kind looks at
+CANONICAL = 112  # side in pixels of a region that is pooled at stride 16, so that it covers 7 cells
+BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh, which makes their targets about as large as each other
+SURE = 0.5  # boxes that a teacher is less sure of are neither right nor wrong
+WARPED = 128  # side in pixels that R-CNN warps a region to, with what surrounds it; a multiple of 32
+CONTEXT = 1.4  # of the warped region relative to the proposal; R-CNN's 16 of 227 pixels on each side are 1.16
+
+
+@dataclass(frozen=True)
+class RCNNConfig:
+    """Everything that decides the network's shape.
+
+    Attributes:
+        kind: one of `PROPOSALS`.
+        classes: number of classes p.
+        backbone, width, depths: see `yolo.YOLOConfig`.
+        pyramid: channels of the pooled maps.
+        hidden: width of the head on the pooled regions.
+        pooled: cells along each side of a pooled region.
+        proposals: most regions a picture that are looked at; by default the kind's.
+    """
+
+    kind: str
+    classes: int
+    backbone: str = "shuffle"
+    width: int | None = None
+    depths: tuple[int, ...] | None = None
+    pyramid: int = 64
+    hidden: int = 256
+    pooled: int = 7
+    proposals: int | None = None
+
+    def __post_init__(self):
+        if self.kind not in PROPOSALS:
+            raise ValueError(f"kind: must be one of {', '.join(PROPOSALS)}")
+        object.__setattr__(self, "proposals", self.proposals or PROPOSALS[self.kind])
+        chosen = layout(self.backbone)
+        object.__setattr__(self, "width", self.width or chosen.width)
+        object.__setattr__(self, "depths", tuple(self.depths or chosen.depths))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return layout(self.backbone).neck.strides
+
+    def to_dict(self) -> dict:
+        values = asdict(self)
+        return {"type": values.pop("kind"), **values}
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "RCNNConfig":
+        values = dict(values)
+        return cls(values.pop("type"), **values)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What the head says of a picture's regions.
+
+    Attributes:
+        boxes: (R, 4) the regions as proposed, xyxy in input pixels.
+        logits: (R, 1 + p) of background and the classes.
+        deltas: (R, 4) dx, dy, dw, dh from the region to the object; see `region_detector.decode`.
+    """
+
+    boxes: Tensor
+    logits: Tensor
+    deltas: Tensor
+
+
+class RCNN(nn.Module):
+    """The whole network. In training it gives losses, otherwise `Regions`.
+
+    Its children `backbone` and `neck` are those of `yolo.YOLO`; all others are its head.
+    """
+
+    def __init__(self, config: RCNNConfig):
+        super().__init__()
+        self.config = config
+        parts = layout(config.backbone)
+        self.backbone = BACKBONES[config.backbone](config.width, config.depths)
+        self.neck = Trunk(parts, self.backbone.channels)
+        self.pyramid = nn.ModuleList(ConvUnit(channels, config.pyramid) for channels in self.neck.channels)
+        if config.kind == "faster-rcnn":
+            self.rpn = _proposal_network(config)
+        self.roi_heads = _heads(config)
+
+    def forward(
+        self, images: Tensor, targets: Sequence[Targets] | None = None, proposals: Sequence[Tensor] | None = None
+    ) -> dict[str, Tensor] | list[Regions]:
+        """(B, 3, H, W) pictures, RGB in 0..1, H and W multiples of 32.
+
+        Args:
+            targets: of each picture, in training; those of Fast R-CNN have proposals.
+            proposals: (R, 4) of each picture, xyxy in input pixels, otherwise; Faster R-CNN finds its own.
+
+        Returns:
+            In training the mean losses "objectness" and "proposals" (Faster R-CNN only), "classes" and "boxes",
+            otherwise what the head says of each picture's regions.
+        """
+        if self.training:
+            return self._losses(images, [target.to(images.device) for target in targets])
+        if self.config.kind == "rcnn":
+            return [self.look_at_each(*one) for one in zip(images, proposals, strict=True)]
+        maps = self.maps(images)
+        return self.classify(maps, self.propose(images, maps) if proposals is None else proposals)
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) -> the pyramid's maps by stride, (B, c, H/s, W/s) each, in single precision.
+
+        What is made of them is computed in it too: half precision rounds boxes to whole pixels and more.
+        """
+        maps = self.neck(self.backbone(images))
+        return {str(s): part(x).float() for s, part, x in zip(self.config.strides, self.pyramid, maps, strict=True)}
+
+    def propose(self, images: Tensor, maps: Mapping[str, Tensor]) -> list[Tensor]:
+        """The regions that Faster R-CNN wants to look at, (R, 4) xyxy of each picture, the most promising first."""
+        with torch.autocast(images.device.type, enabled=False):
+            return self.rpn(_image_list(images), dict(maps))[0]
+
+    def classify(self, maps: Mapping[str, Tensor], proposals: Sequence[Tensor]) -> list[Regions]:
+        """What the head says of each picture's regions, (R, 4) xyxy each."""
+        logits, deltas = self._head(maps, proposals)
+        counts = [len(boxes) for boxes in proposals]
+        parts = zip(proposals, logits.split(counts), deltas[:, :4].split(counts), strict=True)
+        return [Regions(*part) for part in parts]
+
+    def look_at_each(self, image: Tensor, proposals: Tensor, batch: int = 64) -> Regions:
+        """R-CNN: warps each region of a picture with its surroundings and runs the whole network on it.
+
+        Args:
+            image: (3, H, W).
+            proposals: (R, 4) xyxy.
+            batch: regions at a time.
+        """
+        size = proposals.new_tensor(image.shape[:0:-1])  # W, H
+        center, half = (proposals[:, :2] + proposals[:, 2:]) / 2, (proposals[:, 2:] - proposals[:, :2]) / 2 * CONTEXT
+        around = torch.cat([(center - half).clamp(min=0), torch.minimum(center + half, size)], dim=1)
+        scale = WARPED / (around[:, 2:] - around[:, :2]).clamp(min=1e-3)  # (R, 2)
+        inner = (proposals - around[:, :2].repeat(1, 2)) * scale.repeat(1, 2)
+        found = []  # of parts of (b, 3, WARPED, WARPED)
+        for start in range(0, len(proposals), batch):
+            boxes = around[start : start + batch]
+            warped = roi_align(image[None], [boxes], WARPED, sampling_ratio=2, aligned=True)
+            found += self.classify(self.maps(warped), list(inner[start : start + batch].split(1)))
+        logits, deltas = ([getattr(one, name) for one in found] for name in ("logits", "deltas"))
+        width = 1 + self.config.classes
+        return Regions(
+            proposals, torch.cat([*logits, image.new_zeros(0, width)]), torch.cat([*deltas, image.new_zeros(0, 4)])
+        )
+
+    def _head(self, maps: Mapping[str, Tensor], proposals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """(sum of R, 1 + p) logits and (sum of R, (1 + p) 4) deltas of all pictures' regions."""
+        heads, boxes = self.roi_heads, list(proposals)
+        with torch.autocast(maps[str(self.config.strides[0])].device.type, enabled=False):
+            pooled = heads.box_roi_pool(dict(maps), boxes, [])  # (sum of R, c, 7, 7); sizes are fixed, see _heads
+            return heads.box_predictor(heads.box_head(pooled))
+
+    def _losses(self, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        maps, images = self.maps(images), _image_list(images)
+        sure = [target.confidences >= SURE for target in targets]
+        boxes = [target.boxes[s] for target, s in zip(targets, sure, strict=True)]
+        labels = [target.labels[s] + 1 for target, s in zip(targets, sure, strict=True)]
+        unknown = [torch.cat([t.unknown, t.boxes[~s]]) for t, s in zip(targets, sure, strict=True)]
+        losses = {}
+        if self.config.kind == "faster-rcnn":
+            known = [{"boxes": b, "unknown": u} for b, u in zip(boxes, unknown, strict=True)]
+            with torch.autocast(images.tensors.device.type, enabled=False):
+                proposals, found = self.rpn(images, maps, known)
+            losses = {"objectness": found["loss_objectness"], "proposals": found["loss_rpn_box_reg"]}
+        else:
+            proposals = [target.proposals for target in targets]
+        # torchvision samples regions of label 1 or more and of label 0; -1 is what it leaves out
+        labels = [torch.cat([one, one.new_full((len(u),), -1)]) for one, u in zip(labels, unknown, strict=True)]
+        boxes = [torch.cat(pair) for pair in zip(boxes, unknown, strict=True)]
+        true = [{"boxes": b, "labels": one} for b, one in zip(boxes, labels, strict=True)]
+        regions, _, labels, wanted = self.roi_heads.select_training_samples(list(proposals), true)
+        logits, deltas = self._head(maps, regions)
+        if not len(logits):  # the means of nothing would be NaN
+            return losses | {"classes": logits.sum(), "boxes": deltas.sum()}
+        classes, boxes = fastrcnn_loss(logits, deltas, labels, wanted)
+        return losses | {"classes": classes, "boxes": boxes}
+
+
+class Trunk(nn.Module):
+    """The grid detector's neck and its heads' branches, up to where these turn to classes and boxes.
+
+    What they have learned of objects is as good for regions as for cells.
+    """
+
+    def __init__(self, parts: Layout, channels: Sequence[int]):
+        super().__init__()
+        self.neck = parts.neck(channels)
+        hidden = channels[0]
+        heads = (parts.head(inputs, hidden, 1, ((1.0, 1.0),), 1) for inputs in self.neck.channels)
+        self.towers = nn.ModuleList(head.tower for head in heads)
+        self.channels = [hidden] * len(self.towers)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        return [tower(x) for tower, x in zip(self.towers, self.neck(maps), strict=True)]
+
+
+class ProposalNetwork(RegionProposalNetwork):
+    """torchvision's, which leaves out anchors that lie on boxes nobody can vouch for."""
+
+    def assign_targets_to_anchors(self, anchors, targets):
+        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
+        for label, anchor, target in zip(labels, anchors, targets, strict=True):
+            if len(target["unknown"]):
+                doubtful = box_iou(anchor, target["unknown"]).amax(dim=1) >= self.proposal_matcher.low_threshold
+                label[doubtful & (label == 0)] = -1
+        return labels, boxes
+
+
+class StrideAnchors(AnchorGenerator):
+    """torchvision's anchors at given strides. It would divide the input's size by the map's, which is rounded up."""
+
+    def __init__(self, sizes, ratios, strides: Sequence[int]):
+        super().__init__(sizes, ratios)
+        self.strides = strides
+
+    def grid_anchors(self, grid_sizes, strides):
+        device = strides[0][0].device
+        return super().grid_anchors(grid_sizes, [[torch.tensor(s, device=device)] * 2 for s in self.strides])
+
+
+class BoxPredictor(nn.Module):
+    """Class logits and one box for all classes, repeated for each of them as `RoIHeads` expects it."""
+
+    def __init__(self, hidden: int, classes: int):
+        super().__init__()
+        self.class_logits = nn.Linear(hidden, 1 + classes)
+        self.deltas = nn.Linear(hidden, 4)
+        nn.init.normal_(self.class_logits.weight, std=0.01)
+        nn.init.normal_(self.deltas.weight, std=0.001)
+        for layer in (self.class_logits, self.deltas):
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, hidden) -> (R, 1 + p) logits, (R, (1 + p) 4) deltas."""
+        return self.class_logits(x), self.deltas(x).repeat(1, self.class_logits.out_features)
+
+
+def _proposal_network(config: RCNNConfig) -> ProposalNetwork:
+    ratios = ((0.5, 1.0, 2.0),) * len(config.strides)
+    anchors = StrideAnchors(tuple((4 * s,) for s in config.strides), ratios, config.strides)
+    head = RPNHead(config.pyramid, anchors.num_anchors_per_location()[0])
+    return ProposalNetwork(
+        anchors, head, fg_iou_thresh=0.7, bg_iou_thresh=0.3, batch_size_per_image=128, positive_fraction=0.5,
+        pre_nms_top_n={"training": 500, "testing": 500},
+        post_nms_top_n={"training": config.proposals, "testing": config.proposals}, nms_thresh=0.7,
+    )  # fmt: skip
+
+
+def _heads(config: RCNNConfig) -> RoIHeads:
+    names = [str(stride) for stride in config.strides]
+    pool = MultiScaleRoIAlign(names, config.pooled, sampling_ratio=2, canonical_scale=CANONICAL, canonical_level=4)
+    # else it guesses the strides from the first picture's size, which is no multiple of the largest
+    pool.scales = [1 / stride for stride in config.strides]
+    levels = [stride.bit_length() - 1 for stride in config.strides]
+    pool.map_levels = initLevelMapper(levels[0], levels[-1], CANONICAL, 4)
+    head = TwoMLPHead(config.pyramid * config.pooled**2, config.hidden)
+    return RoIHeads(
+        pool, head, BoxPredictor(config.hidden, config.classes), fg_iou_thresh=0.5, bg_iou_thresh=0.5,
+        batch_size_per_image=64, positive_fraction=0.25, bbox_reg_weights=BOX_WEIGHTS, score_thresh=0.0,
+        nms_thresh=0.5, detections_per_img=config.proposals,
+    )  # fmt: skip
+
+
+def _image_list(images: Tensor) -> ImageList:
+    return ImageList(images, [tuple(images.shape[2:])] * len(images))

@@ -1,0 +1,181 @@
+"""The grid detector as a torch module: backbone, neck, and heads with k anchors a cell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vision_app.core.errors import UsageError, unknown
+from vision_app.core.timing import Stages
+from vision_app.detection.grid import Anchors, make_grid
+from vision_app.detection.model.backbone import BACKBONES
+from vision_app.detection.model.heads import DecoupledHead, DistributionHead
+from vision_app.detection.model.neck import LightPathAggregation, PathAggregation
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What goes with a backbone: neck, head, anchors a cell, and the width and depths that it was designed with."""
+
+    neck: type[nn.Module] = PathAggregation
+    head: type[nn.Module] = DecoupledHead
+    width: int = 16
+    depths: tuple[int, ...] = (1, 3, 3, 1)
+    anchors: int = 2
+
+
+LAYOUTS = {
+    "csp": Layout(),
+    "residual": Layout(),
+    "inception": Layout(),
+    "shuffle": Layout(LightPathAggregation, DistributionHead, 24, (3, 7, 3), anchors=1),
+}
+
+
+def layout(backbone: str) -> Layout:
+    """The layout of a backbone by name; UsageError for a name that there is none of."""
+    if backbone not in LAYOUTS:
+        raise UsageError("--backbone: " + unknown("backbone", backbone, tuple(LAYOUTS)))
+    return LAYOUTS[backbone]
+
+
+@dataclass(frozen=True)
+class YOLOConfig:
+    """Everything that decides the network's shape.
+
+    Attributes:
+        classes: number of classes p.
+        anchors: for each of the strides its k anchors, (width, height) in input pixels.
+        backbone: one of `LAYOUTS`, which also decides neck and head.
+        width: channels after the stem; by default the layout's.
+        depths: blocks of each stage of the backbone; by default the layout's.
+        dropout: probability that a channel in front of the class layer is dropped in training.
+        landmarks: number of points K of a box.
+    """
+
+    classes: int
+    anchors: Anchors
+    backbone: str = "csp"
+    width: int | None = None
+    depths: tuple[int, ...] | None = None
+    dropout: float = 0.0
+    landmarks: int = 0
+
+    def __post_init__(self):
+        chosen = layout(self.backbone)
+        object.__setattr__(self, "width", self.width or chosen.width)
+        object.__setattr__(self, "depths", self.depths or chosen.depths)
+        if len(self.anchors) != len(self.strides) or len({len(scale) for scale in self.anchors}) != 1:
+            raise ValueError(f"anchors must be given for {len(self.strides)} scales, the same number for each")
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return layout(self.backbone).neck.strides
+
+    def to_dict(self) -> dict:
+        values = {"type": "yolo", "strides": list(self.strides), **asdict(self)}
+        return values if self.landmarks else {key: value for key, value in values.items() if key != "landmarks"}
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "YOLOConfig":
+        return cls(
+            classes=values["classes"],
+            anchors=tuple(tuple(tuple(anchor) for anchor in scale) for scale in values["anchors"]),
+            backbone=values.get("backbone", "csp"),
+            width=values["width"],
+            depths=tuple(values["depths"]),
+            dropout=values.get("dropout", 0.0),
+            landmarks=values.get("landmarks", 0),
+        )
+
+
+class YOLO(nn.Module):
+    """The whole network: (B, 3, H, W), RGB in 0..1, sides multiples of 32 -> (B, N, 5 + p + 2 K), see `grid`."""
+
+    def __init__(self, config: YOLOConfig):
+        super().__init__()
+        self.config = config
+        parts = layout(config.backbone)
+        self.backbone = BACKBONES[config.backbone](config.width, config.depths)
+        self.neck = parts.neck(self.backbone.channels)
+        hidden, scales = self.backbone.channels[0], zip(self.neck.channels, config.anchors, config.strides, strict=True)
+        self.heads = nn.ModuleList(
+            parts.head(inputs, hidden, config.classes, anchors, stride, config.dropout, config.landmarks)
+            for inputs, anchors, stride in scales
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.answer(self.maps(images))
+
+    def maps(self, images: Tensor) -> Sequence[Tensor]:
+        """(B, 3, H, W) -> what the heads look at: the neck's maps, (B, c, H/s, W/s) for each stride s."""
+        return self.neck(self.backbone(images))
+
+    def answer(self, maps: Sequence[Tensor]) -> Tensor:
+        """The neck's maps -> (B, N, 5 + p + 2 K)."""
+        return torch.cat([head(x) for head, x in zip(self.heads, maps, strict=True)], dim=1)
+
+
+class ByteInput(nn.Module):
+    """A network behind the input that is exported: (B, H, W, 3) uint8 RGB pixels instead of floats in 0..1."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network(self._floats(pixels))
+
+    def timed(self, pixels: Tensor, stages: Stages) -> Tensor:
+        """`forward` of a `YOLO`, in its two stages."""
+        with stages.stage("backbone"):
+            maps = self.network.maps(self._floats(pixels))
+        with stages.stage("heads"):
+            return self.network.answer(maps)
+
+    def _floats(self, pixels: Tensor) -> Tensor:
+        return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+@dataclass(frozen=True)
+class TorchGrid:
+    """`grid.Grid` as tensors on a device, for the loss."""
+
+    cells: Tensor  # (N, 2) column, row
+    strides: Tensor  # (N, 1) pixels per cell
+    table: Tensor  # (S, k, 2) the anchors of every scale, width and height in pixels
+    scale: Tensor  # (N,) index of the scale that a row belongs to
+    slot: Tensor  # (N,) which of its cell's k anchors a row is
+
+    @classmethod
+    def make(
+        cls, height: int, width: int, strides: tuple[int, ...], anchors: Anchors, device: torch.device | str = "cpu"
+    ) -> "TorchGrid":
+        grid = make_grid(height, width, strides, anchors)
+        table = torch.tensor(anchors, device=device)
+        k = table.shape[1]
+        cells, steps = (torch.from_numpy(part).to(device) for part in (grid.cells, grid.strides))
+        counts = torch.tensor([-(-height // s) * -(-width // s) * k for s in strides], device=device)
+        scale = torch.arange(len(strides), device=device).repeat_interleave(counts)
+        return cls(cells, steps, table, scale, torch.arange(k, device=device).repeat(len(cells) // k))
+
+    @property
+    def anchors(self) -> Tensor:
+        """(N, 2) width and height of every row's anchor."""
+        return self.table[self.scale, self.slot]
+
+    @property
+    def centers(self) -> Tensor:
+        """(N, 2) the centers of the cells in input pixels."""
+        return (self.cells + 0.5) * self.strides
+
+    def decode(self, offsets: Tensor) -> Tensor:
+        """(..., N, 4) offsets (t_x, t_y, t_h, t_w) -> (..., N, 4) boxes xyxy in input pixels; see `Grid.decode`."""
+        center = (self.cells + offsets[..., :2]) * self.strides
+        half = self.anchors * offsets[..., 2:].flip(-1).clamp(max=10).exp() / 2
+        return torch.cat([center - half, center + half], dim=-1)
+
+    def landmarks(self, offsets: Tensor, rows: Tensor) -> Tensor:
+        """(P, 2 K) offsets of the given rows -> (P, K, 2) points x, y in input pixels; see `Grid.landmarks`."""
+        return self.centers[rows, None] + offsets.unflatten(1, (-1, 2)) * self.anchors[rows, None]

@@ -1,0 +1,135 @@
+"""Detectors that torchvision publishes with weights from COCO, fetched when the user names one for the first time.
+
+They go by `torchvision:NAME`, e.g. `torchvision:fasterrcnn_resnet50_fpn_v2`. Nothing else in Vision App goes online.
+"""
+
+import hashlib
+import os
+import pickle
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.models import detection, get_model, get_model_weights, list_models
+
+from vision_app.core.boxes import clip
+from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.images import RGBImage
+from vision_app.core.results import Detections
+from vision_app.core.timing import Stages
+from vision_app.detection.base import DetectOptions, Detector, narrowed
+from vision_app.released.find import Model
+from vision_app.released.runtime import Execution
+
+PREFIX = "torchvision:"
+DEFAULTS = {"confidence": 0.5, "iou": 0.5, "max_detections": 100}  # usual values; not measured here
+# What the networks give, before the user's options: torchvision's own limits are stricter.
+LOWEST, LOOSEST, MOST = 0.01, 0.7, 300  # score, IoU of two boxes that both stay, boxes a picture
+
+
+class TorchvisionDetector(Detector):
+    """A network of `torchvision.models.detection` with its published weights. Each picture goes through it alone.
+
+    Raises:
+        ModelError: there is no such detector, its weights cannot be fetched, or they are damaged.
+        UsageError: no such device, or another runtime than torch.
+    """
+
+    runtime = "torch"
+    defaults = DEFAULTS
+    target = 1333  # pixels that torchvision scales the long side to at most
+
+    def __init__(self, name: str, execution: Execution = Execution()):
+        self.name, self.device = name, execution.on_torch(name).device
+        architecture = name.removeprefix(PREFIX)
+        if architecture not in (names := published()):
+            raise ModelError(f"unknown model {name!r}; {PREFIX}NAME takes {', '.join(names)}")
+        weights = get_model_weights(architecture).DEFAULT
+        path = _fetched(name, weights.url, weights.meta["_file_size"])
+        # torchvision reads the file itself, since it changes some layers to suit it; nothing in it may run.
+        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+        try:
+            self.network = get_model(architecture, weights=weights, progress=False).eval().to(self.device)
+        except (RuntimeError, pickle.UnpicklingError) as error:
+            raise ModelError(f"{path}: not the weights of this network ({error})") from error
+        limits = getattr(self.network, "roi_heads", self.network)
+        limits.score_thresh, limits.nms_thresh, limits.detections_per_img = LOWEST, LOOSEST, MOST
+        self._categories = weights.meta["categories"]  # 91, of which eleven are no classes
+        self.classes = tuple(name for name in self._categories if name not in ("__background__", "N/A"))
+        self.models = (_describe(name, path, self.classes, weights.meta["num_params"]),)
+
+    def scaled(self, factor: float) -> Detector:
+        raise UsageError(f"--tta: not with {self.name}, which chooses its input size itself")
+
+    def preprocess(self, images: Sequence[RGBImage]) -> tuple[RGBImage, ...]:
+        """The pictures as they are: the networks scale them."""
+        return tuple(images)
+
+    def join(self, parts: Sequence[tuple[RGBImage, ...]]) -> tuple[RGBImage, ...]:
+        return tuple(image for part in parts for image in part)
+
+    @torch.inference_mode()
+    def forward(self, inputs: Sequence[RGBImage], stages: Stages | None = None) -> tuple[Detections, ...]:
+        """What the network finds, doubtful boxes too, in one picture after the other: together they would change each
+        other's padding.
+        """
+        with (stages or Stages()).stage("network"):
+            return tuple(self._look(image) for image in inputs)
+
+    def _look(self, image: RGBImage) -> Detections:
+        pixels = torch.from_numpy(np.array(image.pixels)).to(self.device).permute(2, 0, 1).float() / 255
+        (found,) = self.network([pixels])
+        boxes, scores = (found[key].float().cpu().numpy() for key in ("boxes", "scores"))
+        height, width = image.pixels.shape[:2]
+        boxes = clip(boxes * np.array([image.width / width, image.height / height] * 2), image.width, image.height)
+        names = [self._categories[i] for i in found["labels"].tolist()]
+        real = [i for i, name in enumerate(names) if name in self.classes]
+        return Detections(boxes[real], scores[real], [names[i] for i in real], image.width, image.height, self.name)
+
+    def postprocess(self, raw: Sequence[Detections], options: DetectOptions = DetectOptions()) -> list[Detections]:
+        """Drops boxes below the confidence and suppresses overlaps."""
+        options = options.resolved(self)
+        return [narrowed(found, options) for found in raw]
+
+
+def published() -> list[str]:
+    """Names of torchvision's detectors of boxes."""
+    return [name for name in list_models(module=detection) if not name.startswith(("maskrcnn", "keypointrcnn"))]
+
+
+def _fetched(name: str, url: str, megabytes: float) -> Path:
+    """The file of published weights in the folder where torch keeps such files, fetched if it is not there.
+
+    Raises:
+        ModelError: it cannot be fetched, or its digest does not begin with what its name ends in.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    prefix = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)[1]
+    if not path.is_file():
+        print(f"{name}: fetching {url} ({megabytes:.0f} MB) to {path.parent}", file=sys.stderr)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), prefix)
+        except (OSError, RuntimeError) as error:  # no network, no room on the disk; a wrong digest
+            raise ModelError(f"{name}: cannot fetch its weights ({error}); put {url} at {path} by hand") from error
+    with path.open("rb") as file:
+        if not hashlib.file_digest(file, "sha256").hexdigest().startswith(prefix):
+            raise ModelError(f"{path}: damaged or changed, its digest does not begin with {prefix}; delete it")
+    return path
+
+
+def _describe(name: str, path: Path, classes: tuple[str, ...], parameters: int) -> Model:
+    """A published network as `model.json` would describe it; the file's name holds a part of its digest."""
+    info = {
+        "task": "detection",
+        "classes": list(classes),
+        "architecture": {"type": "torchvision", "name": name.removeprefix(PREFIX)},
+        "input": {},
+        "defaults": DEFAULTS,
+        "parameters": parameters,
+        "files": {path.name: {"bytes": path.stat().st_size}},
+    }
+    return Model(name, path.parent, info)

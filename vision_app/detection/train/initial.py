@@ -1,0 +1,163 @@
+"""The network that training starts from: fresh, from published weights, or from a model of ours."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision_app.core.errors import DataError, ModelError, UsageError
+from vision_app.data.names import canonical
+from vision_app.data.samples import DetectionSet
+from vision_app.detection.grid import Anchors
+from vision_app.detection.model.anchors import best_possible_recall, kmeans_anchors
+from vision_app.detection.model.yolo import YOLO, YOLOConfig, layout
+from vision_app.detection.train.batches import typical_batches
+from vision_app.detection.train.options import DetectionOptions
+from vision_app.detection.train.pretrained import load_published, restore_batch_statistics
+from vision_app.released.find import Model, find
+from vision_app.released.landmarks import Landmarks
+from vision_app.released.runtime import load_weights
+from vision_app.training.augment import fitting_scale
+from vision_app.training.initialize import initialize
+
+Start = Callable[[Path | None, DetectionSet, DetectionOptions], tuple[nn.Module, dict]]  # see `starting_network`
+PUBLISHED = {".pth": "csp", ".bin": "shuffle"}  # which backbone a file of published weights fits, by its suffix
+
+
+def choose_anchors(
+    data: DetectionSet, size: int, strides: tuple[int, ...], per_scale: int, stretch: float = 1.0
+) -> tuple[Anchors, float, float]:
+    """Anchors for the strides from small to large by k-means on the boxes as the network sees them.
+
+    Args:
+        size, stretch: long side in pixels that photos are scaled to, and how far the short one is stretched.
+        per_scale: anchors of each stride.
+
+    Returns:
+        The anchors, their best possible recall at IoU 0.5, and the mean best IoU.
+
+    Raises:
+        DataError: there are fewer boxes than anchors.
+    """
+    shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * fitting_scale(s.width, s.height, size, stretch) for s in data.samples]
+    shapes, count = np.concatenate(shapes).clip(min=1), per_scale * len(strides)
+    if len(shapes) < count:
+        raise DataError(f"{count} anchors cannot be found from {len(shapes)} boxes in all; start from a model folder")
+    anchors, mean_iou = kmeans_anchors(shapes, count)
+    rounded = anchors.round(1)
+    scales = rounded.reshape(len(strides), per_scale, 2).tolist()
+    return tuple(tuple(map(tuple, scale)) for scale in scales), best_possible_recall(shapes, rounded), mean_iou
+
+
+def starting_network(initial: Path | None, data: DetectionSet, options: DetectionOptions) -> tuple[YOLO, dict]:
+    """The network that training starts from, and what model.json says of its anchors.
+
+    Args:
+        initial: a model of ours, by its folder or name, whose anchors and backbone are kept and whose class layer
+            follows the classes of `data`; or a file of published weights, see `initialize.load_published`; or None for
+            fresh weights.
+        data: of the classes to learn.
+        options: its size, stretch, backbone, initialize and dropout count.
+
+    Raises:
+        DataError: there are too few boxes to choose anchors for.
+        ModelError: `initial` does not fit.
+        UsageError: there is no such backbone, or `initial` has another one.
+    """
+    if initial and not published(initial):
+        model = find(initial.resolve() if initial.is_dir() else str(initial), "detection")
+        landmarks = Landmarks.of(model).names, data.landmarks.names
+        network = with_classes(released_network(model), model.classes, data.classes, options.dropout, landmarks)
+        check_backbone(options, network.config.backbone)
+        return network, {}
+    backbone = options.backbone or (PUBLISHED[initial.suffix] if initial else "csp")
+    parts = layout(backbone)
+    anchors, recall, mean_iou = choose_anchors(data, options.size, parts.neck.strides, parts.anchors, options.stretch)
+    shape = {"backbone": backbone, "dropout": options.dropout, "landmarks": len(data.landmarks)}
+    network = YOLO(YOLOConfig(len(data.classes), anchors, **shape))
+    if initial:
+        load_published(network, initial)
+        restore_batch_statistics(network, typical_batches(data, options.size, options.stretch))
+    else:
+        initialize(network, options.initialize)
+    return network, {"best_possible_recall": round(recall, 4), "mean_best_iou": round(mean_iou, 4)}
+
+
+def check_backbone(options: DetectionOptions, found: str) -> None:
+    """UsageError if a backbone was asked for that the model to start from does not have."""
+    if options.backbone not in (None, found):
+        raise UsageError(f"--backbone {options.backbone}: the model to start from has the backbone {found}")
+
+
+def published(initial: Path | None) -> bool:
+    """Whether it names a file of published weights, which know COCO's eighty classes.
+
+    Raises:
+        ModelError: it names another file.
+    """
+    if initial is None or not initial.is_file():
+        return False
+    if initial.suffix not in PUBLISHED:
+        raise ModelError(
+            f"{initial}: no file to start from; take the folder of a model, or published weights "
+            f"({' or '.join(PUBLISHED)}, see --help)"
+        )
+    return True
+
+
+def released_network(model: Model) -> YOLO:
+    """A released detector as a module to train on.
+
+    Raises:
+        ModelError: it is no grid detector, or its weights do not fit what model.json says.
+    """
+    if model.info["architecture"].get("type") != "yolo":
+        raise ModelError(f"{model.folder}: not a grid detector")
+    network = YOLO(YOLOConfig.from_dict(model.info["architecture"]))
+    load_weights(network, model.file("weights.safetensors"))
+    return network
+
+
+@torch.no_grad()
+def with_classes(
+    network: YOLO,
+    old: tuple[str, ...],
+    new: tuple[str, ...],
+    dropout: float = 0.0,
+    landmarks: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+) -> YOLO:
+    """The same network for other classes and landmarks. Everything but their layers is copied, and of these the rows of
+    classes and landmarks that both know, COCO's and VOC's names for a thing counting as one. The others start fresh.
+
+    Args:
+        old, new: names of the classes.
+        dropout: see `YOLOConfig`.
+        landmarks: names of the old landmarks and of the new ones.
+    """
+    values = network.config.to_dict() | {"classes": len(new), "dropout": dropout, "landmarks": len(landmarks[1])}
+    fresh, rows = YOLO(YOLOConfig.from_dict(values)), known_rows(old, new)
+    points = {i: landmarks[0].index(name) for i, name in enumerate(landmarks[1]) if name in landmarks[0]}
+    coordinates = {2 * i + axis: 2 * place + axis for i, place in points.items() for axis in (0, 1)}
+    before = network.state_dict()
+    for name, tensor in fresh.state_dict().items():
+        if "class_logits" in name:
+            _take_over(tensor, before[name], rows, len(new), len(old))
+        elif "landmarks" not in name:
+            tensor.copy_(before[name])
+        elif points:
+            _take_over(tensor, before[name], coordinates, 2 * len(landmarks[1]), 2 * len(landmarks[0]))
+    return fresh
+
+
+def known_rows(old: tuple[str, ...], new: tuple[str, ...]) -> dict[int, int]:
+    """Index of each new class that is among the old ones -> its index there; COCO's and VOC's names count as one."""
+    places = {canonical(name): i for i, name in enumerate(old)} | {name: i for i, name in enumerate(old)}
+    found = {i: places.get(name, places.get(canonical(name))) for i, name in enumerate(new)}
+    return {i: place for i, place in found.items() if place is not None}
+
+
+def _take_over(new: Tensor, old: Tensor, rows: Mapping[int, int], count: int, old_count: int) -> None:
+    """Copies rows of a layer, given as new: old. It has k times `count` of them one after the other, (k count, ...)."""
+    new.unflatten(0, (-1, count))[:, list(rows.keys())] = old.unflatten(0, (-1, old_count))[:, list(rows.values())]

@@ -1,0 +1,96 @@
+"""What `vision-app faces` does with each image of a batch; see `vision_app.batch.run.Task`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from vision_app.batch.sinks import OutputError, Pictures
+from vision_app.batch.sources import Input
+from vision_app.core.draw import draw
+from vision_app.core.files import OWNER_ONLY, atomic_write, remove_with_leftovers
+from vision_app.core.images import MAX_PIXELS, RGBImage, read_image
+from vision_app.faces.results import Faces
+
+
+class FacesTask:
+    """Finds the faces of images, with or without their embeddings.
+
+    Args:
+        recognize: gives the faces of a picture.
+        model: name of the model that finds them.
+        device: where the networks run.
+        contract: of the embeddings; None where there are none.
+        pictures: takes annotated copies.
+    """
+
+    def __init__(
+        self,
+        recognize: Callable[[RGBImage], Faces],
+        *,
+        model: str,
+        device: str,
+        contract: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+        pictures: Pictures | None = None,
+    ):
+        self.recognize = recognize
+        self.max_pixels = max_pixels
+        self.pictures = pictures
+        self._nothing = {"width": None, "height": None, "model": model}
+        self._nothing |= ({} if contract is None else {"contract": contract}) | {"faces": []}
+        # Images take turns on a GPU, or each worker would need memory there.
+        self._turn = nullcontext() if device == "cpu" else Lock()
+
+    def read(self, item: Input) -> RGBImage:
+        """Decode one image, at full size: faces are cut out of it."""
+        return read_image(item.file, max_pixels=self.max_pixels)
+
+    def predict(self, items: Sequence[Input], images: list[RGBImage]) -> list[Faces]:
+        """Find the faces of each image."""
+        with self._turn:
+            return [self.recognize(image) for image in images]
+
+    def save(self, item: Input, image: RGBImage, result: Faces) -> None:
+        """Write the annotated copy."""
+        if self.pictures is not None:
+            self.pictures.write(item.name, draw(image, result.detections))
+
+    def row(self, item: Input, result: Faces | None) -> dict:
+        """Return the keys of `Faces.to_dict`."""
+        return self._nothing if result is None else result.to_dict()
+
+
+def write_embeddings(path: Path, rows: Iterable[dict], *, contract: str, dimension: int) -> None:
+    """Write the faces of a journal as one NPZ file, which `np.load(path, allow_pickle=False)` opens.
+
+    Its arrays have one row a face, N in all: `files` (unicode), `boxes` (N, 4) xyxy and `landmarks` (N, 5, 2) x, y in
+    pixels of the photo, `quality` (N,) scores 0 to 1, `embeddings` (N, D), all float32; and `contract`, the one id of
+    all embeddings.
+
+    Args:
+        path: the file, which only its owner may read; it appears whole or not at all.
+        rows: of the journal; those that failed hold no faces.
+        contract: see `Embedder.contract`.
+        dimension: D.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    files, columns = [], {"boxes": [], "landmarks": [], "quality": [], "embeddings": []}
+    for row in rows:
+        for face in row["faces"]:
+            files.append(row["file"])
+            values = face["box"], face["landmarks"], face["quality"]["score"], face["embedding"]
+            for column, value in zip(columns.values(), values, strict=True):
+                column.append(np.float32(value))
+    shapes = {"boxes": (4,), "landmarks": (5, 2), "quality": (), "embeddings": (dimension,)}
+    arrays = {name: np.array(columns[name], np.float32).reshape(-1, *shape) for name, shape in shapes.items()}
+    try:
+        remove_with_leftovers(path)
+        with atomic_write(path, OWNER_ONLY) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, files=np.array(files, np.str_), contract=contract, **arrays)
+    except OSError as error:
+        raise OutputError(path, error) from error

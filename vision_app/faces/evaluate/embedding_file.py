@@ -1,0 +1,56 @@
+"""One embedding a photo, from the rows of a run or from a file that `vision-app faces embed` wrote."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vision_app.core.errors import DataError
+
+
+def largest_faces(rows: Iterable[Mapping], dimension: int) -> np.ndarray:
+    """The embeddings of the largest faces.
+
+    Args:
+        rows: of `vision-app faces`, one a photo.
+        dimension: D, numbers of an embedding.
+
+    Returns:
+        (F, D) float32 unit vectors, NaN for a photo without a face.
+    """
+    nothing = np.full(dimension, np.nan, np.float32)
+    best = (max(row["faces"], key=lambda face: face["quality"]["size"], default=None) for row in rows)
+    return unit([nothing if face is None else face["embedding"] for face in best])
+
+
+def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, str]:
+    """Reads the largest face of each photo of an .npz file of `vision-app faces embed`.
+
+    Returns:
+        F files in their order, (F, D) float32 unit vectors and the contract of the model that made them.
+
+    Raises:
+        DataError: the file is none of that.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            files, boxes, embeddings = (content[name] for name in ("files", "boxes", "embeddings"))
+            contract = str(content["contract"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{path}: not a file that `vision-app faces embed` writes ({error})") from error
+    if boxes.shape != (len(files), 4) or embeddings.ndim != 2 or len(embeddings) != len(files) or not len(files):
+        raise DataError(f"{path}: its arrays do not hold a row for each of some faces")
+    if not np.isfinite(embeddings).all() or not np.linalg.norm(embeddings, axis=1).all():
+        raise DataError(f"{path}: holds embeddings that are no directions; embed the photos again")
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    best: dict[str, int] = {}
+    for i, file in enumerate(files.tolist()):
+        if file not in best or areas[i] > areas[best[file]]:
+            best[file] = i
+    return list(best), unit(embeddings[list(best.values())]), contract
+
+
+def unit(vectors: Iterable) -> np.ndarray:
+    """(F, D) float32 vectors of length 1; rows lose a little of it when they are rounded."""
+    vectors = np.asarray(vectors, np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

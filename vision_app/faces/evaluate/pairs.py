@@ -1,0 +1,266 @@
+"""Which photos are compared with which: pairs from a list, or all pairs of photos whose people are known."""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+
+from vision_app.core.errors import DataError
+from vision_app.data.identities import COLUMNS, load_identities, read_table
+from vision_app.faces.evaluate.metrics import FOLDS
+
+LISTED = ("file_a", "file_b", "same")  # columns of a list of pairs
+MOST = 4_000  # photos that are compared with each other: 8 million pairs
+SPLITS = ("val", "test")  # of a set of people, the part to measure on: the first of these that is there, or else all
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """N pairs of photos.
+
+    Attributes:
+        similarity: (N,) cosine of the two embeddings, NaN where a photo has none.
+        same: (N,) bool, whether both show one person.
+        units: (N, U) numbers of what was drawn at random: the two people of a pair or, where people are unknown, the
+            pair itself. Resampling these gives confidence intervals that know that one person is in many pairs.
+        groups: (N,) the group that both people belong to, "" where there is none.
+    """
+
+    similarity: np.ndarray
+    same: np.ndarray
+    units: np.ndarray
+    groups: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.similarity)
+
+    def keep(self, chosen: np.ndarray) -> "Comparisons":
+        """Some of the pairs, by mask (N,)."""
+        columns = self.similarity, self.same, self.units, self.groups
+        return Comparisons(*(column[chosen] for column in columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """Pairs from a list.
+
+    Attributes:
+        first, second: (N,) numbers of the photos.
+        same: (N,) bool.
+        folds: (N, 2) fold of each photo, see `metrics.fold_accuracy`.
+        folds_given: whether the list says the folds, or they were drawn.
+        groups: (N,) "" where the list says none.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+    folds: np.ndarray
+    folds_given: bool
+    groups: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Photos:
+    """F photos to embed and to compare.
+
+    Attributes:
+        files: what their set calls them.
+        paths: where they lie.
+        names: (F,) of the people, or None where nobody says who is on the photos.
+        groups: (F,) group of each person, "" where there is none.
+        listed: the pairs that a list asks for, or None.
+    """
+
+    files: tuple[str, ...]
+    paths: tuple[Path, ...]
+    names: np.ndarray | None
+    groups: np.ndarray
+    listed: Listed | None = None
+
+    def keep(self, chosen: np.ndarray) -> "Photos":
+        """Some of the photos, by mask (F,), without a list of pairs."""
+        files, paths = (tuple(compress(values, chosen)) for values in (self.files, self.paths))
+        return Photos(files, paths, None if self.names is None else self.names[chosen], self.groups[chosen])
+
+
+def load_photos(data: Path, images: Path | None = None, split: str | None = None) -> Photos:
+    """Reads what is to be compared.
+
+    Args:
+        data: A folder with a sub-folder a person, a CSV file with the columns `file` and `identity` (as
+            `identities.load_identities` reads them, and `group` if wanted), or a CSV file with the columns `file_a`,
+            `file_b` and `same` (1 or 0; and `fold`, `group`, `identity_a` and `identity_b` if wanted). Where a list of
+            pairs does not say who is on the photos, the folders that they lie in are taken for people if every pair
+            agrees with that.
+        images: folder that the files of a list of pairs lie in; the folder of the list by default.
+        split: part of a set of people; the first of `SPLITS` that is there by default, or else all.
+
+    Raises:
+        DataError: it cannot be read, or there is nothing to compare in it.
+    """
+    if data.suffix.lower() == ".csv" and data.is_file() and LISTED[0] in _header(data):
+        return _read_list(data, images or data.parent)
+    return _read_people(data, split)
+
+
+def of_files(files: Sequence[str], source: Path) -> Photos:
+    """Photos that lie in a folder for each person.
+
+    Raises:
+        DataError: they lie in one folder; the message names `source`, which lists them.
+    """
+    names = np.array([Path(file).parent.name for file in files])
+    _check_people(names, str(source))
+    return Photos(tuple(files), tuple(map(Path, files)), names, np.full(len(files), ""))
+
+
+def compare_listed(embeddings: np.ndarray, photos: Photos) -> Comparisons:
+    """The pairs of the list.
+
+    Args:
+        embeddings: (F, D) unit vectors, NaN where a photo has none.
+        photos: with `listed`.
+    """
+    listed = photos.listed
+    similarity = np.einsum("nd,nd->n", embeddings[listed.first], embeddings[listed.second])
+    if photos.names is None:
+        units = np.arange(len(similarity))[:, None]
+    else:
+        people = numbers(photos.names)
+        units = np.stack([people[listed.first], people[listed.second]], axis=1)
+    return Comparisons(similarity, listed.same, units, listed.groups)
+
+
+def compare_all(embeddings: np.ndarray, names: np.ndarray, groups: np.ndarray) -> Comparisons:
+    """Every photo with every other one.
+
+    Args:
+        embeddings: (F, D) unit vectors, NaN where a photo has none.
+        names: (F,) who is on it.
+        groups: (F,) of the people.
+    """
+    first, second = np.triu_indices(len(embeddings), 1)
+    people, group = numbers(names), numbers(groups)
+    similarity = (embeddings @ embeddings.T)[first, second]
+    units = np.stack([people[first], people[second]], axis=1)
+    shared = np.where(group[first] == group[second], groups[first], "")
+    return Comparisons(similarity, people[first] == people[second], units, shared)
+
+
+def some_people(names: np.ndarray, most: int = MOST) -> np.ndarray:
+    """(F,) mask of at most so many photos: all of some people, by a rule that never changes."""
+    order = sorted(np.unique(names), key=lambda name: share_of(name, 1 << 64))
+    counts = dict(zip(*np.unique(names, return_counts=True), strict=True))
+    fits = np.cumsum([counts[name] for name in order]) <= most
+    return np.isin(names, [name for name, fit in zip(order, fits, strict=True) if fit])
+
+
+def few_of_each(names: np.ndarray, files: Sequence[str], most: int) -> np.ndarray:
+    """(F,) mask of at most so many photos of each person, by a rule that never changes."""
+    order = np.argsort([share_of(file, 1 << 62) for file in files], kind="stable")
+    chosen = np.zeros(len(files), bool)
+    for name in np.unique(names):
+        chosen[order[names[order] == name][:most]] = True
+    return chosen
+
+
+def second_half(names: Sequence[str]) -> np.ndarray:
+    """(n,) mask of every second name, in an order that is as good as drawn at random and never changes."""
+    order = {name: i for i, name in enumerate(sorted(set(names), key=lambda name: share_of(name, 1 << 64)))}
+    return np.array([order[name] % 2 == 1 for name in names])
+
+
+def numbers(names: np.ndarray) -> np.ndarray:
+    """(F,) names -> (F,) int32 numbers from 0, in the order of the names."""
+    return np.unique(names, return_inverse=True)[1].astype(np.int32)
+
+
+def share_of(name: str, parts: int) -> int:
+    """One of so many parts for a name, always the same and as good as drawn at random."""
+    return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8]) % parts
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        return next(csv.reader(file), [])
+
+
+def _read_people(data: Path, split: str | None) -> Photos:
+    portraits = load_identities(data)
+    groups = ("" for _ in portraits) if data.is_dir() else (row.get("group") or "" for row in read_table(data, COLUMNS))
+    found = {portrait.split for portrait in portraits}
+    split = split or next((name for name in SPLITS if name in found), None)
+    chosen = [(portrait, group) for portrait, group in zip(portraits, groups, strict=True)
+              if portrait.identity and split in (None, portrait.split)]  # fmt: skip
+    _check_people([portrait.identity for portrait, _ in chosen], f"{data}{f', split {split}' if split else ''}")
+    return Photos(
+        tuple(portrait.file for portrait, _ in chosen),
+        tuple(portrait.path for portrait, _ in chosen),
+        np.array([portrait.identity for portrait, _ in chosen]),
+        np.array([group for _, group in chosen]),
+    )
+
+
+def _check_people(names: Iterable[str], source: str) -> None:
+    if len(set(names)) < 2:
+        raise DataError(f"{source}: names fewer than two people; nobody can be told from anybody")
+
+
+def _read_list(path: Path, images: Path) -> Photos:
+    rows = read_table(path, LISTED)
+    for number, row in enumerate(rows, start=2):
+        if not row["file_b"] or row["same"] not in ("0", "1"):
+            raise DataError(f"{path}: row {number} is no pair; file_b must name a photo and same must be 0 or 1")
+    pairs = [(row["file_a"], row["file_b"]) for row in rows]
+    same = np.array([row["same"] == "1" for row in rows])
+    files = tuple(dict.fromkeys(file for pair in pairs for file in pair))
+    place = {file: i for i, file in enumerate(files)}
+    people = _people(path, rows, pairs, same)
+    folds_given = "fold" in rows[0]
+    if folds_given:
+        folds = np.repeat(numbers(np.array([row["fold"] for row in rows]))[:, None], 2, axis=1)
+        if not folds.any():
+            raise DataError(f"{path}: column fold is the same in all rows; name at least two folds, or leave it out")
+    else:
+        folds = _drawn_folds(pairs, people)
+    listed = Listed(
+        *(np.array([place[pair[side]] for pair in pairs]) for side in (0, 1)),
+        same, folds, folds_given, np.array([row.get("group") or "" for row in rows]),
+    )  # fmt: skip
+    names = np.array([people[file] for file in files]) if people else None
+    return Photos(files, tuple(images / file for file in files), names, np.full(len(files), ""), listed)
+
+
+def _people(
+    path: Path, rows: Sequence[dict], pairs: Sequence[tuple[str, str]], same: np.ndarray
+) -> dict[str, str] | None:
+    """Who is on each photo, by file: as the list says, or else the folder, if no pair contradicts that; or None.
+
+    Raises:
+        DataError: the list contradicts itself.
+    """
+    said = {"identity_a", "identity_b"} <= rows[0].keys()
+    people = {}
+    for number, (row, pair, is_same) in enumerate(zip(rows, pairs, same, strict=True), start=2):
+        names = (row["identity_a"], row["identity_b"]) if said else [str(Path(file).parent) for file in pair]
+        for file, name in zip(pair, names, strict=True):
+            if said and (not name or people.get(file, name) != name):
+                raise DataError(f"{path}: row {number} gives {file} {'another' if name else 'no'} identity")
+            people[file] = name
+        if (names[0] == names[1]) != is_same:
+            if said:
+                raise DataError(f"{path}: row {number} contradicts itself; see its identities and its 'same'")
+            return None
+    return people
+
+
+def _drawn_folds(pairs: Sequence[tuple[str, str]], people: dict[str, str] | None) -> np.ndarray:
+    """(N, 2) folds by person where people are known, else by pair."""
+    if people:
+        return np.array([[share_of(people[file], FOLDS) for file in pair] for pair in pairs])
+    return np.array([[share_of("\n".join(pair), FOLDS)] * 2 for pair in pairs])

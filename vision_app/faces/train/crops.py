@@ -1,0 +1,140 @@
+"""Aligned faces with a margin, from which training cuts its views: found once, kept in one file."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vision_app.core.errors import DataError, ImageError
+from vision_app.core.files import atomic_write
+from vision_app.core.images import RGBImage, read_image
+from vision_app.core.results import Detections
+from vision_app.data.identities import Portrait
+from vision_app.data.samples import ScanReport
+from vision_app.faces.align import MARGIN, SIDE, align
+
+EVERY = 500  # photos between lines of progress
+
+
+@dataclass(frozen=True, eq=False)
+class FaceCrops:
+    """N aligned faces.
+
+    Attributes:
+        pixels: (N, 160, 160, 3) uint8 RGB, the faces aligned to the template in the 112 x 112 pixels in the middle.
+        identities: (N,) names, "" where nobody knows.
+        files: (N,) what their set calls the photos.
+        template: (5, 2) where the landmarks lie in the middle, see `align.align`.
+    """
+
+    pixels: np.ndarray
+    identities: np.ndarray
+    files: np.ndarray
+    template: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def chips(self) -> np.ndarray:
+        """(N, 112, 112, 3) uint8 the faces without the margin, as the network sees them in use; a view."""
+        return self.pixels[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) numbers of the people in the order of their names, -1 where nobody knows."""
+        names, labels = np.unique(self.identities, return_inverse=True)
+        return labels - 1 if "" in names[:1] else labels
+
+    def subset(self, chosen: np.ndarray) -> "FaceCrops":
+        """Some of the faces, by index or mask."""
+        return FaceCrops(self.pixels[chosen], self.identities[chosen], self.files[chosen], self.template)
+
+    def digest(self) -> str:
+        """Twelve digits that change with any pixel or name."""
+        digest = hashlib.blake2b(np.ascontiguousarray(self.pixels), digest_size=6)
+        digest.update(repr((self.identities.tolist(), self.files.tolist())).encode())
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file."""
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "FaceCrops":
+        """Reads what `save` wrote.
+
+        Raises:
+            DataError: the file is none of that.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                crops = cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise DataError(f"{path}: not a file of aligned faces ({error})") from error
+        if crops.pixels.dtype != np.uint8 or crops.pixels.shape[1:] != (SIDE, SIDE, 3):
+            wanted = f"{SIDE} x {SIDE} x 3 of uint8"
+            raise DataError(f"{path}: its faces are {crops.pixels.shape[1:]} of {crops.pixels.dtype}, not {wanted}")
+        if not len(crops) == len(crops.identities) == len(crops.files):
+            raise DataError(f"{path}: holds {len(crops)} faces, but not as many identities and files")
+        if crops.template.shape != (5, 2):
+            raise DataError(f"{path}: its template is {crops.template.shape}, not 5 x 2")
+        return crops
+
+
+def joined(parts: Sequence[FaceCrops]) -> FaceCrops:
+    """Several sets of one template as one; a name in two of them is one person."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays = zip(*((part.pixels, part.identities, part.files) for part in parts), strict=True)
+    return FaceCrops(*map(np.concatenate, arrays), parts[0].template)
+
+
+def find_crops(
+    portraits: Sequence[Portrait],
+    find: Callable[[RGBImage], Detections],
+    template: np.ndarray,
+    *,
+    log: Callable[[str], None] = lambda line: None,
+) -> tuple[FaceCrops, ScanReport]:
+    """Finds and aligns the face on each photo; of several the largest, which is reported.
+
+    Args:
+        find: finds faces with their landmarks, such as a `detector.FaceDetector`.
+        template: (5, 2) that the model aligns to.
+        log: takes lines of progress.
+
+    Returns:
+        The faces in the order of the photos, and what is odd: photos that cannot be read, without a face or with more
+        than one.
+
+    Raises:
+        DataError: there is a face on no photo.
+    """
+    report, kept = ScanReport(), []
+    pixels = np.empty((len(portraits), SIDE, SIDE, 3), np.uint8)  # the end that stays empty takes no memory
+    for done, portrait in enumerate(portraits):
+        if done and done % EVERY == 0:
+            log(f"aligned the faces of {done} of {len(portraits)} photos")
+        try:
+            image = read_image(portrait.path)
+            found = find(image)
+        except ImageError as error:
+            report.add("corrupt image", str(error))
+            continue
+        if not len(found):
+            report.add("no face", f"{portrait.path} shows no face that could be found")
+            continue
+        if len(found) > 1:
+            report.add("several faces", f"{portrait.path} shows {len(found)} faces (the largest is kept)")
+        sides = found.boxes[:, 2:] - found.boxes[:, :2]
+        landmarks = found.landmarks[sides.prod(axis=1).argmax()]
+        pixels[len(kept)] = align(image.pixels, landmarks, template + np.float32(MARGIN), SIDE)
+        kept.append(portrait)
+    if not kept:
+        raise DataError(f"there is a face on none of the {len(portraits)} photos ({report.first()})")
+    names, files = ([getattr(portrait, key) for portrait in kept] for key in ("identity", "file"))
+    return FaceCrops(pixels[: len(kept)], np.array(names, np.str_), np.array(files, np.str_), template), report

@@ -1,0 +1,42 @@
+"""What training a face detector has of its own: its one class, its landmarks, and photos as old as they come."""
+
+from pathlib import Path
+
+from vision_app.core.errors import DataError
+from vision_app.data.samples import DetectionSet
+from vision_app.detection.model.yolo import YOLO
+from vision_app.detection.train.batches import typical_batches
+from vision_app.detection.train.initial import starting_network
+from vision_app.detection.train.options import DetectionOptions
+from vision_app.detection.train.prune import shortened
+from vision_app.detection.train.trainer import DetectionTask
+from vision_app.faces.align import LANDMARKS
+from vision_app.faces.detector import FACE
+
+LAST_BLOCKS = 1  # of the backbone's last stage: one class needs no more
+
+
+class FaceDetectionTask(DetectionTask):
+    """Trains the grid detector on faces, which are found in gray, tiny and much compressed photos, too."""
+
+    degraded = 0.2
+
+    def write(self, network: YOLO, folder: Path, **about) -> None:
+        """See `detection.export.write_model`. Weights are stored in half precision."""
+        super().write(network, folder, half=True, **about)
+
+
+def starting_detector(initial: Path | None, data: DetectionSet, options: DetectionOptions) -> tuple[YOLO, dict]:
+    """The network that training starts from, see `detection.start.starting_network`, which is made shorter.
+
+    Raises:
+        DataError: the data has other classes than faces, or other landmarks than `align.LANDMARKS`.
+    """
+    if data.classes != (FACE,):
+        raise DataError(f"--data: its classes are {', '.join(data.classes)}; a face detector knows one, '{FACE}'")
+    if data.landmarks.names != LANDMARKS:
+        found = ", ".join(data.landmarks.names) or "none"
+        raise DataError(f"--data: its keypoints are {found}; a face detector needs {', '.join(LANDMARKS)}, in order")
+    network, about = starting_network(initial, data, options)
+    batches = typical_batches(data, options.size, options.stretch)
+    return shortened(network, LAST_BLOCKS, batches), about

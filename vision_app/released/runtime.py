@@ -1,0 +1,217 @@
+"""A released network on ONNX Runtime or on torch, behind one call on NumPy arrays.
+
+ONNX Runtime starts in a sixth of a second and is the faster one on a CPU; torch serves GPUs. Torch is imported only
+when it is used.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from vision_app.core.errors import ModelError, UsageError, nearest
+from vision_app.core.timing import Stages
+from vision_app.released.find import Model
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from torch.nn import Module
+
+DEVICES = ("auto", "cpu", "cuda")
+RUNTIMES = ("auto", "onnx", "torch")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and by what a network is run.
+
+    Attributes:
+        device: "auto", "cpu", "cuda" or "cuda:N"; a number N means "cuda:N". "auto" is the GPU when the runtime is
+            torch and there is one.
+        runtime: "auto", "onnx" or "torch". "auto" is ONNX Runtime on a CPU and torch on a GPU, as far as the model
+            holds both files.
+        threads: Threads of the network on a CPU; None: one for each core.
+    """
+
+    device: str = "auto"
+    runtime: str = "auto"
+    threads: int | None = None
+
+    def resolved(self) -> "Execution":
+        """Return what "auto" means on this machine.
+
+        Raises:
+            UsageError: There is no such device or runtime, or the two do not go together.
+        """
+        runtime, device = self.runtime, f"cuda:{self.device}" if str(self.device).isdigit() else self.device
+        if runtime not in RUNTIMES:
+            raise UsageError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}" + _guess(runtime, RUNTIMES))
+        kind, _, number = device.partition(":")
+        if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", device):
+            raise UsageError(f"--device {device}: must be auto, cpu, cuda or cuda:N" + _guess(kind, DEVICES))
+        if runtime == "onnx" and kind == "cuda":
+            raise UsageError(f"--runtime onnx runs on the CPU only, --device {device} needs --runtime torch")
+        if kind == "cuda" or (
+            device == "auto" and (runtime == "torch" or (runtime == "auto" and _has_nvidia_driver()))
+        ):
+            import torch
+
+            count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            if kind == "cuda" and count <= int(number or 0):
+                found = f"{count} CUDA devices" if count else "no CUDA device"
+                raise UsageError(f"--device {device}: this machine has {found}; use --device cpu")
+            if count:
+                return replace(self, device=device if kind == "cuda" else "cuda", runtime="torch")
+        return replace(self, device="cpu", runtime="onnx" if runtime == "auto" else runtime)
+
+    def resolved_for(self, model: Model) -> "Execution":
+        """Return what "auto" means for a model on this machine.
+
+        Raises:
+            UsageError: See `resolved`.
+            ModelError: The model lacks the file that the runtime needs.
+        """
+        has_weights = model.has("weights.safetensors")
+        runtime = self.runtime
+        if runtime == "auto" and not model.has("model.onnx"):
+            runtime = "torch"
+        if (self.device, runtime) == ("auto", "auto") and not has_weights:
+            runtime = "onnx"
+        found = replace(self, runtime=runtime).resolved()
+        if found.runtime == "torch" and not has_weights:
+            hint = "it runs with --runtime onnx and --device cpu"
+            raise ModelError(f"model '{model.name}' has no weights.safetensors, which torch needs; {hint}")
+        return found
+
+    def on_torch(self, name: str) -> "Execution":
+        """Return where a model without an ONNX file runs, and give torch its threads.
+
+        Args:
+            name: What the user called the model.
+
+        Raises:
+            UsageError: ONNX Runtime was asked for, or see `resolved`.
+        """
+        if self.runtime == "onnx":
+            raise UsageError(f"--runtime onnx: model '{name}' runs on torch only; leave it at auto")
+        found = replace(self, runtime="torch").resolved()
+        found.limit_threads()
+        return found
+
+    def limit_threads(self) -> None:
+        """Give torch this many threads, where it runs on a CPU."""
+        import torch
+
+        if self.threads and self.device == "cpu":
+            torch.set_num_threads(self.threads)
+
+
+class Network(Protocol):
+    """Takes (B, H, W, 3) uint8, gives (B, ...) float32. `runtime` and `device` say where it runs.
+
+    `stages` takes the times: on torch as the module's `timed` tells them apart, which only then has to exist.
+    """
+
+    runtime: str
+    device: str
+
+    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray: ...
+
+
+def open_network(model: Model, build: Callable, execution: Execution = Execution()) -> Network:
+    """Open a released network where it runs best.
+
+    Args:
+        model: Holds `model.onnx`, `weights.safetensors` or both.
+        build: For torch, makes the module that takes uint8 pixels; its `network` gets the weights. Called only then.
+        execution: Where it runs.
+
+    Raises:
+        UsageError: There is no such device or runtime, or the two do not go together.
+        ModelError: The model lacks the file, or it is damaged.
+    """
+    execution = execution.resolved_for(model)
+    if execution.runtime == "onnx":
+        return OnnxNetwork(model, execution.threads)
+    return TorchNetwork(model, build, execution)
+
+
+def _has_nvidia_driver() -> bool:
+    """Whether it is worth importing torch to ask for a GPU."""
+    return Path("/proc/driver/nvidia/version").exists() or os.name == "nt"
+
+
+def _guess(word: str, candidates: tuple[str, ...]) -> str:
+    match = nearest(word, candidates)
+    return f"; did you mean {match}?" if match else ""
+
+
+def open_session(path: Path, threads: int | None = None) -> "InferenceSession":
+    """Opens an ONNX file on ONNX Runtime's CPU provider.
+
+    Args:
+        threads: by default all cores.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import; it would report this machine to its maker
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own errors share no base class
+        raise ModelError(f"{path}: ONNX Runtime cannot load it ({error})") from error
+
+
+def load_weights(network: "Module", path: Path) -> None:
+    """Fills a torch network from a safetensors file; raises ModelError where that holds something else."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path}: not the weights of this network ({error})") from error
+
+
+class OnnxNetwork:
+    """`model.onnx` on ONNX Runtime's CPU provider."""
+
+    runtime, device = "onnx", "cpu"
+
+    def __init__(self, model: Model, threads: int | None = None):
+        self._session = open_session(model.file("model.onnx"), threads)
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
+        with (stages or Stages()).stage("network"):
+            return self._session.run(None, {self._input: pixels})[0]
+
+
+class TorchNetwork:
+    """`weights.safetensors` in a torch module, in channels-last order."""
+
+    runtime = "torch"
+
+    def __init__(self, model: Model, build: Callable, execution: Execution):
+        import torch
+
+        execution.limit_threads()
+        self._torch, self.device = torch, execution.device
+        module = build()
+        load_weights(module.network, model.file("weights.safetensors"))
+        self.module = module.eval().to(self.device, memory_format=torch.channels_last)
+
+    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
+        with self._torch.inference_mode():
+            batch = self._torch.from_numpy(pixels).to(self.device)
+            answer = self.module.timed(batch, stages) if stages else self.module(batch)
+            return answer.float().cpu().numpy()

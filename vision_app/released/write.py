@@ -1,0 +1,152 @@
+"""Writes a trained network as a model folder, which `released` reads: weights, ONNX file and model.json."""
+
+import copy
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from vision_app.released.onnx_file import NETWORK, halve, pack
+
+WEIGHTS = "weights.safetensors"
+
+
+def make_info(
+    network: nn.Module,
+    *,
+    name: str,
+    task: str,
+    architecture: dict,
+    input: dict,
+    output: str | None = None,
+    classes: Sequence[str] = (),
+    defaults: dict,
+    **about,
+) -> dict:
+    """What model.json says of every model, but for its `files`.
+
+    Args:
+        task: what `released.find` is asked for.
+        architecture: its `type` decides which class opens the model.
+        input: how a picture becomes the network's input, besides that it is RGB.
+        output: what the ONNX file gives, by dimension and column; None where there is no such file.
+        classes: names, in the order of the network's output.
+        defaults: of the options of prediction.
+        **about: more, such as `measured`, `license` and `learned_from`.
+    """
+    exported = {} if output is None else {"output": output}
+    layout = {"layout": "batch, height, width, 3 uint8"} if exported else {}
+    return {
+        "name": name,
+        "version": "1",
+        "task": task,
+        "architecture": architecture,
+        "classes": list(classes),
+        "input": {**input, "color": "RGB", **layout},
+        **exported,
+        "defaults": defaults,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **about,
+    }
+
+
+def write_folder(
+    folder: Path,
+    network: nn.Module,
+    info: dict,
+    *,
+    exported: Callable[[nn.Module], nn.Module] | None = None,
+    axes: Mapping[int, str] | None = None,
+    half: bool = False,
+) -> None:
+    """Writes `weights.safetensors`, `model.onnx` if asked for and, last, `model.json` into a folder.
+
+    Args:
+        network: stays as it is.
+        info: for model.json, see `make_info`.
+        exported: puts the network behind the input of the ONNX file, see `write_onnx`; by default there is none.
+        axes: the free sizes of the ONNX file's output, by dimension.
+        half: whether the weights of convolutions and matrix products are stored in half precision (IEEE binary16), in
+            both files alike; networks compute with what they hold in single precision all the same.
+    """
+    network = copy.deepcopy(network).cpu().eval()
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: tensor.detach().contiguous() for key, tensor in network.state_dict().items()}
+    if half:
+        tensors = {key: tensor.half() if tensor.ndim > 1 else tensor for key, tensor in tensors.items()}
+        network.load_state_dict(tensors)
+    save_file(tensors, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
+    if exported is not None:
+        write_onnx(exported(network), folder / NETWORK, {"predictions": axes or {0: "batch"}}, half=half)
+    write_info(folder, info)
+
+
+PIXELS = {0: "batch", 1: "height", 2: "width"}  # the free sizes of (batch, height, width, 3) pixels
+
+
+def write_onnx(
+    module: nn.Module,
+    path: Path,
+    outputs: Mapping[str, Mapping[int, str]],
+    *,
+    inputs: Mapping[str, int] | None = None,
+    pixels: Mapping[int, str] = PIXELS,
+    half: bool = False,
+) -> None:
+    """Writes a network that takes (batch, height, width, 3) uint8 RGB pixels, named "pixels", and maybe vectors.
+
+    Args:
+        module: takes these; in evaluation mode, on the CPU.
+        outputs: names of what it gives, with their free sizes by dimension.
+        inputs: names and lengths of the vectors, (1, length) float32, that it takes besides.
+        pixels: the free sizes of the pixels; the batch is 1 if it is not among them.
+        half: whether weights that half precision holds exactly are stored in it. Batch norms then stay apart from the
+            convolutions in front of them; otherwise the exporter folds them in.
+    """
+    inputs = inputs or {}
+    example = torch.zeros(1, 416, 384, 3, dtype=torch.uint8), *(torch.zeros(1, length) for length in inputs.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter fixes the sizes of our networks
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1")  # a slice that is not folded works as well
+        torch.onnx.export(
+            module, example, path, dynamo=False, opset_version=17,
+            input_names=["pixels", *inputs], output_names=list(outputs),
+            dynamic_axes={"pixels": dict(pixels)} | {name: dict(axes) for name, axes in outputs.items() if axes},
+            training=torch.onnx.TrainingMode.PRESERVE if half else torch.onnx.TrainingMode.EVAL,
+            do_constant_folding=not half,
+        )  # fmt: skip
+    if half:
+        path.write_bytes(halve(path.read_bytes()))
+
+
+def write_info(folder: Path, info: dict) -> None:
+    """Writes model.json with the digests of the folder's files, and the ONNX files' copies of it.
+
+    Raises:
+        ValueError: `info` holds a number that is not finite, for which JSON has no word; nothing has changed.
+    """
+    networks = sorted(folder.glob("*.onnx"))
+    for network in networks:
+        network.write_bytes(pack(network.read_bytes(), info))
+    files = {path.name: _entry(path) for path in (folder / WEIGHTS, *networks) if path.exists()}
+    info = info | {"files": files}  # last, since nobody reads digests
+    text = json.dumps(info, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+
+
+def describe(folder: Path, **about) -> None:
+    """Adds to or changes what a model folder's model.json says, and the ONNX files' copies of it."""
+    info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    del info["files"]
+    write_info(folder, info | about)
+
+
+def _entry(path: Path) -> dict:
+    content = path.read_bytes()
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

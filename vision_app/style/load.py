@@ -1,0 +1,59 @@
+"""Load a stylizer by method: the one place that knows every method.
+
+Importing this file gives the class `Stylizer` its public `load`; the class cannot know its own methods without a circle
+of imports. Methods that need torch are imported when one of them is loaded.
+"""
+
+import os
+
+from vision_app.core.errors import UsageError
+from vision_app.core.flags import check_choice
+from vision_app.released.runtime import Execution
+from vision_app.style.options import METHODS
+from vision_app.style.stylizer import ColorStylizer, Stylizer
+
+
+def load_stylizer(
+    method: str = "fast",
+    *,
+    model: str | os.PathLike[str] | None = None,
+    encoder: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    threads: int | None = None,
+) -> Stylizer:
+    """Load what a method needs.
+
+    Args:
+        method: "fast", one pass of a network; "optimize", the classic method, which works on the image step by step;
+            or "color", which moves colors alone.
+        model: For "fast", and for "optimize" where it starts from the fast result: a released model's name or the path
+            of a model folder; None: "style-fast".
+        encoder: For "optimize", the network in whose features images are compared, see `features.load_encoder`;
+            None: "style-encoder".
+        device: "auto", "cpu", "cuda", "cuda:N" or "N".
+        runtime: "auto", "onnx" or "torch"; "optimize" always takes torch.
+        threads: Threads on a CPU; None: one for each core.
+
+    Raises:
+        UsageError: There is no such method, device or runtime here.
+        ModelError: There is no such model, it is for something else, or its files are damaged.
+    """
+    check_choice("method", method, METHODS)
+    if model is not None and method == "color":
+        raise UsageError(f"--model {model}: --method color has no network; leave it out")
+    if encoder is not None and method != "optimize":
+        raise UsageError(f"--encoder {encoder}: belongs to --method optimize, not to {method}; leave it out")
+    execution = Execution(device, runtime, threads)
+    if method == "fast":
+        from vision_app.style.fast import FastStylizer
+
+        return FastStylizer.open(model, execution)
+    if method == "optimize":
+        from vision_app.style.optimize.stylizer import OptimizeStylizer
+
+        return OptimizeStylizer.open(model, encoder, execution)
+    return ColorStylizer()
+
+
+Stylizer.load = staticmethod(load_stylizer)

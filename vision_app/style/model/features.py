@@ -1,0 +1,178 @@
+"""What pictures look like to a network: features in which content and style are compared.
+
+The encoder has the layers of VGG-19 up to conv5_1 (Simonyan and Zisserman, 2015), by default at a quarter of the
+widths, which makes it about a tenth as expensive; it is trained to see what VGG-19 sees, see `train_encoder`.
+"""
+
+import os
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision_app.core.errors import ModelError
+from vision_app.released.find import find
+from vision_app.released.runtime import load_weights
+
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+CONTENT_LAYER = "conv4_2"
+LAYERS = (*STYLE_LAYERS[:4], CONTENT_LAYER, STYLE_LAYERS[4])
+TASK = "style-features"
+PADDINGS = ("reflect", "zeros")
+
+VGG19_MEAN, VGG19_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in 0..1
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The shape of an encoder.
+
+    Attributes:
+        widths: channels of the five blocks, between which pictures are halved.
+        depths: convolutions of each block.
+        padding: "reflect" or "zeros", at the borders of pictures.
+        heads: channels that a linear map makes of each of `LAYERS` for a teacher to compare, 0 for no such map; empty
+            without a teacher.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64, 128, 128)
+    depths: tuple[int, ...] = (2, 2, 4, 4, 1)
+    padding: str = "reflect"
+    heads: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        if len(self.widths) != len(self.depths) or not 1 <= len(self.widths) <= 5:
+            raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths: must be as many, 1 to 5")
+        if self.padding not in PADDINGS:
+            raise ValueError(f"padding {self.padding!r}: must be one of {', '.join(PADDINGS)}")
+        if len(self.heads) not in (0, len(LAYERS)):
+            raise ValueError(f"{len(self.heads)} heads: must be none or one for each of {', '.join(LAYERS)}")
+
+    def to_dict(self) -> dict:
+        """JSON values; `from_dict` reads them."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Self:
+        """Reads what `to_dict` wrote; other keys are left alone."""
+        known = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+
+
+VGG19 = EncoderConfig(widths=(64, 128, 256, 512, 512), padding="zeros")
+
+
+class EncoderNetwork(nn.Module):
+    """Convolutions of 3 x 3 with ReLU, named as VGG's are: conv3_2 is the second one of the third block.
+
+    Called with pictures (B, 3, H, W), RGB in 0..1, it gives the features after ReLU by the layer's name: block b has
+    (B, widths[b - 1], H // 2^(b - 1), W // 2^(b - 1)).
+    """
+
+    def __init__(self, config: EncoderConfig = EncoderConfig()):
+        super().__init__()
+        self.config = config
+        self.blocks = [
+            [f"conv{block}_{place}" for place in range(1, depth + 1)] for block, depth in enumerate(config.depths, 1)
+        ]
+        self.convs = nn.ModuleDict()
+        before = 3
+        for names, width in zip(self.blocks, config.widths, strict=True):
+            for name in names:
+                self.convs[name] = nn.Conv2d(before, width, 3, padding=1, padding_mode=config.padding)
+                before = width
+        heads = zip(LAYERS, config.heads, strict=True) if config.heads else ()
+        self.heads = nn.ModuleDict(
+            {name: nn.Conv2d(self.convs[name].out_channels, width, 1) for name, width in heads if width}
+        )
+        self.register_buffer("mean", torch.zeros(3, 1, 1))
+        self.register_buffer("deviation", torch.ones(3, 1, 1))
+
+    def forward(self, images: Tensor, layers: Collection[str] = LAYERS) -> dict[str, Tensor]:
+        """The features of the layers asked for; deeper ones are not worked out.
+
+        Raises:
+            ValueError: there is no such layer.
+        """
+        if unknown := set(layers) - set(self.convs):
+            raise ValueError(f"no layer {', '.join(sorted(unknown))}; there are {', '.join(self.convs)}")
+        features: dict[str, Tensor] = {}
+        x = (images - self.mean) / self.deviation
+        for block, names in enumerate(self.blocks):
+            if len(features) == len(set(layers)):
+                break
+            x = F.max_pool2d(x, 2) if block else x
+            for name in names:
+                x = F.relu(self.convs[name](x))
+                if name in layers:
+                    features[name] = x
+        return features
+
+    def teach(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the heads make of features: (B, heads, h, w) in the teacher's channels."""
+        return {name: F.relu(self.heads[name](x)) for name, x in features.items() if name in self.heads}
+
+
+def load_encoder(name: str | os.PathLike = "style-encoder", device: str = "cpu") -> EncoderNetwork:
+    """An encoder in evaluation mode, whose weights take no gradients.
+
+    Args:
+        name: a released model or a model folder; "vgg19" for the full-size network with torchvision's weights, which
+            are fetched once into torch's own cache; or a `.pth` file with these.
+
+    Raises:
+        ModelError: there is no such model, it cannot be fetched, or its file is damaged or not one of an encoder.
+    """
+    name = os.fspath(name)
+    network = _vgg19(name) if name == "vgg19" or name.endswith(".pth") else _released(name)
+    return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+
+def _released(name: str) -> EncoderNetwork:
+    model = find(name, TASK)
+    if model.task != TASK:
+        raise ModelError(f"model '{model.name}' is for {model.task}, not an encoder of styles")
+    try:
+        network = EncoderNetwork(EncoderConfig.from_dict(model.value("architecture", dict)))
+    except (TypeError, ValueError) as error:
+        raise model.lacks("architecture") from error
+    load_weights(network, model.file("weights.safetensors"))
+    return network
+
+
+def _vgg19(name: str) -> EncoderNetwork:
+    """VGG-19 with torchvision's weights, fetched or from a file."""
+    try:
+        if name == "vgg19":
+            from torchvision.models import VGG19_Weights
+
+            weights = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        else:
+            weights = torch.load(Path(name), map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError) as error:  # a digest that does not fit is a RuntimeError
+        hint = "; without a network, take style-encoder or a .pth file of these weights" if name == "vgg19" else ""
+        raise ModelError(f"{name}: cannot be read ({error}){hint}") from error
+    except Exception as error:  # what torch's reader raises of a file that is none is not told
+        raise ModelError(f"{name}: no file of torch weights") from error
+    network = EncoderNetwork(VGG19)
+    try:
+        for conv, place in zip(network.convs.values(), _places(VGG19.depths), strict=True):
+            conv.load_state_dict({key: weights[f"features.{place}.{key}"] for key in ("weight", "bias")})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ModelError(f"{name}: not the weights of torchvision's VGG-19 ({error})") from error
+    network.mean.copy_(torch.tensor(VGG19_MEAN)[:, None, None])
+    network.deviation.copy_(torch.tensor(VGG19_DEVIATION)[:, None, None])
+    return network
+
+
+def _places(depths: Collection[int]) -> list[int]:
+    """Where convolutions stand in torchvision's list, which counts ReLUs and pooling as well: 0, 2, 5, 7, 10 and on."""
+    places, place = [], 0
+    for depth in depths:
+        places += [place + 2 * i for i in range(depth)]
+        place += 2 * depth + 1
+    return places

@@ -1,0 +1,127 @@
+"""Contact sheets: many pictures with boxes and landmarks on one, to look at what a network is taught and says."""
+
+import colorsys
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vision_app.core.draw import WHITE, draw_label, label_color
+
+BACKGROUND, UNKNOWN = (24, 24, 24), (170, 170, 170)
+GAP, DASH, TEXT, DOT = 6, 5, 12, 2  # pixels; of a dot the radius
+UNCERTAIN = 0.995  # confidences below this are written beside the label
+
+
+class Boxes(Protocol):
+    """What to draw on a picture: arrays, or tensors on a CPU. `Sample` and `Targets` have these attributes.
+
+    Attributes:
+        boxes: (M, 4) xyxy in the picture's pixels.
+        labels: (M,) class indices.
+        confidences: (M,) 0 to 1.
+        unknown: (U, 4) boxes that are neither right nor wrong.
+        landmarks: (M, K, 2) x, y in the picture's pixels, NaN where a point is not known; may be missing.
+    """
+
+    boxes: Sequence
+    labels: Sequence
+    confidences: Sequence
+    unknown: Sequence
+    landmarks: Sequence
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    targets: Sequence[Boxes],
+    classes: Sequence[str],
+    *,
+    captions: Sequence[str] | None = None,
+    columns: int = 4,
+    side: int = 320,
+) -> np.ndarray:
+    """Draws pictures with their boxes in rows from the top left; unknown boxes are gray and dashed.
+
+    Each of the K landmarks has a color of its own, the same in all pictures, so that left and right can be told apart.
+
+    Args:
+        images: (H, W, 3) uint8 RGB each, of any size, or (3, H, W) tensors in 0..1 as networks take them.
+        targets: one per picture.
+        classes: names of the labels.
+        captions: a line for under each picture.
+        columns: pictures a row.
+        side: of the square that each picture is fitted into, in pixels.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: there are no pictures, or not as many targets or captions as pictures.
+    """
+    if not len(images):
+        raise ValueError("a contact sheet needs a picture")
+    captions = [""] * len(images) if captions is None else captions
+    columns, font = min(columns, len(images)), ImageFont.load_default(size=TEXT)
+    tiles = [_tile(_pixels(image), target, classes, side) for image, target in zip(images, targets, strict=True)]
+    tops, height = [], GAP  # of the rows
+    for start in range(0, len(tiles), columns):
+        tops.append(height)
+        height += max(tile.height for tile in tiles[start : start + columns]) + GAP + (TEXT + GAP) * any(captions)
+    sheet = Image.new("RGB", (columns * (side + GAP) + GAP, height), BACKGROUND)
+    canvas = ImageDraw.Draw(sheet)
+    for i, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+        x, y = GAP + i % columns * (side + GAP), tops[i // columns]
+        sheet.paste(tile, (x + (side - tile.width) // 2, y))
+        canvas.text((x + side // 2, y + tile.height + GAP // 2), caption, font=font, fill=WHITE, anchor="ma")
+    return np.array(sheet)
+
+
+def _pixels(image) -> np.ndarray:
+    """(H, W, 3) uint8 of a picture as `contact_sheet` takes it."""
+    array = np.asarray(image)
+    if array.dtype == np.uint8:
+        return array
+    return np.rint(array.transpose(1, 2, 0) * 255).clip(0, 255).astype(np.uint8)
+
+
+def _tile(pixels: np.ndarray, target: Boxes, classes: Sequence[str], side: int) -> Image.Image:
+    """The picture with its long side scaled to `side`, and its boxes on it."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    tile = Image.fromarray(pixels).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)
+    canvas, font = ImageDraw.Draw(tile), ImageFont.load_default(size=TEXT)
+    for box in np.asarray(target.unknown).reshape(-1, 4) * scale:
+        _dashed(canvas, *np.rint(box).astype(int).tolist())
+    boxes, labels, confidences = (np.asarray(part) for part in (target.boxes, target.labels, target.confidences))
+    tags = []
+    for box, label, confidence in zip(boxes.reshape(-1, 4) * scale, labels, confidences, strict=True):
+        name = classes[int(label)]
+        left, top, right, bottom = np.rint(box).astype(int).tolist()
+        canvas.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=label_color(name), width=2)
+        tags.append((f"{name} {confidence:.2f}" if confidence < UNCERTAIN else name, (left, top), label_color(name)))
+    for points in np.asarray(getattr(target, "landmarks", ())) * scale:
+        for i, (x, y) in enumerate(points.tolist()):
+            if np.isfinite([x, y]).all():
+                canvas.circle((x, y), DOT, fill=landmark_color(i, len(points)), outline=WHITE)
+    for text, corner, color in tags:  # over all boxes, so that no line runs through a name
+        draw_label(canvas, text, corner, color, font)
+    return tile
+
+
+def landmark_color(index: int, count: int) -> tuple[int, int, int]:
+    """The RGB color, 0 to 255 each, of one of the landmarks of a box."""
+    red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(index / count, 1.0, 1.0))
+    return red, green, blue
+
+
+def _dashed(canvas: ImageDraw.ImageDraw, left: int, top: int, right: int, bottom: int) -> None:
+    """Draws the outline of a box in gray dashes."""
+    right, bottom = right - 1, bottom - 1
+    for x in range(left, right, 2 * DASH):
+        for y in (top, bottom):
+            canvas.line((x, y, min(x + DASH, right), y), fill=UNKNOWN, width=2)
+    for y in range(top, bottom, 2 * DASH):
+        for x in (left, right):
+            canvas.line((x, y, x, min(y + DASH, bottom)), fill=UNKNOWN, width=2)
