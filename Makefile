@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup app test lint clean
+.PHONY: setup app test test-fast lint clean
 
 setup: .venv/.installed  ## Create .venv with pinned requirements and the command .venv/bin/vision-app
 
@@ -11,6 +11,9 @@ app: setup  ## Open the page on http://127.0.0.1:8501
 
 test: .venv/.installed-dev  ## Run every test, with a process for each core
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
+
+test-fast: .venv/.installed-dev  ## Run the tests that need neither a browser nor a training
+	$(BIN)/python -m pytest -m "not browser and not training" --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 lint: .venv/.installed-dev  ## Check style, format and types
 	$(BIN)/ruff check .
