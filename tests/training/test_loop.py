@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from tiny_task import BATCHES, CONFIG, TinyTask, files, run
 
 from vision_app.core.errors import DataError, UsageError
-from vision_app.training import checkpoints, loop
+from vision_app.core.tensors import load_tensors
+from vision_app.training import loop
 
 
 def test_a_run_is_the_plain_loop_written_out(tmp_path):
@@ -191,7 +192,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_spoils_the_weights(tmp_
         run(tmp_path, spoiled)
     left = f"{tmp_path / 'last.safetensors'} holds the state before"
     assert str(error.value) == f"the loss became nan in epoch 3, step 1; {left}; try a smaller --learning-rate"
-    tensors, state = checkpoints.load(tmp_path / "last.safetensors")
+    tensors, state = load_tensors(tmp_path / "last.safetensors")
     assert state["epoch"] == 2
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
     assert all(torch.isfinite(tensor).all() for tensor in spoiled.network.parameters())

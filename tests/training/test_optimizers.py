@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from vision_app.training.optimizers import OPTIMIZERS, build_optimizer, set_rate
+from vision_app.core.tensors import set_learning_rate
+from vision_app.training.optimizers import OPTIMIZERS, build_optimizer, optimizer_tensors, restore_optimizer
 
 RATE, BETA, BETA_2, DECAY, EPSILON = 0.1, 0.8, 0.999, 0.3, 1e-8
 GRADIENTS = np.array([[0.5, -2.0, 1e-3], [0.4, 1.0, -0.2], [-0.3, 1.0, 0.0], [0.7, -0.1, 0.3]])
@@ -85,7 +86,7 @@ def test_every_optimizer_has_its_formula():
 def test_updates_are_the_published_ones_and_decay_is_on_weights_alone(name, decay):
     network = Weights()
     optimizer = build_optimizer(name, network, 77.0, momentum=BETA, weight_decay=decay)
-    set_rate(optimizer, RATE)
+    set_learning_rate(optimizer, RATE)
     wanted, states = {"weight": START, "bias": START}, {"weight": {}, "bias": {}}
     for step, gradient in enumerate(GRADIENTS, start=1):
         for key, value in wanted.items():
@@ -100,3 +101,42 @@ def test_updates_are_the_published_ones_and_decay_is_on_weights_alone(name, deca
         np.testing.assert_allclose(network.weight.detach()[0], wanted["weight"], rtol=1e-6, atol=1e-9)
         np.testing.assert_allclose(network.bias.detach(), wanted["bias"], rtol=1e-6, atol=1e-9)
     assert torch.equal(network.frozen, torch.tensor(START))
+
+
+def steps(network, optimizer, count, seed):
+    torch.manual_seed(seed)
+    for _ in range(count):
+        optimizer.zero_grad()
+        network(torch.randn(4, 3)).square().sum().backward()
+        optimizer.step()
+
+
+def test_an_optimizer_resumes_exactly_where_it_stopped():
+    def fresh():
+        torch.manual_seed(0)
+        network = nn.Linear(3, 2)
+        return network, torch.optim.AdamW([{"params": [network.weight]}, {"params": [network.bias]}], lr=0.1)
+
+    one, through = fresh()
+    steps(one, through, 3, seed=1)
+    other, resumed = fresh()
+    other.load_state_dict(one.state_dict())
+    memory = {name: tensor.clone() for name, tensor in optimizer_tensors(through).items()}
+    restore_optimizer(resumed, memory)
+    for group in resumed.param_groups:
+        assert group["lr"] == 0.1
+    steps(one, through, 3, seed=2)
+    steps(other, resumed, 3, seed=2)
+    assert torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
+
+
+def test_restored_optimizer_state_has_the_memory_layout_of_its_weights():
+    """Torch steps many tensors in one go on a GPU only where they do."""
+    network = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.rand(1, 3, 5, 5)).sum().backward()
+    optimizer.step()
+    memory = {name: tensor.contiguous() for name, tensor in optimizer_tensors(optimizer).items()}
+    restore_optimizer(optimizer, memory)
+    entry = optimizer.state[network.weight]
+    assert entry["exp_avg"].stride() == entry["exp_avg_sq"].stride() == network.weight.stride() == (27, 1, 9, 3)

@@ -13,7 +13,7 @@ from tiny_task import BATCHES, CONFIG, TinyTask, files, run
 from torch import nn
 
 from vision_app.core.errors import DataError, UsageError
-from vision_app.training import checkpoints, runs
+from vision_app.training import runs
 
 STEPS = CONFIG.epochs * BATCHES
 EVERY = {  # a run of each kind that keeps something between steps
@@ -93,7 +93,7 @@ def test_a_second_control_c_interrupts_at_once(tmp_path):
         control_c()
 
 
-@pytest.mark.parametrize(("home", "name"), [(shutil, "copytree"), (runs, "append_metrics"), (checkpoints, "save")])
+@pytest.mark.parametrize(("home", "name"), [(shutil, "copytree"), (runs, "append_metrics"), (runs, "save_tensors")])
 def test_a_killed_run_goes_on_as_if_it_had_not_been_killed(tmp_path, whole, home, name):
     """Killed in the second epoch just before the best model, the metrics or the checkpoint are written."""
     process = get_context("fork").Process(target=run_and_die, args=(tmp_path, home, name))

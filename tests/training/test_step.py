@@ -10,8 +10,8 @@ import torch
 from tiny_task import BATCHES, CONFIG, TinyTask, run
 
 from vision_app.core.errors import DataError, UsageError
+from vision_app.core.tensors import load_tensors, without_prefix
 from vision_app.released.runtime import Execution
-from vision_app.training import checkpoints
 from vision_app.training.step import Stepper, adversarial, make_fabric
 
 WHOLE = replace(CONFIG, epochs=2, batch_size=5, checkpoint_every=0)
@@ -65,7 +65,7 @@ def test_a_batch_is_halved_until_it_fits(tmp_path, whole, error):
     assert_close(found, whole)
     said = [line for line in lines if "memory" in line]
     assert said == [f"memory ran out; each batch is worked through in {parts} parts from now on" for parts in (2, 4)]
-    assert checkpoints.load(tmp_path / "last.safetensors")[1]["parts"] == 4  # so that a resumed run knows
+    assert load_tensors(tmp_path / "last.safetensors")[1]["parts"] == 4  # so that a resumed run knows
 
 
 def test_memory_for_less_than_one_sample_is_an_error_and_others_stay_what_they_are(tmp_path):
@@ -204,8 +204,8 @@ def test_two_processes_follow_one(tmp_path, whole, monkeypatch):
         process.join(timeout=60)
         process.kill()  # one that waits for the other for ever
     assert [process.exitcode for process in processes] == [0, 0]
-    tensors, _ = checkpoints.load(tmp_path / "run" / "last.safetensors")
-    assert_close(checkpoints.without_prefix("network", tensors), whole)
+    tensors, _ = load_tensors(tmp_path / "run" / "last.safetensors")
+    assert_close(without_prefix("network", tensors), whole)
     lines = (tmp_path / "said by 0").read_text().splitlines()
     assert [line[:9] for line in lines] == ["before tr", "epoch 1/2", "epoch 2/2", "best mode"]
     assert (tmp_path / "said by 1").read_text() == ""

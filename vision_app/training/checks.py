@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vision_app.core.tensors import set_learning_rate
+
 GRADIENT_BOUND = 1e-6  # far above what rounding leaves in float64, far below any slip in a formula
 STEP = 1e-6
 CLIP = 10.0  # largest norm of the gradient
@@ -112,8 +114,7 @@ def overfit(
     optimizer = torch.optim.Adam(network.parameters(), learning_rate, betas=(0.9, 0.99))
     network.train()
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * (1 - step / steps)
+        set_learning_rate(optimizer, learning_rate * (1 - step / steps))
         value = loss(network(images))
         optimizer.zero_grad(set_to_none=True)
         value.backward()

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from vision_app.core.errors import DataError
 from vision_app.core.interrupt import Interrupt
-from vision_app.training import checkpoints, runs
+from vision_app.core.tensors import without_prefix
+from vision_app.training import runs
 from vision_app.training.config import TrainConfig
+from vision_app.training.optimizers import optimizer_tensors, restore_optimizer
 from vision_app.training.rates import learning_rate
 from vision_app.training.runs import CHECKPOINT, Progress, check_run_folder
 from vision_app.training.schedules import waited
@@ -239,7 +241,7 @@ def _save(folder: Path, settings: dict, progress: Progress, step: Stepper, avera
     tensors = {
         "network": step.network.state_dict(),
         "averaged": averaged.state_dict(),
-        "optimizer": checkpoints.optimizer_tensors(step.optimizer),
+        "optimizer": optimizer_tensors(step.optimizer),
     }
     scaler = step.fabric.strategy.precision.state_dict()
     runs.save(folder, progress, tensors, parts=step.parts, scaler=scaler, settings=settings)
@@ -248,11 +250,11 @@ def _save(folder: Path, settings: dict, progress: Progress, step: Stepper, avera
 def _restore(folder: Path, settings: dict, step: Stepper, averaged: nn.Module) -> Progress:
     progress, tensors, state = runs.load(folder, settings)
     try:
-        step.network.load_state_dict(checkpoints.without_prefix("network", tensors))
-        averaged.load_state_dict(checkpoints.without_prefix("averaged", tensors))
+        step.network.load_state_dict(without_prefix("network", tensors))
+        averaged.load_state_dict(without_prefix("averaged", tensors))
     except RuntimeError as error:
         raise DataError(f"{folder / CHECKPOINT}: belongs to another network ({error})") from error
-    checkpoints.restore_optimizer(step.optimizer, checkpoints.without_prefix("optimizer", tensors))
+    restore_optimizer(step.optimizer, without_prefix("optimizer", tensors))
     step.fabric.strategy.precision.load_state_dict(state["scaler"])
     step.parts = state["parts"]
     return progress

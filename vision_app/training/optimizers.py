@@ -1,14 +1,15 @@
-"""Optimizers by name."""
+"""Optimizers by name, and their state as flat tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 BETA_2 = 0.999  # of the Adam family
 
-OPTIMIZERS: dict[str, Callable[[list[dict], float, float], Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float], Optimizer]] = {
     "sgd": lambda groups, rate, momentum: torch.optim.SGD(groups, rate),
     "momentum": lambda groups, rate, momentum: torch.optim.SGD(groups, rate, momentum),
     "nesterov": lambda groups, rate, momentum: torch.optim.SGD(groups, rate, momentum, nesterov=True),
@@ -42,7 +43,20 @@ def build_optimizer(name: str, network: nn.Module, rate: float, *, momentum: flo
     return OPTIMIZERS[name](groups, rate, momentum)
 
 
-def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Sets the learning rate of all parameters."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimizer as flat tensors named `index.name`."""
+    entries = optimizer.state_dict()["state"].items()
+    return {f"{i}.{name}": value for i, entry in entries for name, value in entry.items() if value is not None}
+
+
+def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what `optimizer_tensors` returned; learning rates stay those of `optimizer`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, entry in optimizer.state.items():
+        for name, value in entry.items():
+            if value.shape == parameter.shape:  # laid out as its weight, or a GPU cannot step all at once
+                entry[name] = torch.empty_like(parameter).copy_(value)

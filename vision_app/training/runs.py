@@ -16,7 +16,7 @@ from torch import Tensor
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.files import atomic_write
 from vision_app.core.flags import flag
-from vision_app.training import checkpoints
+from vision_app.core.tensors import load_tensors, save_tensors, with_prefix
 
 CHECKPOINT, METRICS, SETTINGS = "last.safetensors", "metrics.csv", "config.json"
 
@@ -73,8 +73,8 @@ def save(folder: Path, progress: Progress, tensors: Mapping[str, Mapping[str, Te
         tensors: by a name each, several state dictionaries.
         state: more that goes into JSON.
     """
-    flat = {name: t for prefix, group in tensors.items() for name, t in checkpoints.with_prefix(prefix, group).items()}
-    checkpoints.save(folder / CHECKPOINT, flat, {**asdict(progress), **state})
+    flat = {name: t for prefix, group in tensors.items() for name, t in with_prefix(prefix, group).items()}
+    save_tensors(folder / CHECKPOINT, flat, {**asdict(progress), **state})
 
 
 def load(folder: Path, settings: Mapping) -> tuple[Progress, dict[str, Tensor], dict]:
@@ -84,7 +84,7 @@ def load(folder: Path, settings: Mapping) -> tuple[Progress, dict[str, Tensor], 
         UsageError: the run was made from other settings.
         DataError: the file is no such checkpoint.
     """
-    tensors, state = checkpoints.load(folder / CHECKPOINT)
+    tensors, state = load_tensors(folder / CHECKPOINT)
     for key, value in settings.items():
         was = state.get("settings", {}).get(key)
         if was != value and _names(was) == _names(value):

@@ -13,9 +13,10 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from vision_app.core.errors import DataError, UsageError
+from vision_app.core.tensors import set_learning_rate
 from vision_app.released.runtime import Execution
 from vision_app.training.config import TrainConfig
-from vision_app.training.optimizers import build_optimizer, set_rate, weights
+from vision_app.training.optimizers import build_optimizer, weights
 
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 SMALLEST_SCALE = 2.0**-10  # of fp16's loss; one that is halved so far, from 65536, never meets a gradient that fits
@@ -133,7 +134,7 @@ class Stepper:
         for what, value in {"loss": values["loss"], "gradient": 0.0 if skipped and not hopeless else norm}.items():
             if not math.isfinite(value):
                 raise NotANumberError(f"the {what} became {value}")
-        set_rate(self.optimizer, rate)
+        set_learning_rate(self.optimizer, rate)
         self._optimizer.step()
         if self.config.l1 and not skipped:
             shrink(weights(self.network), rate * self.config.l1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vision_app.core.errors import DataError, UsageError
-from vision_app.training import checkpoints
+from vision_app.core.tensors import load_tensors, save_tensors, with_prefix, without_prefix
 
 SAVE_SECONDS = 20.0  # between two writings
 LISTS = ("old_dirs", "old_stps", "ro")  # in the memory of L-BFGS: a tensor for each remembered step
@@ -49,7 +49,7 @@ class Checkpoint:
             DataError: the file is no checkpoint.
             UsageError: it is of another run.
         """
-        tensors, state = checkpoints.load(self._path)
+        tensors, state = load_tensors(self._path)
         if state.get("run") != self._run:
             raise UsageError(f"{self._path}: of other pictures or options than these; remove it to begin anew")
         try:
@@ -57,7 +57,7 @@ class Checkpoint:
             rows = [tuple(row) for row in state["costs"]]
         except (KeyError, TypeError) as error:
             raise DataError(f"{self._path}: not a checkpoint of this program ({error})") from error
-        memory = checkpoints.without_prefix("optimizer", tensors)
+        memory = without_prefix("optimizer", tensors)
         return Saved(picture, rows, {name: _fresh(tensor, device) for name, tensor in memory.items()})
 
     def due(self) -> bool:
@@ -66,8 +66,8 @@ class Checkpoint:
 
     def write(self, picture: Tensor, optimizer: Optimizer, rows: Sequence[tuple[float, float, float]]) -> None:
         """Writes the state after an iteration; a kill meanwhile leaves the old one."""
-        tensors = {"picture": picture} | checkpoints.with_prefix("optimizer", _memory(optimizer, picture))
-        checkpoints.save(self._path, tensors, {"run": self._run, "costs": list(rows)})
+        tensors = {"picture": picture} | with_prefix("optimizer", _memory(optimizer, picture))
+        save_tensors(self._path, tensors, {"run": self._run, "costs": list(rows)})
         self._written = time.monotonic()
 
     def remove(self) -> None:

@@ -18,13 +18,13 @@ from torch.optim import Optimizer
 from vision_app.core.errors import UsageError, VisionAppError
 from vision_app.core.flags import check_choice, check_ranges
 from vision_app.core.interrupt import Interrupt
+from vision_app.core.tensors import set_learning_rate
 from vision_app.style.checks import SMALLEST_SIDE, scaled, scaled_shape
 from vision_app.style.model.features import EncoderNetwork
 from vision_app.style.optimize.checkpoint import Checkpoint, fingerprint, restore
 from vision_app.style.optimize.losses import Objective, as_batch, to_picture, to_pixels
 from vision_app.style.options import StyleOptions
 from vision_app.style.results import Progress, Report, Stop
-from vision_app.training.optimizers import set_rate
 
 COARSEST = 256  # pixels that the long side of the smallest picture has, about
 COARSEST_SHORT = 64  # pixels that the short side of a smaller picture keeps
@@ -171,7 +171,7 @@ def optimize(
             if len(rows) > level.begin:
                 restore(optimizer, picture, saved.memory)
             while len(rows) < level.end and not stopped:
-                set_rate(optimizer, _rate(config, level, len(rows), picture.numel()))
+                set_learning_rate(optimizer, _rate(config, level, len(rows), picture.numel()))
                 rows.append(_step(objective, picture, optimizer))
                 _check(rows, picture, config)
                 told = report is not None and _says_stop(report, rows, picture, config)

@@ -1,0 +1,80 @@
+"""A checkpoint comes back bit by bit, or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from vision_app.core.errors import DataError
+from vision_app.core.tensors import load_tensors, save_tensors, with_prefix, without_prefix
+
+STATE = {"epoch": 3, "best": {"AP": 0.25}, "name": "Köln"}
+
+
+def test_tensors_and_state_come_back(tmp_path):
+    tensors = {
+        "a/weight": torch.randn(2, 3, 5, 4).contiguous(memory_format=torch.channels_last),
+        "a/half": torch.tensor([1.5, float("inf")], dtype=torch.bfloat16),
+        "a/transposed": torch.arange(6).reshape(2, 3).T,
+        "count": torch.tensor(7),
+        "learned": nn.Parameter(torch.randn(3)),
+    }
+    save_tensors(tmp_path / "a.safetensors", tensors, STATE)
+    found, state = load_tensors(tmp_path / "a.safetensors")
+    assert state == STATE
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_a_new_checkpoint_replaces_the_old_one(tmp_path):
+    path = tmp_path / "a.safetensors"
+    for number in (1, 2):
+        save_tensors(path, {"x": torch.tensor(number)}, {"epoch": number})
+    tensors, state = load_tensors(path)
+    assert (tensors["x"].item(), state["epoch"]) == (2, 2)
+
+
+def test_a_kill_before_the_move_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_tensors(path, {"x": torch.tensor(1)}, {"epoch": 1})
+    program = (
+        "import os, signal, sys, torch\nfrom pathlib import Path\nfrom vision_app.core.tensors import save_tensors\n"
+        "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "save_tensors(Path(sys.argv[1]), {'x': torch.tensor(2)}, {'epoch': 2})"
+    )
+    root = Path(__file__).resolve().parents[2]
+    killed = subprocess.run([sys.executable, "-c", program, str(path)], cwd=root, env=os.environ)
+    assert killed.returncode == -signal.SIGKILL
+    assert load_tensors(path)[1] == {"epoch": 1}
+    save_tensors(path, {"x": torch.tensor(3)}, {"epoch": 3})  # what the kill left behind is in nobody's way
+    assert load_tensors(path)[1] == {"epoch": 3}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_files_that_are_no_checkpoints_are_named(tmp_path):
+    torch.save({"x": torch.ones(2)}, tmp_path / "pickled")
+    save_file({"x": torch.ones(2)}, tmp_path / "without state")
+    save_file({"x": torch.ones(2)}, tmp_path / "torn state", metadata={"state": "{"})
+    save_tensors(tmp_path / "whole", {"x": torch.ones(100)}, STATE)
+    (tmp_path / "cut short").write_bytes((tmp_path / "whole").read_bytes()[:-50])
+    (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
+    for name in ("pickled", "without state", "torn state", "cut short", "empty", "folder", "missing"):
+        with pytest.raises(DataError) as error:
+            load_tensors(tmp_path / name)
+        assert str(error.value).startswith(f"{tmp_path / name}: not a checkpoint of this program")
+
+
+def test_prefixes_come_off_again():
+    tensors = {"a.b": torch.zeros(1), "c": torch.ones(1)}
+    both = with_prefix("net", tensors) | with_prefix("network", {"c": torch.zeros(1)})
+    assert list(both) == ["net/a.b", "net/c", "network/c"]
+    assert without_prefix("net", both) == tensors
