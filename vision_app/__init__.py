@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vision_app.style.results import Stylized
     from vision_app.style.stylizer import Stylizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Classes",

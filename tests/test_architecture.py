@@ -1,0 +1,195 @@
+"""The map of the house: which layer may import which, read from the import statements themselves.
+
+Imports inside functions and those for type checkers count like all others.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+PREDICTION = ["core", "released", "batch"]  # what the prediction of every subject stands on
+EVERYTHING_BELOW = [*PREDICTION, "data", "training"]
+
+# Layer -> what it may import besides itself. A file belongs to the layer with the longest name that its path begins
+# with. A name stands for the files directly in that folder; "name/" stands for its sub-folders, too.
+LAYERS: dict[str, list[str]] = {
+    "core": [],
+    "released": ["core"],
+    "batch": ["core"],
+    "data": ["core", "released"],
+    "training": ["core", "released", "data"],
+    "detection/model": ["core", "released", "detection/grid"],
+    "detection": [*PREDICTION, "detection/model"],
+    "detection/evaluate": [*EVERYTHING_BELOW, "detection"],
+    "detection/compare": [*EVERYTHING_BELOW, "detection", "detection/evaluate", "model_summary"],
+    "detection/train": [*EVERYTHING_BELOW, "detection", "detection/model", "detection/evaluate"],
+    "style/model": ["core", "released"],
+    "style/samples": ["core"],
+    "style/optimize": [*PREDICTION, "style", "style/model"],
+    "style": [*PREDICTION, "style/model", "style/optimize", "style/samples"],
+    "style/train": [*EVERYTHING_BELOW, "style", "style/model", "style/optimize"],
+    "classification/model": ["core", "released", "detection", "detection/model"],
+    "classification": [*PREDICTION, "classification/model", "detection"],
+    "classification/evaluate": [*EVERYTHING_BELOW, "classification", "detection", "detection/evaluate"],
+    "classification/train": [*EVERYTHING_BELOW, "classification/", "detection/"],
+    "faces/model": ["core", "released"],
+    "faces": [*PREDICTION, "faces/model", "detection"],
+    "faces/gallery": [*PREDICTION, "faces"],
+    "faces/evaluate": [*EVERYTHING_BELOW, "faces", "detection"],
+    "faces/train": [*EVERYTHING_BELOW, "faces", "faces/model", "faces/evaluate", "detection/"],
+    "model_summary": ["core", "released", "detection/model", "classification/model"],
+    "ui/widgets": ["", *PREDICTION, "detection", "classification", "faces/", "style/"],
+    "ui": ["", "ui/widgets", *EVERYTHING_BELOW, "detection/", "classification/", "faces/", "style/"],
+    "cli": ["", *EVERYTHING_BELOW, "detection/", "classification/", "faces/", "style/", "model_summary"],
+    "__main__": ["cli"],
+    "": ["core", "released", "detection/", "classification/", "faces/", "style/"],  # the door, `__init__`
+}
+
+# Files that run without torch: what they import at the top, and what that imports, never imports it.
+WITHOUT_TORCH = ["core", "released/find", "released/runtime", "released/letterbox_model", "released/onnx_file",
+                 "batch", "ui", "detection/base", "detection/load", "detection/grid", "detection/grid_detector",
+                 "detection/ensemble", "detection/batch", "classification/classifier", "classification/batch",
+                 "faces/detector", "faces/embedder", "faces/recognizer", "faces/gallery", "faces/index", "faces/live",
+                 "style/stylizer", "style/load", "style/fast", "style/color", "style/tiles", "style/batch"]  # fmt: skip
+HEAVY = {"albumentations", "cv2", "faiss", "matplotlib", "numpy", "onnxruntime", "PIL", "scipy", "streamlit", "torch"}
+
+
+@cache
+def files() -> dict[str, Path]:
+    """Every file of the package by its name, such as "core/boxes"; a package's `__init__` has its folder's name."""
+    found = {}
+    for path in sorted((ROOT / "vision_app").rglob("*.py")):
+        name = path.relative_to(ROOT / "vision_app").with_suffix("").as_posix()
+        found[name.removesuffix("__init__").rstrip("/")] = path
+    return found
+
+
+@cache
+def imports(name: str, *, at_the_top: bool = False) -> frozenset[str]:
+    """What a file imports: names of files of the package, and names of other packages with a dot in front."""
+    tree = ast.parse(files()[name].read_text(encoding="utf-8"))
+    found = set()
+    for node in _runs_at_import(tree) if at_the_top else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found |= {_target(module) for module in modules}
+    return frozenset(found - {name})
+
+
+def _runs_at_import(tree: ast.Module) -> Iterator[ast.AST]:
+    """All nodes that run when a file is imported: not those in functions, nor those for type checkers alone."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        waiting += node.orelse if for_types else ast.iter_child_nodes(node)
+
+
+def _target(module: str) -> str:
+    """The file of the package that `a.b.c` is or is in; ".a" for another package."""
+    first, *parts = module.split(".")
+    if first != "vision_app":
+        return f".{first}"
+    name = "/".join(parts)
+    while name not in files():
+        name = name.rpartition("/")[0]
+    return name
+
+
+def layer(name: str) -> str:
+    """The layer that a file belongs to."""
+    return max((known for known in LAYERS if name == known or name.startswith(f"{known}/") or not known), key=len)
+
+
+def allowed(name: str, target: str) -> bool:
+    """Whether a file may import another."""
+    own = layer(name)
+    if layer(target) == own:
+        return not own.startswith("ui") or _is_shared(target)
+    return any(
+        target == entry or (target.startswith(entry) if entry.endswith("/") else layer(target) == entry)
+        for entry in LAYERS[own]
+    )
+
+
+def _is_shared(target: str) -> bool:
+    """Whether a file of the page is none of its pages."""
+    return target not in {f"ui/{page.stem}" for page in (ROOT / "vision_app" / "ui").glob("*.py") if _is_page(page)}
+
+
+def _is_page(path: Path) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef) and node.name == "page" for node in tree.body)
+
+
+def test_every_layer_of_the_table_exists():
+    assert [known for known in LAYERS if known and not any(layer(name) == known for name in files())] == []
+
+
+def test_imports_run_downwards_only():
+    wrong = [
+        f"{name} imports {target}"
+        for name in files()
+        for target in sorted(imports(name))
+        if not target.startswith(".") and not allowed(name, target)
+    ]
+    assert wrong == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    finished: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in finished:
+            for target in sorted(imports(name)):
+                if target and not target.startswith("."):
+                    visit(target, (*path, name))
+            finished.add(name)
+
+    for name in files():
+        visit(name, ())
+
+
+@pytest.mark.parametrize("start", WITHOUT_TORCH)
+def test_files_that_run_without_torch_never_import_it(start):
+    waiting = {name for name in files() if name == start or name.startswith(f"{start}/")}
+    assert waiting
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        found = imports(name, at_the_top=True)
+        assert not found & {".torch", ".torchvision", ".safetensors"}, name
+        waiting |= {target for target in found if not target.startswith(".")} - seen
+
+
+def test_the_command_line_imports_nothing_heavy_before_a_verb_runs():
+    seen, waiting = set(), {"cli", "cli/app", "__main__"}
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        found = imports(name, at_the_top=True)
+        assert not {f".{heavy}" for heavy in HEAVY} & found, name
+        waiting |= {target for target in found if not target.startswith(".")} - seen
+
+
+def test_nothing_is_imported_by_a_string_outside_the_door():
+    by_string = [
+        name
+        for name, path in files().items()
+        if name and any(word in path.read_text(encoding="utf-8") for word in ("import_module(", "__import__("))
+    ]
+    assert by_string == []
