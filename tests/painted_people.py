@@ -26,9 +26,9 @@ def unit(values):
     return (values / np.linalg.norm(values, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def embedding_of(person: int, photo: int, contract: str = "first") -> np.ndarray:
+def embedding_of(person: int, photo: int, model_id: str = "first") -> np.ndarray:
     """(DIMENSION,) a unit vector; photos of one person have a similarity of about 0.9 to each other."""
-    seed = sum(contract.encode())
+    seed = sum(model_id.encode())
     center = unit(np.random.default_rng([seed, person]).standard_normal(DIMENSION))
     other = unit(np.random.default_rng([seed, person, photo + 1]).standard_normal(DIMENSION))
     return unit(center + 0.3 * other)
@@ -78,13 +78,13 @@ class ColorEmbedder:
 
     name, device, runtime, dimension, template, calibration = "colors", "cpu", "onnx", DIMENSION, TEMPLATE, CALIBRATION
 
-    def __init__(self, contract: str):
-        self.contract = contract
+    def __init__(self, model_id: str):
+        self.model_id = self.contract = model_id
 
     def embed(self, chips):
-        people = [embedding_of(*map(int, chip[56, 56, ::2]), self.contract) for chip in chips]
+        people = [embedding_of(*map(int, chip[56, 56, ::2]), self.model_id) for chip in chips]
         return np.array(people, np.float32).reshape(-1, self.dimension)
 
 
-def painted_recognizer(contract: str = "first") -> FaceRecognizer:
-    return FaceRecognizer(PaintedFaceFinder(), ColorEmbedder(contract))
+def painted_recognizer(model_id: str = "first") -> FaceRecognizer:
+    return FaceRecognizer(PaintedFaceFinder(), ColorEmbedder(model_id))

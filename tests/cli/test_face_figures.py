@@ -61,7 +61,7 @@ def test_a_list_of_pairs_is_measured(home, tmp_path, capsys):
     assert (out / "faces.jsonl").stat().st_mode & 0o777 == 0o600  # it holds the embeddings
     content = json.loads((out / "evaluation.json").read_text())
     recognizer = FaceRecognizer.load(home / "tiny")
-    assert content["contract"] == recognizer.contract and content["photos"] == 36 and content["without_face"] == []
+    assert content["contract"] == recognizer.model_id and content["photos"] == 36 and content["without_face"] == []
     assert (content["listed"]["genuine"], content["listed"]["impostor"]) == (12, 12)
     assert (content["all"]["genuine"], content["all"]["impostor"]) == (36, 594)
     with (out / "pairs.csv").open() as file:

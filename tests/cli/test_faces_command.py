@@ -101,7 +101,7 @@ def test_embed_writes_a_row_a_face_that_numpy_opens_without_pickle(home, tmp_pat
     assert set(file) == {"files", "boxes", "landmarks", "quality", "embeddings", "contract"}
     assert [name.rsplit("/")[-1] for name in file["files"]] == ["a.png", "b.png", "b.png", "e.png"]
     recognizer = FaceRecognizer.load(home / "tiny")
-    assert str(file["contract"]) == recognizer.contract
+    assert str(file["contract"]) == recognizer.model_id
     assert file["files"].dtype.kind == "U" and {
         file[key].dtype for key in file if key not in ("files", "contract")
     } == {np.dtype(np.float32)}
@@ -200,5 +200,5 @@ def test_models_show_an_embedder_without_classes_and_with_its_contract(home, cap
     (line,) = (line for line in said.splitlines() if line.startswith("tiny "))
     assert line.split() == ["tiny", "face-embedding", "0.0", "MB"]
     assert (
-        f"contract:      {FaceRecognizer.load('tiny').contract}\n" in said and "classes" not in said.split("name:")[1]
+        f"contract:      {FaceRecognizer.load('tiny').model_id}\n" in said and "classes" not in said.split("name:")[1]
     )

@@ -49,16 +49,16 @@ def test_the_contract_stays_with_the_weights_and_the_template(folder, chips, tmp
     embedder = Embedder.load(folder)
     same = shutil.copytree(folder, tmp_path / "same")
     describe(same, license="MIT", calibration={"anything": 1})
-    assert Embedder.load(same).contract == embedder.contract
+    assert Embedder.load(same).model_id == embedder.model_id
     write_file(find(same), tmp_path / "same.onnx")
     exported = Embedder.load(tmp_path / "same.onnx")
-    assert exported.contract == embedder.contract
+    assert exported.model_id == embedder.model_id
     np.testing.assert_array_equal(exported.embed(chips[:2]), embedder.embed(chips[:2]))
     others = [
         write_tiny_embedder(tmp_path / "seed", seed=1),
         write_tiny_embedder(tmp_path / "t", template=TEMPLATE + 1),
     ]
-    assert len({embedder.contract, *(Embedder.load(other).contract for other in others)}) == 3
+    assert len({embedder.model_id, *(Embedder.load(other).model_id for other in others)}) == 3
     np.testing.assert_allclose(Embedder.load(others[1]).template, TEMPLATE + 1, atol=1e-4)
 
 

@@ -46,7 +46,7 @@ class SlowRecognizer:
 
     def __init__(self):
         self._inner, self.go, self.looks = painted_recognizer(), Event(), []
-        self.contract, self.calibration = self._inner.contract, self._inner.calibration
+        self.model_id, self.calibration = self._inner.model_id, self._inner.calibration
 
     def __call__(self, image):
         self.looks.append(image.pixels.copy())

@@ -42,7 +42,14 @@ A, B = (50, 60, 130, 150), (300, 100, 420, 240)
 def test_faces_are_found_judged_and_embedded_as_each_step_does(recognizer):
     picture = picture_of(A, B)
     faces = recognizer(picture)
-    assert len(faces) == 2 and faces.contract == recognizer.contract == recognizer.embedder.contract
+    assert (
+        len(faces) == 2
+        and faces.model_id
+        == faces.contract
+        == recognizer.model_id
+        == recognizer.contract
+        == recognizer.embedder.model_id
+    )
     found = recognizer.detector(picture)
     np.testing.assert_array_equal(faces.boxes, found.boxes)
     chips = np.stack([align(picture, points, recognizer.embedder.template) for points in found.landmarks])
@@ -68,7 +75,7 @@ def test_faces_refuse_what_does_not_fit_together(recognizer):
     faces = recognizer(picture_of(A, B))
     for changes, message in (
         ({"embeddings": None}, "both or none"),
-        ({"contract": None}, "both or none"),
+        ({"model_id": None}, "both or none"),
         ({"boxes": faces.boxes[:1]}, "boxes: expected 2 x 4"),
         ({"landmarks": faces.landmarks[:, :3]}, "landmarks: expected 2 x 5 x 2"),
         ({"embeddings": np.full((2, 16), np.nan)}, "embeddings: expected finite"),
@@ -92,7 +99,7 @@ def test_exactly_one_face_is_taken_or_the_largest_when_asked(recognizer, tmp_pat
 def test_one_person_is_the_same_and_the_verdict_follows_the_band(recognizer):
     answer = recognizer.verify(picture_of(A), picture_of(A))
     assert answer.verdict == "same" and answer.similarity == pytest.approx(1, abs=1e-5)
-    assert (answer.threshold, answer.far, answer.contract) == (0.4, 0.001, recognizer.contract)
+    assert (answer.threshold, answer.far, answer.model_id) == (0.4, 0.001, recognizer.model_id)
     face = recognizer.face(picture_of(A))
     for similarity, far, verdict in (
         (0.46, None, "same"),

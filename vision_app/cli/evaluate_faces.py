@@ -79,7 +79,7 @@ def faces(
     print(f"{model} on {data}")
     for line in summary(evaluation):
         print(line)
-    about = {"data": str(data), "model": model, "detector": detector, "contract": recognizer.contract}
+    about = {"data": str(data), "model": model, "detector": detector, "contract": recognizer.model_id}
     print("drawing plots and maps", file=sys.stderr)
     write_report(evaluation, output, about)
     print(f"\nfigures, tables and plots are in {output}")
@@ -105,7 +105,7 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "Photos", output: Path) -
     rows = output / "faces.jsonl"
     with ExitStack() as failed:
         task = FacesTask(
-            recognizer, model=recognizer.detector.name, device=embedder.device, contract=recognizer.contract
+            recognizer, model=recognizer.detector.name, device=embedder.device, model_id=recognizer.model_id
         )
         settings = {"--detector": recognizer.detector.name}
         write_rows(task, embedder, [str(path) for path in photos.paths], rows, failed, settings, OWNER_ONLY)

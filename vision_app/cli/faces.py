@@ -134,7 +134,7 @@ def embed(
     )
     inputs = gather(sources, output, named=False)
     settings = {
-        "--model": f"{model} {recognizer.contract}",
+        "--model": f"{model} {recognizer.model_id}",
         "--detector": f"{detector} {recognizer.detector.digest[:12]}",
         "--device": recognizer.detector.device.partition(":")[0],
         "--runtime": recognizer.detector.runtime,
@@ -150,14 +150,14 @@ def embed(
             recognizer,
             model=recognizer.detector.name,
             device=recognizer.detector.device,
-            contract=recognizer.contract,
+            model_id=recognizer.model_id,
             max_pixels=max_pixels,
         )
         code = run_all(task, journal, workers=workers)
         if journal.rows == len(inputs):
             _say_without(read_rows(path))
             dimension = recognizer.embedder.dimension
-            write_embeddings(output, read_rows(path), contract=recognizer.contract, dimension=dimension)
+            write_embeddings(output, read_rows(path), model_id=recognizer.model_id, dimension=dimension)
     return code
 
 
@@ -237,7 +237,7 @@ def verify(
 def _reasoning(answer) -> str:
     """What a verdict rests on."""
     rate = f"threshold {answer.threshold:.3f} at a false accept rate of {answer.far:g}"
-    return f"similarity {answer.similarity:.3f}, {rate}, model {answer.contract}"
+    return f"similarity {answer.similarity:.3f}, {rate}, model {answer.model_id}"
 
 
 def _description(file: str, face) -> str:

@@ -68,21 +68,21 @@ def calibrate(
     check_empty(output)
     target = model_folder(model) if apply else None
     if data.suffix.lower() == ".npz":
-        files, embeddings, contract = read_embeddings(data)
+        files, embeddings, model_id = read_embeddings(data)
         photos = of_files(files, data)
         thresholds.check_enough(photos, fars)
     else:
         recognizer = FaceRecognizer.load(model, detector=detector, device=device, runtime=runtime, threads=1)
-        photos, contract = load_photos(data, images, split), recognizer.contract
+        photos, model_id = load_photos(data, images, split), recognizer.model_id
         thresholds.check_enough(photos, fars)
         embeddings = embed_photos(recognizer, photos, output)
-    if target and target.value("contract", str) != contract:
+    if target and target.value("contract", str) != model_id:
         raise UsageError(f"--data {data}: its embeddings are not of model '{model}'; embed the photos with it")
     outcome = thresholds.calibrate(photos, embeddings, fars)
     for line in summary(outcome):
         print(line)
     output.mkdir(parents=True, exist_ok=True)
-    about = {"data": str(data), "contract": contract}
+    about = {"data": str(data), "contract": model_id}
     write_report(outcome, output, about)
     print(f"\nfigures, tables and plots are in {output}")
     if target:

@@ -67,7 +67,7 @@ def identify(
     max_pixels = pixel_limit(max_megapixels)
     recognizer = _load(model, detector, smallest, device, runtime)
     with Gallery.open(gallery, readonly=True, recognizer=recognizer) as opened:
-        opened.require(recognizer.contract)
+        opened.require(recognizer.model_id)
         if people := opened.store.count_people():
             lowest = f"a name from similarity {opened.threshold(fpir):.3f} on"
             print(f"{people:,} people, {lowest}; it takes a little more for people with several photos")
@@ -131,13 +131,13 @@ def group(
     run = {"settings": settings, "inputs": inputs, "batch_size": 1, "resume": resume, "permissions": OWNER_ONLY}
     with known as opened, Journal(path, **run) as journal:
         if opened is not None:
-            opened.require(recognizer.contract)
+            opened.require(recognizer.model_id)
         remove(groups)
         task = FacesTask(
             recognizer,
             model=recognizer.detector.name,
             device=recognizer.detector.device,
-            contract=recognizer.contract,
+            model_id=recognizer.model_id,
             max_pixels=max_pixels,
         )
         code = run_all(task, journal, workers=workers)
@@ -156,7 +156,7 @@ def _load(model: str, detector: str, smallest: float, device: str, runtime: str)
 def _settings(recognizer: "FaceRecognizer", model: str, detector: str, smallest: float, max_megapixels: float) -> dict:
     """What the rows depend on, by the name of its flag."""
     return {
-        "--model": f"{model} {recognizer.contract}",
+        "--model": f"{model} {recognizer.model_id}",
         "--detector": f"{detector} {recognizer.detector.digest[:12]}",
         "--device": recognizer.detector.device.partition(":")[0],
         "--runtime": recognizer.detector.runtime,

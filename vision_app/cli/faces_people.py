@@ -194,7 +194,7 @@ def reembed(
         total = sum(person.photos for person in opened.people())
         with show_progress(total, 0) as report:
             photos = opened.reembed(lambda person: report([{"status": "ok"}] * person.photos))
-    typer.echo(f"{photos:,} photo{'s' * (photos != 1)} embedded anew, model {recognizer.contract}")
+    typer.echo(f"{photos:,} photo{'s' * (photos != 1)} embedded anew, model {recognizer.model_id}")
     return 0
 
 

@@ -22,7 +22,7 @@ class FacesTask:
         recognize: gives the faces of a picture.
         model: name of the model that finds them.
         device: where the networks run.
-        contract: of the embeddings; None where there are none.
+        model_id: Of the embeddings; None where there are none.
         pictures: takes annotated copies.
     """
 
@@ -32,7 +32,7 @@ class FacesTask:
         *,
         model: str,
         device: str,
-        contract: str | None = None,
+        model_id: str | None = None,
         max_pixels: int = MAX_PIXELS,
         pictures: Pictures | None = None,
     ):
@@ -40,7 +40,7 @@ class FacesTask:
         self.max_pixels = max_pixels
         self.pictures = pictures
         self._nothing = {"width": None, "height": None, "model": model}
-        self._nothing |= ({} if contract is None else {"contract": contract}) | {"faces": []}
+        self._nothing |= ({} if model_id is None else {"contract": model_id}) | {"faces": []}
         # Images take turns on a GPU, or each worker would need memory there.
         self._turn = nullcontext() if device == "cpu" else Lock()
 
@@ -63,17 +63,17 @@ class FacesTask:
         return self._nothing if result is None else result.to_dict()
 
 
-def write_embeddings(path: Path, rows: Iterable[dict], *, contract: str, dimension: int) -> None:
+def write_embeddings(path: Path, rows: Iterable[dict], *, model_id: str, dimension: int) -> None:
     """Write the faces of a journal as one NPZ file, which `np.load(path, allow_pickle=False)` opens.
 
     Its arrays have one row a face, N in all: `files` (unicode), `boxes` (N, 4) xyxy and `landmarks` (N, 5, 2) x, y in
-    pixels of the photo, `quality` (N,) scores 0 to 1, `embeddings` (N, D), all float32; and `contract`, the one id of
-    all embeddings.
+    pixels of the photo, `quality` (N,) scores 0 to 1, `embeddings` (N, D), all float32; and `contract`, the model
+    id of all embeddings.
 
     Args:
         path: the file, which only its owner may read; it appears whole or not at all.
         rows: of the journal; those that failed hold no faces.
-        contract: see `Embedder.contract`.
+        model_id: See `Embedder.model_id`.
         dimension: D.
 
     Raises:
@@ -91,6 +91,6 @@ def write_embeddings(path: Path, rows: Iterable[dict], *, contract: str, dimensi
     try:
         remove_with_leftovers(path)
         with atomic_write(path, OWNER_ONLY) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, files=np.array(files, np.str_), contract=contract, **arrays)
+            np.savez(stream, files=np.array(files, np.str_), contract=model_id, **arrays)
     except OSError as error:
         raise OutputError(path, error) from error

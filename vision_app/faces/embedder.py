@@ -22,8 +22,8 @@ class Embedder:
 
     Attributes:
         name: the model's.
-        contract: id of what decides an embedding: weights, architecture and preprocessing. Embeddings of different
-            contracts cannot be compared.
+        model_id: Digest of what decides an embedding: weights, architecture and preprocessing. Embeddings of different
+            models cannot be compared.
         dimension: numbers of an embedding.
         template: (5, 2) where the landmarks of an aligned face lie, see `align.align`.
         runtime: "onnx" or "torch".
@@ -36,7 +36,7 @@ class Embedder:
     def __init__(self, model: Model, network: Network):
         self.model, self.network = model, network
         self.name, self.runtime, self.device = model.name, network.runtime, network.device
-        self.contract = model.value("contract", str)
+        self.model_id = model.value("contract", str)
         self.dimension = model.value("architecture.embedding", int)
         try:
             self.template = np.array(model.value("input.template", list), np.float32).reshape(5, 2)
@@ -62,6 +62,11 @@ class Embedder:
         if found.task != TASK:
             raise ModelError(f"model '{found.name}' is for {found.task}, not for {TASK}")
         return cls(found, open_network(found, lambda: _build(found), execution))
+
+    @property
+    def contract(self) -> str:
+        """The former name of `model_id`."""
+        return self.model_id
 
     @cached_property
     def calibration(self) -> Calibration:

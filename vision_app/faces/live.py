@@ -188,7 +188,7 @@ class Watch:
             objects = question.objects(image)
             captions += [f"{one.label} {one.score:.2f}" for one in objects]
             found = _joined(found, objects)
-        return Seen(seconds, verdicts, threshold, rate, faces.contract, found, tuple(captions))
+        return Seen(seconds, verdicts, threshold, rate, faces.model_id, found, tuple(captions))
 
     def _identify(self, faces: Faces, question: Question) -> tuple[tuple[Verdict, ...], float | None, float]:
         """Says who of all people each face is; also the threshold and its rate."""

@@ -57,9 +57,14 @@ class FaceRecognizer:
         return cls(FaceDetector.open(detector, execution, smallest), Embedder.open(model, execution))
 
     @property
+    def model_id(self) -> str:
+        """Digest of what decides an embedding, see `Embedder`."""
+        return self.embedder.model_id
+
+    @property
     def contract(self) -> str:
-        """Id of what decides an embedding, see `Embedder`."""
-        return self.embedder.contract
+        """The former name of `model_id`."""
+        return self.model_id
 
     @property
     def calibration(self) -> Calibration:
@@ -86,7 +91,7 @@ class FaceRecognizer:
         """The same faces of a photo with their embeddings."""
         chips = [align_face(image, landmarks, self.embedder.template) for landmarks in faces.landmarks]
         stack = np.stack(chips) if chips else np.zeros((0, SIZE, SIZE, 3), np.uint8)  # (N, 112, 112, 3)
-        return replace(faces, embeddings=self.embedder.embed(stack), contract=self.contract)
+        return replace(faces, embeddings=self.embedder.embed(stack), model_id=self.model_id)
 
     def face(self, source: ImageSource, *, largest: bool = False) -> Face:
         """The face of a picture that shows one, with its embedding.
@@ -138,7 +143,7 @@ class FaceRecognizer:
         )
         similarity = float(np.dot(*(self._embedding(face) for face in (a, b))))
         verdict = SAME if similarity >= high else DIFFERENT if similarity < low else UNCERTAIN
-        return Verification(verdict, similarity, threshold, far, self.contract, a, b)
+        return Verification(verdict, similarity, threshold, far, self.model_id, a, b)
 
     def _embedding(self, face: Face) -> np.ndarray:
         """(D,) float64 after checking that it can be compared."""

@@ -53,7 +53,7 @@ class Faces:
         width, height: of the photo in pixels.
         model: name of the model that found them.
         embeddings: (N, D) float32 unit vectors, or None where none were asked for.
-        contract: id of the model that made the embeddings, see `Embedder.contract`; None without them.
+        model_id: Id of the model that made the embeddings, see `Embedder.model_id`; None without them.
 
     Raises:
         ValueError: a field has the wrong shape or values; the message names the field.
@@ -67,7 +67,7 @@ class Faces:
     height: int
     model: str
     embeddings: np.ndarray | None = None
-    contract: str | None = None
+    model_id: str | None = None
 
     def __post_init__(self):
         set_field = object.__setattr__  # the dataclass is frozen
@@ -76,8 +76,8 @@ class Faces:
         set_field(self, "boxes", checked_array("boxes", self.boxes, (count, 4)))
         set_field(self, "scores", checked_array("scores", self.scores, (count,)))
         set_field(self, "landmarks", checked_array("landmarks", self.landmarks, (count, 5, 2)))
-        if (self.embeddings is None) != (self.contract is None):
-            raise ValueError("embeddings and contract: expected both or none")
+        if (self.embeddings is None) != (self.model_id is None):
+            raise ValueError("embeddings and model_id: expected both or none")
         if self.embeddings is not None:
             set_field(self, "embeddings", checked_array("embeddings", self.embeddings, (count, None)))
 
@@ -99,6 +99,11 @@ class Faces:
         return (self[index] for index in range(len(self)))
 
     @property
+    def contract(self) -> str | None:
+        """The former name of `model_id`."""
+        return self.model_id
+
+    @property
     def detections(self) -> Detections:
         """The same faces as what a detector finds, to draw them."""
         labels = ("face",) * len(self)
@@ -110,7 +115,7 @@ class Faces:
             "width": self.width,
             "height": self.height,
             "model": self.model,
-            **({} if self.contract is None else {"contract": self.contract}),
+            **({} if self.model_id is None else {"contract": self.model_id}),
             "faces": [face.to_dict() for face in self],
         }
 
@@ -124,7 +129,7 @@ class Verification:
         similarity: cosine of the two embeddings, -1 to 1. It is no probability.
         threshold: similarity from which two faces count as one person.
         far: the false accept rate at that threshold: how many of many pairs of strangers would reach it.
-        contract: id of the model that made the embeddings.
+        model_id: Id of the model that made the embeddings.
         face_a, face_b: the faces that were compared.
     """
 
@@ -132,9 +137,14 @@ class Verification:
     similarity: float
     threshold: float
     far: float
-    contract: str
+    model_id: str
     face_a: Face
     face_b: Face
+
+    @property
+    def contract(self) -> str:
+        """The former name of `model_id`."""
+        return self.model_id
 
     def to_dict(self) -> dict:
         """Plain JSON values; of the faces all but their embeddings."""
@@ -143,7 +153,7 @@ class Verification:
             "similarity": rounded(self.similarity, 4),
             "threshold": rounded(self.threshold, 4),
             "far": self.far,
-            "contract": self.contract,
+            "contract": self.model_id,
             "face_a": replace(self.face_a, embedding=None).to_dict(),
             "face_b": replace(self.face_b, embedding=None).to_dict(),
         }

@@ -79,7 +79,7 @@ def look_at(picture: Picture) -> FaceLook:
     """
     recognizer = models.recognizer()
     kept = st.session_state.setdefault("looks", OrderedDict())
-    key = (picture.digest, recognizer.detector.name, recognizer.contract)
+    key = (picture.digest, recognizer.detector.name, recognizer.model_id)
     with st.spinner(f"Looking at {plain(picture.name)} …"):
         return keep(kept, key, picture, lambda: FaceLook(view_of(picture), recognizer(picture.data)))
 
@@ -109,12 +109,12 @@ def verdict(answer: Verification) -> None:
     """Draw what a comparison says, and what it rests on."""
     show, words, icon = _VERDICTS[answer.verdict]
     rate = f"a false accept rate of {one_in(answer.far)}"
-    show(f"**{words}**  \n{basis(answer.similarity, answer.threshold, rate, answer.contract)}", icon=icon)
+    show(f"**{words}**  \n{basis(answer.similarity, answer.threshold, rate, answer.model_id)}", icon=icon)
 
 
-def basis(similarity: float, threshold: float, rate: str, contract: str) -> str:
+def basis(similarity: float, threshold: float, rate: str, model_id: str) -> str:
     """Return the numbers behind a verdict."""
-    return f"Similarity {similarity:.3f}, threshold {threshold:.3f} at {rate}, model {contract}"
+    return f"Similarity {similarity:.3f}, threshold {threshold:.3f} at {rate}, model {model_id}"
 
 
 def one_in(rate: float) -> str:

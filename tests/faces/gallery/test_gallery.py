@@ -158,7 +158,7 @@ class Stand:
     """A recognizer that finds faces in a way of its own."""
 
     def __init__(self, recognizer, find):
-        self.contract, self.calibration, self.read = recognizer.contract, recognizer.calibration, recognizer.read
+        self.model_id, self.calibration, self.read = recognizer.model_id, recognizer.calibration, recognizer.read
         self.find = find
 
     def __call__(self, source):

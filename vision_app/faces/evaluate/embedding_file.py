@@ -27,7 +27,7 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, str]:
     """Reads the largest face of each photo of an .npz file of `vision-app faces embed`.
 
     Returns:
-        F files in their order, (F, D) float32 unit vectors and the contract of the model that made them.
+        F files in their order, (F, D) float32 unit vectors and the id of the model that made them.
 
     Raises:
         DataError: the file is none of that.
@@ -35,7 +35,7 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, str]:
     try:
         with np.load(path, allow_pickle=False) as content:
             files, boxes, embeddings = (content[name] for name in ("files", "boxes", "embeddings"))
-            contract = str(content["contract"])
+            model_id = str(content["contract"])
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DataError(f"{path}: not a file that `vision-app faces embed` writes ({error})") from error
     if boxes.shape != (len(files), 4) or embeddings.ndim != 2 or len(embeddings) != len(files) or not len(files):
@@ -47,7 +47,7 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, str]:
     for i, file in enumerate(files.tolist()):
         if file not in best or areas[i] > areas[best[file]]:
             best[file] = i
-    return list(best), unit(embeddings[list(best.values())]), contract
+    return list(best), unit(embeddings[list(best.values())]), model_id
 
 
 def unit(vectors: Iterable) -> np.ndarray:

@@ -20,4 +20,4 @@ class IdentifyTask(FacesTask):
             device=recognizer.detector.device,
             max_pixels=max_pixels,
         )
-        self._nothing = {"width": None, "height": None, "contract": recognizer.contract, "faces": []}
+        self._nothing = {"width": None, "height": None, "contract": recognizer.model_id, "faces": []}

@@ -59,7 +59,7 @@ def _problem(centroid: bytes | None, samples: list[bytes]) -> str | None:
 def reembed(gallery: "Gallery", report: Callable[[Person], None]) -> int:
     """Embeds every photo anew, in one transaction; see `Gallery.reembed`."""
     store, embedder = gallery.store, gallery.recognizer.embedder
-    if store.contracts in ([], [embedder.contract]):
+    if store.contracts in ([], [embedder.model_id]):
         return 0
     people = store.people()
     with store.change():
@@ -67,7 +67,7 @@ def reembed(gallery: "Gallery", report: Callable[[Person], None]) -> int:
             samples = store.samples(person.id)
             chips = [_chip(sample, person, embedder.template) for sample in samples]
             for sample, embedding in zip(samples, embedder.embed(np.stack(chips)), strict=True):
-                store.replace_embedding(sample.id, embedding, embedder.contract)
+                store.replace_embedding(sample.id, embedding, embedder.model_id)
             store.update_centroid(person.id)
             report(person)
         store.drop_models()

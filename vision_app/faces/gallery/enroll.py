@@ -63,7 +63,7 @@ def enroll_photo(
         source=source,
         **{key: found[key] for key in ("box", "landmarks", "quality")},
         embedding=face.embedding,
-        contract=recognizer.contract,
+        contract=recognizer.model_id,
         consent=consent,
         added=now(),
         crop=crop_of(image, face.landmarks),

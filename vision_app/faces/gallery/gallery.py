@@ -203,7 +203,7 @@ class Gallery:
             ModelError: the gallery's embeddings are of another model, or nobody has measured the model's thresholds.
         """
         name = checked_name(name)
-        self.require(self.recognizer.contract)
+        self.require(self.recognizer.model_id)
         options = {"consent": consent, "largest": largest, "allow_similar": allow_similar}
         return [enroll_photo(self, name, photo, **options) for photo in photos]
 
@@ -224,7 +224,7 @@ class Gallery:
 
     def identify_faces(self, faces: Faces, *, fpir: float = FPIR, repeats: bool = False) -> Identities:
         """Says who faces with embeddings are; see `identify`."""
-        self.require(faces.contract)
+        self.require(faces.model_id)
         if self.index.current() is None:
             threshold, candidates, people = None, [()] * len(faces), [None] * len(faces)
         else:
@@ -232,7 +232,7 @@ class Gallery:
             people = assign(candidates, threshold, self.recognizer.calibration.gain, repeats=repeats)
         answers = map(Identity, faces.boxes, people, candidates)
         self.audit.write("identify", sorted(person.id for person in people if person), faces=len(faces))
-        return Identities(tuple(answers), faces.width, faces.height, faces.contract, threshold)
+        return Identities(tuple(answers), faces.width, faces.height, faces.model_id, threshold)
 
     def candidates(self, embeddings: np.ndarray, count: int) -> list[tuple[Candidate, ...]]:
         """The people nearest to each of (N, D) embeddings, the nearest first: as many as asked for, or all.
@@ -270,13 +270,13 @@ class Gallery:
             ImageError, FaceError, ModelError, UsageError: see `FaceRecognizer.verify`; nobody has this name; the
                 gallery's embeddings are of another model.
         """
-        self.require(self.recognizer.contract)
+        self.require(self.recognizer.model_id)
         self.store.person(name)  # before the work begins
         return self.verify_face(self.recognizer.face(source, largest=largest), name, far=far)
 
     def verify_face(self, face: Face, name: str, *, far: float | None = None) -> Verification:
         """Says whether a face with an embedding is somebody who is enrolled; see `verify`."""
-        self.require(self.recognizer.contract)
+        self.require(self.recognizer.model_id)
         with self.store.unchanging():
             person = self.store.person(name)
             known = self._face(person)
