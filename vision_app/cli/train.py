@@ -143,7 +143,7 @@ def yolo(
         int, Option(help="Steps between checkpoints; 0: only after each epoch.", metavar="N")
     ] = 100,
     # the machine
-    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where to train.")] = "cpu",
+    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where to train.")] = "auto",
     devices: Annotated[int, Option(help="Processes, one GPU each on cuda; or start them by torchrun.", **POSITIVE)] = 1,
     precision: Annotated[str, Option(metavar="auto|fp32|bf16|fp16", help="auto: bf16 where it is fast.")] = "auto",
     workers: Annotated[int, Option(help="Processes that augment photos.", **POSITIVE)] = 1,

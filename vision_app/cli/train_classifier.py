@@ -44,7 +44,7 @@ def classifier(
     checkpoint_every: Annotated[
         int, Option(metavar="N", help="Steps between checkpoints; 0: only after each epoch.")
     ] = 100,
-    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where to train.")] = "cpu",
+    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where to train.")] = "auto",
     precision: Annotated[str, Option(metavar="auto|fp32|bf16|fp16", help="auto: bf16 where it is fast.")] = "auto",
     workers: Annotated[int, Option(metavar="N", parser=positive_int, help="Processes that augment photos.")] = 1,
     seed: Annotated[int, Option(metavar="N", help="Of every random choice.")] = 0,

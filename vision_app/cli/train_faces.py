@@ -104,7 +104,7 @@ def faces(
         int, Option(metavar="N", help="Steps between checkpoints; 0: only after each epoch.")
     ] = 100,
     # the machine
-    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where to train.")] = "cpu",
+    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where to train.")] = "auto",
     precision: Annotated[str, Option(metavar="auto|fp32|bf16|fp16", help="auto: bf16 where it is fast.")] = "auto",
     workers: Annotated[int, Option(metavar="N", parser=positive_int, help="Processes that augment faces.")] = 1,
     seed: Annotated[int, Option(metavar="N", help="Of every random choice.")] = 0,
@@ -117,7 +117,8 @@ def faces(
     if learning_rate is None:  # a network that has learned before loses it in one large step
         context.params["learning_rate"] = 2e-5 if initial else 2e-3
     settings = begin(context, data=data, output=output)
-    from vision_app.faces.train.trainer import FaceOptions, train
+    from vision_app.faces.train.options import FaceOptions
+    from vision_app.faces.train.trainer import train
 
     train(
         data, validation or [], output, settings, filled(FaceOptions, context), initial=initial, teacher=teacher,

@@ -62,7 +62,7 @@ def style_encoder(
     average: Average = 0.99,
     validate_every: Validate = 1,
     checkpoint_every: Checkpoint = 100,
-    device: Device = "cpu",
+    device: Device = "auto",
     precision: Precision = "auto",
     workers: Workers = 1,
     seed: Seed = 0,
@@ -111,7 +111,7 @@ def style_fast(
     average: Average = 0.99,
     validate_every: Validate = 1,
     checkpoint_every: Checkpoint = 100,
-    device: Device = "cpu",
+    device: Device = "auto",
     precision: Precision = "auto",
     workers: Workers = 1,
     seed: Seed = 0,
@@ -121,7 +121,8 @@ def style_fast(
     Styles to learn from are made of the photos: strokes, mosaics, dots, planes, hatching and patterns, in many colors.
     """
     settings = begin(context, data=data, output=output)
-    from vision_app.style.train.fast import FastOptions, train
+    from vision_app.style.train.fast import train
+    from vision_app.style.train.options import FastOptions
 
     train(
         data, output, settings, filled(FastOptions, context), initial=initial, encoder=encoder, workers=workers,

@@ -1,15 +1,12 @@
-"""How a network is trained: every setting of the loop, checked when it is made."""
+"""How a network is trained: every setting of the loop, checked when it is made. Imports nothing heavy."""
 
 from dataclasses import dataclass
 
 from vision_app.core.errors import UsageError
 from vision_app.core.flags import check_choice, check_ranges
-from vision_app.released.runtime import Execution
-from vision_app.training.optimizers import OPTIMIZERS
 from vision_app.training.schedules import SCHEDULES
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-CHOICES = {"optimizer": tuple(OPTIMIZERS), "schedule": (*SCHEDULES, "plateau"), "precision": PRECISIONS}
 RANGES = {
     "epochs": (1, 10_000), "batch_size": (1, 4096), "accumulate": (1, 4096), "learning_rate": (1e-7, 10.0),
     "momentum": (0.0, 0.9999), "weight_decay": (0.0, 10.0), "l1": (0.0, 10.0), "adversarial": (0.0, 1.0),
@@ -76,14 +73,18 @@ class TrainConfig:
     keep: int = 0
     checkpoint_every: int = 100
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
     devices: int = 1
     precision: str = "auto"
 
     def __post_init__(self):
+        from vision_app.released.runtime import Execution
+        from vision_app.training.optimizers import OPTIMIZERS
+
         check_ranges(self, RANGES)
-        for name, choices in CHOICES.items():
-            check_choice(name, getattr(self, name), choices)
+        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        check_choice("schedule", self.schedule, (*SCHEDULES, "plateau"))
+        check_choice("precision", self.precision, PRECISIONS)
         if self.optimizer == "nesterov" and self.momentum == 0:
             raise UsageError("--momentum 0: --optimizer nesterov needs some; without it, take sgd")
         Execution(self.device, "torch").resolved()

@@ -15,8 +15,9 @@ from vision_app.core.errors import DataError, UsageError
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.train import trainer as training
 from vision_app.faces.train.datasets import Validation
+from vision_app.faces.train.options import FaceOptions
 from vision_app.faces.train.teacher import teacher_loss
-from vision_app.faces.train.trainer import FaceOptions, FaceTask, FirstFaces, train
+from vision_app.faces.train.trainer import FaceTask, FirstFaces, train
 from vision_app.faces.train.triplets import UNKNOWN, batch_hard, euclidean, triplet_loss
 from vision_app.released.find import find
 from vision_app.training.config import TrainConfig

@@ -14,8 +14,9 @@ from vision_app.released.find import find
 from vision_app.style.model.features import STYLE_LAYERS
 from vision_app.style.optimize.losses import gram_error
 from vision_app.style.train.datasets import HELD_OUT, list_photos
-from vision_app.style.train.fast import CONTENT_LAYERS, FastOptions, FastTask, content_error, lattice, train
+from vision_app.style.train.fast import CONTENT_LAYERS, FastTask, content_error, lattice, train
 from vision_app.style.train.initial import released_fast
+from vision_app.style.train.options import FastOptions
 from vision_app.training.config import TrainConfig
 
 CONFIG = TrainConfig(epochs=2, batch_size=4, learning_rate=2e-3, validate_every=1, precision="fp32", average=0.5)

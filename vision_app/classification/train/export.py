@@ -5,7 +5,7 @@ from pathlib import Path
 from vision_app.classification.model.network import ClassifierNetwork
 from vision_app.core.letterbox import PAD
 from vision_app.detection.model.yolo import ByteInput
-from vision_app.detection.train.export import INPUT_SIZE
+from vision_app.detection.train.options import INPUT_SIZE
 from vision_app.released.write import make_info, write_folder
 
 CONFIDENCE = 0.5  # probability from which a class counts as present: as likely there as not

@@ -5,10 +5,9 @@ from pathlib import Path
 from vision_app.core.letterbox import PAD
 from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.model.yolo import YOLO, ByteInput
+from vision_app.detection.train.options import INPUT_SIZE
 from vision_app.released.landmarks import NO_LANDMARKS, Landmarks
 from vision_app.released.write import make_info, write_folder
-
-INPUT_SIZE = 416
 
 
 def write_model(

@@ -1,13 +1,11 @@
-"""The options of training a detector."""
+"""The options of training a detector. Imports nothing heavy."""
 
 from dataclasses import dataclass
 
 from vision_app.core.errors import UsageError, unknown
 from vision_app.core.flags import check_ranges
-from vision_app.detection.model.yolo import LAYOUTS
-from vision_app.detection.train.export import INPUT_SIZE
-from vision_app.training.initialize import INITIALIZATIONS, TRANSFER
 
+INPUT_SIZE = 416
 RANGES = {
     "stretch": (1.0, 4.0), "mosaic": (0.0, 1.0), "close_epochs": (0, 10_000), "label_smoothing": (0.0, 0.5),
     "dropout": (0.0, 0.9),
@@ -46,7 +44,10 @@ class DetectionOptions:
     label_smoothing: float = 0.0
     dropout: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        from vision_app.detection.model.yolo import LAYOUTS
+        from vision_app.training.initialize import INITIALIZATIONS, TRANSFER
+
         if self.size % 32 or not 32 <= self.size <= 2048:
             nearest = min(max(round(self.size / 32), 1), 64) * 32
             wanted = "must be a multiple of 32 between 32 and 2048"

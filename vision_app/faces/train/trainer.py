@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vision_app.core.errors import UsageError, unknown
-from vision_app.core.flags import check_ranges
+from vision_app.core.errors import UsageError
 from vision_app.core.images import write_image
 from vision_app.faces.embedder import Embedder
 from vision_app.faces.model.network import FaceNetwork
@@ -19,6 +18,7 @@ from vision_app.faces.train.crops import FaceCrops
 from vision_app.faces.train.datasets import SCAN, Reader, Validation, has_validation, hold_out
 from vision_app.faces.train.export import write_model
 from vision_app.faces.train.initial import identity, open_teacher, starting_network, template_of
+from vision_app.faces.train.options import LOSSES, FaceOptions
 from vision_app.faces.train.samplers import PeopleBatches
 from vision_app.faces.train.teacher import teacher_loss, teacher_targets
 from vision_app.faces.train.triplets import DISTANCES, MINERS, triplet_loss
@@ -30,48 +30,8 @@ from vision_app.training.loop import check_run_folder, fit
 from vision_app.training.report import Curves, TensorBoard
 from vision_app.training.runs import check_folder
 
-LOSSES = {"triplet": ("triplet",), "teacher": ("teacher",), "both": ("triplet", "teacher")}
-RANGES = {
-    "margin": (0.0, 2.0), "triplet_weight": (0.0, 1000.0), "relations": (0.0, 1000.0), "people": (1, 2048),
-    "photos": (2, 2048), "held": (0, 1000),
-}  # fmt: skip
 COLUMNS = 12  # faces side by side in a picture of a batch
 TARGETS = "teacher.npz"  # in the folder of a run: what the teacher says
-
-
-@dataclass(frozen=True)
-class FaceOptions:
-    """What is particular to training a face embedder; see `training.config.TrainConfig` for the rest.
-
-    Attributes:
-        loss: "triplet", "teacher" or "both"; by default both, or triplet without a teacher.
-        miner: a name in `triplets.MINERS`.
-        distance: a name in `triplets.DISTANCES`.
-        margin: by which someone else must be further away, in units of the distance.
-        triplet_weight: of the triplet loss.
-        relations: weight of the teacher's relations, see `teacher.teacher_loss`.
-        people, photos: see `samplers.PeopleBatches`.
-        held: blocks of the network that stay as they are, counted from its input; with one or more, the stem does too.
-
-    Raises:
-        UsageError: a value is unknown or out of its range; the error names the option and the nearest valid value.
-    """
-
-    loss: str | None = None
-    miner: str = "semi-hard"
-    distance: str = "squared"
-    margin: float = 0.2
-    triplet_weight: float = 1.0
-    relations: float = 10.0
-    people: int = 12
-    photos: int = 4
-    held: int = 0
-
-    def __post_init__(self):
-        check_ranges(self, RANGES)
-        for name, choices in (("loss", LOSSES), ("miner", MINERS), ("distance", DISTANCES)):
-            if (value := getattr(self, name)) is not None and value not in choices:
-                raise UsageError(f"--{name}: " + unknown("choice", value, choices))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ count by the logarithm of their relative error, so that all styles count alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,9 @@ from vision_app.style.optimize.losses import gram_error
 from vision_app.style.train.datasets import HELD_OUT, Photos, PhotoTask, Views, hold_out, list_photos, to_tensor
 from vision_app.style.train.export import write_fast
 from vision_app.style.train.initial import identity, starting_fast
+from vision_app.style.train.options import FastOptions
 from vision_app.training.augment import random_numbers
-from vision_app.training.config import TrainConfig, check_ranges
+from vision_app.training.config import TrainConfig
 from vision_app.training.loop import check_run_folder, fit
 
 CONTENT_LAYERS = ("conv3_1", "conv4_1")
@@ -30,34 +31,6 @@ NEAR = 0.01  # error of a Gram matrix below which coming nearer counts less and 
 PLAIN = 8  # every so many samples, the style is the content itself, and the picture must stay what it is
 MEASURED = 16  # pairs that a network is measured on
 SHOWN = 8  # of them in the picture of a release
-RANGES = {
-    "content": (0.0, 1e4), "style": (0.0, 1e4), "identity": (0.0, 1e4), "lattice": (0.0, 1e6), "size": (64, 1024),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class FastOptions:
-    """What is particular to training a fast network; see `training.config.TrainConfig` for the rest.
-
-    Attributes:
-        content: weight of the content's features.
-        style: weight of the style's Gram matrices.
-        identity: weight of what changes where a picture is its own style.
-        lattice: weight of what repeats every four pixels, see `lattice`.
-        size: of the square pictures, in pixels.
-
-    Raises:
-        UsageError: a value is out of its range; the error names the option and the nearest valid value.
-    """
-
-    content: float = 1.0
-    style: float = 0.5
-    identity: float = 2.0
-    lattice: float = 200.0
-    size: int = 256
-
-    def __post_init__(self):
-        check_ranges(self, RANGES)
 
 
 class Pairs(Views):

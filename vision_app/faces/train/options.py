@@ -1,0 +1,49 @@
+"""The options of training a face embedder. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+from vision_app.core.errors import UsageError, unknown
+from vision_app.core.flags import check_ranges
+
+LOSSES = {"triplet": ("triplet",), "teacher": ("teacher",), "both": ("triplet", "teacher")}
+RANGES = {
+    "margin": (0.0, 2.0), "triplet_weight": (0.0, 1000.0), "relations": (0.0, 1000.0), "people": (1, 2048),
+    "photos": (2, 2048), "held": (0, 1000),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FaceOptions:
+    """What is particular to training a face embedder; see `training.config.TrainConfig` for the rest.
+
+    Attributes:
+        loss: "triplet", "teacher" or "both"; by default both, or triplet without a teacher.
+        miner: a name in `triplets.MINERS`.
+        distance: a name in `triplets.DISTANCES`.
+        margin: by which someone else must be further away, in units of the distance.
+        triplet_weight: of the triplet loss.
+        relations: weight of the teacher's relations, see `teacher.teacher_loss`.
+        people, photos: see `samplers.PeopleBatches`.
+        held: blocks of the network that stay as they are, counted from its input; with one or more, the stem does too.
+
+    Raises:
+        UsageError: a value is unknown or out of its range; the error names the option and the nearest valid value.
+    """
+
+    loss: str | None = None
+    miner: str = "semi-hard"
+    distance: str = "squared"
+    margin: float = 0.2
+    triplet_weight: float = 1.0
+    relations: float = 10.0
+    people: int = 12
+    photos: int = 4
+    held: int = 0
+
+    def __post_init__(self) -> None:
+        from vision_app.faces.train.triplets import DISTANCES, MINERS
+
+        check_ranges(self, RANGES)
+        for name, choices in (("loss", LOSSES), ("miner", MINERS), ("distance", DISTANCES)):
+            if (value := getattr(self, name)) is not None and value not in choices:
+                raise UsageError(f"--{name}: " + unknown("choice", value, choices))
