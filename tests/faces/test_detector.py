@@ -1,4 +1,4 @@
-"""Finding faces: what the looks at a photo cover, how they are joined, and which models are refused."""
+"""Finding faces: what the tiles of a photo cover, how they are merged, and which models are refused."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import RGBImage
 from vision_app.detection.base import DetectOptions
 from vision_app.faces.detector import FaceDetector, _inside
-from vision_app.faces.tiling import FRAME, LARGEST, SEEN, views
+from vision_app.faces.tiling import FRAME, MAX_INPUT, MIN_INPUT_SIZE, make_tiles
 
 SIDES = st.integers(40, 9000)
 
@@ -22,44 +22,44 @@ def room(width, height):
 
 
 @given(SIDES, SIDES, st.floats(20, 200), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_each_face_lies_whole_and_large_enough_in_a_look(width, height, smallest, x, y, share):
+def test_each_face_lies_whole_and_large_enough_in_a_tile(width, height, smallest, x, y, share):
     most = min(width, height)
     side = min(smallest * (most / smallest) ** share, most) if most > smallest else most
     left, top = x * (width - side), y * (height - side)
     seen = [
-        side * view.size / max(view.right - view.left, view.bottom - view.top)
-        for view in views(width, height, 416, smallest)
-        if view.left <= left
-        and view.top <= top
-        and left + side <= view.right
-        and top + side <= view.bottom
-        and side <= view.largest
+        side * tile.size / max(tile.right - tile.left, tile.bottom - tile.top)
+        for tile in make_tiles(width, height, 416, smallest)
+        if tile.left <= left
+        and tile.top <= top
+        and left + side <= tile.right
+        and top + side <= tile.bottom
+        and side <= tile.largest
     ]
-    assert max(seen) >= SEEN * min(1, side / smallest) * 0.95
+    assert max(seen) >= MIN_INPUT_SIZE * min(1, side / smallest) * 0.95
 
 
 @given(SIDES, SIDES, st.floats(20, 200))
-def test_looks_lie_in_the_photo_and_stay_affordable(width, height, smallest):
-    looks = views(width, height, 416, smallest)
-    assert looks[0].size == 416 and looks[1].size < 208 and looks[1].frame == FRAME
-    scale = SEEN / smallest
-    for view in looks:
-        assert 0 <= view.left < view.right <= width and 0 <= view.top < view.bottom <= height
-        assert view.size <= LARGEST + 3
-    pixels = sum(scale**2 * (view.right - view.left) * (view.bottom - view.top) for view in looks[2:])
+def test_tiles_lie_in_the_photo_and_stay_affordable(width, height, smallest):
+    tiles = make_tiles(width, height, 416, smallest)
+    assert tiles[0].size == 416 and tiles[1].size < 208 and tiles[1].frame == FRAME
+    scale = MIN_INPUT_SIZE / smallest
+    for tile in tiles:
+        assert 0 <= tile.left < tile.right <= width and 0 <= tile.top < tile.bottom <= height
+        assert tile.size <= MAX_INPUT + 3
+    pixels = sum(scale**2 * (tile.right - tile.left) * (tile.bottom - tile.top) for tile in tiles[2:])
     if min(width, height) > 1000:
         assert pixels <= 3.5 * (scale * width) * (scale * height)
-    assert len(views(520, 400, 416, 20)) == 2 and len(views(540, 400, 416, 20)) == 3
+    assert len(make_tiles(520, 400, 416, 20)) == 2 and len(make_tiles(540, 400, 416, 20)) == 3
 
 
 @pytest.mark.parametrize(
     ("size", "smallest", "boxes"),
     [
         ((416, 300), 20, [(30, 40, 52, 64), (200, 100, 330, 250)]),
-        ((160, 160), 20, [(2, 3, 158, 157)]),  # fills the picture
+        ((160, 160), 20, [(2, 3, 158, 157)]),  # fills the image
         ((900, 1600), 20, [(100, 200, 121, 222), (600, 700, 860, 990), (300, 1500, 330, 1532)]),
         ((2600, 1900), 20, [(x, y, x + 22, y + 25) for x in range(20, 2500, 400) for y in range(30, 1800, 440)]),
-        ((2600, 1900), 20, [(700, 500, 1900, 1700)]),  # lies in no tile as a whole
+        ((2600, 1900), 20, [(700, 500, 1900, 1700)]),  # no tile holds it whole
         ((2600, 1900), 60, [(1240, 930, 1310, 1010), (10, 10, 80, 90)]),
     ],
 )
@@ -87,28 +87,28 @@ def test_a_face_that_the_edge_cuts_off_is_found_in_the_frame():
     assert (found.landmarks >= 0).all()
 
 
-def test_a_part_of_a_face_is_no_face_of_its_own():
+def test_a_part_of_a_face_is_not_reported_as_a_face():
     detector = green_detector()
     picture = room(416, 416)
     paint_face(picture, (100, 100, 300, 330))
     paint_face(picture, (180, 180, 230, 230), (90, 90, 90))  # the nose
     paint_face(picture, (195, 195, 215, 215))  # something in it that looks like a face
-    paint_face(picture, (320, 200, 345, 230))  # somebody beside
+    paint_face(picture, (320, 200, 345, 230))  # another person
     assert sorted(detector(picture).boxes[:, 0].round(-1)) == [100, 320]
 
 
-def test_a_faint_large_face_hides_no_good_one_in_it():
+def test_a_faint_large_face_does_not_hide_a_good_one_inside_it():
     boxes = np.float32([[100, 100, 120, 125], [40, 40, 200, 220]])
     points = np.float32(
         [[[105, 108], [115, 108], [110, 114], [106, 120], [114, 120]], [[70, 80], [170, 80]] * 2 + [[120, 190]]]
     )
     assert _inside(boxes, points, np.float32([0.9, 0.2])).tolist() == [False, False]
     assert _inside(boxes, points, np.float32([0.2, 0.9])).tolist() == [True, False]
-    boxes[0] = [60, 70, 180, 195]  # more than half as large: somebody in front
+    boxes[0] = [60, 70, 180, 195]  # more than half as large: another person in front
     assert _inside(boxes, points, np.float32([0.2, 0.9])).tolist() == [False, False]
 
 
-def test_a_photo_gets_the_same_answer_alone_in_a_batch_and_at_reduced_size():
+def test_an_image_gets_the_same_faces_alone_in_a_batch_and_at_reduced_size():
     detector = green_detector()
     pictures = [room(400, 300), room(1200, 800), room(90, 300)]
     for picture in pictures:
@@ -118,12 +118,13 @@ def test_a_photo_gets_the_same_answer_alone_in_a_batch_and_at_reduced_size():
     joined = detector.postprocess(detector.forward(detector.join(parts)))
     for image, one, together in zip(images, joined, detector.predict(images), strict=True):
         assert len(one) == 1 and together.to_dict() == detector(image).to_dict()
+        assert one.to_dict() == together.to_dict()
         np.testing.assert_array_equal(one.boxes, together.boxes)
     half = RGBImage(np.ascontiguousarray(pictures[1][::2, ::2]), 1200, 800)
     np.testing.assert_allclose(detector(half).boxes, joined[1].boxes, atol=4)
 
 
-def test_options_hold_for_all_looks_together():
+def test_options_apply_to_all_tiles_together():
     picture = room(900, 900)
     for left in range(20, 800, 100):
         paint_face(picture, (left, 300, left + 60, 370))
@@ -134,8 +135,8 @@ def test_options_hold_for_all_looks_together():
     assert len(detector(room(300, 300))) == 0
 
 
-def test_what_finds_no_faces_is_refused():
+def test_a_model_that_finds_no_faces_is_refused():
     with pytest.raises(ModelError, match="'yolo' does not find faces with five landmarks"):
         FaceDetector.load("yolo")
-    with pytest.raises(UsageError, match="--smallest 1: no face"):
+    with pytest.raises(UsageError, match="--smallest 1: a face needs"):
         FaceDetector.load("yolo", smallest=1)

@@ -1,4 +1,4 @@
-"""Alignment: a face is turned, scaled and moved so that its five landmarks come to lie where they always lie.
+"""Alignment: a similarity transform moves each face so that its five landmarks lie at fixed positions.
 
 Coordinates are continuous, as those of boxes: the first pixel covers 0 to 1.
 """
@@ -13,7 +13,7 @@ from vision_app.core.images import RGBImage
 
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """Names of the five points, in the order of all arrays. The sides are the person's: the first eye is the one on the
-left of the picture."""
+left of the image."""
 
 SIZE = 112
 """Side in pixels of an aligned face."""
@@ -26,53 +26,58 @@ SIDE = SIZE + 2 * MARGIN
 
 
 def similarity(points: np.ndarray, template: np.ndarray = TEMPLATE) -> np.ndarray:
-    """The similarity transform that brings points closest to a template, in the sense of least squares.
+    """Return the similarity transform that maps points closest to a template, in the sense of least squares.
 
-    A turn by an angle and a scale s is one multiplication of x + iy by the complex number s e^(i angle), and the best
-    one has a closed form. It is the solution of Umeyama (1991) for two dimensions, without reflections.
+    A rotation by an angle and a scale s are one multiplication of x + iy by the complex number s e^(i angle), and the
+    best one has a closed form: the solution of Umeyama (1991) for two dimensions, without reflections.
 
     Args:
         points: (K, 2) x, y.
-        template: (K, 2) where they should come to lie.
+        template: (K, 2) where they are mapped to.
 
     Returns:
         (2, 3) float64 A, with A (x, y, 1) near the template.
 
     Raises:
-        ValueError: the points are not finite or all the same.
+        ValueError: The points are not finite or all the same.
     """
     points = np.asarray(points, np.float64)
     if not np.isfinite(points).all() or not np.ptp(points, axis=0).any():
         raise ValueError("landmarks: expected finite points that are not all the same")
     source, target = (np.asarray(array, np.float64) @ [1, 1j] for array in (points, template))
     spread = source - source.mean()
-    power = np.vdot(spread, spread).real
-    turn = np.vdot(spread, target) / power
+    turn = np.vdot(spread, target) / np.vdot(spread, spread).real
     move = target.mean() - turn * source.mean()
     return np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
 
 
 def scale_of(matrix: np.ndarray) -> float:
-    """How much a similarity transform (2, 3) enlarges."""
+    """Return the scale factor of a similarity transform (2, 3)."""
     return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
+def decoded_scale(image: RGBImage) -> np.ndarray:
+    """Return (2,) float32 x, y: decoded pixels per pixel of the photo, below 1 after decoding at a reduced size."""
+    rows, columns = image.pixels.shape[:2]
+    return np.array([columns / image.width, rows / image.height], np.float32)
+
+
 def align(pixels: np.ndarray, landmarks: np.ndarray, template: np.ndarray = TEMPLATE, size: int = SIZE) -> np.ndarray:
-    """Cuts an aligned face out of a picture. What lies beside the picture is black.
+    """Cut an aligned face out of an image. What lies outside the image is black.
 
     A face much larger than the result is first shrunk by averaging, so that none of its pixels is skipped.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
         landmarks: (5, 2) x, y in pixels of this array.
-        template: (5, 2) where they come to lie.
-        size: side of the result in pixels.
+        template: (5, 2) where they are mapped to.
+        size: Side of the result in pixels.
 
     Returns:
         (size, size, 3) uint8.
 
     Raises:
-        ValueError: see `similarity`.
+        ValueError: See `similarity`.
     """
     matrix = similarity(landmarks, template)
     shrink = int(1 / scale_of(matrix))
@@ -82,20 +87,19 @@ def align(pixels: np.ndarray, landmarks: np.ndarray, template: np.ndarray = TEMP
     return cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR)
 
 
-def align_face(image: RGBImage, landmarks: np.ndarray, template: np.ndarray = TEMPLATE) -> np.ndarray:
-    """`align` for landmarks in pixels of a photo, which may have been decoded at a reduced size."""
-    rows, columns = image.pixels.shape[:2]
-    return align(image.pixels, landmarks * np.float32([columns / image.width, rows / image.height]), template)
+def align_face(image: RGBImage, landmarks: np.ndarray, template: np.ndarray = TEMPLATE, size: int = SIZE) -> np.ndarray:
+    """Cut an aligned face out of an image with `align`, given landmarks in pixels of the photo."""
+    return align(image.pixels, landmarks * decoded_scale(image), template, size)
 
 
 def _shrunk(pixels: np.ndarray, matrix: np.ndarray, size: int, shrink: int) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a picture that the aligned face shows, at 1/shrink of its size, and the transform from there."""
+    """Return the part of an image that the aligned face shows, at 1/shrink of its size, and the transform from it."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
-    there = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T  # (4, 2) in the picture
+    there = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T  # (4, 2) in the image
     limits = pixels.shape[1::-1]
     start = np.clip(np.floor(there.min(axis=0)) - shrink, 0, limits).astype(int)
     columns, rows = np.clip(np.ceil(there.max(axis=0)) + shrink, 0, limits).astype(int) - start
-    if min(columns, rows) < 1:  # the face lies beside the picture
+    if min(columns, rows) < 1:  # the face lies outside the image
         return pixels[:1, :1], matrix
     part = pixels[start[1] : start[1] + rows, start[0] : start[0] + columns]
     part = cv2.resize(part, (-(-columns // shrink), -(-rows // shrink)), interpolation=cv2.INTER_AREA)
@@ -105,21 +109,19 @@ def _shrunk(pixels: np.ndarray, matrix: np.ndarray, size: int, shrink: int) -> t
 
 
 def crop_of(image: RGBImage, landmarks: np.ndarray) -> bytes:
-    """The aligned face with a margin, as in `crops`, as a PNG file: what another model can embed later."""
-    rows, columns = image.pixels.shape[:2]
-    points = landmarks * np.float32([columns / image.width, rows / image.height])
+    """Return the aligned face with a margin as a PNG file, which another model can embed later."""
     stream = io.BytesIO()
-    Image.fromarray(align(image.pixels, points, TEMPLATE + np.float32(MARGIN), SIDE)).save(stream, "PNG")
+    Image.fromarray(align_face(image, landmarks, TEMPLATE + np.float32(MARGIN), SIDE)).save(stream, "PNG")
     return stream.getvalue()
 
 
 def chip_of(crop: np.ndarray, landmarks: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """The face aligned to a model's template, from what `crop_of` kept.
+    """Return the face aligned to a model's template, given what `crop_of` stored.
 
     Args:
         crop: (160, 160, 3) uint8 RGB.
         landmarks: (5, 2) in pixels of the photo.
-        template: (5, 2), see `align.align`.
+        template: (5, 2), see `align`.
 
     Returns:
         (112, 112, 3) uint8.
@@ -129,7 +131,7 @@ def chip_of(crop: np.ndarray, landmarks: np.ndarray, template: np.ndarray) -> np
 
 
 def centroid_of(embeddings: np.ndarray) -> np.ndarray:
-    """(n, D) unit vectors -> (D,) their mean, scaled to length 1; the first one where they cancel each other out."""
+    """Return the (D,) mean of (n, D) unit vectors, scaled to length 1; the first one where they cancel out."""
     mean = np.asarray(embeddings, np.float64).mean(axis=0)
     length = np.linalg.norm(mean)
     return (mean / length if length > 1e-6 else embeddings[0]).astype(np.float32)

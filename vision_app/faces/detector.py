@@ -1,9 +1,10 @@
 """`FaceDetector`: finds faces and their landmarks, from 20 pixels to those that fill the photo. NumPy only."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 
@@ -18,41 +19,40 @@ from vision_app.detection.grid_detector import GridDetector, Raw
 from vision_app.detection.load import load_detector
 from vision_app.faces.align import LANDMARKS
 from vision_app.faces.refine import refine
-from vision_app.faces.tiling import View, views
+from vision_app.faces.tiling import Tile, make_tiles
 from vision_app.released.letterbox_model import Inputs
 from vision_app.released.runtime import Execution
 
 FACE = "face"
 SMALLEST = 20.0  # pixels
-EDGE = 0.02  # a box that comes so near to the edge of a tile, in shares of its own size, is cut off by it
+EDGE = 0.02  # a box this close to the edge of a tile, in shares of its own size, is cut off by it
 
 
 @dataclass(frozen=True)
-class Looks:
-    """One photo's looks: the views, what the network takes of each, and the photo's size."""
+class TiledImage:
+    """A photo and what the network takes of each of its tiles."""
 
-    views: tuple[View, ...]
+    image: RGBImage
+    tiles: tuple[Tile, ...]
     inputs: Inputs
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
-class FaceRaw:
-    """What the network said: of each photo its looks, and the answers to all looks in a row."""
+class RawFaces:
+    """The network's raw output for the tiles of several photos, one after the other."""
 
-    looks: tuple[Looks, ...]
+    images: tuple[TiledImage, ...]
     raw: Raw
 
 
 class FaceDetector(Detector):
-    """A grid detector of faces that looks at each photo several times, see `views`.
+    """A grid detector of faces that searches each photo in several tiles, see `tiling.make_tiles`.
 
     >>> FaceDetector.load()("photo.jpg")
 
     Attributes:
-        smallest: side in pixels of the smallest face to be found. A larger one is found as well and costs less in large
-            photos; a smaller one may be found.
+        smallest: Side in pixels of the smallest face to be found. A larger value costs less in large photos; smaller
+            faces may be found all the same.
     """
 
     def __init__(self, detector: GridDetector, *, smallest: float = SMALLEST):
@@ -63,21 +63,20 @@ class FaceDetector(Detector):
 
     @staticmethod
     def load(
-        model="face-detector",
+        model: str | os.PathLike[str] = "face-detector",
         *,
         device: str = "auto",
         runtime: str = "auto",
         threads: int | None = None,
         smallest: float = SMALLEST,
     ) -> "FaceDetector":
-        """Loads a released model by name, or a model folder or exported ONNX file by path; see `Detector.load`.
+        """Load a released model by name, or a model folder or exported ONNX file by path; see `Detector.load`.
 
-        Args:
-            smallest: side in pixels of the smallest face to be found, at least 4.
+        `smallest` is the side in pixels of the smallest face to be found, at least 4.
 
         Raises:
-            ModelError: no such model, none that finds faces with five landmarks, or damaged files.
-            UsageError: no such device or runtime here, or a wrong size.
+            ModelError: There is no such model, it does not find faces with five landmarks, or its files are damaged.
+            UsageError: There is no such device or runtime, or the size is too small.
         """
         return FaceDetector.open(model, Execution(device, runtime, threads), smallest)
 
@@ -85,99 +84,85 @@ class FaceDetector(Detector):
     def open(model: str | os.PathLike[str], execution: Execution, smallest: float = SMALLEST) -> "FaceDetector":
         """Open a released model; errors are those of `load`."""
         if not smallest >= 4:
-            raise UsageError(f"--smallest {smallest:g}: no face can be told from so few pixels; the nearest is 4")
+            raise UsageError(f"--smallest {smallest:g}: a face needs at least 4 pixels; the nearest valid value is 4")
         found = load_detector(model, **vars(execution))
         if not isinstance(found, GridDetector) or found.classes != (FACE,) or found.landmarks.names != LANDMARKS:
             raise ModelError(f"model '{model}' does not find faces with five landmarks; use face-detector")
         return FaceDetector(found, smallest=smallest)
 
-    def read(self, source: ImageSource, **options) -> RGBImage:
-        """Reads a picture in full; options and errors are those of `read_image`."""
+    def read(self, source: ImageSource, **options: Any) -> RGBImage:
+        """Read an image at full size; options and errors are those of `read_image`."""
         return read_image(source, **options)
 
-    def preprocess(self, images: Sequence[RGBImage]) -> tuple[Looks, ...]:
-        """Cuts out and scales what each look shows."""
-        return tuple(self._looks(image) for image in images)
+    def preprocess(self, images: Sequence[RGBImage]) -> tuple[TiledImage, ...]:
+        """Cut the tiles out of each image and scale them."""
+        return tuple(self._tiled(image) for image in images)
 
-    def join(self, parts: Sequence[tuple[Looks, ...]]) -> tuple[Looks, ...]:
-        """Several pictures' inputs -> those of one batch."""
-        return tuple(looks for part in parts for looks in part)
+    def join(self, parts: Sequence[tuple[TiledImage, ...]]) -> tuple[TiledImage, ...]:
+        """Join the inputs of several images to those of one batch."""
+        return tuple(chain.from_iterable(parts))
 
-    def forward(self, inputs: tuple[Looks, ...], stages: Stages | None = None) -> FaceRaw:
-        """Runs the network, looks of one shape together."""
-        return FaceRaw(inputs, self.detector.forward(self.detector.join([looks.inputs for looks in inputs]), stages))
+    def forward(self, inputs: tuple[TiledImage, ...], stages: Stages | None = None) -> RawFaces:
+        """Run the network, tiles of one shape together."""
+        return RawFaces(inputs, self.detector.forward(self.detector.join([one.inputs for one in inputs]), stages))
 
-    def postprocess(self, raw: FaceRaw, options: DetectOptions = DetectOptions()) -> list[Detections]:
-        """Joins what the looks at each photo found.
+    def postprocess(self, raw: RawFaces, options: DetectOptions = DetectOptions()) -> list[Detections]:
+        """Merge the faces of each image's tiles and refine their landmarks, for which the network runs once more.
 
         Raises:
-            UsageError: see `DetectOptions.resolved`.
+            UsageError: See `DetectOptions.resolved`.
         """
         options = options.resolved(self)
-        found = self.detector.postprocess(raw.raw, options)
-        ends = accumulate((len(looks.views) for looks in raw.looks), initial=0)
-        return [
-            self._joined(looks, found[start:end], options)
-            for looks, (start, end) in zip(raw.looks, pairwise(ends), strict=True)
-        ]
+        found = iter(self.detector.postprocess(raw.raw, options))
+        merged = [(one.image, self._merged(one, islice(found, len(one.tiles)), options)) for one in raw.images]
+        return [refine(self.detector, image, faces) for image, faces in merged]
 
-    def predict(self, images: Sequence[RGBImage], options: DetectOptions = DetectOptions()) -> list[Detections]:
-        """`preprocess`, `forward` and `postprocess` in a row, and a second look at each face, see `refine`."""
-        found = super().predict(images, options)
-        return [refine(self.detector, image, one) for image, one in zip(images, found, strict=True)]
+    def _tiled(self, image: RGBImage) -> TiledImage:
+        tiles = make_tiles(image.width, image.height, self.detector.size, self.smallest)
+        return TiledImage(image, tuple(tiles), self.detector.join([self._input(image, tile) for tile in tiles]))
 
-    def _looks(self, image: RGBImage) -> Looks:
-        chosen = views(image.width, image.height, self.detector.size, self.smallest)
-        inputs = self.detector.join([self._input(image, view) for view in chosen])
-        return Looks(tuple(chosen), inputs, image.width, image.height)
-
-    def _input(self, image: RGBImage, view: View) -> Inputs:
-        """What the network takes of one view; photo pixels of its letterbox begin where the frame begins."""
+    def _input(self, image: RGBImage, tile: Tile) -> Inputs:
+        """Return what the network takes of one tile; photo pixels of its letterbox start at the frame's edge."""
         rows, columns = image.pixels.shape[:2]
         x, y = columns / image.width, rows / image.height  # below 1 where the photo was decoded at a reduced size
         part = image.pixels[
-            int(view.top * y) : max(round(view.bottom * y), 1), int(view.left * x) : max(round(view.right * x), 1)
+            int(tile.top * y) : max(round(tile.bottom * y), 1), int(tile.left * x) : max(round(tile.right * x), 1)
         ]
-        scaled = self.detector.scaled(view.size / self.detector.size)
-        inputs = scaled.preprocess([RGBImage(part, view.right - view.left, view.bottom - view.top)])
-        if not view.frame:
+        scaled = self.detector.scaled(tile.size / self.detector.size)
+        inputs = scaled.preprocess([RGBImage(part, tile.right - tile.left, tile.bottom - tile.top)])
+        if not tile.frame:
             return inputs
         (pixels,), (back,) = inputs.pixels, inputs.letterboxes
-        frame = view.frame
+        frame = tile.frame
         pixels = np.pad(pixels, ((frame, frame), (frame, frame), (0, 0)), constant_values=self.detector.pad)
         width, height = back.width + 2 * frame / back.scale_x, back.height + 2 * frame / back.scale_y
         return Inputs((pixels,), (Letterbox(width, height, back.scale_x, back.scale_y),))
 
-    def _joined(self, looks: Looks, found: Sequence[Detections], options: DetectOptions) -> Detections:
-        """One photo's faces from what was found in each view."""
-        boxes, scores, points = [], [], []
-        for view, back, one in zip(looks.views, looks.inputs.letterboxes, found, strict=True):
-            start = np.float32([view.left - view.frame / back.scale_x, view.top - view.frame / back.scale_y])
+    def _merged(self, tiled: TiledImage, found: Iterable[Detections], options: DetectOptions) -> Detections:
+        """Return one photo's faces, given those of each tile."""
+        width, height = tiled.image.width, tiled.image.height
+        parts = []
+        for tile, back, one in zip(tiled.tiles, tiled.inputs.letterboxes, found, strict=True):
+            start = np.float32([tile.left - tile.frame / back.scale_x, tile.top - tile.frame / back.scale_y])
             moved = one.boxes + np.tile(start, 2)
-            counts = _whole(moved, view, looks.width, looks.height)
-            counts &= (moved[:, 2:] - moved[:, :2]).max(axis=1) <= view.largest
-            boxes.append(clip(moved[counts], looks.width, looks.height))
-            scores.append(one.scores[counts])
-            points.append((one.landmarks + start)[counts])
-        boxes, scores, points = (np.concatenate(parts) for parts in (boxes, scores, points))
+            counts = _whole(moved, tile, width, height) & ((moved[:, 2:] - moved[:, :2]).max(axis=1) <= tile.largest)
+            parts.append((clip(moved[counts], width, height), one.scores[counts], (one.landmarks + start)[counts]))
+        boxes, scores, points = map(np.concatenate, zip(*parts, strict=True))
         kept = nms(boxes, scores, score_threshold=0, iou_threshold=options.iou, max_detections=len(boxes))
         kept = kept[~_inside(boxes[kept], points[kept], scores[kept])][: options.max_detections]
-        labels = (FACE,) * len(kept)
-        return Detections(boxes[kept], scores[kept], labels, looks.width, looks.height, self.name, points[kept])
+        return Detections(boxes[kept], scores[kept], (FACE,) * len(kept), width, height, self.name, points[kept])
 
 
-def _whole(boxes: np.ndarray, view: View, width: int, height: int) -> np.ndarray:
-    """(N,) which boxes, xyxy in photo pixels, are not cut off by an edge of the view that is none of the photo's."""
+def _whole(boxes: np.ndarray, tile: Tile, width: int, height: int) -> np.ndarray:
+    """Return (N,) which boxes, xyxy in photo pixels, no edge of the tile cuts off but those of the photo."""
     near = EDGE * (boxes[:, 2:] - boxes[:, :2])  # (N, 2)
-    cut = np.concatenate(
-        [boxes[:, :2] - near < [view.left, view.top], boxes[:, 2:] + near > [view.right, view.bottom]], axis=1
-    )
-    inner = [view.left > 0, view.top > 0, view.right < width, view.bottom < height]
+    cut = np.hstack([boxes[:, :2] - near < [tile.left, tile.top], boxes[:, 2:] + near > [tile.right, tile.bottom]])
+    inner = [tile.left > 0, tile.top > 0, tile.right < width, tile.bottom < height]
     return ~(cut & inner).any(axis=1)
 
 
 def _inside(boxes: np.ndarray, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(N,) which faces are parts of others no worse: their middle is among the landmarks of a face twice their size."""
+    """Return (N,) which faces lie among the landmarks of a face at least twice as large that scores no less."""
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     low, high = points.min(axis=1), points.max(axis=1)  # (N, 2)
     among = ((middles[:, None] > low) & (middles[:, None] < high)).all(axis=2)  # (N, N): row's middle in column's
