@@ -13,11 +13,12 @@ from pathlib import Path
 
 from vision_app.cli.progress import show_progress
 from vision_app.data.detection import load_detection
-from vision_app.detection.compare.measure import Contender, Cost, measure
+from vision_app.detection.compare.measure import DetectorSpec, Worker
 from vision_app.detection.compare.table import format_table, make_line
 from vision_app.detection.evaluate import MEASURING
+from vision_app.released.runtime import Execution
 
-CONTENDERS = (
+DETECTORS = (
     ("yolo", False), ("yolo", True), ("faster-rcnn", False), ("yolo+faster-rcnn", False), ("fast-rcnn", False),
     ("rcnn", False),
 )  # fmt: skip
@@ -31,22 +32,23 @@ def main() -> None:
     parser.add_argument("--models", help="A,B,...: only these")
     parser.add_argument("--threads", type=int, help="threads of a network; all cores by default")
     arguments = parser.parse_args()
-    names = list(dict.fromkeys(name for name, _ in CONTENDERS))
+    names = list(dict.fromkeys(name for name, _ in DETECTORS))
     wanted = arguments.models.split(",") if arguments.models else names
     if strange := [name for name in wanted if name not in names]:
         parser.error(f"--models: {', '.join(strange)}: must be of {', '.join(names)}")
     truth = load_detection(arguments.data)
     files, lines = [str(sample.path) for sample in truth.samples][: arguments.limit], []
-    for contender in (Contender(name, tta, threads=arguments.threads) for name, tta in CONTENDERS if name in wanted):
-        chosen = files[: arguments.rcnn_limit] if contender.model == "rcnn" else files
+    execution = Execution(runtime="torch", threads=arguments.threads)
+    for spec in (DetectorSpec(name, tta, execution) for name, tta in DETECTORS if name in wanted):
+        chosen = files[: arguments.rcnn_limit] if spec.model == "rcnn" else files
         rows = []
-        print(contender.name, flush=True)
-        with show_progress(len(chosen), 0) as report:
-            for row in measure(contender, chosen, doubtful=MEASURING):
+        print(spec.name, flush=True)
+        with Worker(spec, doubtful=MEASURING) as worker, show_progress(len(chosen), 0) as report:
+            for row in worker.rows(chosen):
                 rows.append(row)
                 report([row])
-        readable = next((row["file"] for row in rows if row["status"] == "ok"), None)
-        lines.append(make_line(rows, Cost.of(contender, readable), truth))
+            readable = next((row["file"] for row in rows if row["status"] == "ok"), None)
+            lines.append(make_line(rows, worker.cost(readable), truth))
     print(format_table(lines))
 
 

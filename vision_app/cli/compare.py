@@ -1,6 +1,7 @@
 """`vision-app compare`: several detectors on the same images, side by side."""
 
 import sys
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from vision_app.batch.sinks import Journal
     from vision_app.batch.sources import Input
     from vision_app.data.detection import DetectionSet
-    from vision_app.detection.base import DetectOptions
-    from vision_app.detection.compare.measure import Conditions, Contender
+    from vision_app.detection.compare.measure import Worker
     from vision_app.detection.compare.table import Line
 
 
@@ -90,13 +90,15 @@ def compare(
     from vision_app.batch.run import cores
     from vision_app.batch.sinks import Journal, read_rows
     from vision_app.cli.batch import gather
-    from vision_app.cli.evaluate import load_truth
+    from vision_app.cli.evaluate import check_classes, load_truth
     from vision_app.cli.progress import show_progress
     from vision_app.core.errors import UsageError
     from vision_app.detection.base import DetectOptions
     from vision_app.detection.compare.files import write_comparison
-    from vision_app.detection.compare.measure import Contender, Run
+    from vision_app.detection.compare.measure import DetectorSpec, Run, Worker
     from vision_app.detection.compare.table import format_table
+    from vision_app.detection.evaluate import MEASURING
+    from vision_app.released.runtime import Execution
 
     if not sources and truth is None:
         raise UsageError(
@@ -104,44 +106,50 @@ def compare(
         )
     if split and truth is None:
         raise UsageError(f"--split {split}: only together with --truth, of which it is a part")
-    contenders = [
-        Contender(name, tta=again, device=device, runtime=runtime, threads=threads)
+    execution = Execution(device, runtime, threads)
+    specs = [
+        DetectorSpec(name, again, execution)
         for name in _names(models, tta)
         for again in ([False, True] if tta else [False])
     ]
-    limits = _limits(limit or [], [each.model for each in contenders])
+    limits = _limits(limit or [], [each.model for each in specs])
     known, _ = load_truth(truth, split) if truth else (None, None)
     options = DetectOptions(confidence=confidence)
-    digests, conditions = zip(*(_check(each, options, truth, known) for each in contenders), strict=True)
-    inputs = gather(sources or [str(sample.path) for sample in known.samples], output, named=True)
-    settings = {
-        "--models": [f"{each.name} {digest}" for each, digest in zip(contenders, digests, strict=True)],
-        "--confidence": confidence,
-        "--truth": None if known is None else f"{truth} {known.digest()}",
-        "--limit": limits,
-        "--device": device,
-        "--runtime": runtime,
-        "--threads": threads,
-    }
-    parts = [(each, inputs[: limits.get(each.model)]) for each in contenders]
-    planned = [item for _, part in parts for item in part]
-    path = output / "comparison.jsonl"
-    with Journal(path, settings=settings, inputs=planned, batch_size=1, resume=resume) as journal:
-        try:
-            _measure(parts, options, known is not None, journal)
-        except KeyboardInterrupt:
-            rows = f"{journal.written:,} of {len(planned):,} rows are in {path}"
-            print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
-            return INTERRUPTED
-        lines, rows = _sum_up(parts, conditions, read_rows(path), known)
-        print("drawing what was found", file=sys.stderr)
-        with show_progress(min(shown, len(inputs)), 0) as report:
-            one = [{"status": "ok"}]
-            run = Run(__version__, cores(), truth and truth.resolve().name)
-            write_comparison(output, lines, rows, inputs, settings, run, shown=shown, report=partial(report, one))
-        print(format_table(lines))
-        print(f"\nthe report is {output / 'report.html'}")
-        return 1 if journal.failed else 0
+    with ExitStack() as processes:
+        workers = []
+        for spec in specs:
+            workers.append(processes.enter_context(Worker(spec, options, MEASURING if truth else None)))
+            if known is not None:
+                check_classes(workers[-1], known, truth)
+        inputs = gather(sources or [str(sample.path) for sample in known.samples], output, named=True)
+        parts = [(worker, inputs[: limits.get(spec.model)]) for worker, spec in zip(workers, specs, strict=True)]
+        settings = {
+            "--models": [f"{worker.name} {worker.digest[:12]}" for worker in workers],
+            "--confidence": confidence,
+            "--truth": None if known is None else f"{truth} {known.digest()}",
+            "--limit": limits,
+            "--device": device,
+            "--runtime": runtime,
+            "--threads": threads,
+        }
+        planned = [item for _, part in parts for item in part]
+        path = output / "comparison.jsonl"
+        with Journal(path, settings=settings, inputs=planned, batch_size=1, resume=resume) as journal:
+            try:
+                _measure(parts, journal)
+            except KeyboardInterrupt:
+                rows = f"{journal.written:,} of {len(planned):,} rows are in {path}"
+                print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
+                return INTERRUPTED
+            lines, rows = _sum_up(parts, read_rows(path), known)
+            print("drawing what was found", file=sys.stderr)
+            with show_progress(min(shown, len(inputs)), 0) as report:
+                one = [{"status": "ok"}]
+                run = Run(__version__, cores(), truth and truth.resolve().name)
+                write_comparison(output, lines, rows, inputs, settings, run, shown=shown, report=partial(report, one))
+            print(format_table(lines))
+            print(f"\nthe report is {output / 'report.html'}")
+            return 1 if journal.failed else 0
 
 
 def _names(models: str | None, tta: bool) -> list[str]:
@@ -184,62 +192,35 @@ def _limits(texts: list[str], names: list[str]) -> dict[str, int]:
     return limits
 
 
-def _check(
-    contender: "Contender", options: "DetectOptions", truth: Path | None, known: "DetectionSet | None"
-) -> "tuple[str, Conditions]":
-    """Load a detector and return the start of its digest, and how it runs.
-
-    Raises:
-        VisionAppError: It cannot be loaded, the options are none for it, or it knows no class of the truth.
-    """
-    from vision_app.cli.evaluate import check_classes
-    from vision_app.detection.compare.measure import Conditions
-
-    detector = contender.load()
-    conditions = Conditions.of(detector, options, contender.threads)
-    if known is not None:
-        check_classes(detector, known, truth)
-    return detector.digest[:12], conditions
-
-
-def _measure(
-    parts: "list[tuple[Contender, Sequence[Input]]]", options: "DetectOptions", judged: bool, journal: "Journal"
-) -> None:
+def _measure(parts: "list[tuple[Worker, Sequence[Input]]]", journal: "Journal") -> None:
     """Write the rows that are not there yet, one detector after the other."""
     from vision_app.cli.progress import show_progress
-    from vision_app.detection.compare.measure import measure
-    from vision_app.detection.evaluate import MEASURING
 
     before = 0
-    for place, (contender, part) in enumerate(parts, start=1):
+    for place, (worker, part) in enumerate(parts, start=1):
         done = min(max(journal.rows - before, 0), len(part))
         before += len(part)
         if done == len(part):
             continue
-        print(f"{contender.name}, {place} of {len(parts)}", file=sys.stderr)
-        files = [item.file for item in part[done:]]
+        print(f"{worker.name}, {place} of {len(parts)}", file=sys.stderr)
         with show_progress(len(part), done) as report:
-            for row in measure(contender, files, options, MEASURING if judged else None):
+            for row in worker.rows(item.file for item in part[done:]):
                 journal.write([row])
                 report([row])
 
 
 def _sum_up(
-    parts: "list[tuple[Contender, Sequence[Input]]]",
-    conditions: "Sequence[Conditions]",
-    every: "Iterator[dict]",
-    known: "DetectionSet | None",
+    parts: "list[tuple[Worker, Sequence[Input]]]", every: "Iterator[dict]", known: "DetectionSet | None"
 ) -> "tuple[list[Line], dict[str, list[dict]]]":
     """Sum up each detector; the first is the one that others are compared with. Return the lines and the rows."""
-    from vision_app.detection.compare.measure import Cost
     from vision_app.detection.compare.table import make_line
 
     lines, rows, first = [], {}, None
-    for (contender, part), ran in zip(parts, conditions, strict=True):
-        own = rows[contender.name] = list(islice(every, len(part)))
-        print(f"{contender.name}: summing up, counting multiply-adds", file=sys.stderr)
+    for worker, part in parts:
+        own = rows[worker.name] = list(islice(every, len(part)))
+        print(f"{worker.name}: summing up, counting multiply-adds", file=sys.stderr)
         readable = next((row["file"] for row in own if row["status"] == "ok"), None)
-        lines.append(make_line(own, Cost.of(contender, readable), known, first, ran))
+        lines.append(make_line(own, worker.cost(readable), known, first, worker.conditions))
         first = first or own
         for row in own:
             row.pop("doubtful", None)  # there are many, and nothing else needs them
