@@ -8,6 +8,7 @@ setup(
     package_data={
         "vision_app._models": ["*/model.json", "*/weights.safetensors", "*/model.onnx", "*/CARD.md", "*/LICENSE"],
         "vision_app": ["py.typed"],
+        "vision_app.style.samples": ["*.webp", "README.md"],
         "vision_app.ui": ["*.png", "samples/*"],
     },
 )

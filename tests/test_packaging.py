@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import vision_app
+from vision_app.style.samples.samples import SAMPLES
 
 CHECKOUT = Path(__file__).parent.parent
 MODEL_FILES = ("model.json", "weights.safetensors", "model.onnx", "CARD.md", "LICENSE")
@@ -45,7 +46,9 @@ def test_the_wheel_holds_the_package_and_the_models(wheel):
     modules.add("vision_app/py.typed")
     models = {f"vision_app/_models/tiny/{name}" for name in MODEL_FILES}
     assert names >= modules | models
-    assert all(name.startswith("vision_app/ui/") for name in names - modules - models)  # icons and samples
+    data = names - modules - models  # icons and samples
+    assert all(name.startswith(("vision_app/ui/", "vision_app/style/samples/")) for name in data)
+    assert data >= {f"vision_app/style/samples/{name}.webp" for name in SAMPLES}
 
 
 def test_the_wheel_describes_itself(wheel):

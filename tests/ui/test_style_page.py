@@ -16,7 +16,8 @@ from skimage import data
 from vision_app.core.errors import ImageError
 from vision_app.style.optimize.loop import OptimizeConfig
 from vision_app.style.results import Progress
-from vision_app.style.samples.samples import SAMPLES, sample
+from vision_app.style.samples import samples
+from vision_app.style.samples.samples import SAMPLES
 from vision_app.style.stylizer import Painted, Stylizer
 from vision_app.ui import models, style
 from vision_app.ui import style_job as easel
@@ -67,10 +68,14 @@ class Slow(Blend):
 
 @pytest.fixture(autouse=True)
 def small_samples(monkeypatch):
-    """Draw samples in no time."""
-    for number, name in enumerate(SAMPLES):
-        drawn = np.random.default_rng(number).integers(0, 256, (2, 2, 3), np.uint8).repeat(32, 0).repeat(32, 1)
-        monkeypatch.setitem(SAMPLES, name, lambda drawn=drawn: drawn)
+    """Replace the samples by small images."""
+
+    def small(name):
+        random = np.random.default_rng(SAMPLES.index(name))
+        return random.integers(0, 256, (2, 2, 3), np.uint8).repeat(32, 0).repeat(32, 1)
+
+    for module in (samples, wall):
+        monkeypatch.setattr(module, "sample", small)
     wall.samples.clear()
     yield
     wall.samples.clear()
@@ -133,13 +138,13 @@ def test_a_click_on_a_style_paints_the_photo_in_it(photo, stylizers):
     page = started(photo, "mosaic")
     before, after = pictures(page)
     assert alike(before, np.asarray(PHOTO))
-    assert alike(after, stylizers["fast"](PHOTO_PIXELS, sample("mosaic")).pixels)
+    assert alike(after, stylizers["fast"](PHOTO_PIXELS, samples.sample("mosaic")).pixels)
     assert not said(page)
 
 
 def test_another_style_takes_the_place_of_the_first_and_a_second_click_none(photo, stylizers):
     page = started(photo, "mosaic", "waves")
-    assert alike(pictures(page)[1], stylizers["fast"](PHOTO_PIXELS, sample("waves")).pixels)
+    assert alike(pictures(page)[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
     assert pictures(choose(page, "waves")) is None
 
 
@@ -148,10 +153,11 @@ def test_styles_are_mixed_by_their_weights(photo, stylizers):
     labeled(page.toggle, "Mix several styles").set_value(True)
     choose(run(page), "linocut", "waves")
     labeled(page.slider, "Weight of Linocut").set_value(0.25)
-    expected = stylizers["fast"](PHOTO_PIXELS, [sample("linocut"), sample("waves")], weights=(0.25, 1.0)).pixels
+    both = [samples.sample("linocut"), samples.sample("waves")]
+    expected = stylizers["fast"](PHOTO_PIXELS, both, weights=(0.25, 1.0)).pixels
     assert alike(pictures(run(page))[1], expected)
     labeled(page.toggle, "Mix several styles").set_value(False)
-    assert alike(pictures(run(page))[1], stylizers["fast"](PHOTO_PIXELS, sample("waves")).pixels)
+    assert alike(pictures(run(page))[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
 
 
 def test_settings_are_those_of_the_stylizer_and_nothing_is_painted_twice(photo, stylizers):
@@ -159,7 +165,7 @@ def test_settings_are_those_of_the_stylizer_and_nothing_is_painted_twice(photo, 
     labeled(page.slider, "Strength").set_value(0.4)
     labeled(page.selectbox, "Colors").set_value("Of the photo")
     labeled(page.selectbox, "Long side in pixels").set_value(256)
-    expected = fast(PHOTO_PIXELS, sample("glass"), strength=0.4, keep_colors="luminance", size=256).pixels
+    expected = fast(PHOTO_PIXELS, samples.sample("glass"), strength=0.4, keep_colors="luminance", size=256).pixels
     assert alike(pictures(run(page))[1], expected) and expected.shape == (192, 256, 3)
     count = len(fast.painted)
     labeled(page.selectbox, "Long side in pixels").set_value("As the photo")
@@ -179,7 +185,7 @@ def test_only_the_last_results_are_kept(photo):
 
 def test_colors_alone_offer_no_setting_that_they_refuse(photo, stylizers):
     page = started(photo, "autumn", method="Colors only")
-    assert alike(pictures(page)[1], stylizers["color"](PHOTO_PIXELS, sample("autumn")).pixels)
+    assert alike(pictures(page)[1], stylizers["color"](PHOTO_PIXELS, samples.sample("autumn")).pixels)
     assert [box.label for box in page.selectbox] == ["Long side in pixels"]
 
 
@@ -205,7 +211,7 @@ def test_bad_pictures_are_named_and_the_others_count(photo, stylizers, bad_files
     assert len(page.error) == len(bad_files)
     for error, (name, (_, reason)) in zip(page.error, bad_files.items(), strict=True):
         assert name.split(".")[0] in error.value and reason in error.value
-    assert alike(pictures(choose(page, "waves"))[1], stylizers["fast"](PHOTO_PIXELS, sample("waves")).pixels)
+    assert alike(pictures(choose(page, "waves"))[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
     upload(page, "Photo", {"small.png": encode(PHOTO.resize((20, 15)), "PNG")})
     assert "small\\.png\\: too small" in run(page).error[-1].value and pictures(page) is None
 
@@ -260,7 +266,7 @@ def test_the_classic_method_shows_its_steps_and_then_the_result(photo, slow, pla
     slow.go_on.release(7)
     painting.join(20)
     run(page)
-    expected = Blend()(PHOTO_PIXELS, sample("waves"), size=64)
+    expected = Blend()(PHOTO_PIXELS, samples.sample("waves"), size=64)
     assert alike(pictures(page)[1], expected.pixels)
     assert any(caption.value == "64 x 48 pixels, after 10 steps" for caption in page.caption)
 

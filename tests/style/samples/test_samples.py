@@ -1,4 +1,4 @@
-"""The sample styles: there, the same each time, and no two alike."""
+"""The sample styles are there, and no two look alike; `tests/tools` tests how they were drawn."""
 
 from itertools import combinations, pairwise
 
@@ -11,12 +11,12 @@ from vision_app.style.samples.samples import SAMPLES, SIZE, sample
 
 
 @pytest.fixture(scope="module")
-def drawn() -> dict[str, np.ndarray]:
+def samples() -> dict[str, np.ndarray]:
     return {name: sample(name) for name in SAMPLES}
 
 
-def test_every_sample_fills_its_square(drawn):
-    for pixels in drawn.values():
+def test_every_sample_fills_its_square(samples):
+    for pixels in samples.values():
         assert pixels.shape == (SIZE, SIZE, 3) and pixels.dtype == np.uint8
         corners = [pixels[:64, :64], pixels[:64, -64:], pixels[-64:, :64], pixels[-64:, -64:]]
         assert pixels.std() > 25 and all(corner.std() > 3 for corner in corners)
@@ -31,15 +31,10 @@ def look(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([colors / colors.sum(), bands / bands.sum()])
 
 
-def test_no_two_samples_look_alike(drawn):
-    looks = {name: look(pixels) for name, pixels in drawn.items()}
+def test_no_two_samples_look_alike(samples):
+    looks = {name: look(pixels) for name, pixels in samples.items()}
     for (one, first), (other, second) in combinations(looks.items(), 2):
         assert abs(first - second).sum() > 0.5, f"{one} and {other}"
-
-
-@pytest.mark.parametrize("name", ["night", "mosaic"])
-def test_a_sample_is_drawn_the_same_each_time(drawn, name):
-    np.testing.assert_array_equal(sample(name), drawn[name])
 
 
 def test_an_unknown_sample_gets_the_nearest_name():

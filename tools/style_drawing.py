@@ -1,4 +1,4 @@
-"""The means that the sample pictures of styles are drawn with: noise, palettes, brush strokes, cells and light.
+"""Draw noise, palettes, brush strokes, cells and light, of which the sample styles are made.
 
 A field is an (H, W) float32 array, usually of numbers from 0 to 1; a canvas is (H, W, 3) float32 RGB from 0 to 1.
 """
@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 
 def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fields of x and y, each 0 to 1 over the picture."""
+    """Return the fields of x and y, each 0 to 1 over the image."""
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
     return x, y
 
@@ -57,7 +57,7 @@ def cells(points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         points: (N, 2) x and y in pixels.
-        size: Of the picture.
+        size: Side of the image in pixels.
     """
     y, x = np.mgrid[:size, :size]
     distances, owners = cKDTree(points).query(np.stack([x, y], axis=-1), k=2)  # both (size, size, 2)
@@ -76,18 +76,18 @@ def strokes(
     bristles: int = 4,
     jitter: float = 0.05,
 ) -> np.ndarray:
-    """Paint so many brush strokes, in random order, and return the canvas with the relief of the paint on it.
+    """Paint brush strokes in random order, and return the canvas with the relief of the paint on it.
 
     Args:
-        canvas: What is painted on.
-        colors: (H, W, 3) what color a stroke has that begins there.
-        angle: Which way strokes run, a field of radians.
-        random: Where they begin.
-        count: How many.
-        length: Of a stroke in pixels.
-        width: Of a stroke in pixels.
+        canvas: (H, W, 3) to paint on.
+        colors: (H, W, 3) color of the strokes that begin at each place.
+        angle: (H, W) direction of strokes in radians.
+        random: Decides where they begin.
+        count: Number of strokes.
+        length: Length of a stroke in pixels.
+        width: Width of a stroke in pixels.
         bristles: Lines that a stroke is made of, each of a slightly different color.
-        jitter: How much colors differ, as a standard deviation.
+        jitter: Standard deviation of colors.
     """
     size, steps = len(canvas), 6
     place = random.uniform(0, size, (count, 2))  # (count, 2) x and y

@@ -1,9 +1,13 @@
-"""The means of drawing, against plain loops and what is known of them."""
+"""Drawing is held to plain loops and known results."""
+
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vision_app.style.samples.drawing import cells, lit, mix, noise, palette, smoothstep, strokes
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+from style_drawing import cells, lit, mix, noise, palette, smoothstep, strokes
 
 
 @pytest.fixture
