@@ -26,7 +26,7 @@ def data(tmp_path, monkeypatch):
         ("/proc/new", "cannot be written (/proc: No such file or directory)"),
         ("link/new", "cannot be written ({}/link: No such file or directory)"),
         ("n" * 300, "cannot be written"),
-        ("full", "holds other things (thesis.txt); choose a new folder"),
+        ("full", "is not empty (contains thesis.txt); choose a new folder"),
     ],
 )
 def test_a_folder_that_cannot_be_written_is_named(data, tmp_path, capsys, words, output, message):
@@ -62,5 +62,5 @@ def test_an_empty_folder_and_one_of_the_same_kind_are_taken(data, tmp_path, caps
 def test_a_picture_of_a_schedule_does_not_take_the_place_of_another(tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(b"mine")
     assert main(["train", "yolo", "--plot-schedule", str(tmp_path / "a.png")]) == 2
-    assert "a.png: is there already and will not be overwritten; choose another name" in capsys.readouterr().err
+    assert "a.png: exists already and will not be overwritten; choose another name" in capsys.readouterr().err
     assert (tmp_path / "a.png").read_bytes() == b"mine"

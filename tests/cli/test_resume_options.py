@@ -10,10 +10,10 @@ def test_what_a_run_keeps_of_its_options_starts_another_like_it(tmp_path, monkey
     """Also with a model's name, two sets and a switch that is off; paths hold in any folder."""
     kept, seen = [], []
 
-    def train_instead(data, validation, output, config, options, *, initial, watchers, **more):
+    def train_instead(data, validation, output, config, options, *, initial, callbacks, **more):
         seen.append((data, validation, config, options, initial))
         output.mkdir()
-        watchers[0].on_start(output, None, config)
+        callbacks[0].on_start(output, None, config)
         kept.append((output / "options.yaml").resolve())
 
     monkeypatch.setattr(train, "train", train_instead)

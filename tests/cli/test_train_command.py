@@ -22,7 +22,7 @@ from vision_app.cli.train import yolo
 from vision_app.detection.train import trainer as train
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.released.find import find
-from vision_app.training import rates
+from vision_app.training import learning_rate
 from vision_app.training.config import TrainConfig
 
 CATEGORIES = [{"id": 1, "name": "tvmonitor"}, {"id": 2, "name": "kite"}]
@@ -124,7 +124,7 @@ def test_control_c_leaves_a_run_that_goes_on_to_the_same_weights(start, words, r
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert said.splitlines()[-1].startswith("stopped after epoch 0, step ")
+    assert said.splitlines()[-1].startswith("interrupted after epoch 0, step ")
     assert said.splitlines()[-1].endswith("; the same command with --resume goes on")
     code, said = say(*words, folder, "--resume")
     assert code == 0 and "resuming after epoch 0 of 2, step " in said
@@ -151,7 +151,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_options(words, run,
     before = (folder / "config.json").read_bytes()
     command = [str(word) for word in (*words, folder)]
     assert main(command) == 2
-    message = f"vision-app: --output {folder}: holds a run already; --resume continues it"
+    message = f"vision-app: --output {folder}: contains a run already; --resume continues it"
     assert capsys.readouterr().err.strip() == message
     assert main([*command, "--resume", "--learning-rate", "0.1"]) == 2
     message = "vision-app: --learning-rate 0.1: the run to resume was started with 0.001"
@@ -175,8 +175,8 @@ def test_a_run_is_resumed_with_the_options_that_it_was_started_with(words, run, 
 
 
 def test_a_learning_rate_is_searched_for_and_nothing_else_done(words, tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "STEPS", 6)
-    monkeypatch.setattr(rates, "suggest", lambda *curve: 0.003)  # which so few steps cannot do
+    monkeypatch.setattr(learning_rate, "STEPS", 6)
+    monkeypatch.setattr(learning_rate, "suggest", lambda *curve: 0.003)  # which so few steps cannot do
     code, said = say(*words, tmp_path / "search", "--find-lr")
     assert code == 0 and said.splitlines()[-1] == "suggested: --learning-rate 0.003"
     assert {path.name for path in (tmp_path / "search").iterdir()} == {

@@ -162,17 +162,17 @@ def test_the_confidence_with_the_best_f1_becomes_the_models(tmp_path, monkeypatc
 
 
 def made(tmp_path, data, **options):
-    """What `train` would train, without training it, and the watchers that it would have."""
+    """What `train` would train, without training it, and the callbacks that it would have."""
     found = {}
 
-    def run(task, config, folder, *, watchers, **more):
-        found.update(task=task, watchers=watchers)
+    def run(task, config, folder, *, callbacks, **more):
+        found.update(task=task, callbacks=callbacks)
         return {}
 
     changed = DetectionOptions(size=96, dropout=options.pop("dropout", 0.0))
     words = [data], [], tmp_path / "run", TrainConfig(epochs=1), changed
     train(*words, run=run, log=lambda line: None, **options)
-    return found["task"], found["watchers"]
+    return found["task"], found["callbacks"]
 
 
 def test_a_teachers_boxes_are_learned_too(tmp_path):
@@ -219,5 +219,5 @@ def test_published_weights_get_the_statistics_of_the_data(tmp_path, monkeypatch)
 @pytest.mark.parametrize("rank", [0, 1])
 def test_only_the_first_process_writes_and_looks_on(tmp_path, monkeypatch, rank):
     monkeypatch.setattr(rank_zero_only, "rank", rank)
-    _, watchers = made(tmp_path, yolo(tmp_path / "set"))
-    assert (tmp_path / "run" / "scan.csv").exists() == bool(watchers) == (rank == 0)
+    _, callbacks = made(tmp_path, yolo(tmp_path / "set"))
+    assert (tmp_path / "run" / "scan.csv").exists() == bool(callbacks) == (rank == 0)

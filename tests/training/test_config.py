@@ -18,7 +18,7 @@ from vision_app.training.config import TrainConfig
         ({"momentum": 1.0}, "--momentum 1.0: must lie between 0.0 and 0.9999; the nearest valid value is 0.9999"),
         ({"weight_decay": -1.0}, "--weight-decay -1.0: must lie between 0.0 and 10.0; the nearest valid value is 0.0"),
         ({"warmup_epochs": -0.5}, "--warmup-epochs -0.5: must lie between 0.0 and 10000.0"),
-        ({"average": 1.5}, "--average 1.5: must lie between 0.0 and 1.0; the nearest valid value is 1.0"),
+        ({"ema_decay": 1.5}, "--ema-decay 1.5: must lie between 0.0 and 1.0; the nearest valid value is 1.0"),
         ({"clip": 0.0}, "--clip 0.0: must lie between 0.001 and 1000000.0; the nearest valid value is 0.001"),
         ({"patience": -1}, "--patience -1: must lie between 0 and 10000; the nearest valid value is 0"),
         ({"seed": -1}, "--seed -1: must lie between 0 and 4294967295; the nearest valid value is 0"),

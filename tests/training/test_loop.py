@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file
 from tiny_task import BATCHES, CONFIG, TinyTask, files, run
 
-from vision_app.core.errors import DataError, UsageError
+from vision_app.core.errors import DataError
 from vision_app.core.tensors import load_tensors
 from vision_app.training import loop
 
 
 def test_a_run_is_the_plain_loop_written_out(tmp_path):
     """AdamW, warm-up and cosine, clipping, the mean over positives and the moving average, step by step."""
-    config = replace(CONFIG, epochs=2, warmup_epochs=1.0, clip=0.5, average=0.8, weight_decay=0.3, batch_size=3)
+    config = replace(CONFIG, epochs=2, warmup_epochs=1.0, clip=0.5, ema_decay=0.8, weight_decay=0.3, batch_size=3)
     _, found = run(tmp_path, TinyTask(drop=0.0), config)
 
     task = TinyTask(drop=0.0)
@@ -129,7 +129,7 @@ def test_training_ends_when_nothing_gets_better(tmp_path, patience, epochs):
     best, _ = run(tmp_path, TinyTask(scores), config, log=lines.append)
     assert best["AP"] == max(scores[:epochs])
     assert len(list(csv.DictReader((tmp_path / "metrics.csv").open()))) == epochs
-    assert ("brought nothing better" in lines[-2]) == (epochs < 6)
+    assert ("no improvement in" in lines[-2]) == (epochs < 6)
     assert run(tmp_path, TinyTask(scores), config, resume=True)[0] == best  # and goes no further when resumed
 
 
@@ -141,10 +141,10 @@ def test_plateau_lowers_the_rate_by_what_was_measured(tmp_path):
     assert rates == pytest.approx([0.05, 0.05, 0.05, 0.015, 0.015, 0.015])
 
 
-def test_watchers_see_the_first_batches_each_row_and_the_end(tmp_path):
+def test_callbacks_see_the_first_batches_each_row_and_the_end(tmp_path):
     seen, lines = [], []
 
-    class Watcher:
+    class Callback:
         def on_start(self, folder, task, config):
             seen.append(("start", folder, task.epoch, config.epochs))
 
@@ -152,14 +152,14 @@ def test_watchers_see_the_first_batches_each_row_and_the_end(tmp_path):
             seen.append(("batch", step, images.shape[0], targets.tolist()))
 
         def on_end(self, folder, rows):
-            assert lines[-1].startswith("best model: ")  # so that what a watcher says is the last word
+            assert lines[-1].startswith("best model: ")  # so that what a callback says is the last word
             seen.append(("end", folder, [row["epoch"] for row in rows]))
 
-    class RowWatcher:
+    class RowCallback:
         def on_epoch(self, row):
             seen.append(("epoch", row["epoch"], "AP" in row))
 
-    run(tmp_path, watchers=[Watcher(), RowWatcher()], log=lines.append)
+    run(tmp_path, callbacks=[Callback(), RowCallback()], log=lines.append)
     assert seen == [
         ("start", tmp_path, 0, 4),
         *(("batch", step, 2, [1.0, 2.0]) for step in range(3)),
@@ -190,7 +190,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_spoils_the_weights(tmp_
     spoiled = TinyTask(spoil=lambda loss, epoch: loss * (math.nan if epoch == 2 else 1))
     with pytest.raises(DataError) as error:
         run(tmp_path, spoiled)
-    left = f"{tmp_path / 'last.safetensors'} holds the state before"
+    left = f"{tmp_path / 'last.safetensors'} has the state before"
     assert str(error.value) == f"the loss became nan in epoch 3, step 1; {left}; try a smaller --learning-rate"
     tensors, state = load_tensors(tmp_path / "last.safetensors")
     assert state["epoch"] == 2
@@ -202,11 +202,3 @@ def test_a_gradient_that_is_no_number_ends_the_run_too(tmp_path):
     spoiled = TinyTask(spoil=lambda loss, epoch: loss + 0 * (loss - loss.detach()).sqrt())
     with pytest.raises(DataError, match="the gradient became nan in epoch 1, step 1; try a smaller --learning-rate"):
         run(tmp_path, spoiled)
-
-
-def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
-    run(tmp_path)
-    before = files(tmp_path)
-    with pytest.raises(UsageError, match=r"--output .* holds a run already; --resume continues it"):
-        run(tmp_path, config=replace(CONFIG, seed=1))
-    assert files(tmp_path) == before

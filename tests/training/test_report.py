@@ -1,4 +1,4 @@
-"""What watchers leave in a run's folder, called as the loop calls them."""
+"""What callbacks leave in a run's folder, called as the loop calls them."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ ROWS = [
 
 
 def as_written(folder, rows=ROWS):
-    """Writes metrics.csv as the loop does before it tells its watchers; returns the rows as they stand there."""
+    """Writes metrics.csv as the loop does before it tells its callbacks; returns the rows as they stand there."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = [{name: str(row.get(name, "")) for name in columns} for row in rows]
     (folder / "metrics.csv").write_text("\n".join([",".join(columns), *(",".join(row.values()) for row in text)]))
@@ -62,8 +62,8 @@ def test_a_report_prints_nothing_reaches_for_no_network_and_writes_nothing_elsew
         "from vision_app.training.report import Curves, TensorBoard\n"
         "folder, row = Path(sys.argv[1]), {'epoch': 1, 'loss': 2.0}\n"
         "(folder / 'metrics.csv').write_text('epoch,loss\\n1,2.0\\n')\n"
-        "for watcher in (TensorBoard(), Curves()):\n"
-        "    watcher.on_start(folder, None, None); watcher.on_epoch(row)\n"
+        "for callback in (TensorBoard(), Curves()):\n"
+        "    callback.on_start(folder, None, None); callback.on_epoch(row)\n"
     )
     home, run = tmp_path / "home", tmp_path / "run"
     home.mkdir()

@@ -66,7 +66,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, whole, name, h
             run(folder, TinyTask(before=stop_at(index, how)), EVERY[name], log=lines.append)
         if how is control_c:
             where = f"epoch {index // BATCHES}, step {index % BATCHES + 1}"
-            assert lines[-1] == f"stopped after {where}; the same command with --resume goes on"
+            assert lines[-1] == f"interrupted after {where}; the same command with --resume continues"
         found, resumed = run(folder, TinyTask(), EVERY[name], resume=True)
         assert found == best
         assert all(torch.equal(resumed[key], tensor) for key, tensor in weights.items())
@@ -148,7 +148,7 @@ def test_a_finished_run_resumes_to_its_result(tmp_path, whole):
 def test_resume_in_a_new_folder_is_a_plain_start(tmp_path, whole):
     lines = []
     run(tmp_path / "new", resume=True, log=lines.append)
-    assert lines[0] == f"{tmp_path / 'new'} holds nothing to resume; a fresh run starts"
+    assert lines[0] == f"{tmp_path / 'new'} contains nothing to resume; a new run starts"
     assert files(tmp_path / "new") == whole["adamw"][0]
 
 

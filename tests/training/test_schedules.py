@@ -35,7 +35,7 @@ def test_schedules_are_those_of_torch(name):
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0, momentum=0.9)
     scheduler = REFERENCES[name](optimizer)
     for index in range(STEPS):
-        rate = factor(name, index, STEPS, 0, final=FINAL, cycles=CYCLES)
+        rate = factor(name, index, STEPS, 0, min_ratio=FINAL, cycles=CYCLES)
         assert rate == pytest.approx(scheduler.get_last_lr()[0], abs=1e-6), index
         optimizer.step()
         scheduler.step()
@@ -44,10 +44,10 @@ def test_schedules_are_those_of_torch(name):
 @pytest.mark.parametrize("name", [*SCHEDULES, "plateau"])
 def test_the_warm_up_is_a_straight_line_before_all_the_rest(name):
     """The line's last step is where the schedule starts, of a run of as many steps as are left."""
-    rates = [factor(name, index, STEPS + 8, 8, final=FINAL, cycles=CYCLES) for index in range(STEPS + 8)]
+    rates = [factor(name, index, STEPS + 8, 8, min_ratio=FINAL, cycles=CYCLES) for index in range(STEPS + 8)]
     start = {"one-cycle": 0.04, "triangle": FINAL}.get(name, 1.0)
     assert rates[:8] == pytest.approx([start * (i + 1) / 8 for i in range(8)])
-    assert rates[8:] == pytest.approx([factor(name, i, STEPS, 0, final=FINAL, cycles=CYCLES) for i in range(STEPS)])
+    assert rates[8:] == pytest.approx([factor(name, i, STEPS, 0, min_ratio=FINAL, cycles=CYCLES) for i in range(STEPS)])
 
 
 @given(
@@ -57,7 +57,7 @@ def test_the_warm_up_is_a_straight_line_before_all_the_rest(name):
 def test_factors_stay_between_the_final_one_and_one(name, steps, warmup, final, cycles, data):
     index = data.draw(st.integers(0, steps - 1))
     lowest = min(final, 0.04) / max(1, warmup)
-    assert lowest * (1 - 1e-9) <= factor(name, index, steps, warmup, final=final, cycles=cycles) <= 1 + 1e-9
+    assert lowest * (1 - 1e-9) <= factor(name, index, steps, warmup, min_ratio=final, cycles=cycles) <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])

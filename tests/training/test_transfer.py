@@ -10,7 +10,7 @@ from torch import nn
 from vision_app.core.errors import UsageError
 from vision_app.detection.model.backbone import BACKBONES
 from vision_app.detection.model.neck import PathAggregation
-from vision_app.training.initialize import TRANSFER, freeze, keep_statistics
+from vision_app.training.initialize import TRANSFER, keep_statistics, set_trainable
 
 STAGES = [f"backbone.{stage}" for stage in ("stem", "stage2", "stage3", "stage4", "stage5")]
 TRAINED = {"head": ["heads"], "last": ["heads", "neck", "backbone.stage5"], "all": ["heads", "neck", *STAGES]}
@@ -49,7 +49,7 @@ def names(network: nn.Module, step: str) -> set[str]:
 def test_exactly_what_the_step_names_is_trained(backbone, step):
     torch.manual_seed(0)
     network = Network(backbone)
-    freeze(network, step)
+    set_trainable(network, step)
     assert changed(network) == names(network, step)
 
 
@@ -57,14 +57,14 @@ def test_steps_follow_each_other():
     torch.manual_seed(0)
     network = Network("residual")
     for step in ("head", "last", "all", "head"):
-        freeze(network, step)
+        set_trainable(network, step)
         assert changed(network) == names(network, step)
 
 
 def test_what_is_frozen_stays_so_in_a_copy_and_through_evaluation():
     torch.manual_seed(0)
     network = Network("residual")
-    freeze(network, "last")
+    set_trainable(network, "last")
     network.eval()
     network = copy.deepcopy(network).train()
     frozen = [network.backbone.stem, network.backbone.stage2, network.backbone.stage3, network.backbone.stage4]
@@ -75,7 +75,7 @@ def test_what_is_frozen_stays_so_in_a_copy_and_through_evaluation():
 
 def test_an_unknown_step_is_named_with_the_nearest():
     with pytest.raises(UsageError, match="unknown transfer step 'heads'; did you mean 'head'"):
-        freeze(Network("residual"), "heads")
+        set_trainable(Network("residual"), "heads")
 
 
 def test_norms_that_keep_their_statistics_still_learn():

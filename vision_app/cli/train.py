@@ -79,9 +79,15 @@ def yolo(
         float, Option(help="Of the optimizer; beta 1 of the Adam family.", metavar="0..1", parser=number)
     ] = 0.9,
     clip: Annotated[float, Option(help="Largest norm of the gradient.", metavar="NORM", parser=number)] = 10.0,
-    average: Annotated[
+    ema_decay: Annotated[
         float,
-        Option(help="Decay of the moving average of the weights, which is the model.", metavar="0..1", parser=number),
+        Option(
+            "--ema-decay",
+            "--average",
+            help="Decay of the moving average of the weights, which is the model.",
+            metavar="0..1",
+            parser=number,
+        ),
     ] = 0.998,
     # the learning rate
     learning_rate: Annotated[float, Option(help="The highest one.", metavar="RATE", parser=number)] = 5e-4,
@@ -95,8 +101,15 @@ def yolo(
     warmup_epochs: Annotated[
         float, Option(help="Of linear rise to where the schedule starts.", metavar="N", parser=number)
     ] = 0.5,
-    final: Annotated[
-        float, Option(help="Lowest rate of the schedule, relative to the full one.", metavar="0..1", parser=number)
+    min_lr_ratio: Annotated[
+        float,
+        Option(
+            "--min-lr-ratio",
+            "--final",
+            help="Lowest rate of the schedule, relative to the full one.",
+            metavar="0..1",
+            parser=number,
+        ),
     ] = 0.05,
     cycles: Annotated[int, Option(help="Stages of step, cycles of restarts and triangle.", **POSITIVE)] = 3,
     plateau_patience: Annotated[
@@ -211,7 +224,7 @@ def _run(context: typer.Context, kind: str) -> int:
 
     given, settings = SimpleNamespace(**{"teacher_boxes": None} | context.params), filled(TrainConfig, context)
     if given.plot_schedule:
-        from vision_app.training.rates import plot_schedule
+        from vision_app.training.learning_rate import plot_schedule
 
         plot_schedule(settings, given.plot_schedule)
         print(given.plot_schedule)
@@ -228,12 +241,12 @@ def _run(context: typer.Context, kind: str) -> int:
     import_matplotlib()  # before Fabric does, by way of torchmetrics
     from vision_app.detection.train.options import DetectionOptions
     from vision_app.detection.train.trainer import train
+    from vision_app.training.learning_rate import find_learning_rate
     from vision_app.training.loop import CHECKPOINT, fit, silent
-    from vision_app.training.rates import find_rate
 
     def search(task, config, folder, *, log, **run) -> dict[str, float]:
         """Takes the place of `fit`; there is no run to resume or to watch."""
-        return {"learning_rate": find_rate(task, config, folder, log=log)}
+        return {"learning_rate": find_learning_rate(task, config, folder, log=log)}
 
     kinds = {}
     if kind == "face-detector":
@@ -249,7 +262,7 @@ def _run(context: typer.Context, kind: str) -> int:
         found = train(
             given.data, given.validation or [], output, settings, filled(DetectionOptions, context),
             initial=given.initial, teacher_boxes=given.teacher_boxes, workers=given.workers, resume=given.resume,
-            log=say if first else silent, watchers=[Keeper(context)], run=search if given.find_lr else fit, **kinds,
+            log=say if first else silent, callbacks=[Keeper(context)], run=search if given.find_lr else fit, **kinds,
         )  # fmt: skip
     except KeyboardInterrupt:
         if first and not given.find_lr and not (output / CHECKPOINT).exists():

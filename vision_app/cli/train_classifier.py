@@ -36,9 +36,15 @@ def classifier(
         float, Option(metavar="N", parser=number, help="Of linear rise to the highest rate.")
     ] = 0.1,
     weight_decay: Annotated[float, Option(metavar="AMOUNT", parser=number, help="L2 on weights.")] = 0.05,
-    average: Annotated[
+    ema_decay: Annotated[
         float,
-        Option(metavar="0..1", parser=number, help="Decay of the moving average of the weights, which is the model."),
+        Option(
+            "--ema-decay",
+            "--average",
+            metavar="0..1",
+            parser=number,
+            help="Decay of the moving average of the weights, which is the model.",
+        ),
     ] = 0.99,
     validate_every: Annotated[int, Option(metavar="N", parser=positive_int, help="Epochs between measurements.")] = 1,
     checkpoint_every: Annotated[
@@ -59,6 +65,6 @@ def classifier(
 
     train(
         data, validation or [], output, settings, initial=initial, transfer=transfer, teacher_boxes=teacher_boxes,
-        workers=workers, resume=resume, log=say, watchers=[Keeper(context)],
+        workers=workers, resume=resume, log=say, callbacks=[Keeper(context)],
     )  # fmt: skip
     return 0

@@ -67,8 +67,14 @@ def faces(
     relations: Annotated[
         float, Option(metavar="WEIGHT", parser=number, help="Of how alike the teacher finds faces to each other.")
     ] = 10.0,
-    held: Annotated[
-        int, Option(metavar="BLOCKS", help="Of the network's 14, from its input, how many stay as they are.")
+    freeze_blocks: Annotated[
+        int,
+        Option(
+            "--freeze-blocks",
+            "--held",
+            metavar="BLOCKS",
+            help="Of the network's 14, from its input, how many stay as they are.",
+        ),
     ] = 0,
     # steps
     epochs: Annotated[int, Option(metavar="N", parser=positive_int, help="Passes over the data.")] = 20,
@@ -86,13 +92,26 @@ def faces(
     warmup_epochs: Annotated[
         float, Option(metavar="N", parser=number, help="Of linear rise to the highest rate.")
     ] = 0.5,
-    final: Annotated[
-        float, Option(metavar="0..1", parser=number, help="Lowest rate of the schedule, relative to the full one.")
+    min_lr_ratio: Annotated[
+        float,
+        Option(
+            "--min-lr-ratio",
+            "--final",
+            metavar="0..1",
+            parser=number,
+            help="Lowest rate of the schedule, relative to the full one.",
+        ),
     ] = 0.01,
     weight_decay: Annotated[float, Option(metavar="AMOUNT", parser=number, help="L2 on weights.")] = 0.05,
-    average: Annotated[
+    ema_decay: Annotated[
         float,
-        Option(metavar="0..1", parser=number, help="Decay of the moving average of the weights, which is the model."),
+        Option(
+            "--ema-decay",
+            "--average",
+            metavar="0..1",
+            parser=number,
+            help="Decay of the moving average of the weights, which is the model.",
+        ),
     ] = 0.998,
     # measuring and keeping
     validate_every: Annotated[int, Option(metavar="N", parser=positive_int, help="Epochs between measurements.")] = 1,
@@ -122,6 +141,6 @@ def faces(
 
     train(
         data, validation or [], output, settings, filled(FaceOptions, context), initial=initial, teacher=teacher,
-        detector=detector, workers=workers, resume=resume, log=say, watchers=[Keeper(context)],
+        detector=detector, workers=workers, resume=resume, log=say, callbacks=[Keeper(context)],
     )  # fmt: skip
     return 0

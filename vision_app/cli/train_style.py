@@ -25,7 +25,14 @@ Rate = Annotated[float, Option(metavar="RATE", parser=number, help="The highest 
 Warmup = Annotated[float, Option(metavar="N", parser=number, help="Of linear rise to the highest rate.")]
 Decay = Annotated[float, Option(metavar="AMOUNT", parser=number, help="L2 on weights.")]
 Average = Annotated[
-    float, Option(metavar="0..1", parser=number, help="Decay of the moving average of the weights, which is the model.")
+    float,
+    Option(
+        "--ema-decay",
+        "--average",
+        metavar="0..1",
+        parser=number,
+        help="Decay of the moving average of the weights, which is the model.",
+    ),
 ]
 Validate = Annotated[int, Option(metavar="N", parser=positive_int, help="Epochs between measurements.")]
 Checkpoint = Annotated[int, Option(metavar="N", help="Steps between checkpoints; 0: only after each epoch.")]
@@ -59,7 +66,7 @@ def style_encoder(
     learning_rate: Rate = 4e-4,
     warmup_epochs: Warmup = 0.1,
     weight_decay: Decay = 0.0,
-    average: Average = 0.99,
+    ema_decay: Average = 0.99,
     validate_every: Validate = 1,
     checkpoint_every: Checkpoint = 100,
     device: Device = "auto",
@@ -76,7 +83,7 @@ def style_encoder(
 
     train(
         data, output, settings, teacher=teacher, initial=initial, size=size, workers=workers, resume=resume, log=say,
-        watchers=[Keeper(context)],
+        callbacks=[Keeper(context)],
     )  # fmt: skip
     return 0
 
@@ -108,7 +115,7 @@ def style_fast(
     learning_rate: Rate = 1e-4,
     warmup_epochs: Warmup = 0.05,
     weight_decay: Decay = 0.0,
-    average: Average = 0.99,
+    ema_decay: Average = 0.99,
     validate_every: Validate = 1,
     checkpoint_every: Checkpoint = 100,
     device: Device = "auto",
@@ -126,6 +133,6 @@ def style_fast(
 
     train(
         data, output, settings, filled(FastOptions, context), initial=initial, encoder=encoder, workers=workers,
-        resume=resume, log=say, watchers=[Keeper(context)],
+        resume=resume, log=say, callbacks=[Keeper(context)],
     )  # fmt: skip
     return 0

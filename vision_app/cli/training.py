@@ -59,7 +59,7 @@ TeacherBoxes = Annotated[
 
 
 class Keeper:
-    """Keeps the options in the run's folder as soon as there is one; see `training.loop.Watcher`."""
+    """Keeps the options in the run's folder as soon as there is one; see `training.task.Callback`."""
 
     def __init__(self, context: typer.Context):
         self.context = context

@@ -1,4 +1,4 @@
-"""Weights to start from when there are none: He's and Glorot's ("Xavier") draws, for any network."""
+"""What a network starts from: random weights for any network, and which of its parts are frozen."""
 
 import math
 from types import MethodType
@@ -8,14 +8,13 @@ from torch import Tensor, nn
 
 from vision_app.core.errors import UsageError, unknown
 
-TRANSFER = ("head", "last", "all")
-
 INITIALIZATIONS = ("he", "xavier")
+TRANSFER = ("head", "last", "all")
 
 
 @torch.no_grad()
 def initialize(network: nn.Module, scheme: str) -> None:
-    """Draws the weights of a freshly built network anew, from torch's global random generator.
+    """Draw the weights of a newly built network from torch's global random generator.
 
     With n_in and n_out the numbers of inputs of a value and of values that an input goes to, weights come from
     - "he": a normal distribution of variance 2 / n_in (He et al., 2015, equation 10), for ReLU and its kin;
@@ -25,8 +24,12 @@ def initialize(network: nn.Module, scheme: str) -> None:
     head's layers set that on purpose, to start from "objects are rare". Batch norms become the identity, with fresh
     running statistics.
 
+    Args:
+        network: A newly built one.
+        scheme: One of `INITIALIZATIONS`.
+
     Raises:
-        UsageError: there is no such scheme.
+        UsageError: There is no such scheme.
     """
     if scheme not in INITIALIZATIONS:
         raise UsageError(unknown("initialization", scheme, INITIALIZATIONS))
@@ -40,7 +43,7 @@ def initialize(network: nn.Module, scheme: str) -> None:
 
 
 def _draw(weight: Tensor, groups: int, scheme: str) -> None:
-    """Fills a weight, (K, C / groups, F, F) or (N_out, N_in)."""
+    """Fill a weight, (K, C / groups, F, F) or (N_out, N_in)."""
     window = math.prod(weight.shape[2:])
     n_in, n_out = weight.shape[1] * window, weight.shape[0] // groups * window
     if scheme == "he":
@@ -50,49 +53,52 @@ def _draw(weight: Tensor, groups: int, scheme: str) -> None:
         weight.uniform_(-bound, bound)
 
 
-def freeze(network: nn.Module, step: str) -> None:
-    """Trains one part of a network and freezes the rest, whatever was frozen before.
+def set_trainable(network: nn.Module, transfer: str) -> None:
+    """Train one part of a network and freeze the rest, whatever was frozen before.
 
     Args:
-        network: its child `backbone` holds the stages in order, `neck` joins them; all other children are the head.
-        step: "head" trains the head alone (few data); "last" the backbone's last stage, the neck and the head;
+        network: Its child `backbone` has the stages in order, `neck` joins them; all other children are the head.
+        transfer: "head" trains the head only (little data); "last" the backbone's last stage, the neck and the head;
             "all" everything.
 
     Raises:
-        UsageError: there is no such step.
+        UsageError: There is no such choice.
     """
-    if step not in TRANSFER:
-        raise UsageError(unknown("transfer step", step, TRANSFER))
-    stages = list(network.backbone.children())
-    frozen = {"head": [*stages, network.neck], "last": stages[:-1], "all": []}[step]
-    for part in (*stages, network.neck):
+    if transfer not in TRANSFER:
+        raise UsageError(unknown("transfer", transfer, TRANSFER))
+    stages, neck = list(network.get_submodule("backbone").children()), network.get_submodule("neck")
+    frozen = {"head": [*stages, neck], "last": stages[:-1], "all": []}[transfer]
+    for part in (*stages, neck):
         if part in frozen:
-            hold(part)
+            freeze(part)
         else:
             part.requires_grad_(True)
             vars(part).pop("train", None)
             part.train(network.training)
 
 
-def hold(part: nn.Module) -> None:
-    """Freezes a part of a network: it has no gradients, and stays in evaluation mode when the network is put in
-    training mode, so that the running statistics of its batch norms do not change either.
+def freeze(part: nn.Module) -> None:
+    """Freeze a part of a network: it has no gradients, and stays in evaluation mode in `network.train()`.
+
+    So the running statistics of its batch norms do not change either.
     """
     part.requires_grad_(False)
-    part.train = MethodType(_stay_in_evaluation_mode, part)  # which network.train() calls
-    part.train(False)
+    _stay_in_evaluation_mode(part)
 
 
 def keep_statistics(network: nn.Module) -> None:
-    """Lets batch norms go on with the running statistics that they have; their weights and biases still learn.
+    """Freeze the running statistics of batch norms; their weights and biases are still trained.
 
     For a trained network whose new data, or small batches, would give it worse ones.
     """
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
-            part.train = MethodType(_stay_in_evaluation_mode, part)
-            part.train(False)
+            _stay_in_evaluation_mode(part)
 
 
-def _stay_in_evaluation_mode(module: nn.Module, mode: bool = True) -> nn.Module:
-    return type(module).train(module, False)
+def _stay_in_evaluation_mode(part: nn.Module) -> None:
+    def train(module: nn.Module, mode: bool = True) -> nn.Module:
+        return type(module).train(module, False)
+
+    vars(part)["train"] = MethodType(train, part)  # which network.train() calls
+    part.train(False)

@@ -1,289 +1,236 @@
-"""The training loop, read top to bottom: batches, steps, averaged weights, measuring, checkpoints.
+"""The training loop, read top to bottom: batches, steps, EMA weights, validation, checkpoints.
 
-It knows nothing of the task: that is a `Task`, which makes batches, computes the loss, and releases and measures a
-network. One step is in `step`, the folder of a run in `runs`.
+It knows nothing of what is learned: that is a `TrainingTask`. One step is in `step`, the folder of a run in `runs`.
 """
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from vision_app.core.errors import DataError
 from vision_app.core.interrupt import Interrupt
 from vision_app.core.tensors import without_prefix
 from vision_app.training import runs
 from vision_app.training.config import TrainConfig
+from vision_app.training.learning_rate import learning_rate
 from vision_app.training.optimizers import optimizer_tensors, restore_optimizer
-from vision_app.training.rates import learning_rate
-from vision_app.training.runs import CHECKPOINT, Progress, check_run_folder
+from vision_app.training.runs import CHECKPOINT, RunState
 from vision_app.training.schedules import waited
 from vision_app.training.step import NotANumberError, Stepper, make_fabric
+from vision_app.training.task import TrainingTask
 
-WATCHED_STEPS = 3  # at the start of a run, shown to watchers
+SHOWN_STEPS = 3  # at the start of a run, for callbacks
 STEPS_A_LINE = 25
-
-
-class Task(Protocol):
-    """What is learned.
-
-    A task may also have `validation_loss() -> float`, the mean loss of `network` over the validation data. It is called
-    of a copy of the task whose network is the averaged one, in evaluation mode and without gradients. With
-    `with_targets = True`, `network` is called with the images and their targets in training.
-    """
-
-    network: nn.Module
-
-    def batches_per_epoch(self, config: TrainConfig) -> int: ...
-
-    def batches(
-        self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
-    ) -> Iterable[tuple[Tensor, Sequence]]:
-        """The (images, targets) of an epoch, a pure function of (seed, epoch).
-
-        Args:
-            rank, world: which process this is and how many there are; it gets samples rank * B // world to
-                (rank + 1) * B // world of each batch of B.
-            start: first step to give, without doing the work of those before it.
-
-        Returns:
-            Images (b, 3, H, W) in 0..1 and b targets, as a list or a tensor: anything that can be sliced.
-        """
-
-    def loss(self, images: Tensor, output: Tensor, targets: Sequence) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The sum of losses over these samples, the number of positives that it is to be divided by, and sums of the
-        parts of the loss, for the log. The gradient is that of the whole batch's sum over the whole batch's number.
-        """
-
-    def release(self, network: nn.Module, folder: Path) -> dict[str, float]:
-        """Writes a model folder and measures it on the validation data; the first metric decides which one is best.
-        Without any metric, the newest one is.
-        """
-
-
-class Watcher(Protocol):
-    """Looks on while a network is trained. All methods are optional; they are called in the first process alone."""
-
-    def on_start(self, folder: Path, task: Task, config: TrainConfig) -> None: ...
-
-    def on_batch(self, step: int, images: Tensor, targets: Sequence) -> None:
-        """The first batches of a run."""
-
-    def on_epoch(self, row: dict[str, float]) -> None:
-        """A row of metrics.csv."""
-
-    def on_end(self, folder: Path, rows: list[dict[str, str]]) -> None:
-        """All rows of metrics.csv as they stand there."""
+Result = TypeVar("Result")
 
 
 def fit(
-    task: Task,
+    task: TrainingTask,
     config: TrainConfig,
     folder: Path,
     *,
     inputs: Mapping[str, Any] | None = None,
     resume: bool = False,
     log: Callable[[str], None] = print,
-    watchers: Sequence[Watcher] = (),
+    callbacks: Sequence[object] = (),
 ) -> dict[str, float]:
-    """Trains `task.network` and leaves in `folder`: config.json, metrics.csv, last.safetensors, and the model folders
-    initial/ (before training), best/, last/ and top/epoch-N.
+    """Train `task.network` and leave a run in `folder`.
 
-    A run that was stopped at any moment and is resumed goes on from its last checkpoint exactly as if it had not been
-    stopped. Ctrl-C writes a checkpoint after the step that is being taken.
+    That is: config.json, metrics.csv, last.safetensors, and the model folders initial/ (before training), best/, last/
+    and top/epoch-N. A run that was interrupted at any moment resumes from its last checkpoint exactly as if it had not
+    been interrupted. Ctrl-C writes a checkpoint after the current step.
 
     Args:
-        folder: of the run; must not hold another run unless it is resumed.
-        inputs: what the run is made from beyond `config`, by option; a resumed run must be made from the same.
-        log: called with one line at a time.
+        task: What is learned.
+        config: How.
+        folder: Of the run; `runs.check_run_folder` says whether it may be written.
+        inputs: What the run is made from beyond `config`, by option; a resumed run must be made from the same.
+        resume: Whether to resume a run in the folder.
+        log: Called with one line at a time.
+        callbacks: Objects with any of the methods of `task.Callback`.
 
     Returns:
         The metrics of the best network.
 
     Raises:
-        UsageError: the folder holds a run and `resume` is False, or the resumed run had another configuration.
-        DataError: the loss is no number any more, memory ran out, or the checkpoint to resume from cannot be used.
-        KeyboardInterrupt: after Ctrl-C.
+        UsageError: The resumed run had another configuration.
+        DataError: The loss is not a number any more, memory ran out, or the checkpoint to resume from cannot be used.
+        KeyboardInterrupt: After Ctrl-C.
     """
-    check_run_folder(folder, resume)
     fabric = make_fabric(config)
     if not fabric.is_global_zero:
-        log, watchers = silent, ()
+        log, callbacks = silent, ()
     folder.mkdir(parents=True, exist_ok=True)
     step = Stepper(task, config, fabric, log)
-    averaged = copy.deepcopy(step.network).eval().requires_grad_(False)
+    ema = copy.deepcopy(step.network).eval().requires_grad_(False)
     settings = asdict(config) | dict(inputs or {})
-    progress = Progress()
+    state = RunState()
     if resume and (folder / CHECKPOINT).exists():
-        progress = _restore(folder, settings, step, averaged)
-        log(
-            f"resuming after epoch {progress.epoch} of {config.epochs}"
-            + f", step {progress.step}" * bool(progress.step)
-        )
+        state = _restore(folder, settings, step, ema)
+        log(f"resuming after epoch {state.epoch} of {config.epochs}" + f", step {state.step}" * bool(state.step))
     elif resume:
-        log(f"{folder} holds nothing to resume; a fresh run starts")
+        log(f"{folder} contains nothing to resume; a new run starts")
     fabric.barrier()  # every process has read the checkpoint before one writes the next
     if fabric.is_global_zero:
         runs.write_settings(folder, settings)
-    _tell(watchers, "on_start", folder, task, config)
+    _tell(callbacks, "on_start", folder, task, config)
 
     per_epoch = task.batches_per_epoch(config)
 
     def rate(index: int) -> float:
-        return learning_rate(config, index, per_epoch, [value for _, value in progress.measured])
+        return learning_rate(config, index, per_epoch, state.metrics)
 
     def save() -> None:
         if fabric.is_global_zero:
-            _save(folder, settings, progress, step, averaged)
+            _save(folder, settings, state, step, ema)
 
-    if progress == Progress():
-        log("before training: " + _pairs(_on_first(fabric, lambda: task.release(averaged, folder / "initial"))))
+    if state == RunState():
+        log("before training: " + _pairs(_on_first(fabric, lambda: task.release(ema, folder / "initial"))))
     with Interrupt() as interrupt:
-        while progress.epoch < config.epochs and not _is_over(progress, config):
+        while state.epoch < config.epochs and not _is_over(state, config):
             step.network.train()
-            started, first = time.monotonic(), progress.step
+            started, first = time.monotonic(), state.step
             share = {"rank": fabric.global_rank, "world": fabric.world_size}
-            for images, targets in task.batches(config, progress.epoch, **share, start=first):
-                index = progress.epoch * per_epoch + progress.step
-                if index < WATCHED_STEPS:
-                    _tell(watchers, "on_batch", index, images, targets)
+            for images, targets in task.batches(config, state.epoch, **share, start=first):
+                index = state.epoch * per_epoch + state.step
+                if index < SHOWN_STEPS:
+                    _tell(callbacks, "on_batch", index, images, targets)
                 try:
                     sums = step(index, rate(index), images, targets, stop=interrupt.asked)
                 except NotANumberError as error:
-                    raise DataError(_advice(error, progress, folder)) from error
-                _average(averaged, step.network, min(config.average, (index + 1) / (index + 10)))
+                    raise DataError(_advice(error, state, folder)) from error
+                _update_ema(ema, step.network, min(config.ema_decay, (index + 1) / (index + 10)))
                 stop = sums.pop("stop") > 0
-                progress.step += 1
-                progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in sums.items()}
-                if progress.step % STEPS_A_LINE == 0:
-                    log(_line(progress, per_epoch, config, (time.monotonic() - started) / (progress.step - first)))
+                state.step += 1
+                state.sums = {name: state.sums.get(name, 0.0) + value for name, value in sums.items()}
+                if state.step % STEPS_A_LINE == 0:
+                    log(_line(state, per_epoch, config, (time.monotonic() - started) / (state.step - first)))
                 if stop or (config.checkpoint_every and (index + 1) % config.checkpoint_every == 0):
                     save()
                 if stop:
-                    where = f"epoch {progress.epoch}, step {progress.step}"
-                    log(f"stopped after {where}; the same command with --resume goes on")
+                    where = f"epoch {state.epoch}, step {state.step}"
+                    log(f"interrupted after {where}; the same command with --resume continues")
                     raise KeyboardInterrupt
-            row = {"epoch": progress.epoch + 1, "learning_rate": rate((progress.epoch + 1) * per_epoch - 1)}
-            row |= _means(progress.sums)
-            progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
-            if progress.epoch % config.validate_every == 0 or progress.epoch == config.epochs:
-                row |= _measure(fabric, task, averaged, folder, progress, config.keep)
-            log(
-                f"epoch {progress.epoch}/{config.epochs} {_pairs(row, skip='epoch')} {time.monotonic() - started:.0f} s"
-            )
+            row = {"epoch": state.epoch + 1, "learning_rate": rate((state.epoch + 1) * per_epoch - 1)}
+            row |= _means(state.sums)
+            state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
+            if state.epoch % config.validate_every == 0 or state.epoch == config.epochs:
+                row |= _validate(fabric, task, ema, folder, state, config.keep)
+            values = {name: value for name, value in row.items() if name != "epoch"}
+            log(f"epoch {state.epoch}/{config.epochs} {_pairs(values)} {time.monotonic() - started:.0f} s")
             if fabric.is_global_zero:
                 runs.append_metrics(folder, row)
-            _tell(watchers, "on_epoch", row)
+            _tell(callbacks, "on_epoch", row)
             save()
-    if progress.epoch < config.epochs:
-        log(f"ended after epoch {progress.epoch}: {config.patience} measurements brought nothing better")
-    log(f"best model: {folder / 'best'} {_pairs(progress.best)}".rstrip())
-    _tell(watchers, "on_end", folder, runs.read_metrics(folder))
-    return progress.best
+    if state.epoch < config.epochs:
+        log(f"stopped after epoch {state.epoch}: no improvement in {config.patience} validations")
+    log(f"best model: {folder / 'best'} {_pairs(state.best)}".rstrip())
+    _tell(callbacks, "on_end", folder, runs.read_metrics(folder))
+    return state.best
 
 
-def _measure(
-    fabric: Fabric, task: Task, averaged: nn.Module, folder: Path, progress: Progress, keep: int
+def _validate(
+    fabric: Fabric, task: TrainingTask, ema: nn.Module, folder: Path, state: RunState, keep: int
 ) -> dict[str, float]:
-    """Releases the averaged network as last/, and as best/ and into top/ if it is that good; returns the metrics."""
+    """Release the EMA network as last/, and as best/ and into top/ if it is that good; return the metrics."""
 
     def measure() -> tuple[dict[str, float], dict[str, float]]:
-        losses = {}
+        losses: dict[str, float] = {}
         if hasattr(task, "validation_loss"):
             measured = copy.copy(task)
-            measured.network = averaged
+            measured.network = ema
             with torch.no_grad(), fabric.autocast():
                 losses["validation_loss"] = measured.validation_loss()
-        return losses, task.release(averaged, folder / "last")
+        return losses, task.release(ema, folder / "last")
 
     losses, metrics = _on_first(fabric, measure)
-    progress.measured.append((progress.epoch, next(iter(metrics.values()), float(progress.epoch))))
-    if not waited([value for _, value in progress.measured]):
-        progress.best = metrics
+    state.measured.append((state.epoch, next(iter(metrics.values()), float(state.epoch))))
+    if not waited(state.metrics):
+        state.best = metrics
     if fabric.is_global_zero:
-        runs.keep_models(folder, progress.measured, keep)
+        runs.keep_models(folder, state.measured, keep)
     return {**losses, **metrics}
 
 
-def _is_over(progress: Progress, config: TrainConfig) -> bool:
-    """Whether patience has run out."""
-    return bool(config.patience) and waited([value for _, value in progress.measured]) >= config.patience
+def _is_over(state: RunState, config: TrainConfig) -> bool:
+    """Return whether patience has run out."""
+    return bool(config.patience) and waited(state.metrics) >= config.patience
 
 
-def _on_first(fabric: Fabric, work: Callable[[], Any]) -> Any:
-    """What `work` returns in the first process, in all of them."""
+def _on_first(fabric: Fabric, work: Callable[[], Result]) -> Result:
+    """Return what `work` returns in the first process, in all of them."""
     return fabric.broadcast(work() if fabric.is_global_zero else None)
 
 
-def _tell(watchers: Sequence[Watcher], event: str, *words) -> None:
-    for watcher in watchers:
-        if hasattr(watcher, event):
-            getattr(watcher, event)(*words)
+def _tell(callbacks: Sequence[object], event: str, *words: object) -> None:
+    for callback in callbacks:
+        if hasattr(callback, event):
+            getattr(callback, event)(*words)
 
 
 @torch.no_grad()
-def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
-    """Exponential moving average of weights and of batch norm's statistics."""
-    for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+def _update_ema(ema: nn.Module, network: nn.Module, decay: float) -> None:
+    """Update the exponential moving average of weights and of batch norm's statistics."""
+    for mean, value in zip(ema.state_dict().values(), network.state_dict().values(), strict=True):
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
 
 
-def _save(folder: Path, settings: dict, progress: Progress, step: Stepper, averaged: nn.Module) -> None:
+def _save(folder: Path, settings: dict[str, Any], state: RunState, step: Stepper, ema: nn.Module) -> None:
     tensors = {
         "network": step.network.state_dict(),
-        "averaged": averaged.state_dict(),
+        "averaged": ema.state_dict(),
         "optimizer": optimizer_tensors(step.optimizer),
     }
     scaler = step.fabric.strategy.precision.state_dict()
-    runs.save(folder, progress, tensors, parts=step.parts, scaler=scaler, settings=settings)
+    runs.save(folder, state, tensors, parts=step.parts, scaler=scaler, settings=settings)
 
 
-def _restore(folder: Path, settings: dict, step: Stepper, averaged: nn.Module) -> Progress:
-    progress, tensors, state = runs.load(folder, settings)
+def _restore(folder: Path, settings: dict[str, Any], step: Stepper, ema: nn.Module) -> RunState:
+    state, tensors, saved = runs.load(folder, settings)
     try:
         step.network.load_state_dict(without_prefix("network", tensors))
-        averaged.load_state_dict(without_prefix("averaged", tensors))
+        ema.load_state_dict(without_prefix("averaged", tensors))
     except RuntimeError as error:
         raise DataError(f"{folder / CHECKPOINT}: belongs to another network ({error})") from error
     restore_optimizer(step.optimizer, without_prefix("optimizer", tensors))
-    step.fabric.strategy.precision.load_state_dict(state["scaler"])
-    step.parts = state["parts"]
-    return progress
+    step.fabric.strategy.precision.load_state_dict(saved["scaler"])
+    step.parts = saved["parts"]
+    return state
 
 
 def _means(sums: Mapping[str, float]) -> dict[str, float]:
-    """Losses a positive, and positives a sample."""
+    """Return losses a positive, and positives a sample."""
     sums = dict(sums)
     positives, samples = sums.pop("positives"), sums.pop("samples")
     return {name: total / max(positives, 1) for name, total in sums.items()} | {"positives": positives / samples}
 
 
-def _advice(error: NotANumberError, progress: Progress, folder: Path) -> str:
-    left = f"; {folder / CHECKPOINT} holds the state before" if (folder / CHECKPOINT).exists() else ""
-    where = f"in epoch {progress.epoch + 1}, step {progress.step + 1}"
-    return f"{error} {where}{left}; try a smaller --learning-rate"
+def _advice(error: NotANumberError, state: RunState, folder: Path) -> str:
+    left = f"; {folder / CHECKPOINT} has the state before" if (folder / CHECKPOINT).exists() else ""
+    return f"{error} in epoch {state.epoch + 1}, step {state.step + 1}{left}; try a smaller --learning-rate"
 
 
-def _line(progress: Progress, per_epoch: int, config: TrainConfig, seconds: float) -> str:
-    """A line of progress, at so many seconds a step."""
-    left = per_epoch * (config.epochs - progress.epoch) - progress.step
-    where = f"epoch {progress.epoch + 1}/{config.epochs} step {progress.step}/{per_epoch}"
-    speed = progress.sums["samples"] / progress.step / seconds
-    return f"{where} {_pairs(_means(progress.sums))} {speed:.1f} images/s, {left * seconds / 60:.0f} min left"
+def _line(state: RunState, per_epoch: int, config: TrainConfig, seconds: float) -> str:
+    """Return a line of progress, at so many seconds a step."""
+    left = per_epoch * (config.epochs - state.epoch) - state.step
+    where = f"epoch {state.epoch + 1}/{config.epochs} step {state.step}/{per_epoch}"
+    speed = state.sums["samples"] / state.step / seconds
+    return f"{where} {_pairs(_means(state.sums))} {speed:.1f} images/s, {left * seconds / 60:.0f} min left"
 
 
-def _pairs(values: Mapping[str, float], skip: str = "") -> str:
-    return " ".join(f"{name} {value:.4g}" for name, value in values.items() if name != skip)
+def _pairs(values: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def silent(line: str) -> None:
-    """The log of all processes but the first."""
+    """Log nothing, as all processes but the first."""

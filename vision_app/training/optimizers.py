@@ -1,46 +1,45 @@
 """Optimizers by name, and their state as flat tensors."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-BETA_2 = 0.999  # of the Adam family
-
-OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float], Optimizer]] = {
-    "sgd": lambda groups, rate, momentum: torch.optim.SGD(groups, rate),
-    "momentum": lambda groups, rate, momentum: torch.optim.SGD(groups, rate, momentum),
-    "nesterov": lambda groups, rate, momentum: torch.optim.SGD(groups, rate, momentum, nesterov=True),
-    "adagrad": lambda groups, rate, momentum: torch.optim.Adagrad(groups, rate),
-    "rmsprop": lambda groups, rate, momentum: torch.optim.RMSprop(groups, rate),
-    "adadelta": lambda groups, rate, momentum: torch.optim.Adadelta(groups, rate),
-    "adam": lambda groups, rate, momentum: torch.optim.Adam(groups, rate, (momentum, BETA_2)),
-    "adamax": lambda groups, rate, momentum: torch.optim.Adamax(groups, rate, (momentum, BETA_2)),
-    "nadam": lambda groups, rate, momentum: torch.optim.NAdam(groups, rate, (momentum, BETA_2)),
-    "adamw": lambda groups, rate, momentum: torch.optim.AdamW(groups, rate, (momentum, BETA_2)),
-}
+BETA_2 = 0.999  # of Adam variants
+WITH_MOMENTUM = {"momentum": False, "nesterov": True}  # torch's SGD, and whether its momentum is Nesterov's
+WITH_BETAS = {
+    "adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "nadam": torch.optim.NAdam, "adamw": torch.optim.AdamW,
+}  # fmt: skip
+PLAIN = {
+    "sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "rmsprop": torch.optim.RMSprop,
+    "adadelta": torch.optim.Adadelta,
+}  # fmt: skip
 
 
 def weights(network: nn.Module) -> list[nn.Parameter]:
-    """What regularization pulls on: trainable weights, not biases and norms (He et al., 2019, "Bag of tricks")."""
+    """Return what is regularized: trainable weights, not biases and norms (He et al., 2019, "Bag of tricks")."""
     return [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
 
 
 def build_optimizer(name: str, network: nn.Module, rate: float, *, momentum: float, weight_decay: float) -> Optimizer:
-    """An optimizer of what is trainable in a network.
+    """Return an optimizer of the trainable parameters of a network.
 
     Args:
-        name: in `OPTIMIZERS`.
-        rate: learning rate.
-        momentum: of "momentum" and "nesterov", beta 1 of the Adam family; the others have none.
-        weight_decay: on weights only. "adamw" decays the weights themselves (Loshchilov and Hutter, 2019), the others
-            add it to the gradient.
+        name: One of `config.OPTIMIZERS`.
+        network: Its weights decay, its biases and norms do not.
+        rate: Learning rate.
+        momentum: Of "momentum" and "nesterov", beta 1 of Adam variants; the others have none.
+        weight_decay: "adamw" decays the weights themselves (Loshchilov and Hutter, 2019), the others add it to the
+            gradient.
     """
     rest = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": weights(network), "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return OPTIMIZERS[name](groups, rate, momentum)
+    if name in WITH_MOMENTUM:
+        return torch.optim.SGD(groups, rate, momentum, nesterov=WITH_MOMENTUM[name])
+    if name in WITH_BETAS:
+        return WITH_BETAS[name](groups, rate, (momentum, BETA_2))
+    return PLAIN[name](groups, rate)
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Learning rates as pure functions: of the step, and for "plateau" of what has been measured so far.
 
 Each schedule gives the factor on the base learning rate at a moment of the run between its warm-up (0) and its end (1).
-`final` is the lowest factor it comes to.
+`min_ratio` is the lowest factor it comes to.
 """
 
 import math
@@ -11,42 +11,42 @@ ONE_CYCLE_START, ONE_CYCLE_PEAK = 0.04, 0.3  # where the rate starts, and when i
 PLATEAU_DROP = 0.3
 
 
-def constant(moment: float, final: float, cycles: int) -> float:
-    """The full rate throughout."""
+def constant(moment: float, min_ratio: float, cycles: int) -> float:
+    """Stay at the peak throughout."""
     return 1.0
 
 
-def step(moment: float, final: float, cycles: int) -> float:
-    """`cycles` stages of equal length, each lower than the one before by the same factor; the last is at `final`."""
+def step(moment: float, min_ratio: float, cycles: int) -> float:
+    """Fall in `cycles` stages of equal length, each by the same factor; the last stage is at `min_ratio`."""
     stage = min(int(moment * cycles + 1e-9), cycles - 1)
-    return final ** (stage / (cycles - 1)) if cycles > 1 else 1.0
+    return math.pow(min_ratio, stage / (cycles - 1)) if cycles > 1 else 1.0
 
 
-def exponential(moment: float, final: float, cycles: int) -> float:
-    """From 1 down to `final`, by the same factor each step."""
-    return final**moment
+def exponential(moment: float, min_ratio: float, cycles: int) -> float:
+    """Fall from 1 to `min_ratio`, by the same factor each step."""
+    return min_ratio**moment
 
 
-def cosine(moment: float, final: float, cycles: int) -> float:
-    """Half a cosine from 1 down to `final` (Loshchilov and Hutter, 2017)."""
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * moment))
+def cosine(moment: float, min_ratio: float, cycles: int) -> float:
+    """Fall from 1 to `min_ratio` along half a cosine (Loshchilov and Hutter, 2017)."""
+    return min_ratio + (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * moment))
 
 
-def restarts(moment: float, final: float, cycles: int) -> float:
-    """`cycles` half cosines after one another (SGDR, Loshchilov and Hutter, 2017)."""
-    return cosine(1.0 if moment >= 1 else moment * cycles % 1, final, cycles)
+def restarts(moment: float, min_ratio: float, cycles: int) -> float:
+    """Fall along `cycles` half cosines, one after another (SGDR, Loshchilov and Hutter, 2017)."""
+    return cosine(1.0 if moment >= 1 else moment * cycles % 1, min_ratio, cycles)
 
 
-def triangle(moment: float, final: float, cycles: int) -> float:
-    """`cycles` straight rises from `final` to 1 and falls back (cyclical learning rates, Smith, 2017)."""
-    return final + (1 - final) * (1 - abs(2 * (moment * cycles % 1) - 1))
+def triangle(moment: float, min_ratio: float, cycles: int) -> float:
+    """Rise from `min_ratio` to 1 and fall back, `cycles` times (cyclical learning rates, Smith, 2017)."""
+    return min_ratio + (1 - min_ratio) * (1 - abs(2 * (moment * cycles % 1) - 1))
 
 
-def one_cycle(moment: float, final: float, cycles: int) -> float:
-    """One rise from a 25th of the rate to 1 and one fall to `final`, both half cosines (Smith and Topin, 2018)."""
+def one_cycle(moment: float, min_ratio: float, cycles: int) -> float:
+    """Rise from a 25th to 1 and fall to `min_ratio`, both half cosines (Smith and Topin, 2018)."""
     if moment < ONE_CYCLE_PEAK:
         return cosine(1 - moment / ONE_CYCLE_PEAK, ONE_CYCLE_START, cycles)
-    return cosine((moment - ONE_CYCLE_PEAK) / (1 - ONE_CYCLE_PEAK), final, cycles)
+    return cosine((moment - ONE_CYCLE_PEAK) / (1 - ONE_CYCLE_PEAK), min_ratio, cycles)
 
 
 SCHEDULES: dict[str, Callable[[float, float, int], float]] = {
@@ -60,36 +60,36 @@ SCHEDULES: dict[str, Callable[[float, float, int], float]] = {
 }
 
 
-def factor(name: str, index: int, steps: int, warmup: int, *, final: float, cycles: int) -> float:
-    """Factor on the base learning rate: a linear rise in `warmup` steps to where the schedule starts, then that.
+def factor(name: str, index: int, steps: int, warmup: int, *, min_ratio: float, cycles: int) -> float:
+    """Return the factor on the peak learning rate: a linear warm-up to where the schedule starts, then the schedule.
 
     Args:
-        name: in `SCHEDULES`; any other ("plateau") is as "constant".
-        index: of the step, 0 to `steps` - 1.
-        steps: length of the whole run.
-        warmup: steps of the rise, 0 for none.
-        final: lowest factor, 0 to 1.
-        cycles: stages or cycles, for the schedules that have them.
+        name: In `SCHEDULES`; any other ("plateau") is as "constant".
+        index: Of the step, 0 to `steps` - 1.
+        steps: Length of the whole run.
+        warmup: Steps of the warm-up, 0 for none.
+        min_ratio: Lowest factor, 0 to 1.
+        cycles: Stages or cycles, for the schedules that have them.
     """
     schedule = SCHEDULES.get(name, constant)
     if index < warmup:
-        return (index + 1) / warmup * schedule(0.0, final, cycles)
-    return schedule((index - warmup) / (steps - warmup), final, cycles)
+        return (index + 1) / warmup * schedule(0.0, min_ratio, cycles)
+    return schedule((index - warmup) / (steps - warmup), min_ratio, cycles)
 
 
 def waited(measured: Sequence[float]) -> int:
-    """How many of the last measurements brought nothing better than the best before them; higher is better."""
+    """Return how many of the last measurements were no better than the best before them; higher is better."""
     return len(measured) - 1 - measured.index(max(measured)) if measured else 0
 
 
-def plateau(measured: Sequence[float], patience: int, final: float) -> float:
-    """Factor after some measurements: lowered, not below `final`, each time `patience` of them brought nothing better.
+def plateau(measured: Sequence[float], patience: int, min_ratio: float) -> float:
+    """Return the factor after some measurements: lowered whenever `patience` of them brought no improvement.
 
-    The one schedule that depends on how training goes; what it needs to know are the measurements.
+    It never falls below `min_ratio`. This is the one schedule that depends on how training goes.
     """
     factor, best, since = 1.0, -math.inf, 0
     for value in measured:
         best, since = (value, 0) if value > best else (best, since + 1)
         if since == patience:
             factor, since = factor * PLATEAU_DROP, 0
-    return max(factor, final)
+    return max(factor, min_ratio)

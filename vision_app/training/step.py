@@ -1,10 +1,10 @@
-"""One step of training, on one processor or many: gradients of a whole batch, clipping, optimizer."""
+"""One step of training, on one device or many: gradients of a whole batch, regularization, clipping, optimizer."""
 
 import math
 import os
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,29 +17,22 @@ from vision_app.core.tensors import set_learning_rate
 from vision_app.released.runtime import Execution
 from vision_app.training.config import TrainConfig
 from vision_app.training.optimizers import build_optimizer, weights
+from vision_app.training.task import TrainingTask
 
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
-SMALLEST_SCALE = 2.0**-10  # of fp16's loss; one that is halved so far, from 65536, never meets a gradient that fits
+SMALLEST_SCALE = 2.0**-10  # of fp16's loss; halved down to here, from 65536, no gradient will ever be finite
 OUT_OF_MEMORY_ON_CPU = ("not enough memory", "DefaultCPUAllocator")
 
 
 class NotANumberError(DataError):
-    """A loss or gradient that is infinite or no number."""
-
-
-class Losses(Protocol):
-    """What a step needs of a task; see `loop.Task`."""
-
-    network: nn.Module
-
-    def loss(self, images: Tensor, output: Tensor, targets) -> tuple[Tensor, Tensor, dict[str, Tensor]]: ...
+    """A loss or gradient that is infinite or not a number."""
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """Processes, devices and precision as configured, launched. Under `torchrun` the processes are those that it made.
+    """Launch processes on their devices with the configured precision; under `torchrun`, join those that it started.
 
     Raises:
-        UsageError: there are more processes than samples in a batch, or than devices that were named.
+        UsageError: There are more processes than samples in a batch, or than devices that were named.
     """
     device = torch.device(Execution(config.device, "torch").resolved().device)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
@@ -73,12 +66,12 @@ class Stepper:
     """Takes steps with a task's network.
 
     Attributes:
-        network: the bare module, whatever wraps it for many processes.
-        optimizer: the bare optimizer.
-        parts: that this process works through its share of a batch in; doubled when memory runs out.
+        network: The bare module, whatever wraps it for many processes.
+        optimizer: The bare optimizer.
+        parts: Gradient-accumulation steps of this process; doubled when memory runs out.
     """
 
-    def __init__(self, task: Losses, config: TrainConfig, fabric: Fabric, log: Callable[[str], None] = print):
+    def __init__(self, task: TrainingTask, config: TrainConfig, fabric: Fabric, log: Callable[[str], None] = print):
         self.task, self.config, self.fabric, self.log = task, config, fabric, log
         self.network = task.network.to(fabric.device, memory_format=torch.channels_last)
         if fabric.world_size > 1 and fabric.device.type == "cuda":  # it knows no other device
@@ -93,25 +86,28 @@ class Stepper:
         self.parts = config.accumulate
         self._model, self._optimizer = fabric.setup(self.network, self.optimizer)
 
-    def __call__(self, index: int, rate: float, images: Tensor, targets, *, stop: bool = False) -> dict[str, float]:
-        """Takes a step.
+    def __call__(
+        self, index: int, rate: float, images: Tensor, targets: Any, *, stop: bool = False
+    ) -> dict[str, float]:
+        """Take a step.
 
         Every random choice in it is a function of (seed, index, process), so that no random state has to be kept.
 
         Args:
-            index: of the step in the whole run.
-            rate: learning rate.
-            images, targets: this process's share of the batch.
-            stop: whether this process wants to end the run.
+            index: Of the step in the whole run.
+            rate: Learning rate.
+            images: This process's share of the batch.
+            targets: Likewise.
+            stop: Whether this process wants to end the run.
 
         Returns:
             Sums over the whole batch of all processes: "loss", "positives", the parts of the loss, "samples", how many
             there were, and "stop", how many processes want to end the run.
 
         Raises:
-            NotANumberError: loss or gradient are none; the weights are still those of before. In fp16, where a gradient
-                that is none is left out and the loss scaled down, if that has gone on for too long.
-            DataError: memory ran out.
+            NotANumberError: Loss or gradient are not finite; the weights have not changed. In fp16, where such a
+                gradient is skipped and the loss scaled down, only when that has been repeated too often.
+            DataError: Memory ran out.
         """
         sums = self._gradients_in_memory(index, images, targets)
         sums |= {"samples": torch.tensor(float(len(images))), "stop": torch.tensor(float(stop))}
@@ -140,8 +136,8 @@ class Stepper:
             shrink(weights(self.network), rate * self.config.l1)
         return values
 
-    def _gradients_in_memory(self, index: int, images: Tensor, targets) -> dict[str, Tensor]:
-        """`_gradients` in as many parts as it takes; on many processes, where all must agree, in as many as asked."""
+    def _gradients_in_memory(self, index: int, images: Tensor, targets: Any) -> dict[str, Tensor]:
+        """Call `_gradients` with as many parts as it takes; several processes must agree and take what was asked."""
         while True:
             try:
                 return self._gradients(index, images, targets)
@@ -149,15 +145,15 @@ class Stepper:
                 if not _is_out_of_memory(error):
                     raise
                 if self.fabric.world_size > 1 or self.parts >= len(images):
-                    wanted = "smaller pictures" if self.parts >= len(images) else f"--accumulate {2 * self.parts}"
+                    wanted = "smaller images" if self.parts >= len(images) else f"--accumulate {2 * self.parts}"
                     raise DataError(f"memory ran out; try {wanted} or a smaller --batch-size") from error
             self.parts *= 2
-            self.log(f"memory ran out; each batch is worked through in {self.parts} parts from now on")
+            self.log(f"memory ran out; gradients are accumulated over {self.parts} parts of each batch from now on")
             if self.fabric.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _gradients(self, index: int, images: Tensor, targets) -> dict[str, Tensor]:
-        """Leaves the gradient of sum of losses / batch size in the weights and returns the sums."""
+    def _gradients(self, index: int, images: Tensor, targets: Any) -> dict[str, Tensor]:
+        """Leave the gradient of sum of losses / batch size in the weights and return the sums."""
         seeds = np.random.SeedSequence((self.config.seed, index, self.fabric.global_rank))
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         self._optimizer.zero_grad(set_to_none=True)
@@ -174,8 +170,8 @@ class Stepper:
             self._backward(part, targets[start:end], sums, synchronize=end == len(images))
         return sums
 
-    def _backward(self, images: Tensor, targets, sums: dict[str, Tensor], *, synchronize: bool) -> None:
-        """Adds the gradient and the sums of some samples; the last ones of a step synchronize the processes."""
+    def _backward(self, images: Tensor, targets: Any, sums: dict[str, Tensor], *, synchronize: bool) -> None:
+        """Add the gradient and the sums of some samples; the last ones of a step synchronize the processes."""
         with self.fabric.no_backward_sync(self._model, enabled=not synchronize):
             with_targets = getattr(self.task, "with_targets", False)
             output = self._model(images, targets) if with_targets else self._model(images)
@@ -191,7 +187,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 @torch.no_grad()
 def shrink(weights: Iterable[Tensor], amount: float) -> None:
-    """Pulls weights towards zero by `amount`, in place, and no further than zero: sign(w) max(|w| - amount, 0).
+    """Move weights towards zero by `amount`, in place, and no further than zero: sign(w) max(|w| - amount, 0).
 
     After each step of gradient descent with `amount` = rate x l1, this minimizes loss + l1 sum |w| (proximal gradient;
     Parikh and Boyd, 2014, section 6.5.2), with weight decay besides the elastic net (Zou and Hastie, 2005). Weights
@@ -202,11 +198,11 @@ def shrink(weights: Iterable[Tensor], amount: float) -> None:
 
 
 def adversarial(images: Tensor, gradient: Tensor, epsilon: float) -> Tensor:
-    """Fast gradient sign (Goodfellow et al., 2015): images moved by `epsilon` where each pixel hurts most.
+    """Return fast gradient sign examples (Goodfellow et al., 2015): each pixel moved to where it hurts most.
 
     Args:
         images: (B, C, H, W) in 0..1.
-        gradient: of the loss by the images, at any scale.
-        epsilon: largest change of a pixel.
+        gradient: Of the loss with respect to the images, at any scale.
+        epsilon: Change of a pixel.
     """
     return (images + epsilon * gradient.sign()).clamp(0, 1).detach()

@@ -19,7 +19,7 @@ from vision_app.detection.train.datasets import Validation
 from vision_app.released.write import describe
 from vision_app.training.augment import Scene
 from vision_app.training.config import TrainConfig
-from vision_app.training.initialize import freeze, hold
+from vision_app.training.initialize import freeze, set_trainable
 
 NAN = float("nan")
 
@@ -86,8 +86,8 @@ def test_the_loss_is_the_cross_entropy_of_what_is_known(task):
 
 def test_pooling_alone_leaves_the_detector_as_it_is(task):
     network = task.network
-    freeze(network, "head")
-    hold(network.heads)
+    set_trainable(network, "head")
+    freeze(network.heads)
     before = copy.deepcopy(network.state_dict())
     optimizer = torch.optim.AdamW((p for p in network.parameters() if p.requires_grad), lr=0.01)
     network.train()

@@ -84,7 +84,7 @@ def test_processes_share_each_batch(task, world):
 
 def test_more_processes_than_photos_are_refused(task):
     for rank in range(6):
-        with pytest.raises(DataError, match="6 processes cannot share 5 photos; take fewer --devices"):
+        with pytest.raises(DataError, match="6 processes cannot share 5 photos; use fewer --devices"):
             next(iter(task.batches(TrainConfig(batch_size=8), 0, rank=rank, world=6)))
 
 
@@ -155,7 +155,7 @@ def test_nothing_is_written_before_everything_is_known_to_fit(tmp_path):
 def test_a_folder_with_a_run_is_refused_before_anything_is_read(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "last.safetensors").touch()
-    with pytest.raises(UsageError, match="holds a run already"):
+    with pytest.raises(UsageError, match="contains a run already"):
         run(tmp_path, tmp_path / "nowhere.json", tmp_path / "nowhere.json")
 
 
@@ -191,7 +191,7 @@ def test_the_head_alone_is_trained_on_from_a_model(tmp_path):
     weights = tmp_path / "start" / "weights.safetensors"
     lines, seen = [], []
 
-    class Watcher:
+    class Callback:
         def on_batch(self, step, images, targets):
             seen.append((step, tuple(images.shape)))
 
@@ -199,7 +199,7 @@ def test_the_head_alone_is_trained_on_from_a_model(tmp_path):
     options = DetectionOptions(size=64, transfer="head", multi_scale=False)
     best = train(
         [data], [], tmp_path / "run", config, options,
-        initial=tmp_path / "start", workers=0, log=lines.append, watchers=[Watcher()],
+        initial=tmp_path / "start", workers=0, log=lines.append, callbacks=[Callback()],
     )  # fmt: skip
     assert list(best) == ["set val AP", "set val AP50"]
     recorded = find(str(tmp_path / "run" / "best")).info["trained"]["initial"]

@@ -22,7 +22,7 @@ from vision_app.faces.train.triplets import UNKNOWN, batch_hard, euclidean, trip
 from vision_app.released.find import find
 from vision_app.training.config import TrainConfig
 
-CONFIG = TrainConfig(epochs=2, batch_size=8, learning_rate=2e-3, validate_every=1, precision="fp32", average=0.9)
+CONFIG = TrainConfig(epochs=2, batch_size=8, learning_rate=2e-3, validate_every=1, precision="fp32", ema_decay=0.9)
 OPTIONS = FaceOptions("both", "batch-hard", "euclidean", margin=0.5, triplet_weight=2.0, people=3, photos=2)
 
 
@@ -103,7 +103,9 @@ def test_a_network_learns_to_tell_people_apart_by_either_loss(loss, tmp_path):
         return {"TAR": rates[-1]}
 
     one.release = release
-    config = TrainConfig(epochs=15, batch_size=24, learning_rate=1e-2, validate_every=15, precision="fp32", average=0.9)
+    config = TrainConfig(
+        epochs=15, batch_size=24, learning_rate=1e-2, validate_every=15, precision="fp32", ema_decay=0.9
+    )
     training.fit(one, config, tmp_path / "run", log=lambda line: None)
     assert rates[1] > rates[0] + 0.15
 
@@ -111,9 +113,9 @@ def test_a_network_learns_to_tell_people_apart_by_either_loss(loss, tmp_path):
 @pytest.mark.parametrize(("count", "shape"), [(30, (224, 12 * 112, 3)), (5, (112, 5 * 112, 3))])
 def test_the_first_batches_are_drawn_as_the_network_gets_them(tmp_path, count, shape):
     chips = faces(1, count).chips
-    watcher = FirstFaces()
-    watcher.on_start(tmp_path, None, CONFIG)
-    watcher.on_batch(1, torch.from_numpy(chips.copy()).permute(0, 3, 1, 2).float(), None)
+    callback = FirstFaces()
+    callback.on_start(tmp_path, None, CONFIG)
+    callback.on_batch(1, torch.from_numpy(chips.copy()).permute(0, 3, 1, 2).float(), None)
     sheet = np.asarray(Image.open(tmp_path / "batch-2.png"))
     assert sheet.shape == shape
     for i in range(count // (shape[1] // 112) * (shape[1] // 112)):
@@ -124,7 +126,7 @@ def test_the_first_batches_are_drawn_as_the_network_gets_them(tmp_path, count, s
 def test_blocks_that_are_held_and_statistics_of_a_model_stay_as_they_are(tmp_path):
     faces(5, 4).save(tmp_path / "train.npz")
     model = write_tiny_embedder(tmp_path / "model")
-    options = replace(OPTIONS, loss="triplet", held=1)
+    options = replace(OPTIONS, loss="triplet", freeze_blocks=1)
     train([tmp_path / "train.npz"], [], tmp_path / "run", CONFIG, options, initial=model, log=lambda line: None)
     before, after = (load_file(folder / "weights.safetensors") for folder in (model, tmp_path / "run" / "best"))
     same = {name for name in before if torch.equal(before[name], after[name])}
@@ -157,7 +159,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path):
 
     whole = run("whole/run")
     with pytest.raises(StoppedError):
-        run("stopped/run", watchers=[Stop()])
+        run("stopped/run", callbacks=[Stop()])
     assert run("stopped/run", resume=True) == whole
     assert {"teacher.npz", "scan.csv", "curves.png", "best/model.json", "metrics.csv"} <= set(whole)
     info = find(tmp_path / "whole" / "run" / "best").info

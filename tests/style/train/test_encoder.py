@@ -21,7 +21,7 @@ from vision_app.style.train.export import write_encoder
 from vision_app.style.train.initial import distilled_encoder
 from vision_app.training.config import TrainConfig
 
-CONFIG = TrainConfig(epochs=2, batch_size=3, learning_rate=2e-3, validate_every=1, precision="fp32", average=0.5)
+CONFIG = TrainConfig(epochs=2, batch_size=3, learning_rate=2e-3, validate_every=1, precision="fp32", ema_decay=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from vision_app.style.train.initial import released_fast
 from vision_app.style.train.options import FastOptions
 from vision_app.training.config import TrainConfig
 
-CONFIG = TrainConfig(epochs=2, batch_size=4, learning_rate=2e-3, validate_every=1, precision="fp32", average=0.5)
+CONFIG = TrainConfig(epochs=2, batch_size=4, learning_rate=2e-3, validate_every=1, precision="fp32", ema_decay=0.5)
 OPTIONS = FastOptions(content=2.0, style=3.0, identity=4.0, lattice=5.0, size=64)
 
 
@@ -108,7 +108,7 @@ def test_it_learns_and_a_stopped_run_goes_on_where_it_stopped(photos, tmp_path, 
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train([photos], parts, CONFIG, watchers=[Stopper()], **settings)
+        train([photos], parts, CONFIG, callbacks=[Stopper()], **settings)
     train([photos], parts, CONFIG, resume=True, **settings)
     assert files(whole / "best") == files(parts / "best")
 

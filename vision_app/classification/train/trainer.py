@@ -28,10 +28,10 @@ from vision_app.detection.train.trainer import find_model, identity
 from vision_app.released.write import describe
 from vision_app.training.augment import Augmenter
 from vision_app.training.config import TrainConfig
-from vision_app.training.initialize import TRANSFER, freeze, hold
-from vision_app.training.loop import check_run_folder, fit
-from vision_app.training.runs import check_folder
-from vision_app.training.sampling import batches_per_epoch, shares
+from vision_app.training.initialize import TRANSFER, freeze, set_trainable
+from vision_app.training.loop import fit
+from vision_app.training.runs import check_run_folder
+from vision_app.training.sampling import batch_indices, batches_per_epoch
 
 STEPS = ("pooling", *TRANSFER)
 SCAN = "scan.csv"  # in the folder of every run: what is odd about its data
@@ -77,7 +77,7 @@ class ClassifierTask:
         Raises:
             DataError: there are fewer photos than processes.
         """
-        indices = shares(len(self.data), config, epoch, rank=rank, world=world, start=start)
+        indices = batch_indices(len(self.data), config, epoch, rank=rank, world=world, start=start)
         augmenter = Augmenter(self.size, config.seed, mosaic=0.0, stretch=self.stretch)
         views = Views(self.data, augmenter, epoch, self.taught)
         for pixels, targets in DataLoader(views, batch_sampler=indices, num_workers=self.workers):
@@ -123,7 +123,7 @@ def train(
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
-    watchers: Sequence = (),
+    callbacks: Sequence = (),
 ) -> dict[str, float]:
     """Trains a classifier that starts from a detector; see `training.loop.fit`.
 
@@ -134,18 +134,17 @@ def train(
             the first of what is measured on decides which network is best.
         initial: a grid detector, by its folder or name.
         transfer: what is trained of it: "pooling" leaves the detector inside as it is, and with it the boxes; for the
-            others see `training.transfer.freeze`.
+            others see `training.initialize.set_trainable`.
         teacher_boxes: see `data.teacher`.
         workers: processes that augment.
-        watchers: see `training.loop.Watcher`.
+        callbacks: see `training.task.Callback`.
 
     Raises:
         DataError, ModelError, UsageError: before training starts, with the file or option named.
     """
     if transfer not in STEPS:
         raise UsageError("--transfer: " + unknown("choice", transfer, STEPS))
-    check_run_folder(output, resume)
-    rank_zero_only(check_folder)(output, SCAN)
+    check_run_folder(output, resume, SCAN)
     model = find_model(initial)
     detector, size = released_network(model), model.value("input.size", int)
     learned, validations, scanned = load_datasets(
@@ -156,9 +155,9 @@ def train(
         learned = add_teacher_boxes(learned, teacher_boxes)
     torch.manual_seed(config.seed)
     network = from_detector(with_classes(detector, model.classes, learned.classes))
-    freeze(network, "head" if transfer == "pooling" else transfer)
+    set_trainable(network, "head" if transfer == "pooling" else transfer)
     if transfer == "pooling":
-        hold(network.heads)
+        freeze(network.heads)
     output.mkdir(parents=True, exist_ok=True)
     rank_zero_only(write_reports)(output / SCAN, {name: one.report for name, one in scanned.items()})
     inputs = {"initial": identity(initial), "teacher_boxes": identity(teacher_boxes), "transfer": transfer}
@@ -169,4 +168,4 @@ def train(
     )  # fmt: skip
     inputs["data"] = f"{', '.join(path.name for path in data)} {learned.digest()}"
     inputs["validation"] = ", ".join(f"{one.name} {one.data.digest()}" for one in validations)
-    return fit(task, config, output, inputs=inputs, resume=resume, log=log, watchers=watchers)
+    return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=callbacks)

@@ -13,7 +13,7 @@ from vision_app.training.report import Curves, FirstBatches, Predictions, Tensor
 PICTURES = 8  # validation photos on which truth and predictions are shown
 
 
-def run_watchers(task, log: Callable[[str], None], *, pretrained: bool) -> list:
+def run_callbacks(task, log: Callable[[str], None], *, pretrained: bool) -> list:
     """TensorBoard logs, curves, the first batches, predictions beside truth, and a last line of advice.
 
     Args:

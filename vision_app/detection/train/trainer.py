@@ -23,7 +23,7 @@ from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, TorchGrid
 from vision_app.detection.proposals import ProposalCache
 from vision_app.detection.train.batches import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
-from vision_app.detection.train.callbacks import run_watchers
+from vision_app.detection.train.callbacks import run_callbacks
 from vision_app.detection.train.datasets import Validation, load_datasets
 from vision_app.detection.train.export import write_model
 from vision_app.detection.train.initial import Start, published, starting_network
@@ -33,10 +33,10 @@ from vision_app.released.find import Model, find
 from vision_app.released.write import describe
 from vision_app.training.augment import Augmenter, random_numbers
 from vision_app.training.config import TrainConfig
-from vision_app.training.initialize import freeze
-from vision_app.training.loop import check_run_folder, fit
-from vision_app.training.runs import check_folder
-from vision_app.training.sampling import batches_per_epoch, shares
+from vision_app.training.initialize import set_trainable
+from vision_app.training.loop import fit
+from vision_app.training.runs import check_run_folder
+from vision_app.training.sampling import batch_indices, batches_per_epoch
 
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
 LOWEST_CONFIDENCE = 0.05  # by default; below it a picture fills with boxes
@@ -86,7 +86,7 @@ class SceneTask:
         Raises:
             DataError: there are fewer photos than processes.
         """
-        indices = shares(len(self.data), config, epoch, rank=rank, world=world, start=start)
+        indices = batch_indices(len(self.data), config, epoch, rank=rank, world=world, start=start)
         close = epoch >= config.epochs - self.options.close_epochs
         options, zoom = self.options, (0.5, LARGEST_ZOOM)
         augmenter = Augmenter(
@@ -177,12 +177,12 @@ def train(
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
-    watchers: Sequence = (),
+    callbacks: Sequence = (),
     run: Callable[..., dict[str, float]] = fit,
     task: type[SceneTask] = DetectionTask,
     start: Start = starting_network,
 ) -> dict[str, float]:
-    """Trains a detector; see `training.loop.fit` and `detection.watchers` for what `output` holds beside scan.csv.
+    """Trains a detector; see `training.loop.fit` and `callbacks` for what `output` holds beside scan.csv.
 
     The classes are those of the data, or COCO's eighty with a published network or a teacher's boxes, which know these.
 
@@ -192,15 +192,14 @@ def train(
         initial: what to start from: a model of ours, by its folder or name, or a file of published weights.
         teacher_boxes: see `data.teacher`.
         workers: processes that augment.
-        watchers: more of them, see `training.loop.Watcher`.
-        run: what is done with the task: `fit`, or `training.rates.find_rate`.
+        callbacks: more of them, see `training.task.Callback`.
+        run: what is done with the task: `fit`, or `training.learning_rate.find_learning_rate`.
         task, start: of the kind of detector, see `start.starting_network`.
 
     Raises:
         DataError, ModelError, UsageError: before training starts, with the file or option named.
     """
-    check_run_folder(output, resume)
-    rank_zero_only(check_folder)(output, SCAN)  # other processes may come when the first one has begun to write
+    check_run_folder(output, resume, SCAN)
     if options.transfer != "all" and initial is None:
         raise UsageError(f"--transfer {options.transfer}: there is nothing to transfer; --initial names a model")
     inputs = {"initial": identity(initial)}
@@ -216,7 +215,7 @@ def train(
     network, about = start(initial, learned, options)
     for key, value in about.items():
         log(f"anchors: {key.replace('_', ' ')} {value}")
-    freeze(network, options.transfer)
+    set_trainable(network, options.transfer)
     output.mkdir(parents=True, exist_ok=True)
     rank_zero_only(write_reports)(output / SCAN, {name: one.report for name, one in scanned.items()})
     trained = {"photos": len(learned), "initial": inputs["initial"], **asdict(config), **asdict(options)}
@@ -224,8 +223,8 @@ def train(
     inputs |= asdict(options)
     inputs["data"] = f"{', '.join(path.name for path in data)} {learned.digest()}"
     inputs["validation"] = ", ".join(f"{one.name} {one.data.digest()}" for one in validations)
-    shown = rank_zero_only(run_watchers, default=())(learning, log, pretrained=initial is not None)
-    return run(learning, config, output, inputs=inputs, resume=resume, log=log, watchers=(*shown, *watchers))
+    shown = rank_zero_only(run_callbacks, default=())(learning, log, pretrained=initial is not None)
+    return run(learning, config, output, inputs=inputs, resume=resume, log=log, callbacks=(*shown, *callbacks))
 
 
 def identity(path: Path | None) -> str:

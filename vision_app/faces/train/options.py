@@ -8,7 +8,7 @@ from vision_app.core.flags import check_ranges
 LOSSES = {"triplet": ("triplet",), "teacher": ("teacher",), "both": ("triplet", "teacher")}
 RANGES = {
     "margin": (0.0, 2.0), "triplet_weight": (0.0, 1000.0), "relations": (0.0, 1000.0), "people": (1, 2048),
-    "photos": (2, 2048), "held": (0, 1000),
+    "photos": (2, 2048), "freeze_blocks": (0, 1000),
 }  # fmt: skip
 
 
@@ -24,7 +24,7 @@ class FaceOptions:
         triplet_weight: of the triplet loss.
         relations: weight of the teacher's relations, see `teacher.teacher_loss`.
         people, photos: see `samplers.PeopleBatches`.
-        held: blocks of the network that stay as they are, counted from its input; with one or more, the stem does too.
+        freeze_blocks: blocks of the network to freeze, from the input on; with one or more, the stem is frozen too.
 
     Raises:
         UsageError: a value is unknown or out of its range; the error names the option and the nearest valid value.
@@ -38,7 +38,7 @@ class FaceOptions:
     relations: float = 10.0
     people: int = 12
     photos: int = 4
-    held: int = 0
+    freeze_blocks: int = 0
 
     def __post_init__(self) -> None:
         from vision_app.faces.train.triplets import DISTANCES, MINERS

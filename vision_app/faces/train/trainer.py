@@ -25,10 +25,10 @@ from vision_app.faces.train.triplets import DISTANCES, MINERS, triplet_loss
 from vision_app.released.runtime import Execution
 from vision_app.released.write import describe
 from vision_app.training.config import TrainConfig
-from vision_app.training.initialize import hold, keep_statistics
-from vision_app.training.loop import check_run_folder, fit
+from vision_app.training.initialize import freeze, keep_statistics
+from vision_app.training.loop import fit
 from vision_app.training.report import Curves, TensorBoard
-from vision_app.training.runs import check_folder
+from vision_app.training.runs import check_run_folder
 
 COLUMNS = 12  # faces side by side in a picture of a batch
 TARGETS = "teacher.npz"  # in the folder of a run: what the teacher says
@@ -162,7 +162,7 @@ def train(
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
-    watchers: Sequence = (),
+    callbacks: Sequence = (),
 ) -> dict[str, float]:
     """Trains a face embedder; see `training.loop.fit` for what `output` holds beside the aligned faces (crops.npz),
     what the teacher says of them (teacher.npz) and what is odd about the photos (scan.csv).
@@ -177,13 +177,12 @@ def train(
             it keeps what it knows.
         detector: a face detector, by its folder or name.
         workers: processes that augment.
-        watchers: more of them, see `training.loop.Watcher`.
+        callbacks: more of them, see `training.task.Callback`.
 
     Raises:
         DataError, ModelError, UsageError: before training starts, with the file or option named.
     """
-    check_run_folder(output, resume)
-    check_folder(output, SCAN)
+    check_run_folder(output, resume, SCAN)
     teacher = teacher or initial
     options = replace(options, loss=options.loss or ("both" if teacher else "triplet"))
     taught = "teacher" in LOSSES[options.loss]
@@ -213,8 +212,8 @@ def train(
         targets = teacher_targets(master, crops, output / TARGETS, log)
     torch.manual_seed(config.seed)
     network = starting_network(initial, crops, targets)
-    for part in (network.stem, network.norm, *network.blocks[: options.held]) if options.held else ():
-        hold(part)
+    for part in (network.stem, network.norm, *network.blocks[: options.freeze_blocks]) if options.freeze_blocks else ():
+        freeze(part)
     if initial:
         keep_statistics(network)
     inputs = {"initial": identity(initial), "teacher": master.identity if master else "none"} | asdict(options)
@@ -223,4 +222,4 @@ def train(
     inputs["data"] = f"{', '.join(path.name for path in data)} {crops.digest()}"
     inputs["validation"] = ", ".join(f"{one.name} {one.crops.digest()}" for one in validations)
     shown = TensorBoard(), Curves(), FirstFaces()
-    return fit(task, config, output, inputs=inputs, resume=resume, log=log, watchers=(*shown, *watchers))
+    return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=(*shown, *callbacks))

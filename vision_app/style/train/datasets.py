@@ -17,7 +17,7 @@ from vision_app.core.images import SUFFIXES, read_image
 from vision_app.style.train.synthetic_styles import invent
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
-from vision_app.training.sampling import batches_per_epoch, shares
+from vision_app.training.sampling import batch_indices, batches_per_epoch
 
 HELD_OUT = "photos held out"  # what model.json calls them
 MEASURED = 48  # photos that are set apart to measure on when none are named
@@ -137,7 +137,7 @@ class PhotoTask:
         A place counts the samples of the epoch, so that what is drawn for a sample does not depend on processes or
         breaks.
         """
-        parts = shares(len(self.photos), config, epoch, rank=rank, world=world, start=start)
+        parts = batch_indices(len(self.photos), config, epoch, rank=rank, world=world, start=start)
         begin = rank * min(config.batch_size, len(self.photos)) // world
         keys = [
             [(step * config.batch_size + begin + i, photo) for i, photo in enumerate(part)]

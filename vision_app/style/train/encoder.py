@@ -27,7 +27,8 @@ from vision_app.style.train.initial import distilled_encoder, identity, is_publi
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import initialize
-from vision_app.training.loop import check_run_folder, fit
+from vision_app.training.loop import fit
+from vision_app.training.runs import check_run_folder
 
 
 class Pictures(Views):
@@ -139,7 +140,7 @@ def train(
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
-    watchers: Sequence = (),
+    callbacks: Sequence = (),
 ) -> dict[str, float]:
     """Trains a style encoder to see what its teachers see; see `training.loop.fit`.
 
@@ -150,7 +151,7 @@ def train(
             network starts afresh.
         size: of the square crops, in pixels.
         workers: processes that cut and paint.
-        watchers: see `training.loop.Watcher`.
+        callbacks: see `training.task.Callback`.
 
     Raises:
         DataError, ModelError, UsageError: before training starts, with the file or option named.
@@ -169,7 +170,7 @@ def train(
         network, teachers, photos, validation, size=size, about={"trained": trained}, workers=workers
     )  # fmt: skip
     inputs["data"] = f"{photos.name} {photos.digest()}"
-    return fit(task, config, output, inputs=inputs, resume=resume, log=log, watchers=watchers)
+    return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=callbacks)
 
 
 def starting_encoder(initial: Path | None, teachers: Teachers) -> EncoderNetwork:

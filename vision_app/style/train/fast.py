@@ -23,7 +23,8 @@ from vision_app.style.train.initial import identity, starting_fast
 from vision_app.style.train.options import FastOptions
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
-from vision_app.training.loop import check_run_folder, fit
+from vision_app.training.loop import fit
+from vision_app.training.runs import check_run_folder
 
 CONTENT_LAYERS = ("conv3_1", "conv4_1")
 FINE_LAYERS = STYLE_LAYERS[:2]  # compared at full size; all layers are compared at half of it
@@ -167,7 +168,7 @@ def train(
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
-    watchers: Sequence = (),
+    callbacks: Sequence = (),
 ) -> dict[str, float]:
     """Trains a fast network; see `training.loop.fit`.
 
@@ -176,7 +177,7 @@ def train(
         initial: a fast network of ours, or the folder of MicroAST's published weights; by default it starts afresh.
         encoder: see `features.load_encoder`.
         workers: processes that cut and paint.
-        watchers: see `training.loop.Watcher`.
+        callbacks: see `training.task.Callback`.
 
     Raises:
         DataError, ModelError, UsageError: before training starts, with the file or option named.
@@ -191,4 +192,4 @@ def train(
     trained = {"photos": len(photos), **inputs, **asdict(config)}
     task = FastTask(network, eye, photos, validation, options, about={"trained": trained}, workers=workers)
     inputs["data"] = f"{photos.name} {photos.digest()}"
-    return fit(task, config, output, inputs=inputs, resume=resume, log=log, watchers=watchers)
+    return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=callbacks)

@@ -11,12 +11,12 @@ from tiny_task import CONFIG, TinyTask
 from torch import nn
 
 from vision_app.core.errors import DataError, UsageError
-from vision_app.training.rates import find_rate, learning_rate, plot_schedule, smoothed, suggest
+from vision_app.training.learning_rate import find_learning_rate, learning_rate, plot_schedule, smoothed, suggest
 
 
 def test_rates_of_a_run():
     """4 epochs of 10 steps: 5 of warm-up, then 35 of a straight fall by halves."""
-    config = replace(CONFIG, warmup_epochs=0.5, schedule="step", cycles=2, final=0.5)
+    config = replace(CONFIG, warmup_epochs=0.5, schedule="step", cycles=2, min_lr_ratio=0.5)
     rates = [learning_rate(config, index, 10) for index in range(40)]
     assert rates == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, *[0.05] * 18, *[0.025] * 17])
     plateau = replace(config, schedule="plateau", plateau_patience=1)
@@ -62,7 +62,7 @@ class Parabola(TinyTask):
 def test_the_search_ends_where_the_loss_diverges_and_stays_below(tmp_path):
     lines = []
     config = replace(CONFIG, optimizer="sgd", weight_decay=0.0, clip=1e6)
-    found = find_rate(Parabola(), config, tmp_path / "run", log=lines.append)
+    found = find_learning_rate(Parabola(), config, tmp_path / "run", log=lines.append)
     assert 0.002 < found < 0.2
     rows = [tuple(map(float, row.values())) for row in csv.DictReader((tmp_path / "run/learning_rates.csv").open())]
     rates, losses, means = zip(*rows, strict=True)
@@ -75,12 +75,14 @@ def test_the_search_ends_where_the_loss_diverges_and_stays_below(tmp_path):
     assert losses == pytest.approx(expected, rel=1e-2)
     assert list(means) == pytest.approx(smoothed(losses)) and found == suggest(rates, means)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"learning_rates.csv", "learning_rates.png"}
-    assert lines[-1] == f"drawn in {tmp_path / 'run' / 'learning_rates.png'}"
+    assert lines[-1] == f"plotted in {tmp_path / 'run' / 'learning_rates.png'}"
 
 
 def test_a_search_that_finds_nothing_says_so(tmp_path):
     with pytest.raises(DataError, match="the loss fell at no learning rate between 1e-06 and 10"):
-        find_rate(Parabola(slope=-1.0), replace(CONFIG, optimizer="sgd", weight_decay=0.0), tmp_path, log=print)
+        find_learning_rate(
+            Parabola(slope=-1.0), replace(CONFIG, optimizer="sgd", weight_decay=0.0), tmp_path, log=print
+        )
 
 
 def test_smoothing_starts_without_a_bias():

@@ -1,11 +1,10 @@
-"""The learning rate of a run: at each step, as a picture, and the search for a good one."""
+"""The learning rate of a run: at each step, as a plot, and the search for a good one."""
 
 import csv
 import os
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,35 +12,41 @@ from vision_app.core.errors import DataError, UsageError
 from vision_app.core.figures import new_figure, save_figure
 from vision_app.training.config import TrainConfig
 from vision_app.training.schedules import factor, plateau
+from vision_app.training.task import TrainingTask
 
-SEARCHED = (1e-6, 10.0)  # rates
-STEPS = 100  # of the search, and of an epoch in the picture of a schedule
+SEARCHED = (1e-6, 10.0)  # learning rates
+STEPS = 100  # of the search, and of an epoch in the plot of a schedule
 SMOOTHING = 0.9  # of the loss, an exponential moving average
 DIVERGED = 4.0  # loss over the lowest before
 
 
 def learning_rate(config: TrainConfig, index: int, per_epoch: int, measured: Sequence[float] = ()) -> float:
-    """The rate of a step.
+    """Return the learning rate of a step.
 
     Args:
-        index: of the step in the whole run.
-        per_epoch: steps an epoch.
-        measured: metrics so far, higher is better; "plateau" goes by them.
+        config: Says the peak and the schedule.
+        index: Of the step in the whole run.
+        per_epoch: Steps an epoch.
+        measured: Metrics so far, higher is better; "plateau" depends on them.
     """
     warmup = int(config.warmup_epochs * per_epoch)
     total = config.epochs * per_epoch
-    slope = factor(config.schedule, index, total, warmup, final=config.final, cycles=config.cycles)
+    slope = factor(config.schedule, index, total, warmup, min_ratio=config.min_lr_ratio, cycles=config.cycles)
     if config.schedule == "plateau":
-        slope *= plateau(measured, config.plateau_patience, config.final)
+        slope *= plateau(measured, config.plateau_patience, config.min_lr_ratio)
     return config.learning_rate * slope
 
 
 def plot_schedule(config: TrainConfig, path: Path) -> None:
-    """Draws the learning rate over the epochs of a run as PNG; "plateau" as if every measurement were better."""
+    """Plot the learning rate over the epochs of a run as PNG; "plateau" as if every validation were an improvement.
+
+    Raises:
+        UsageError: The file exists already, or its folder does not.
+    """
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--plot-schedule {path}: its folder does not exist")
     if os.path.lexists(path):
-        raise UsageError(f"--plot-schedule {path}: is there already and will not be overwritten; choose another name")
+        raise UsageError(f"--plot-schedule {path}: exists already and will not be overwritten; choose another name")
     rates = [learning_rate(config, index, STEPS) for index in range(config.epochs * STEPS)]
     figure = new_figure(800, 400)
     axes = figure.add_subplot(xlabel="epoch", ylabel="learning rate", title=config.schedule)
@@ -51,20 +56,22 @@ def plot_schedule(config: TrainConfig, path: Path) -> None:
     save_figure(figure, path)
 
 
-def find_rate(task: Any, config: TrainConfig, folder: Path, *, log: Callable[[str], None] = print) -> float:
-    """Trains with a rate that rises from step to step until the loss diverges, and suggests one (Smith, 2017).
-
-    Leaves learning_rates.csv and learning_rates.png in `folder`, which may become the folder of a run afterwards.
+def find_learning_rate(
+    task: TrainingTask, config: TrainConfig, folder: Path, *, log: Callable[[str], None] = print
+) -> float:
+    """Train with a learning rate that rises from step to step until the loss diverges, and suggest one (Smith, 2017).
 
     Args:
-        task: a `loop.Task`.
-        log: takes lines of progress.
+        task: What is learned.
+        config: All but the learning rate and its schedule counts.
+        folder: Gets learning_rates.csv and learning_rates.png; it may become the folder of a run afterwards.
+        log: Takes lines of progress.
 
     Returns:
-        The suggested rate.
+        The suggested learning rate.
 
     Raises:
-        DataError: the loss fell at no rate.
+        DataError: The loss fell at no learning rate.
     """
     from vision_app.training.step import NotANumberError, Stepper, make_fabric
 
@@ -87,7 +94,7 @@ def find_rate(task: Any, config: TrainConfig, folder: Path, *, log: Callable[[st
     rates, suggested = rates[: len(losses)], suggest(rates[: len(losses)], smoothed(losses))
     if fabric.is_global_zero:
         _write(folder, rates, losses, suggested)
-        log(f"drawn in {folder / 'learning_rates.png'}")
+        log(f"plotted in {folder / 'learning_rates.png'}")
     if suggested is None:
         raise DataError(
             f"the loss fell at no learning rate between {SEARCHED[0]:g} and {SEARCHED[1]:g}; try another --optimizer"
@@ -96,7 +103,7 @@ def find_rate(task: Any, config: TrainConfig, folder: Path, *, log: Callable[[st
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
-    """Exponential moving averages of losses, each divided by the weights in it, as Adam does with its means."""
+    """Return exponential moving averages of losses, bias-corrected as Adam corrects its means."""
     mean, means = 0.0, []
     for index, loss in enumerate(losses, start=1):
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
@@ -105,8 +112,9 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 
 def suggest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
-    """A tenth of the rate at which the smoothed loss is lowest, to two digits: as fast as it goes, with some distance
-    from where it diverges. None if the loss never falls.
+    """Return a tenth of the learning rate with the lowest smoothed loss, to two digits; None if the loss never falls.
+
+    That is as fast as it goes, with some distance from where it diverges.
     """
     lowest = int(np.argmin(losses)) if losses else 0
     return float(f"{rates[lowest] / 10:.1e}") if lowest else None
