@@ -125,7 +125,7 @@ def test_control_c_leaves_a_run_that_goes_on_to_the_same_weights(start, words, r
     said, _ = process.communicate(timeout=100)
     assert process.returncode == 130
     assert said.splitlines()[-1].startswith("interrupted after epoch 0, step ")
-    assert said.splitlines()[-1].endswith("; the same command with --resume goes on")
+    assert said.splitlines()[-1].endswith("; the same command with --resume continues")
     code, said = say(*words, folder, "--resume")
     assert code == 0 and "resuming after epoch 0 of 2, step " in said
     for name in ("metrics.csv", "config.json", "best/weights.safetensors", "last/weights.safetensors"):

@@ -1,18 +1,24 @@
-"""However a batch is cut up, over parts or processes, a step is that of the whole batch."""
+"""A step is that of the whole batch, however divided over parts or processes; regularization reaches its minimum."""
 
+import math
 import os
 import socket
 from dataclasses import replace
 from multiprocessing import get_context
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_task import BATCHES, CONFIG, TinyTask, run
+from torch import nn
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.tensors import load_tensors, without_prefix
 from vision_app.released.runtime import Execution
-from vision_app.training.step import Stepper, adversarial, make_fabric
+from vision_app.training.optimizers import build_optimizer
+from vision_app.training.step import Stepper, adversarial, make_fabric, shrink
 
 WHOLE = replace(CONFIG, epochs=2, batch_size=5, checkpoint_every=0)
 
@@ -64,7 +70,9 @@ def test_a_batch_is_halved_until_it_fits(tmp_path, whole, error):
     found = run(tmp_path, task, WHOLE, log=lines.append)[1]
     assert_close(found, whole)
     said = [line for line in lines if "memory" in line]
-    assert said == [f"memory ran out; each batch is worked through in {parts} parts from now on" for parts in (2, 4)]
+    assert said == [
+        f"memory ran out; gradients are accumulated over {parts} parts of each batch from now on" for parts in (2, 4)
+    ]
     assert load_tensors(tmp_path / "last.safetensors")[1]["parts"] == 4  # so that a resumed run knows
 
 
@@ -77,7 +85,7 @@ def test_memory_for_less_than_one_sample_is_an_error_and_others_stay_what_they_a
         task.network.register_forward_pre_hook(hook)
         return task
 
-    with pytest.raises(DataError, match=r"^memory ran out; try smaller pictures or a smaller --batch-size$"):
+    with pytest.raises(DataError, match=r"^memory ran out; try smaller images or a smaller --batch-size$"):
         run(tmp_path / "a", fail("not enough memory"))
     with pytest.raises(RuntimeError, match="shapes"):
         run(tmp_path / "b", fail("shapes do not match"))
@@ -212,3 +220,38 @@ def test_two_processes_follow_one(tmp_path, whole, monkeypatch):
     drawn = [(tmp_path / f"drawn by {rank}").read_text().splitlines() for rank in range(2)]
     assert len({*drawn[0], *drawn[1]}) == 2 * 2 * BATCHES  # no two alike, over processes and steps
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
+
+
+AIM = np.array([[1.5, -0.9, 0.3, -0.05]])
+
+
+@pytest.mark.parametrize(("l1", "l2"), [(0.0, 0.0), (0.0, 0.5), (0.4, 0.0), (0.4, 0.5)])
+def test_l1_l2_and_elastic_net_come_to_their_minimum(l1, l2):
+    """|w - a|^2 / 2 + l1 |w| + l2 |w|^2 / 2 is smallest at sign(a) max(|a| - l1, 0) / (1 + l2)."""
+    layer = nn.Linear(4, 1, bias=False, dtype=torch.float64)
+    optimizer = build_optimizer("sgd", layer, 0.1, momentum=0.0, weight_decay=l2)
+    for _ in range(300):
+        layer.weight.grad = layer.weight.detach() - torch.tensor(AIM)
+        optimizer.step()
+        shrink([layer.weight], 0.1 * l1)
+    minimum = np.sign(AIM) * np.maximum(abs(AIM) - l1, 0) / (1 + l2)
+    np.testing.assert_allclose(layer.weight.detach(), minimum, atol=1e-9)
+    assert ((layer.weight == 0).numpy() == (minimum == 0)).all()  # exactly
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=2), st.floats(-2, 2), st.floats(0.001, 0.1))
+def test_no_other_change_of_that_size_raises_a_linear_loss_more(weights, offset, epsilon):
+    """For a linear model fast gradient sign is exact: the loss rises by epsilon sum |w| (Goodfellow et al., 2015)."""
+    images = torch.full((1, 2, 1, 1), 0.5, dtype=torch.float64, requires_grad=True)
+    weight = torch.tensor(weights, dtype=torch.float64)[None, :, None, None]
+    loss = (weight * images).sum() + offset
+    (gradient,) = torch.autograd.grad(loss, images)
+    changed = adversarial(images.detach(), gradient, epsilon)
+    rise = (weight * changed).sum() + offset - loss
+    assert math.isclose(rise.item(), epsilon * sum(map(abs, weights)), abs_tol=1e-9)
+
+
+def test_adversarial_images_stay_images():
+    images = torch.tensor([0.0, 0.99, 0.5])[None, :, None, None]
+    changed = adversarial(images, torch.tensor([-1.0, 7.0, 0.0])[None, :, None, None], 0.1)
+    assert changed.flatten().tolist() == [0.0, 1.0, 0.5] and not changed.requires_grad

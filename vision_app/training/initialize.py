@@ -97,8 +97,9 @@ def keep_statistics(network: nn.Module) -> None:
 
 
 def _stay_in_evaluation_mode(part: nn.Module) -> None:
-    def train(module: nn.Module, mode: bool = True) -> nn.Module:
-        return type(module).train(module, False)
-
-    vars(part)["train"] = MethodType(train, part)  # which network.train() calls
+    vars(part)["train"] = MethodType(_train_nothing, part)  # which network.train() calls
     part.train(False)
+
+
+def _train_nothing(module: nn.Module, mode: bool = True) -> nn.Module:
+    return type(module).train(module, False)

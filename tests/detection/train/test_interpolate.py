@@ -1,4 +1,4 @@
-"""Which detectors may be blended; the blending itself is in tests/training, whole runs in tests/cli."""
+"""Which detectors may be interpolated, and the arithmetic; whole runs are in tests/cli."""
 
 import hashlib
 import shutil
@@ -12,7 +12,7 @@ from vision_app.data.coco import load_coco
 from vision_app.data.scan import scan
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.train.datasets import Validation
-from vision_app.detection.train.interpolate import blend_models
+from vision_app.detection.train.interpolate import blend, blend_models
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.trainer import DetectionTask
 
@@ -58,3 +58,28 @@ def test_only_a_network_and_what_it_started_from_are_blended(task, tmp_path):
     for first, second in ((best, start), (strange, best), (start, strange), (start, start)):
         with pytest.raises(UsageError, match="the second did not start from the first; take initial/ of its run"):
             blend_models(first, second, 0.5, tmp_path / "out")
+
+
+START = {"weight": torch.tensor([[1.0, 2.0]]), "count": torch.tensor(3)}
+TRAINED = {"weight": torch.tensor([[5.0, 0.0]]), "count": torch.tensor(9)}
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(0, [1.0, 2.0]), (0.25, [2.0, 1.5]), (1, [5.0, 0.0])])
+def test_weights_lie_on_the_line_between_and_counters_are_the_trained_ones(fraction, expected):
+    mixed = blend(START, TRAINED, fraction)
+    assert mixed["weight"].tolist() == [expected]
+    assert mixed["count"] == 9
+
+
+@pytest.mark.parametrize(
+    "other", [{"weight": torch.ones(2, 2), "count": torch.tensor(0)}, {"weight": torch.ones(1, 2)}]
+)
+def test_other_architectures_are_refused(other):
+    with pytest.raises(ValueError, match="same architecture"):
+        blend(START, other, 0.5)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1])
+def test_fractions_outside_are_refused(fraction):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        blend(START, TRAINED, fraction)
