@@ -65,19 +65,20 @@ def measure(path: Path, people: int, count: int, *, even: bool) -> tuple:
     nearest = exact_nearest(probes, embeddings)
 
     fill(path, embeddings)
-    with Gallery.open(path) as gallery:
+    build, opened = timed(lambda: Gallery.open(path))
+    with opened as gallery:
         say(f"the index of {people:,} people is made")
-        build, index = timed(gallery.index.current)
+        matcher, index = gallery.matcher, gallery.matcher.index.latest()
         kind, size = "exact" if index.exact else "lists", len(index.to_bytes()) / 1e6
-        gallery.candidates(probes[:5], 5)
+        matcher.candidates(probes[:5], 5)
         before = time.thread_time()
-        one, found = zip(*(timed(lambda p=probe: gallery.candidates(p[None], 5)[0]) for probe in probes), strict=True)
+        one, found = zip(*(timed(lambda p=probe: matcher.candidates(p[None], 5)[0]) for probe in probes), strict=True)
         work = 1000 * (time.thread_time() - before) / count
-        batch = [timed(lambda i=i: gallery.candidates(probes[i : i + BATCH], 5))[0] for i in range(0, count, BATCH)]
+        batch = [timed(lambda i=i: matcher.candidates(probes[i : i + BATCH], 5))[0] for i in range(0, count, BATCH)]
         names = np.array([int(candidates[0].name) for candidates in found])
         new = draw(dice, SINGLE, shape, turn)
         enroll, _ = timed(
-            lambda: [add(gallery, f"new {i}", [sample(people + i, e)], action="enroll") for i, e in enumerate(new)]
+            lambda: [add(matcher, gallery.audit, f"new {i}", sample(people + i, e)) for i, e in enumerate(new)]
         )
         delete, _ = timed(lambda: [delete_one(gallery, f"new {i}") for i in range(SINGLE)])
         forget, _ = timed(lambda: gallery.forget("0"))
@@ -110,7 +111,7 @@ def sample(number: int, embedding: np.ndarray) -> Sample:
     """A photo of a person, whose picture is not kept."""
     source = sha256(str(number).encode()).digest()
     where = {"box": [0, 0, 112, 112], "landmarks": [[0, 0]] * 5, "quality": {"score": 1}}
-    return Sample(0, source, **where, embedding=embedding, contract="made up", consent="", added="")
+    return Sample(0, source, **where, embedding=embedding, model_id="made up", consent="", added="")
 
 
 def fill(path: Path, embeddings: np.ndarray) -> None:
@@ -139,7 +140,7 @@ def delete_one(gallery: Gallery, name: str) -> None:
     """Takes somebody out of rows and index, without wiping the file."""
     with gallery.store.change() as change:
         gallery.store.delete_person(gallery.store.person(name).id)
-    gallery.index.follow(change)
+    gallery.matcher.index.follow(change)
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:

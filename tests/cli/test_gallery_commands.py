@@ -228,7 +228,7 @@ def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_pat
 
     words = ["identify", photos / "group", "--gallery", other, "--output", tmp_path / "out", "--model", "second"]
     assert faces(*words) == 2
-    assert f"`vision-app faces reembed --gallery {other}` makes them anew" in capsys.readouterr().err
+    assert f"`vision-app faces reembed --gallery {other}` rebuilds them" in capsys.readouterr().err
     assert faces("reembed", "--gallery", other, "--model", "second") == 0
     assert "2 photos embedded anew, model second" in capsys.readouterr().out
     assert faces(*words) == 1
@@ -238,7 +238,7 @@ def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_pat
 def test_a_name_may_be_given_again_to_whom_it_belongs_only(db, capsys):
     assert faces("rename", "Ada", "Ada", "--gallery", db) == 0
     assert faces("rename", "Ada", "Bob", "--gallery", db) == 2
-    assert "somebody has it already" in capsys.readouterr().err
+    assert "another person has it already" in capsys.readouterr().err
 
 
 def test_check_says_whether_all_is_well(db, capsys):

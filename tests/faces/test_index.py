@@ -17,6 +17,23 @@ def units(count, seed=0):
     return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
+def lookup_in(embeddings, ids):
+    """Return what finds embeddings by id in memory."""
+    rows = dict(zip(np.asarray(ids).tolist(), embeddings, strict=True))
+
+    def lookup(wanted):
+        there = [key for key in wanted.tolist() if key in rows]
+        return np.array(there, np.int64), np.array([rows[key] for key in there], np.float32).reshape(-1, D)
+
+    lookup.rows = rows
+    return lookup
+
+
+def build(embeddings, ids, every=None):
+    """Build an index that finds the embeddings of `every` id, by default of its own."""
+    return FaceIndex.build(embeddings, ids, lookup_in(*(every or (embeddings, ids))))
+
+
 def ids_for(count, seed=0):
     return np.random.default_rng(seed).choice(2**62, count, replace=False)
 
@@ -38,7 +55,7 @@ def brute_force(queries, embeddings, ids, k):
 
 def test_neighbors_are_those_of_a_plain_product(kind):
     embeddings, ids = units(800), ids_for(800)
-    index = FaceIndex.build(embeddings, ids)
+    index = build(embeddings, ids)
     assert (len(index), index.dimension, index.exact) == (800, D, kind == "exact")
     assert set(index.ids) == set(ids)
     queries = units(30, seed=1)
@@ -50,7 +67,7 @@ def test_neighbors_are_those_of_a_plain_product(kind):
 
 def test_who_was_removed_is_never_found_and_who_was_added_is(kind):
     embeddings, ids = units(800), ids_for(800)
-    index = FaceIndex.build(embeddings[:700], ids[:700])
+    index = build(embeddings[:700], ids[:700], every=(embeddings, ids))
     assert index.remove(ids[:100]) == 100 and index.remove(ids[:100]) == 0
     index.add(embeddings[700:], ids[700:])
     assert len(index) == 700 and set(index.ids) == set(ids[100:])
@@ -64,7 +81,7 @@ def test_an_index_that_lost_and_won_people_answers_as_one_made_of_those_left(mon
     monkeypatch.setattr(face_index, "LISTS", 4)
     monkeypatch.setattr(face_index, "CANDIDATES", 1)  # what the codes alone say
     embeddings, ids, queries = units(800), ids_for(800), units(60, seed=4)
-    changed, fresh = FaceIndex.build(embeddings, ids), FaceIndex.build(embeddings, ids)
+    changed, fresh = build(embeddings, ids), build(embeddings, ids)
     changed.remove(ids[:500])
     changed.add(embeddings[:500], ids[:500])
     same = changed.search(queries, 20)[1] == fresh.search(queries, 20)[1]
@@ -75,10 +92,9 @@ def test_an_index_that_lost_and_won_people_answers_as_one_made_of_those_left(mon
 
 def test_a_file_holds_the_index_and_nothing_of_who_was_removed(kind):
     embeddings, ids = units(800), ids_for(800)
-    index = FaceIndex.build(embeddings, ids)
+    index = build(embeddings, ids)
     index.remove(ids[:400])
-    lookup = dict(zip(ids.tolist(), embeddings, strict=True))
-    again = FaceIndex.from_bytes(index.to_bytes(), lambda wanted: np.stack([lookup[key] for key in wanted.tolist()]))
+    again = FaceIndex.from_bytes(index.to_bytes(), lookup_in(embeddings, ids))
     queries = units(10, seed=2)
     for one, other in zip(again.search(queries, 4), index.search(queries, 4), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -91,17 +107,16 @@ def test_a_lookup_that_has_lost_somebody_hides_them(monkeypatch):
     monkeypatch.setattr(face_index, "EXACT_LIMIT", 300)
     monkeypatch.setattr(face_index, "LISTS", 4)
     embeddings, ids = units(500), ids_for(500)
-    rows = dict(zip(ids.tolist(), embeddings, strict=True))
-    gone = np.full(D, np.nan, np.float32)
-    index = FaceIndex.build(embeddings, ids, lambda keys: np.stack([rows.get(key, gone) for key in keys.tolist()]))
+    lookup = lookup_in(embeddings, ids)
+    index = FaceIndex.build(embeddings, ids, lookup)
     assert index.search(embeddings[:1], 1)[1] == ids[0]
-    del rows[ids[0]]
+    del lookup.rows[ids[0]]
     similarities, found = index.search(embeddings[:1], 3)
     assert ids[0] not in found and np.isfinite(similarities).all()
 
 
 def test_where_there_are_too_few_nobody_stands_with_the_lowest_similarity():
-    index = FaceIndex.build(units(2), np.array([5, 9]))
+    index = build(units(2), np.array([5, 9]))
     similarities, found = index.search(units(1), 4)
     assert sorted(found[0, :2]) == [5, 9] and (found[0, 2:] == NOBODY).all()
     assert np.isneginf(similarities[0, 2:]).all()
@@ -109,7 +124,7 @@ def test_where_there_are_too_few_nobody_stands_with_the_lowest_similarity():
 
 def test_equal_similarities_come_by_id():
     same = np.repeat(units(1), 4, axis=0)
-    _, found = FaceIndex.build(same, np.array([40, 10, 30, 20])).search(same[:1], 4)
+    _, found = build(same, np.array([40, 10, 30, 20])).search(same[:1], 4)
     assert found.tolist() == [[10, 20, 30, 40]]
 
 
@@ -125,7 +140,7 @@ def test_equal_similarities_come_by_id():
     ],
 )
 def test_queries_that_cannot_be_answered_are_refused(queries, k, message):
-    index = FaceIndex.build(units(3), np.arange(3))
+    index = build(units(3), np.arange(3))
     with pytest.raises(GalleryError, match=message):
         index.search(queries, k)
 
@@ -138,7 +153,7 @@ def test_embeddings_that_cannot_be_found_again_are_refused():
         (units(1)[0], [1], "N x D"),
     ):
         with pytest.raises(GalleryError, match=message):
-            FaceIndex.build(embeddings, np.array(ids))
+            FaceIndex.build(embeddings, np.array(ids), lambda ids: (ids, embeddings))
     with pytest.raises(GalleryError, match="cannot be read"):
         FaceIndex.from_bytes(b"no index at all, but long enough to look at", lambda ids: ids)
 
@@ -147,7 +162,7 @@ def test_embeddings_that_cannot_be_found_again_are_refused():
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=40), st.integers(1, 6))
 def test_any_sequence_of_changes_leaves_what_a_dict_would_hold(changes, k):
     pool = units(31, seed=3)
-    index, held = FaceIndex.build(pool[:1], np.array([0])), {0: pool[0]}
+    index, held = build(pool[:1], np.array([0])), {0: pool[0]}
     for is_new, key in changes:
         if is_new and key not in held:
             index.add(pool[key : key + 1], np.array([key]))

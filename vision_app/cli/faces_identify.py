@@ -67,9 +67,9 @@ def identify(
     max_pixels = pixel_limit(max_megapixels)
     recognizer = _load(model, detector, smallest, device, runtime)
     with Gallery.open(gallery, readonly=True, recognizer=recognizer) as opened:
-        opened.require(recognizer.model_id)
+        opened.store.require(recognizer.model_id)
         if people := opened.store.count_people():
-            lowest = f"a name from similarity {opened.threshold(fpir):.3f} on"
+            lowest = f"a name from similarity {opened.matcher.threshold(fpir):.3f} on"
             print(f"{people:,} people, {lowest}; it takes a little more for people with several photos")
         inputs = gather(sources, output, named=False)
         settings = {
@@ -131,7 +131,7 @@ def group(
     run = {"settings": settings, "inputs": inputs, "batch_size": 1, "resume": resume, "permissions": OWNER_ONLY}
     with known as opened, Journal(path, **run) as journal:
         if opened is not None:
-            opened.require(recognizer.model_id)
+            opened.store.require(recognizer.model_id)
         remove(groups)
         task = FacesTask(
             recognizer,
@@ -142,7 +142,8 @@ def group(
         )
         code = run_all(task, journal, workers=workers)
         if journal.rows == len(inputs):
-            people = write_groups(groups, read_rows(path), threshold=threshold, far=far, gallery=opened)
+            known_by = None if opened is None else opened.matcher.person_of
+            people = write_groups(groups, read_rows(path), threshold=threshold, far=far, person_of=known_by)
             typer.echo(f"{people:,} people, see {groups.name}")
     return code
 

@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -16,16 +16,12 @@ from scipy.spatial.distance import squareform
 from vision_app.batch.sinks import OutputError
 from vision_app.core.files import OWNER_ONLY, atomic_write
 from vision_app.core.results import rounded
-from vision_app.faces.align import centroid_of
-
-if TYPE_CHECKING:
-    from vision_app.faces.gallery import Gallery
 
 ROWS = 2048  # faces that are compared with all others at a time
 
 
 def group_faces(embeddings: np.ndarray, threshold: float) -> np.ndarray:
-    """Joins the two groups that are nearest to each other, again and again, while they are near enough.
+    """Join the two groups that are nearest to each other, again and again, while they are near enough.
 
     The similarity of two groups is the mean over all pairs of their faces (average linkage, Sokal and Michener 1958),
     so that one face between two people does not join them. Groups that are near enough have a pair that is, so each
@@ -33,7 +29,7 @@ def group_faces(embeddings: np.ndarray, threshold: float) -> np.ndarray:
 
     Args:
         embeddings: (N, D) unit vectors.
-        threshold: the cosine similarity from which groups are joined.
+        threshold: The cosine similarity from which groups are joined.
 
     Returns:
         (N,) numbers of the groups, from 0 for the largest; those of one size in the order of their first faces.
@@ -56,7 +52,7 @@ def group_faces(embeddings: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def together(labels: Sequence[int], files: Sequence[str]) -> dict[tuple[int, int], int]:
-    """In how many files both of two groups are, for every pair that shares one; the most frequent first."""
+    """Count the files that show both of two groups, for every pair that shares one; the most frequent pair first."""
     groups: dict[str, set[int]] = {}
     for label, file in zip(labels, files, strict=True):
         groups.setdefault(file, set()).add(int(label))
@@ -65,7 +61,7 @@ def together(labels: Sequence[int], files: Sequence[str]) -> dict[tuple[int, int
 
 
 def _parts(embeddings: np.ndarray, threshold: float) -> list[np.ndarray]:
-    """The faces of each connected part of the graph whose edges are pairs that are near enough."""
+    """Return the faces of each connected part of the graph whose edges are pairs that are near enough."""
     edges = []
     for start in range(0, len(embeddings), ROWS):
         near = embeddings[start : start + ROWS] @ embeddings.T >= threshold
@@ -78,65 +74,65 @@ def _parts(embeddings: np.ndarray, threshold: float) -> list[np.ndarray]:
 
 
 def write_groups(
-    path: Path, rows: Iterable[dict], *, threshold: float, far: float, gallery: "Gallery | None" = None
+    path: Path,
+    rows: Iterable[dict[str, Any]],
+    *,
+    threshold: float,
+    far: float,
+    person_of: Callable[[np.ndarray], str | None] | None = None,
 ) -> int:
-    """Groups the faces of a journal and writes a JSON file, which appears whole or not at all.
+    """Group the faces of a journal and write a JSON file, which appears whole or not at all.
 
     Its keys: `contract`, `threshold` and `far`; `groups`, the largest first, each with its number `group`, how many
     `images` it is in, the random id of the enrolled `person` whom it is near enough to, or null, and its `faces`, by
     `file` and `box`; `together`, in how many `images` two `groups` are; and `left_out`, how many faces were too poor.
 
     Args:
-        path: the file.
-        rows: of a journal of `FacesTask` with embeddings.
-        threshold: see `group_faces`.
-        far: false accept rate at that similarity.
-        gallery: who is known; nobody by default.
+        path: The file.
+        rows: Of a journal of `FacesTask` with embeddings.
+        threshold: See `group_faces`.
+        far: False accept rate at that similarity.
+        person_of: Gives the id of the enrolled person whom (N, D) embeddings show, if any, see `Matcher.person_of`.
 
     Returns:
         The number of groups.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
-    faces, left_out, contract = [], 0, None
+    faces, files, vectors, left_out, model_id = [], [], [], 0, None
     for row in rows:
-        contract = row["contract"]
-        good = [face for face in row["faces"] if not face["quality"]["reasons"]]
-        faces += [(row["file"], face["box"], face["embedding"]) for face in good]
-        left_out += len(row["faces"]) - len(good)
-    embeddings = np.array([embedding for *_, embedding in faces], np.float32)
-    labels, files = group_faces(embeddings, threshold), [file for file, *_ in faces]
-    groups = []
+        model_id = row["contract"]
+        for face in row["faces"]:
+            if face["quality"]["reasons"]:
+                left_out += 1
+                continue
+            faces.append({"file": row["file"], "box": face["box"]})
+            files.append(row["file"])
+            vectors.append(face["embedding"])
+    embeddings = np.array(vectors, np.float32)
+    labels, groups = group_faces(embeddings, threshold), []
     for label in range(labels.max(initial=-1) + 1):
         members = np.flatnonzero(labels == label)
         groups.append({
             "group": label + 1,
             "images": len({files[member] for member in members}),
-            "person": None if gallery is None else _person(gallery, embeddings[members]),
-            "faces": [{"file": files[member], "box": faces[member][1]} for member in members],
+            "person": None if person_of is None else person_of(embeddings[members]),
+            "faces": [faces[member] for member in members],
         })  # fmt: skip
-    pairs = together(labels, files).items()
+    pairs = together(labels.tolist(), files).items()
     content = {
-        "contract": contract,
+        "contract": model_id,
         "threshold": rounded(threshold, 4),
         "far": far,
         "groups": groups,
         "together": [{"groups": [a + 1, b + 1], "images": count} for (a, b), count in pairs],
         "left_out": left_out,
     }
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     try:
-        with atomic_write(path, OWNER_ONLY) as temporary, temporary.open("wb") as stream:
-            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-            stream.write(text.encode(errors="backslashreplace"))
+        with atomic_write(path, OWNER_ONLY) as temporary:
+            temporary.write_text(text, "utf-8", errors="backslashreplace", newline="\n")
     except OSError as error:
         raise OutputError(path, error) from error
     return len(groups)
-
-
-def _person(gallery: "Gallery", embeddings: np.ndarray) -> str | None:
-    """The id, as in the audit log, of the enrolled person whom a group of faces shows, if any."""
-    (candidates,) = gallery.candidates(centroid_of(embeddings)[None], 1)
-    gain = gallery.recognizer.calibration.gain(len(embeddings))  # the group's mean is one of several photos as well
-    near = [one for one in candidates if one.similarity >= gallery.threshold(photos=one.photos) + gain]
-    return f"{near[0].id:016x}" if near else None

@@ -1,4 +1,4 @@
-"""`FaceIndex`: finds the embeddings nearest to others among very many. NumPy and FAISS.
+"""`FaceIndex`: find the embeddings nearest to others among very many. NumPy and FAISS.
 
 Up to `EXACT_LIMIT` embeddings every one of them is compared. Above, an inverted file (IVF) holds each as a code of half
 a byte for two numbers (product quantization, scanned as in André et al. 2015, "Cache locality is not enough"): a scan
@@ -22,53 +22,52 @@ TRAINED_ON = 65_536  # embeddings from which lists and codes are learned
 NOBODY = -1
 """The id that stands where there are fewer embeddings than asked for. Its similarity is -inf."""
 
-Lookup = Callable[[np.ndarray], np.ndarray]
-"""(n,) int64 ids -> (n, D) float32 embeddings, NaN for those that are gone."""
+Lookup = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""(n,) int64 ids -> (m,) ids of those that are there, in any order, and their (m, D) float32 embeddings."""
 
 
 class FaceIndex:
     """Unit vectors by id, searched by their cosine similarity.
 
-    >>> index = FaceIndex.build(embeddings, ids)
+    >>> index = FaceIndex.build(embeddings, ids, lookup)
     >>> similarities, ids = index.search(queries, 5)
     """
 
-    def __init__(self, index: faiss.Index, lookup: Lookup | None = None):
-        """Wraps a FAISS index; `build` makes one.
+    def __init__(self, index: faiss.Index, lookup: Lookup):
+        """Wrap a FAISS index; `build` makes one.
 
         Args:
-            index: an `IndexIDMap2` of an exact index, or an inverted file.
-            lookup: where to find the embeddings that an inverted file proposes.
+            index: An `IndexIDMap2` of an exact index, or an inverted file.
+            lookup: Where to find the embeddings that an inverted file proposes.
         """
         self._index, self._lookup = index, lookup
 
     @classmethod
-    def build(cls, embeddings: np.ndarray, ids: np.ndarray, lookup: Lookup | None = None) -> "FaceIndex":
-        """An index of these embeddings: exact up to `EXACT_LIMIT` of them, an inverted file above.
+    def build(cls, embeddings: np.ndarray, ids: np.ndarray, lookup: Lookup) -> "FaceIndex":
+        """Build an index: exact up to `EXACT_LIMIT` embeddings, an inverted file above.
 
         Args:
             embeddings: (N, D) float32 unit vectors.
             ids: (N,) different whole numbers from 0 up.
-            lookup: where the inverted file finds embeddings to compare exactly; by default in memory, in a copy.
+            lookup: Where an inverted file finds embeddings to compare exactly.
 
         Raises:
-            GalleryError: wrong shapes, or a number that is not finite.
+            GalleryError: Wrong shapes, or a number that is not finite.
         """
-        embeddings, ids = np.asarray(embeddings), np.asarray(ids)
+        embeddings = np.asarray(embeddings)
         if embeddings.ndim != 2 or not embeddings.shape[1]:
             raise GalleryError(f"embeddings: expected N x D numbers, got shape {embeddings.shape}")
         dimension = embeddings.shape[1]
-        if len(embeddings) <= EXACT_LIMIT:
-            index = cls(faiss.IndexIDMap2(faiss.IndexFlatIP(dimension)))
-        else:
-            own = None if lookup else Vectors(dimension)
-            index = cls(_inverted_file(_checked(embeddings, dimension)), lookup or own)
+        is_large = len(embeddings) > EXACT_LIMIT
+        flat = faiss.IndexIDMap2(faiss.IndexFlatIP(dimension))
+        index = cls(_inverted_file(_checked(embeddings, dimension)) if is_large else flat, lookup)
         index.add(embeddings, ids)
         return index
 
     @property
     def dimension(self) -> int:
-        return self._index.d
+        """Numbers of an embedding."""
+        return int(self._index.d)
 
     @property
     def exact(self) -> bool:
@@ -77,65 +76,62 @@ class FaceIndex:
 
     @property
     def ids(self) -> np.ndarray:
-        """(N,) int64, in no order that means anything."""
+        """(N,) int64, in an order that means nothing."""
         if self.exact:
-            return faiss.vector_to_array(self._index.id_map)
+            return np.asarray(faiss.vector_to_array(self._index.id_map))
         lists = self._index.invlists
-        parts = [_list_ids(lists, number) for number in range(lists.nlist)]
-        return np.concatenate(parts)
+        return np.concatenate([_list_ids(lists, number) for number in range(lists.nlist)])
 
     def __len__(self) -> int:
-        return self._index.ntotal
+        return int(self._index.ntotal)
 
     def add(self, embeddings: np.ndarray, ids: np.ndarray) -> None:
-        """Adds (n, D) unit vectors under n ids that are not there yet.
+        """Add (n, D) unit vectors under n ids that are not there yet.
 
         Raises:
-            GalleryError: wrong shapes, or a number that is not finite.
+            GalleryError: Wrong shapes, or a number that is not finite.
         """
         embeddings, ids = _checked(embeddings, self.dimension), np.asarray(ids, np.int64)
         if ids.shape != (len(embeddings),) or (ids < 0).any():
             raise GalleryError(f"ids: expected one number from 0 up for each of {len(embeddings)} embeddings")
-        if isinstance(self._lookup, Vectors):
-            self._lookup.add(embeddings, ids)
         self._index.add_with_ids(embeddings, ids)
 
     def remove(self, ids: np.ndarray) -> int:
-        """Takes embeddings out, with all that was made of them; ids that are not there are passed over.
+        """Remove embeddings with all that was derived from them; ids that are not there are ignored.
 
         Returns:
             How many were there.
         """
         ids = np.asarray(ids, np.int64).reshape(-1)
-        if isinstance(self._lookup, Vectors):
-            self._lookup.remove(ids)
         if self.exact:
-            return self._index.remove_ids(ids)
+            return int(self._index.remove_ids(ids))
         lists = self._index.invlists
         before = [lists.list_size(number) for number in range(lists.nlist)]
-        count = self._index.remove_ids(ids)
+        count = int(self._index.remove_ids(ids))
         for number, size in enumerate(before):
             if lists.list_size(number) < size:
                 _wipe_tail(self._index, number)
         return count
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest embeddings of each query.
+        """Search for the nearest embeddings of each query.
 
         Args:
             queries: (Q, D) unit vectors, Q at least 1.
-            k: how many, at least 1.
+            k: How many, at least 1.
 
         Returns:
             similarities: (Q, k) float32 cosines, the highest first, equal ones by id.
             ids: (Q, k) int64, `NOBODY` where there are no more.
 
         Raises:
-            GalleryError: wrong shapes, or a number that is not finite.
+            GalleryError: Wrong shapes, or a number that is not finite.
         """
         queries = _checked(queries, self.dimension)
         if not len(queries) or k < 1:
-            raise GalleryError(f"cannot look for {k} neighbors of {len(queries)} faces; at least one of each is needed")
+            raise GalleryError(
+                f"cannot search for {k} neighbors of {len(queries)} faces; at least one of each is needed"
+            )
         similarities, ids = self._index.search(queries, k if self.exact else max(k, CANDIDATES))
         if not self.exact:
             similarities = np.stack([self._exactly(*pair) for pair in zip(queries, ids, strict=True)])
@@ -145,12 +141,12 @@ class FaceIndex:
         return np.take_along_axis(similarities, order, 1), np.take_along_axis(ids, order, 1)
 
     def to_bytes(self) -> bytes:
-        """The index as a file holds it."""
-        return faiss.serialize_index(self._index).tobytes()
+        """Return the index as a file holds it."""
+        return bytes(faiss.serialize_index(self._index).tobytes())
 
     @classmethod
     def from_bytes(cls, content: bytes | np.ndarray, lookup: Lookup) -> "FaceIndex":
-        """The index that `to_bytes` gave. Trust the bytes: a changed file can crash the program.
+        """Return the index that `to_bytes` gave. The bytes are trusted: a changed file can crash the program.
 
         Raises:
             GalleryError: FAISS cannot read them.
@@ -159,59 +155,40 @@ class FaceIndex:
             index = faiss.deserialize_index(np.frombuffer(content, np.uint8))
         except RuntimeError as error:
             raise GalleryError(f"the index cannot be read ({str(error).splitlines()[0]})") from error
-        return cls(_tuned(index), lookup)
+        if isinstance(index, faiss.IndexIVF):
+            index.nprobe = PROBES
+        return cls(index, lookup)
 
     def _exactly(self, query: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """(n,) similarities of a query to embeddings by id, -inf for those that are gone."""
-        found = np.full(len(ids), -np.inf, np.float32)
-        there = ids != NOBODY
-        if there.any():
-            found[there] = self._lookup(ids[there]) @ query
-        return np.where(np.isnan(found), -np.inf, found)
-
-
-class Vectors:
-    """Embeddings by id in memory: the `Lookup` of an index that has no other."""
-
-    def __init__(self, dimension: int):
-        self._blocks: dict[int, np.ndarray] = {}
-        self._gone = np.full(dimension, np.nan, np.float32)
-
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        return np.stack([self._blocks.get(key, self._gone) for key in ids.tolist()])
-
-    def add(self, embeddings: np.ndarray, ids: np.ndarray) -> None:
-        self._blocks.update(zip(ids.tolist(), embeddings.copy(), strict=True))
-
-    def remove(self, ids: np.ndarray) -> None:
-        for key in ids.tolist():
-            gone = self._blocks.pop(key, None)
-            if gone is not None:
-                gone[:] = 0  # a row of a block that others keep in memory
+        """Return the (n,) similarities of a query to embeddings by id, -inf for those that are gone."""
+        similarities = np.full(len(ids), -np.inf, np.float32)
+        keys, embeddings = self._lookup(ids[ids != NOBODY])
+        if len(keys):
+            places = {key: place for place, key in enumerate(ids.tolist())}
+            there = np.array([places[key] for key in keys.tolist()])
+            order = np.argsort(there)
+            similarities[there[order]] = embeddings[order] @ query
+        return similarities
 
 
 def _inverted_file(embeddings: np.ndarray) -> faiss.Index:
-    """An empty inverted file, its lists and codes learned from some of the embeddings, the same ones every time."""
+    """Return an empty inverted file; lists and codes are learned from some embeddings, the same ones every time."""
     dimension = embeddings.shape[1]
     chosen = np.random.default_rng(0).choice(len(embeddings), min(len(embeddings), TRAINED_ON), replace=False)
     index = faiss.index_factory(dimension, f"IVF{LISTS},PQ{dimension // 2}x4fs", faiss.METRIC_INNER_PRODUCT)
     index.train(embeddings[np.sort(chosen)])
-    return _tuned(index)
-
-
-def _tuned(index: faiss.Index) -> faiss.Index:
-    if isinstance(index, faiss.IndexIVF):
-        index.nprobe = PROBES
+    index.nprobe = PROBES
     return index
 
 
 def _list_ids(lists: faiss.InvertedLists, number: int) -> np.ndarray:
+    """Return the (n,) ids of a list."""
     size = lists.list_size(number)
     return faiss.rev_swig_ptr(lists.get_ids(number), size).copy() if size else np.zeros(0, np.int64)
 
 
 def _wipe_tail(index: faiss.IndexIVFPQFastScan, number: int) -> None:
-    """Zeroes what `remove_ids` leaves behind the end of a list, in the last of its blocks of 32 codes.
+    """Zero what `remove_ids` leaves behind the end of a list, in the last of its blocks of 32 codes.
 
     FAISS (1.15) keeps the codes of those removed there, and mixes them into the codes that are added next.
     """
@@ -223,7 +200,7 @@ def _wipe_tail(index: faiss.IndexIVFPQFastScan, number: int) -> None:
 
 
 def _checked(embeddings: np.ndarray, dimension: int) -> np.ndarray:
-    """Embeddings as a contiguous (n, dimension) float32 array, whose numbers are all finite."""
+    """Return embeddings as a contiguous (n, dimension) float32 array, whose numbers are all finite."""
     array = np.ascontiguousarray(embeddings, np.float32)
     if array.ndim != 2 or array.shape[1] != dimension:
         raise GalleryError(f"embeddings: expected N x {dimension} numbers, got shape {array.shape}")

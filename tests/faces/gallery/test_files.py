@@ -100,9 +100,7 @@ def crowd(tmp_path, monkeypatch):
     embeddings = unit(np.random.default_rng(5).standard_normal((LIMIT + 50, DIMENSION)))
     with open_writer(path) as gallery, gallery.store.change():
         for number, embedding in enumerate(embeddings):
-            person = gallery.store.add_person(f"Person {number}")
-            gallery.store.add_sample(person, sample_of(number, embedding))
-            gallery.store.update_centroid(person)
+            gallery.store.add(f"Person {number}", sample_of(number, embedding))
     return path, embeddings
 
 
@@ -114,7 +112,7 @@ def sample_of(number, embedding):
 
 
 def nearest_names(gallery, embeddings):
-    return [found[0].name for found in gallery.candidates(embeddings, 1)]
+    return [found[0].name for found in gallery.matcher.candidates(embeddings, 1)]
 
 
 def test_a_large_index_is_stored_and_used_again(crowd, monkeypatch):
@@ -126,7 +124,7 @@ def test_a_large_index_is_stored_and_used_again(crowd, monkeypatch):
     before = file.read_bytes()
     with open_writer(path) as gallery:
         assert nearest_names(gallery, embeddings) == wanted
-        assert not gallery.index.current().exact and gallery.check() == []
+        assert not gallery.matcher.index.current().exact and gallery.check() == []
     assert file.read_bytes() == before
     with open_writer(path) as gallery:
         gallery.forget("Person 7")
@@ -144,9 +142,7 @@ def test_an_index_out_of_date_is_mended_by_the_ids_that_differ(crowd, monkeypatc
         gallery.forget("Person 3")
         gallery.rename("Person 4", "Zoe")
         with gallery.store.change():
-            person = gallery.store.add_person("New")
-            gallery.store.add_sample(person, sample_of(999, -embeddings[3]))
-            gallery.store.update_centroid(person)
+            gallery.store.add("New", sample_of(999, -embeddings[3]))
     file.write_bytes(old)  # as from a backup
     monkeypatch.setattr(face_index, "_inverted_file", None)
     with Gallery.open(path, readonly=True) as reader:
@@ -165,7 +161,7 @@ def test_a_damaged_index_is_made_anew_from_the_rows(crowd, damage):
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     with open_writer(path) as gallery:
-        assert any("it will be made anew" in problem for problem in gallery.check())
+        assert any("it will be rebuilt" in problem for problem in gallery.check())
         assert nearest_names(gallery, embeddings[:3]) == ["Person 0", "Person 1", "Person 2"]
     with open_writer(path) as gallery:
         assert gallery.check() == []
@@ -176,7 +172,9 @@ def test_a_gallery_that_shrinks_needs_no_file_any_more(crowd, monkeypatch):
     for module in (face_index, cached):
         monkeypatch.setattr(module, "EXACT_LIMIT", LIMIT + 100)
     with open_writer(path) as gallery:
-        assert nearest_names(gallery, embeddings[:2]) == ["Person 0", "Person 1"] and gallery.index.current().exact
+        assert (
+            nearest_names(gallery, embeddings[:2]) == ["Person 0", "Person 1"] and gallery.matcher.index.current().exact
+        )
     assert not path.with_name("crowd.db.index").exists()
 
 
@@ -195,7 +193,7 @@ def test_an_export_restores_everything(path, tmp_path):
         for name, samples in before.items():
             for old, new in zip(samples, gallery.samples(name), strict=True):
                 np.testing.assert_array_equal(old.embedding, new.embedding)
-                for field in ("source", "box", "landmarks", "quality", "contract", "consent", "added", "crop"):
+                for field in ("source", "box", "landmarks", "quality", "model_id", "consent", "added", "crop"):
                     assert getattr(old, field) == getattr(new, field)
         assert gallery.identify(paint((1, 8))).faces[0].name == "Ada"
 
@@ -229,7 +227,7 @@ def test_an_export_is_of_one_moment(path, tmp_path, monkeypatch):
     with open_writer(tmp_path / "other.db") as gallery:
         gallery.import_file(tmp_path / "bob.jsonl")
         np.testing.assert_array_equal(gallery.samples("Bob")[0].embedding, before[0].embedding)
-        assert gallery.store.contracts == ["first"]
+        assert gallery.store.model_ids == ["first"]
 
 
 def test_embeddings_of_several_models_are_not_exported(path, tmp_path):
@@ -314,7 +312,7 @@ def check_refused(path, file, change, message):
     with open_writer(file.with_name("other.db")) as gallery:
         with pytest.raises(DataError, match=message):
             gallery.import_file(file)
-        assert gallery.people() == [] and gallery.store.contracts == []
+        assert gallery.people() == [] and gallery.store.model_ids == []
 
 
 def test_an_export_of_another_model_is_refused(path, tmp_path):
@@ -333,7 +331,7 @@ def test_an_export_of_another_model_is_refused(path, tmp_path):
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("UPDATE sample SET embedding = zeroblob(128)", "Ada: has an embedding that is no unit vector"),
+        ("UPDATE sample SET embedding = zeroblob(128)", "Ada: has an embedding that is not a unit vector"),
         ("UPDATE sample SET embedding = zeroblob(8)", "Ada: has embeddings of several sizes"),
         ("UPDATE centroid SET embedding = (SELECT embedding FROM sample LIMIT 1)", "the mean of the embeddings is not"),
         ("PRAGMA foreign_keys = ON; DELETE FROM sample", "Ada: has no photo, and cannot be recognized"),
@@ -372,6 +370,6 @@ def test_damage_is_found(path):
 def test_photos_without_a_kept_picture_cannot_be_embedded_anew(path):
     run_sql(path, "DELETE FROM crop WHERE sample = (SELECT max(id) FROM sample)")
     with open_writer(path, "second") as gallery:
-        with pytest.raises(GalleryError, match="Bob: no picture is kept of a photo"):
+        with pytest.raises(GalleryError, match="Bob: no image of a photo is kept"):
             gallery.reembed()
-        assert gallery.store.contracts == ["first"]
+        assert gallery.store.model_ids == ["first"]

@@ -75,7 +75,7 @@ def test_the_last_person_leaves_no_model_behind(path):
     with open_writer(path) as gallery:
         for person in gallery.people():
             gallery.forget(person.name)
-        assert gallery.store.contracts == [] and gallery.check() == []
+        assert gallery.store.model_ids == [] and gallery.check() == []
         assert gallery.identify(paint((1, 1))).threshold is None
     assert (
         Gallery.open(path, recognizer=painted_recognizer("second")).enroll("Eve", [paint((9, 1))])[0].code == "accepted"
@@ -111,8 +111,11 @@ def exact_copy(embeddings):
 def test_the_proof_fails_where_something_is_left(path, monkeypatch):
     """A gallery that does not wipe: SQLite leaves deleted rows in free pages."""
     monkeypatch.setattr(schema, "_prepare", without_wiping(schema._prepare))
-    monkeypatch.setattr(forgetting, "finish", lambda gallery: gallery.store.rows("PRAGMA wal_checkpoint(TRUNCATE)"))
-    with open_writer(path) as gallery, pytest.raises(GalleryError, match="still holds something of who was forgotten"):
+    monkeypatch.setattr(forgetting, "finish", lambda store, index: store.rows("PRAGMA wal_checkpoint(TRUNCATE)"))
+    with (
+        open_writer(path) as gallery,
+        pytest.raises(GalleryError, match="still contains data of the person; please report this as a bug"),
+    ):
         gallery.forget(NAME)
 
 
@@ -182,14 +185,16 @@ def test_what_was_not_looked_for_is_said(path):
 def test_a_name_and_a_note_that_are_left_are_found(path, monkeypatch, secret):
     finish = forgetting.finish
 
-    def finish_but_one(gallery):
-        finish(gallery)
-        with gallery.path.with_name("people.db-wal").open("ab") as file:
+    def finish_but_one(store, index):
+        finish(store, index)
+        with store.path.with_name("people.db-wal").open("ab") as file:
             file.write(secret.encode())
 
     with open_writer(path) as gallery:
         monkeypatch.setattr(forgetting, "finish", finish_but_one)
-        with pytest.raises(GalleryError, match=r"people\.db-wal: still holds something of who was forgotten"):
+        with pytest.raises(
+            GalleryError, match=r"people\.db-wal: still contains data of the person; please report this as a bug"
+        ):
             gallery.forget(NAME)
 
 

@@ -40,8 +40,8 @@ def enrolled(tmp_path_factory):
     return folder
 
 
-def open_writer(path, contract="first"):
-    return Gallery.open(path, recognizer=painted_recognizer(contract))
+def open_writer(path, model_id="first"):
+    return Gallery.open(path, recognizer=painted_recognizer(model_id))
 
 
 def child(path, action, deadly, acknowledged):
@@ -140,20 +140,20 @@ def test_embedding_anew(enrolled, tmp_path):
     for path, acknowledged in killed_at_every_step(enrolled, tmp_path, embed_anew, stride=3):
         with Gallery.open(path) as gallery:
             assert gallery.check() == []
-            assert gallery.store.contracts in ([["first"], ["second"]] if not acknowledged else [["second"]])
-        (contract,) = gallery_contracts(path)
-        with open_writer(path, contract) as gallery:
+            assert gallery.store.model_ids in ([["first"], ["second"]] if not acknowledged else [["second"]])
+        (model_id,) = gallery_model_ids(path)
+        with open_writer(path, model_id) as gallery:
             assert gallery.identify(paint((1, 8))).faces[0].name == NAME
 
 
-def gallery_contracts(path):
+def gallery_model_ids(path):
     with Gallery.open(path, readonly=True) as gallery:
-        return gallery.store.contracts
+        return gallery.store.model_ids
 
 
 def rebuild(path, tell):
     with open_writer(path) as gallery:
-        gallery.index.discard()
+        gallery.matcher.index.discard()
         gallery.enroll("Eve", [paint((9, 1))])
     tell("closed")
 
@@ -170,9 +170,9 @@ def test_rebuild_of_a_stored_index(enrolled, tmp_path, monkeypatch):
         with open_writer(path) as gallery:
             assert gallery.check() == []
             people = gallery.people()
-            assert len(gallery.index.current()) == len(people)
+            assert len(gallery.matcher.index.current()) == len(people)
             for person in people:
-                ((nearest,),) = gallery.candidates(gallery.store.centroid(person.id)[None], 1)
+                ((nearest,),) = gallery.matcher.candidates(gallery.store.centroid(person.id)[None], 1)
                 assert nearest.name == person.name
         leftovers = [each.name for each in path.parent.iterdir() if each.name.endswith(".part")]
         assert leftovers == []

@@ -1,7 +1,7 @@
 """The audit log: what was done with the people of a gallery, and when. It never says who they are.
 
 One JSON object a line: `time`, `action`, `people` and what else the action counts. People stand there as random ids,
-which lead to a name only as long as the gallery holds that person; never names, digests or pictures.
+which lead to a name only as long as the gallery holds that person; never names, digests or images.
 """
 
 import json
@@ -15,26 +15,26 @@ from vision_app.core.files import OWNER_ONLY
 
 
 def now() -> str:
-    """The time, UTC, to the second."""
+    """Return the time, UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class AuditLog:
-    """The file beside a gallery that a line is added to before anything is done."""
+    """The file beside a gallery that gets a line before anything is done."""
 
     def __init__(self, gallery: Path):
         self.path = gallery.with_name(f"{gallery.name}.audit.jsonl")
 
     def write(self, action: str, people: Iterable[int], **counts: int) -> None:
-        """Adds a line, whole or not at all as far as other processes can see.
+        """Add a line, whole or not at all as far as other processes can see.
 
         Args:
             action: "enroll", "identify", "verify", "export", "import", "rename", "merge", "reembed" or "forget".
-            people: ids of whom it concerns.
-            counts: what else there is to count.
+            people: Ids of the people concerned.
+            counts: What else is to be counted.
 
         Raises:
-            GalleryError: the line cannot be written; then nothing is to be done either.
+            GalleryError: The line cannot be written; then nothing is to be done either.
         """
         row = {"time": now(), "action": action, "people": [f"{key:016x}" for key in people], **counts}
         line = (json.dumps(row) + "\n").encode()

@@ -5,11 +5,12 @@ from vision_app.faces.gallery.gallery import Gallery
 
 
 class IdentifyTask(FacesTask):
-    """Says who is in each image; rows have the keys of `Identities.to_dict`.
+    """Identifies the people in each image; rows have the keys of `Identities.to_dict`.
 
     Args:
-        gallery: who is known.
-        fpir, repeats: see `Gallery.identify`.
+        gallery: Who is known.
+        fpir: See `Gallery.identify`.
+        repeats: See `Gallery.identify`.
     """
 
     def __init__(self, gallery: Gallery, *, fpir: float, repeats: bool, max_pixels: int):

@@ -1,30 +1,21 @@
-"""Enrollment: which photos are good enough to know somebody by."""
+"""Enrollment: which photos are good enough to know a person by, and new embeddings of those enrolled."""
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision_app.core.errors import FaceError, ImageError
-from vision_app.core.images import ImageSource, RGBImage, open_file
+from vision_app.core.errors import FaceError, GalleryError, ImageError
+from vision_app.core.images import ImageSource, RGBImage, open_file, read_image
 from vision_app.faces import quality
-from vision_app.faces.align import crop_of
-from vision_app.faces.gallery.audit import now
-from vision_app.faces.gallery.results import (
-    ACCEPTED,
-    ALREADY_ENROLLED,
-    SOMEONE_ELSE,
-    UNREADABLE,
-    Enrollment,
-    Sample,
-)
+from vision_app.faces.align import chip_of, crop_of
+from vision_app.faces.gallery.audit import AuditLog, now
+from vision_app.faces.gallery.matching import Matcher
+from vision_app.faces.gallery.results import ACCEPTED, SOMEONE_ELSE, UNREADABLE, Enrollment, Person, Sample
+from vision_app.faces.gallery.store import Change
 from vision_app.faces.recognizer import only
-
-if TYPE_CHECKING:
-    from vision_app.faces.gallery.gallery import Gallery
-
 
 _AGAINST = {
     quality.TOO_SMALL: "the face is too small",
@@ -36,84 +27,115 @@ _AGAINST = {
 
 
 def enroll_photo(
-    gallery: "Gallery", name: str, photo: ImageSource, *, consent: str, largest: bool, allow_similar: bool
+    matcher: Matcher, audit: AuditLog, name: str, photo: ImageSource, consent: str, largest: bool, allow_similar: bool
 ) -> Enrollment:
-    """Enrolls somebody with one photo, or says why not; see `Gallery.enroll`."""
-    store, recognizer = gallery.store, gallery.recognizer
+    """Enroll a person with one photo, or say why not; see `Gallery.enroll`."""
+    recognizer = matcher.recognizer
     file = os.fsdecode(photo) if isinstance(photo, str | os.PathLike) else "<picture>"
     try:
         photo = content_of(photo)
         image = recognizer.read(photo)
         source = digest(photo, image)
-        if owner := store.owner(source):
-            code = ALREADY_ENROLLED if owner == name else SOMEONE_ELSE
-            return Enrollment(file, name, code, f"enrolled already as {owner}")
+        has_people = matcher.index.latest() is not None
+        if has_people and (owner := matcher.store.require(recognizer.model_id, source)):
+            return Enrollment.already(file, name, owner)
         face = only(recognizer(image), file, largest=largest)
+        if face.quality.reasons:
+            raise FaceError(file, face.quality.reasons[0], _AGAINST[face.quality.reasons[0]])
+        row, crop, embedding = face.to_dict(), crop_of(image, face.landmarks), np.asarray(face.embedding)
+        about = (row[key] for key in ("box", "landmarks", "quality"))
+        sample = Sample(0, source, *about, embedding, recognizer.model_id, consent, now(), crop)
+        add(matcher, audit, name, sample, file=file, allow_similar=allow_similar)
     except ImageError as error:
         return Enrollment(file, name, UNREADABLE, error.reason)
     except FaceError as error:
         return Enrollment(file, name, error.code, error.reason)
-    if face.quality.reasons:
-        return Enrollment(file, name, face.quality.reasons[0], _AGAINST[face.quality.reasons[0]])
-    if not allow_similar and (other := _lookalike(gallery, name, face.embedding)):
-        return Enrollment(file, name, SOMEONE_ELSE, other)
-    found = face.to_dict()
-    sample = Sample(
-        id=0,
-        source=source,
-        **{key: found[key] for key in ("box", "landmarks", "quality")},
-        embedding=face.embedding,
-        contract=recognizer.model_id,
-        consent=consent,
-        added=now(),
-        crop=crop_of(image, face.landmarks),
-    )
-    add(gallery, name, [sample], action="enroll")
     return Enrollment(file, name, ACCEPTED)
 
 
-def add(gallery: "Gallery", name: str, samples: list[Sample], *, action: str) -> None:
-    """Gives somebody, known or new, samples in one transaction."""
-    store = gallery.store
-    with store.change() as change:
-        known = store.find(name)
-        person = known.id if known else store.add_person(name)
-        for sample in samples:
-            store.add_sample(person, sample)
-        store.update_centroid(person)
-        gallery.audit.write(action, [person], photos=len(samples))
-    gallery.index.follow(change)
+def add(
+    matcher: Matcher, audit: AuditLog, name: str, sample: Sample, *, file: str = "", allow_similar: bool = True
+) -> None:
+    """Give a person, known or new, a sample.
+
+    Raises:
+        FaceError: It shows another person of the gallery ("someone_else"), unless that is allowed; names the file.
+    """
+    with matcher.store.change() as change:
+        person = matcher.store.add(name, sample)
+        if not allow_similar and (other := _lookalike(matcher, change, sample.embedding)):
+            raise FaceError(file, SOMEONE_ELSE, other)
+        audit.write("enroll", [person], photos=1)
+    matcher.index.follow(change)
 
 
 def content_of(photo: ImageSource) -> ImageSource:
-    """The bytes of a photo's file, read once, so that they are those that get embedded; other photos as they are.
+    """Return the bytes of a photo's file, read once, so that they are those embedded; other photos as they are.
 
     Raises:
-        ImageError: the file cannot be read.
+        ImageError: The file cannot be read.
     """
     if not isinstance(photo, str | os.PathLike):
         return photo
     name = os.fsdecode(photo)
     try:
-        with open_file(Path(photo), name) as stream:
+        with open_file(Path(name), name) as stream:
             return stream.read()
     except OSError as error:
         raise ImageError(name, f"cannot be read: {error.strerror or error}") from error
 
 
 def digest(photo: ImageSource, image: RGBImage) -> bytes:
-    """SHA-256 of the bytes of a photo's file, or of the pixels of one that comes from no file."""
+    """Return the SHA-256 of the bytes of a photo's file, or of the pixels of one that comes from no file."""
     if isinstance(photo, bytes | bytearray | memoryview):
         return hashlib.sha256(photo).digest()
     return hashlib.sha256(repr(image.pixels.shape).encode() + image.pixels.tobytes()).digest()
 
 
-def _lookalike(gallery: "Gallery", name: str, embedding: np.ndarray) -> str | None:
-    """Says to whom else a face belongs, if somebody is near enough and nearer than the person herself."""
-    (candidates,) = gallery.candidates(embedding[None], 1)
-    if not candidates or candidates[0].name == name:
+def _lookalike(matcher: Matcher, change: Change, embedding: np.ndarray) -> str | None:
+    """Say to whom else a face belongs, if another person is near enough, and nearer than the one whom it is added to.
+
+    The index still holds the centroids from before the change.
+    """
+    index = matcher.index.latest()
+    if index is None:
         return None
-    (nearest,) = candidates
-    if nearest.similarity < gallery.threshold(photos=nearest.photos):
+    similarities, ids = index.search(embedding[None], 1)
+    similarity, calibration = float(similarities[0, 0]), matcher.recognizer.calibration
+    threshold = calibration.identify_threshold(len(index))
+    if int(ids[0, 0]) in change.gone or similarity < threshold:
         return None
-    return f"shows {nearest.name} (similarity {nearest.similarity:.3f}), who is enrolled already"
+    for _, name, photos in matcher.store.owners(ids[0]).values():
+        if similarity >= threshold + calibration.gain(photos):
+            return f"shows {name} (similarity {similarity:.3f}), who is enrolled already"
+    return None
+
+
+def reembed(matcher: Matcher, audit: AuditLog, report: Callable[[Person], None]) -> int:
+    """Replace the embeddings of all photos in one transaction; see `Gallery.reembed`."""
+    store, embedder = matcher.store, matcher.recognizer.embedder
+    if store.model_ids in ([], [embedder.model_id]):
+        return 0
+    people = store.people()
+    with store.change():
+        for person in people:
+            samples = store.samples(person.id)
+            chips = [_chip(sample, person, embedder.template) for sample in samples]
+            for sample, embedding in zip(samples, embedder.embed(np.stack(chips)), strict=True):
+                store.replace_embedding(sample.id, embedding, embedder.model_id)
+            store.update_centroid(person.id)
+            report(person)
+        store.drop_models()
+        audit.write("reembed", (person.id for person in people))
+    matcher.index.discard()
+    return sum(person.photos for person in people)
+
+
+def _chip(sample: Sample, person: Person, template: np.ndarray) -> np.ndarray:
+    """Return the aligned face of a sample."""
+    if sample.crop is None:
+        raise GalleryError(
+            f"{person.name}: no image of a photo is kept, so no other model can embed it; nothing has changed. "
+            "Forget and enroll this person again"
+        )
+    return chip_of(read_image(sample.crop).pixels, np.array(sample.landmarks, np.float32), template)

@@ -9,7 +9,7 @@ from vision_app.core.files import OWNER_ONLY
 try:
     import fcntl
 except ImportError:  # not on this system: SQLite alone keeps two writers apart, a transaction at a time
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 class WriterLock:
@@ -19,11 +19,11 @@ class WriterLock:
     """
 
     def __init__(self, gallery: Path):
-        """Takes the lock.
+        """Take the lock.
 
         Raises:
-            UsageError: there is no folder to make it in.
-            GalleryError: another process, or another `Gallery` of this one, has it.
+            UsageError: There is no folder to make it in.
+            GalleryError: Another process, or another `Gallery` of this one, has it.
         """
         path = gallery.with_name(f"{gallery.name}.lock")
         try:
@@ -44,4 +44,5 @@ class WriterLock:
         os.write(self._file, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
+        """Release the lock."""
         os.close(self._file)

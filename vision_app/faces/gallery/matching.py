@@ -1,8 +1,89 @@
-"""Who of the gallery each face of an image is."""
+"""`Matcher`: which people of a gallery are nearest to a face, and which one it is."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from vision_app.faces.align import centroid_of
+from vision_app.faces.calibration import FPIR
+from vision_app.faces.gallery.index_cache import CachedIndex
 from vision_app.faces.gallery.results import Candidate
+from vision_app.faces.gallery.store import Store
+from vision_app.faces.index import NOBODY
+
+if TYPE_CHECKING:
+    from vision_app.faces.recognizer import FaceRecognizer
+
+CANDIDATES = 5  # people whom an answer names for each face
+
+
+class Matcher:
+    """Compares faces with the people of a gallery.
+
+    Attributes:
+        store: The rows of the gallery.
+        index: Finds the people nearest to a face.
+    """
+
+    def __init__(self, store: Store, recognizer: "FaceRecognizer | None" = None):
+        self.store, self.index, self._given = store, CachedIndex(store), recognizer
+
+    @cached_property
+    def recognizer(self) -> "FaceRecognizer":
+        """What finds and embeds faces.
+
+        Raises:
+            ModelError: The models cannot be loaded.
+        """
+        from vision_app.faces.recognizer import FaceRecognizer
+
+        return self._given or FaceRecognizer.load()
+
+    def threshold(self, fpir: float = FPIR, photos: int = 1) -> float:
+        """Return the similarity from which a face gets a name.
+
+        Args:
+            fpir: False positive identification rate: the share of strangers who may get one.
+            photos: With how many the person of that name is enrolled, see `Calibration.gain`.
+
+        Raises:
+            ModelError: The model is not calibrated.
+            UsageError: Nobody is enrolled, or the rate is out of range.
+        """
+        index, calibration = self.index.current(), self.recognizer.calibration
+        return calibration.identify_threshold(0 if index is None else len(index), fpir) + calibration.gain(photos)
+
+    def candidates(self, embeddings: np.ndarray, count: int = CANDIDATES) -> list[tuple[Candidate, ...]]:
+        """Return the people nearest to each of (N, D) embeddings, the nearest first: `count` of them, or all.
+
+        Raises:
+            GalleryError: The embeddings have another size than the gallery's, or are not finite.
+        """
+        with self.store.snapshot():
+            similarities, ids = self.index.search(embeddings, count)
+            owners = self.store.owners(ids[ids != NOBODY])
+        return [
+            tuple(
+                Candidate(*owners[key], similarity=float(similarity))
+                for key, similarity in zip(row.tolist(), near, strict=True)
+                if key in owners
+            )
+            for row, near in zip(ids, similarities, strict=True)
+        ]
+
+    def person_of(self, embeddings: np.ndarray) -> str | None:
+        """Return the id, as in the audit log, of the person whom a group of faces shows, if that is anybody known.
+
+        Args:
+            embeddings: (N, D) unit vectors, at least one.
+        """
+        with self.store.snapshot():
+            (candidates,) = self.candidates(centroid_of(embeddings)[None], 1)
+            gain = self.recognizer.calibration.gain(len(embeddings))  # the group's mean is one of several photos too
+            near = [one for one in candidates if one.similarity >= self.threshold(photos=one.photos) + gain]
+        return f"{near[0].id:016x}" if near else None
 
 
 def assign(
@@ -12,17 +93,17 @@ def assign(
     *,
     repeats: bool = False,
 ) -> list[Candidate | None]:
-    """Gives each face of a photo the nearest person who is near enough.
+    """Give each face of a photo the nearest person who is near enough.
 
-    Nobody is in a photo twice: the pair that is nearest of all goes first, then the nearest of the faces and people
-    that are left. How near somebody is counts less what the mean of so many photos gains, or those with many photos
-    would get the names of strangers and of others.
+    Nobody is in a photo twice: the nearest of all pairs goes first, then the nearest of the faces and people that are
+    left. From a person's similarity is taken what the mean of so many photos gains, or people with many photos would
+    get the names of strangers and of others.
 
     Args:
-        candidates: of each face.
-        threshold: the similarity from which a face may get the name of somebody with one photo.
-        gain: number of photos -> by how much it must rise, see `Calibration.gain`.
-        repeats: whether several faces may get the same name, as on a collage.
+        candidates: Of each face.
+        threshold: The similarity from which a face may get the name of a person with one photo.
+        gain: Number of photos -> by how much it must rise, see `Calibration.gain`.
+        repeats: Whether several faces may get the same name, as on a collage.
 
     Returns:
         The person of each face, or None.

@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -14,19 +15,19 @@ ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, UNREADABLE = "accepted", "already_enro
 """Codes of `Enrollment`, beside those of `errors.FaceError` and `faces.quality`."""
 
 UNKNOWN = "unknown"
-"""What is written at the face of somebody who is not enrolled."""
+"""Label of the face of a person who is not enrolled."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody enrolled.
+    """An enrolled person.
 
     Attributes:
-        id: a random number, the only thing that the audit log knows.
-        name: unique in its gallery.
-        added: when, UTC, ISO 8601.
-        photos: how many are enrolled.
-        consent: the different notes of the photos, joined by commas.
+        id: A random number, the only thing that the audit log knows.
+        name: Unique in its gallery.
+        added: When, UTC, ISO 8601.
+        photos: How many are enrolled.
+        consent: The different notes of the photos, joined by commas.
     """
 
     id: int
@@ -41,41 +42,46 @@ class Sample:
     """What is kept of one photo of a person.
 
     Attributes:
-        id: its number in the gallery.
+        id: Its number in the gallery.
         source: SHA-256 of the photo's file, 32 bytes.
         box: x1, y1, x2, y2 in pixels of the photo.
-        landmarks: five pairs of x, y in pixels of the photo, see `align.LANDMARKS`.
-        quality: as `quality.Quality.to_dict` gives it.
+        landmarks: Five pairs of x, y in pixels of the photo, see `align.LANDMARKS`.
+        quality: As `quality.Quality.to_dict` gives it.
         embedding: (D,) float32 unit vector.
-        contract: id of the model that made the embedding.
-        consent: a note of who agreed to what.
-        added: when, UTC, ISO 8601.
-        crop: PNG file of the aligned face with a margin, see `crops`; None where none is kept.
+        model_id: Id of the model that made the embedding.
+        consent: A note of who agreed to what.
+        added: When, UTC, ISO 8601.
+        crop: PNG file of the aligned face with a margin, see `align.crop_of`; None where none is kept.
     """
 
     id: int
     source: bytes
-    box: list
-    landmarks: list
-    quality: dict
+    box: list[float]
+    landmarks: list[list[float]]
+    quality: dict[str, Any]
     embedding: np.ndarray = field(repr=False)
-    contract: str
+    model_id: str
     consent: str
     added: str
     crop: bytes | None = field(default=None, repr=False)
 
+    @property
+    def contract(self) -> str:
+        """The former name of `model_id`."""
+        return self.model_id
+
 
 @dataclass(frozen=True)
 class Enrollment:
-    """What became of one photo that somebody was to be enrolled with.
+    """The outcome of enrolling a person with one photo.
 
     Attributes:
-        file: the photo, as it was called.
-        name: the person.
+        file: The photo, as the caller named it.
+        name: The person.
         code: "accepted", or why not: "already_enrolled" (with this photo, which is fine), "someone_else" (the photo is
             enrolled as, or shows, another person of the gallery), "unreadable", "no_face", "several_faces", or a reason
             of `faces.quality`.
-        reason: why not, in words; empty where the photo was accepted.
+        reason: Why not, in words; empty where the photo was accepted.
     """
 
     file: str
@@ -83,24 +89,26 @@ class Enrollment:
     code: str
     reason: str = ""
 
+    @classmethod
+    def already(cls, file: str, name: str, owner: str) -> "Enrollment":
+        """Return the outcome for a photo that its owner is enrolled with already."""
+        return cls(file, name, ALREADY_ENROLLED if owner == name else SOMEONE_ELSE, f"enrolled already as {owner}")
+
     @property
     def refused(self) -> bool:
         """Whether the person is not enrolled with this photo, now or from before."""
         return self.code not in (ACCEPTED, ALREADY_ENROLLED)
 
-    def to_dict(self) -> dict:
-        return {"file": self.file, "name": self.name, "code": self.code, "reason": self.reason}
-
 
 @dataclass(frozen=True)
 class Candidate:
-    """Somebody whom a face resembles.
+    """A person whom a face resembles.
 
     Attributes:
-        id: the person's.
-        name: the person's.
-        photos: how many the person is enrolled with.
-        similarity: cosine, -1 to 1; to the mean of the person's photos.
+        id: The person's.
+        name: The person's.
+        photos: How many the person is enrolled with.
+        similarity: Cosine, -1 to 1; to the mean of the person's photos.
     """
 
     id: int
@@ -108,7 +116,8 @@ class Candidate:
     photos: int
     similarity: float
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
         return {"name": self.name, "similarity": rounded(self.similarity, 4)}
 
 
@@ -118,8 +127,8 @@ class Identity:
 
     Attributes:
         box: (4,) float32 x1, y1, x2, y2 in pixels of the photo.
-        person: whom it is near enough to, or None: nobody known.
-        candidates: the nearest people, the nearest first, whatever the verdict.
+        person: The person whom it is near enough to, or None.
+        candidates: The nearest people, the nearest first, whatever the verdict.
     """
 
     box: np.ndarray
@@ -128,20 +137,20 @@ class Identity:
 
     @property
     def name(self) -> str | None:
+        """Name of the person, or None."""
         return self.person.name if self.person else None
 
     @property
     def similarity(self) -> float | None:
-        """To the person or, where it is nobody known, to the nearest one; None in an empty gallery."""
-        best = self.person or (self.candidates[0] if self.candidates else None)
-        return best.similarity if best else None
+        """To the person or, where there is none, to the nearest candidate; None in an empty gallery."""
+        return next((one.similarity for one in (self.person, *self.candidates) if one), None)
 
-    def to_dict(self) -> dict:
-        similarity = self.similarity
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
         return {
             "box": rounded(self.box, 2),
             "name": self.name,
-            "similarity": None if similarity is None else rounded(similarity, 4),
+            "similarity": None if self.similarity is None else rounded(self.similarity, 4),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
         }
 
@@ -151,55 +160,58 @@ class Identities:
     """Who is in one photo.
 
     Attributes:
-        faces: one for each face, the surest first.
-        width, height: of the photo in pixels.
-        contract: id of the model that made the embeddings.
-        threshold: the similarity from which a face got the name of somebody with one photo, see `Gallery.threshold`;
+        faces: One for each face, the surest first.
+        width: Of the photo in pixels.
+        height: Of the photo in pixels.
+        model_id: Id of the model that made the embeddings.
+        threshold: The similarity from which a face got the name of a person with one photo, see `Matcher.threshold`;
             None in an empty gallery.
     """
 
     faces: tuple[Identity, ...]
     width: int
     height: int
-    contract: str
+    model_id: str
     threshold: float | None
 
     @property
+    def contract(self) -> str:
+        """The former name of `model_id`."""
+        return self.model_id
+
+    @property
     def detections(self) -> Detections:
-        """The same faces as what a detector finds, labeled with their names, to draw them with `captions`."""
+        """The same faces as detections labeled with their names, to draw them with `captions`."""
         labels = [face.name or UNKNOWN for face in self.faces]
         boxes = np.array([face.box for face in self.faces]).reshape(-1, 4)
-        return Detections(boxes, np.ones(len(boxes)), labels, self.width, self.height, self.contract)
+        return Detections(boxes, np.ones(len(boxes)), labels, self.width, self.height, self.model_id)
 
     @property
     def captions(self) -> list[str]:
-        """What to write at each face: its name, or that it is unknown, and its similarity."""
-        return [
-            face.name or UNKNOWN if face.similarity is None else f"{face.name or UNKNOWN} {face.similarity:.2f}"
-            for face in self.faces
-        ]
+        """The text at each face: its name, or that it is unknown, and its similarity."""
+        return [caption(face.name, face.similarity) for face in self.faces]
 
-    def to_dict(self) -> dict:
-        """Plain JSON values, rounded so that two runs print the same text."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, rounded so that two runs print the same text."""
         return {
             "width": self.width,
             "height": self.height,
-            "contract": self.contract,
+            "contract": self.model_id,
             "faces": [face.to_dict() for face in self.faces],
         }
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """The proof that somebody is forgotten.
+    """The proof that a person is forgotten.
 
     Attributes:
-        name: who it was.
-        photos: how many were enrolled.
-        searched: files that were searched for traces when everything was deleted; none was found.
-        traces: how many different byte strings were looked for in each.
-        unsought: the name and notes of consent that were deleted but not looked for, since they are so short that they
-            are in such files by chance, or since others who are still enrolled have them too.
+        name: Who it was.
+        photos: How many were enrolled.
+        searched: Files that were searched for traces when everything was deleted; none was found.
+        traces: How many different byte strings were searched for in each.
+        unsought: The name and notes of consent that were deleted but not searched for, since they are so short that
+            they are in such files by chance, or since others who are still enrolled have them too.
     """
 
     name: str
@@ -209,11 +221,16 @@ class Forgotten:
     unsought: tuple[str, ...] = ()
 
 
+def caption(name: str | None, similarity: float | None) -> str:
+    """Return the text at a face, such as "Ada 0.71"."""
+    return name or UNKNOWN if similarity is None else f"{name or UNKNOWN} {similarity:.2f}"
+
+
 def checked_name(name: str) -> str:
-    """A person's name as the gallery keeps it: Unicode in its composed form, without space around it.
+    """Return a person's name as the gallery keeps it: Unicode in its composed form, without space around it.
 
     Raises:
-        UsageError: it is empty, too long, or holds what cannot be printed.
+        UsageError: It is empty, too long, or contains characters that cannot be printed.
     """
     name = unicodedata.normalize("NFC", name).strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():

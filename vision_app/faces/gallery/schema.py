@@ -1,4 +1,4 @@
-"""The gallery's file: how it is made and opened, what its tables are, and how older ones become newer."""
+"""The gallery's file: how it is made and opened, what its tables are, and how older tables are migrated."""
 
 import os
 import sqlite3
@@ -9,10 +9,10 @@ from vision_app.core.errors import GalleryError, UsageError
 from vision_app.core.files import OWNER_ONLY
 
 APPLICATION = 0x56414647  # "VAFG", by which SQLite files of a gallery are told from others
-PATIENCE = 30.0  # seconds that one waits for another connection to finish a transaction
+PATIENCE = 30.0  # seconds to wait for another connection to finish a transaction
 
 # Ids of people and of centroids are random numbers that are never used twice. A person's is all that the audit log says
-# of somebody. A centroid gets a new one whenever it changes: an index that holds the right ids holds the right vectors,
+# of a person. A centroid gets a new one whenever it changes: an index with the right ids has the right vectors,
 # also after a backup was restored.
 MIGRATIONS = (
     """
@@ -58,11 +58,11 @@ MIGRATIONS = (
 
 
 def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
-    """Opens a gallery's file; unless it is only read, makes it if it is not there, and brings its tables up to date.
+    """Open a gallery's file; unless it is only read, make it if it is not there, and bring its tables up to date.
 
     Raises:
-        UsageError: there is no such file to read, or it cannot be made.
-        GalleryError: it is no gallery, damaged, of a newer version, or cannot be opened.
+        UsageError: There is no such file to read, or it cannot be made.
+        GalleryError: It is no gallery, damaged, of a newer version, or cannot be opened.
     """
     if not readonly:
         _make_file(path)
@@ -75,7 +75,7 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
             uri=True,
             timeout=PATIENCE,
             isolation_level=None,  # transactions begin where the code says so
-            check_same_thread=False,  # `Store` lets one thread in at a time
+            check_same_thread=False,  # threads take turns in `Store`
         )
         try:
             _prepare(connection, path, readonly)
@@ -88,14 +88,14 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
 
 
 def missing(path: Path) -> UsageError:
-    """The error that says that there is no gallery."""
+    """Return the error that says that there is no gallery."""
     return UsageError(f"--gallery {path}: there is no such gallery; `vision-app faces enroll` makes one")
 
 
 def _make_file(path: Path) -> None:
-    """Creates an empty file that only its owner may read; SQLite gives the files beside it the same rights.
+    """Create an empty file that only its owner may read; SQLite gives the files beside it the same permissions.
 
-    A file that is there and empty, as `mktemp` makes it, gets these rights as well.
+    A file that is there and empty, as `mktemp` makes it, gets these permissions as well.
     """
     try:
         with suppress(FileExistsError):
@@ -107,6 +107,7 @@ def _make_file(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, readonly: bool) -> None:
+    """Check whose file it is, and set the connection up."""
     (version,), (application,) = (
         connection.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "application_id")
     )
@@ -128,7 +129,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, readonly: bool) -> None
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Applies the missing migrations in one transaction: after a kill, the file is as it was."""
+    """Apply the missing migrations in one transaction: after a kill, the file is as it was."""
     script = "".join(MIGRATIONS[version:])
     connection.executescript(
         f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION}; "

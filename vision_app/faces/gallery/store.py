@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 import numpy as np
 
-from vision_app.core.errors import GalleryError, UsageError, nearest
+from vision_app.core.errors import GalleryError, ModelError, UsageError, nearest
 from vision_app.faces.align import centroid_of
 from vision_app.faces.gallery.audit import now
 from vision_app.faces.gallery.results import Person, Sample
@@ -27,32 +28,41 @@ _SAMPLES = (
     "SELECT sample.id, source, box, landmarks, quality, embedding, contract, consent, added, png "
     "FROM sample JOIN model ON model.id = sample.model LEFT JOIN crop ON crop.sample = sample.id"
 )
+_MEMBERS = (  # of a person: the centroid's id and the embeddings as hexadecimal numbers
+    "(SELECT id FROM centroid WHERE person = person.id), "
+    "(SELECT group_concat(hex(embedding)) FROM sample WHERE person = person.id)"
+)
 
 
 class Store:
-    """One connection to a gallery's file. Several threads may use it; one at a time gets in.
+    """One connection to a gallery's file. Several threads may use it; they take turns.
 
     Attributes:
-        path: the file.
-        readonly: whether it was opened for reading only.
+        path: The file.
+        turn: The lock of the thread that uses the connection, or what is derived from the rows.
     """
 
     def __init__(self, path: Path, *, readonly: bool):
-        self.path, self.readonly = path, readonly
+        self.path, self.turn = path, RLock()
         self._connection = connect(path, readonly=readonly)
-        self._turn = RLock()
 
     def close(self) -> None:
-        with self._turn:
+        """Close the connection."""
+        with self.turn:
             self._connection.close()
 
-    def rows(self, sql: str, values: Sequence = ()) -> list[tuple]:
-        """Runs a statement and returns all of its rows.
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that may hold data of a person, except the index."""
+        return tuple(self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Run a statement and return all of its rows, each a tuple.
 
         Raises:
             GalleryError: SQLite cannot do it: the file is damaged, or the disk is full.
         """
-        with self._turn:
+        with self.turn:
             try:
                 return self._connection.execute(sql, values).fetchall()
             except sqlite3.Error as error:
@@ -60,14 +70,14 @@ class Store:
 
     @contextmanager
     def change(self) -> Iterator["Change"]:
-        """Makes all that is done within the block happen, or nothing of it. On return it is safely on the disk."""
-        with self._turn:
+        """Apply all changes of the block or none of them. On return they are safely on the disk."""
+        with self.turn:
+            self._change = change = Change()
+            self._connection.create_function("next_revision", 1, change.next_revision)
             self.rows("BEGIN IMMEDIATE")
             try:
-                self._change = Change(self.revision)
-                yield self._change
-                self.rows("UPDATE state SET revision = randomblob(16)")
-                self._change.after = self.revision
+                yield change
+                self.rows("UPDATE state SET revision = next_revision(revision)")
                 self.rows("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -75,9 +85,12 @@ class Store:
                 raise
 
     @contextmanager
-    def unchanging(self) -> Iterator[None]:
-        """Lets all that is read within the block come from one moment, whatever another process does meanwhile."""
-        with self._turn:
+    def snapshot(self) -> Iterator[None]:
+        """Read everything in the block from one moment, whatever another process changes meanwhile."""
+        with self.turn:
+            if self._connection.in_transaction:  # a wider snapshot or a change
+                yield
+                return
             self.rows("BEGIN")
             try:
                 yield
@@ -86,32 +99,57 @@ class Store:
 
     @property
     def revision(self) -> str:
-        """Another one after every change."""
-        return self.rows("SELECT hex(revision) FROM state")[0][0].lower()
+        """Random text that every change replaces."""
+        return str(self.rows("SELECT hex(revision) FROM state")[0][0]).lower()
 
     @property
-    def contracts(self) -> list[str]:
+    def model_ids(self) -> list[str]:
         """Ids of the models that made the embeddings: one, or none in an empty gallery."""
-        return [contract for (contract,) in self.rows("SELECT contract FROM model ORDER BY id")]
+        return [model_id for (model_id,) in self.rows("SELECT contract FROM model ORDER BY id")]
+
+    def require(self, model_id: str, source: bytes = b"") -> str | None:
+        """Check that embeddings of a model can be compared with those of the gallery.
+
+        Args:
+            model_id: See `Embedder.model_id`.
+            source: Digest of a photo, see `Sample`.
+
+        Returns:
+            The name of the person who is enrolled with this photo, if any.
+
+        Raises:
+            ModelError: They cannot be compared; names the command that rebuilds them.
+        """
+        owner = "SELECT name FROM person JOIN sample ON sample.person = person.id WHERE source = ?"
+        rows = self.rows(f"SELECT contract, ({owner}) FROM model ORDER BY id", [source])
+        others = [known for known, _ in rows]
+        if others not in ([], [model_id]):
+            raise ModelError(
+                f"{self.path}: its embeddings are of model {', '.join(others)}, not of {model_id}; "
+                f"`vision-app faces reembed --gallery {self.path}` rebuilds them"
+            )
+        return rows[0][1] if rows else None
 
     # People
 
     def people(self) -> list[Person]:
-        """Everybody, by name."""
+        """Return all people, by name."""
         return [Person(*row) for row in self.rows(f"{_PEOPLE} GROUP BY person.id ORDER BY name")]
 
     def count_people(self) -> int:
-        return self.rows("SELECT count(*) FROM person")[0][0]
+        """Count the people."""
+        return int(self.rows("SELECT count(*) FROM person")[0][0])
 
     def find(self, name: str) -> Person | None:
+        """Return the person of a name, if any."""
         rows = self.rows(f"{_PEOPLE} WHERE name = ? GROUP BY person.id", [name])
         return Person(*rows[0]) if rows else None
 
     def person(self, name: str) -> Person:
-        """Somebody by name.
+        """Return the person of a name.
 
         Raises:
-            UsageError: there is nobody of this name.
+            UsageError: Nobody of this name is enrolled.
         """
         found = self.find(name)
         if found is None:
@@ -120,122 +158,133 @@ class Store:
             raise UsageError(f"nobody named {name!r} is enrolled; {hint}")
         return found
 
-    def add_person(self, name: str) -> int:
-        """A new person's id; for use within `change`, as all that follow which change something."""
-        key = _random_id()
-        self.rows("INSERT INTO person VALUES (?, ?, ?)", [key, name, now()])
-        return key
-
     def rename(self, person: int, name: str) -> None:
+        """Change a person's name. This and all that follows and changes rows is for use within `change`."""
         self.rows("UPDATE person SET name = ? WHERE id = ?", [name, person])
 
     def merge(self, source: int, target: int) -> None:
-        """Gives one person's samples to another, and deletes the first."""
+        """Give the samples of one person to another, and delete the first."""
         self.rows("UPDATE sample SET person = ? WHERE person = ?", [target, source])
         self.delete_person(source)
         self.update_centroid(target)
 
     def delete_person(self, person: int) -> None:
-        """Deletes somebody with all samples and crops."""
-        self._change.gone += self._centroid_of(person)
+        """Delete a person with all samples and crops."""
+        for (key,) in self.rows("DELETE FROM centroid WHERE person = ? RETURNING id", [person]):
+            self._change.drop(key)
         self.rows("DELETE FROM person WHERE id = ?", [person])
 
     # Centroids
 
     def update_centroid(self, person: int) -> None:
-        """Makes a person's centroid anew after samples came or went: their mean, of length 1."""
-        blobs = [blob for (blob,) in self.rows("SELECT embedding FROM sample WHERE person = ?", [person])]
-        samples = np.frombuffer(b"".join(blobs), EMBEDDING).reshape(len(blobs), -1)
-        self._change.gone += self._centroid_of(person)
-        self.rows("DELETE FROM centroid WHERE person = ?", [person])
-        key = _random_id()
-        self._change.new.append(key)
-        self.rows("INSERT INTO centroid VALUES (?, ?, ?)", [key, person, to_blob(centroid_of(samples))])
+        """Compute a person's centroid from the samples: their mean, of length 1."""
+        ((centroid, embeddings),) = self.rows(f"SELECT {_MEMBERS} FROM person WHERE id = ?", [person])
+        self._set_centroid(person, centroid, embeddings.split(","))
+
+    def _set_centroid(self, person: int, old: int | None, embeddings: list[str]) -> None:
+        blobs = [bytes.fromhex(embedding) for embedding in embeddings]
+        centroid = centroid_of(np.frombuffer(b"".join(blobs), EMBEDDING).reshape(len(blobs), -1))
+        key = secrets.randbits(63)
+        self.rows("INSERT OR REPLACE INTO centroid VALUES (?, ?, ?)", [key, person, to_blob(centroid)])
+        if old is not None:
+            self._change.drop(old)
+        self._change.new[key] = centroid
 
     def centroid_ids(self) -> np.ndarray:
-        """(K,) int64 ids of all centroids."""
+        """Return the (K,) int64 ids of all centroids."""
         return np.array([key for (key,) in self.rows("SELECT id FROM centroid")], np.int64)
 
     def centroids(self, ids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """All centroids, or those of some ids that are there.
+        """Return all centroids, or those of some ids that are there.
 
         Returns:
             (n,) int64 ids and (n, D) float32 unit vectors, in one order; n by 0 where there are none.
+
+        Raises:
+            GalleryError: They have several sizes.
         """
-        sql = "SELECT id, embedding FROM centroid"
-        if ids is None:
-            rows = self.rows(sql)
-        else:
-            rows = self.rows(f"{sql} WHERE id IN (SELECT value FROM json_each(?))", [json.dumps(ids.tolist())])
+        chosen = "" if ids is None else "WHERE id IN (SELECT value FROM json_each(?))"
+        values = [] if ids is None else [json.dumps(ids.tolist())]
+        rows = self.rows(f"SELECT id, embedding FROM centroid {chosen}", values)
+        if len({len(blob) for _, blob in rows}) > 1:
+            raise GalleryError(f"{self.path}: embeddings of several sizes; `vision-app faces check` tells more")
         keys = np.fromiter((key for key, _ in rows), np.int64, len(rows))
         embeddings = np.frombuffer(b"".join(blob for _, blob in rows), EMBEDDING)
         return keys, embeddings.reshape(len(rows), -1) if rows else np.zeros((0, 0), np.float32)
 
     def centroid(self, person: int) -> np.ndarray | None:
-        """(D,) float32 unit vector: the mean of a person's embeddings; None in a damaged gallery without it."""
+        """Return the (D,) mean of a person's embeddings, a unit vector; None in a damaged gallery without it."""
         rows = self.rows("SELECT embedding FROM centroid WHERE person = ?", [person])
         return np.frombuffer(rows[0][0], EMBEDDING) if rows else None
 
     def owners(self, ids: np.ndarray) -> dict[int, tuple[int, str, int]]:
-        """The id, the name and the number of photos of the person whom each centroid is of, by the centroid's id; those
-        gone are left out.
-        """
+        """Return the id, name and number of photos of the person of each centroid, by its id, without those gone."""
         photos = "(SELECT count(*) FROM sample WHERE sample.person = person.id)"
         sql = (
             f"SELECT centroid.id, person.id, name, {photos} FROM centroid JOIN person ON person.id = person "
             "WHERE centroid.id IN (SELECT value FROM json_each(?))"
         )
-        return {key: tuple(owner) for key, *owner in self.rows(sql, [json.dumps(ids.tolist())])}
+        return {key: (person, *owner) for key, person, *owner in self.rows(sql, [json.dumps(ids.tolist())])}
 
     # Samples
 
     def samples(self, person: int) -> list[Sample]:
-        """What is kept of somebody, the oldest first."""
-        return [_sample(row) for row in self.rows(f"{_SAMPLES} WHERE person = ? ORDER BY added, sample.id", [person])]
+        """Return what is kept of a person, the oldest first."""
+        return [_sample(*row) for row in self.rows(f"{_SAMPLES} WHERE person = ? ORDER BY added, sample.id", [person])]
 
-    def owner(self, source: bytes) -> str | None:
-        """The name of whoever is enrolled with a photo, by the digest of its file."""
-        sql = "SELECT name FROM person JOIN sample ON sample.person = person.id WHERE source = ?"
-        return next((name for (name,) in self.rows(sql, [source])), None)
-
-    def add_sample(self, person: int, sample: Sample) -> None:
-        """Adds a sample under a new id; its own is not used. `update_centroid` is to follow."""
-        values = (json.dumps(value) for value in (sample.box, sample.landmarks, sample.quality))
+    def add(self, name: str, sample: Sample) -> int:
+        """Give a person, known or new, a sample under a new id; its own is not used. Return the person's id."""
+        ((person, centroid, embeddings, model),) = self.rows(
+            "INSERT INTO person VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET name = name "
+            f"RETURNING id, {_MEMBERS}, (SELECT id FROM model WHERE contract = ?)",
+            [secrets.randbits(63), name, now(), sample.model_id],
+        )
+        places = (json.dumps(value) for value in (sample.box, sample.landmarks, sample.quality))
+        embedding = to_blob(sample.embedding)
         ((key,),) = self.rows(
             "INSERT INTO sample VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-            [person, self._model(sample.contract), to_blob(sample.embedding), sample.source, *values,
+            [person, model or self._model(sample.model_id), embedding, sample.source, *places,
              sample.consent, sample.added],
         )  # fmt: skip
         if sample.crop is not None:
             self.rows("INSERT INTO crop VALUES (?, ?)", [key, sample.crop])
+        known = embeddings.split(",") if embeddings else []
+        self._set_centroid(person, centroid, [*known, embedding.hex()])
+        return int(person)
 
-    def replace_embedding(self, sample: int, embedding: np.ndarray, contract: str) -> None:
-        """Gives a sample another embedding. `update_centroid` is to follow."""
+    def replace_embedding(self, sample: int, embedding: np.ndarray, model_id: str) -> None:
+        """Replace a sample's embedding. `update_centroid` is to follow."""
         sql = "UPDATE sample SET model = ?, embedding = ? WHERE id = ?"
-        self.rows(sql, [self._model(contract), to_blob(embedding), sample])
+        self.rows(sql, [self._model(model_id), to_blob(embedding), sample])
+
+    def _model(self, model_id: str) -> int:
+        """Return the number that stands for a model in the rows."""
+        sql = "INSERT INTO model (contract) VALUES (?) ON CONFLICT DO UPDATE SET contract = contract RETURNING id"
+        return int(self.rows(sql, [model_id])[0][0])
 
     # Deletion
 
     def drop_models(self) -> None:
-        """Deletes the ids of models that made no embedding which is still there."""
+        """Delete the ids of models of which no embedding is left."""
         self.rows("DELETE FROM model WHERE NOT EXISTS (SELECT 1 FROM sample WHERE sample.model = model.id)")
 
     def set_unswept(self, unswept: bool) -> None:
+        """Note whether traces of deleted rows may be in the file."""
         self.rows("UPDATE state SET unswept = ?", [int(unswept)])
 
     @property
     def is_unswept(self) -> bool:
-        """Whether something was deleted whose traces may still be in the file."""
+        """Whether traces of deleted rows may be in the file."""
         return bool(self.rows("SELECT unswept FROM state")[0][0])
 
     def sweep(self) -> None:
-        """Writes the file anew, without free pages, and empties the write-ahead log.
+        """Rebuild the file without free pages, and empty the write-ahead log.
 
         Raises:
-            GalleryError: a reader holds on to what was deleted.
+            GalleryError: A reader keeps deleted pages in use.
         """
         folder = str(self.path.absolute().parent).replace("'", "''")
-        self.rows(f"PRAGMA temp_store_directory = '{folder}'")  # not the system's, where others may look
+        self.rows(f"PRAGMA temp_store_directory = '{folder}'")  # not the system's, which others may read
         self.rows("VACUUM")
         ((is_busy, *_),) = self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         if is_busy:
@@ -244,24 +293,26 @@ class Store:
                 "`vision-app faces check`, which finishes the deletion"
             )
 
+    # Checks
+
     def integrity(self) -> list[str]:
-        """What SQLite finds wrong with the file; the rows can be trusted only if that is nothing."""
+        """Return what SQLite finds wrong with the file; the rows can be trusted only if that is nothing."""
         found = [f"damaged: {text}" for (text,) in self.rows("PRAGMA integrity_check") if text != "ok"]
         return found + [f"a row of {table} refers to nothing" for table, *_ in self.rows("PRAGMA foreign_key_check")]
 
     def embeddings_by_person(self) -> Iterator[tuple[str, bytes | None, list[bytes]]]:
-        """The name, the centroid and the embeddings of everybody, as the rows hold them."""
+        """Yield each person's name, centroid and embeddings, as the rows hold them."""
         sql = (
             "SELECT person.id, name, centroid.embedding, sample.embedding FROM person "
             "LEFT JOIN centroid ON centroid.person = person.id LEFT JOIN sample ON sample.person = person.id "
             "ORDER BY person.id"
         )
-        with self._turn:
+        with self.turn:
             for (_, name, centroid), rows in groupby(self._connection.execute(sql), key=lambda row: row[:3]):
                 yield name, centroid, [embedding for *_, embedding in rows if embedding is not None]
 
     def holds(self, trace: bytes) -> bool:
-        """Whether bytes are a part of what is still kept: of any row, or of the tables' own text."""
+        """Return whether bytes are a part of what is still kept: of any row, or of the tables' own text."""
         kept = (
             "SELECT name || added FROM person UNION ALL SELECT embedding FROM sample UNION ALL SELECT png FROM crop "
             "UNION ALL SELECT box || landmarks || quality || consent || added FROM sample "  # as they lie in the file
@@ -270,38 +321,40 @@ class Store:
         sql = f"WITH kept (part) AS ({kept}) SELECT 1 FROM kept WHERE instr(CAST(part AS BLOB), ?) LIMIT 1"
         return bool(self.rows(sql, [trace]))
 
-    def _model(self, contract: str) -> int:
-        self.rows("INSERT OR IGNORE INTO model (contract) VALUES (?)", [contract])
-        return self.rows("SELECT id FROM model WHERE contract = ?", [contract])[0][0]
-
-    def _centroid_of(self, person: int) -> list[int]:
-        return [key for (key,) in self.rows("SELECT id FROM centroid WHERE person = ?", [person])]
-
 
 @dataclass
 class Change:
-    """What a transaction did to the centroids.
+    """What a transaction does to the centroids.
 
     Attributes:
-        before, after: the gallery's revisions.
-        gone, new: ids of centroids.
+        before: The gallery's revision until then.
+        after: Its new revision.
+        gone: Ids of deleted centroids.
+        new: New centroids, (D,) float32, by their ids.
     """
 
-    before: str
+    before: str = ""
     after: str = ""
     gone: list[int] = field(default_factory=list)
-    new: list[int] = field(default_factory=list)
+    new: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def drop(self, key: int) -> None:
+        """Note that a centroid was deleted."""
+        if self.new.pop(key, None) is None:
+            self.gone.append(key)
+
+    def next_revision(self, before: bytes) -> bytes:
+        """Return a new revision; SQLite calls this with the present one."""
+        after = secrets.token_bytes(16)
+        self.before, self.after = before.hex(), after.hex()
+        return after
 
 
 def to_blob(embedding: np.ndarray) -> bytes:
+    """Return an embedding as the rows hold it."""
     return np.asarray(embedding, EMBEDDING).tobytes()
 
 
-def _sample(row: tuple) -> Sample:
-    key, source, box, landmarks, quality, embedding, *rest = row
+def _sample(key: int, source: bytes, box: str, landmarks: str, quality: str, embedding: bytes, *rest: Any) -> Sample:
     numbers = np.frombuffer(embedding, EMBEDDING)
     return Sample(key, source, json.loads(box), json.loads(landmarks), json.loads(quality), numbers, *rest)
-
-
-def _random_id() -> int:
-    return secrets.randbits(63)

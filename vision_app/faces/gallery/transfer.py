@@ -1,8 +1,8 @@
-"""A gallery's people as one file of JSON lines: to keep, to move, or to hand to somebody who asks what is known.
+"""A gallery's people as one file of JSON lines: to keep, to move, or to hand to a person who asks what is known.
 
-The first line says what the file is: `format`, `version`, `contract`. Each of the others is one photo: `name`,
-`source` (SHA-256, hexadecimal), `box`, `landmarks`, `quality`, `consent`, `added`, and in base64 the `embedding`
-(float32, little-endian) and the `crop` (PNG, or null).
+The first line says what the file is: `format`, `version`, `contract` (the model id). Each of the others is one photo:
+`name`, `source` (SHA-256, hexadecimal), `box`, `landmarks`, `quality`, `consent`, `added`, and in base64 the
+`embedding` (float32, little-endian) and the `crop` (PNG, or null).
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -19,29 +19,28 @@ from vision_app.core.errors import DataError, GalleryError, ImageError, UsageErr
 from vision_app.core.files import OWNER_ONLY, atomic_write
 from vision_app.core.images import read_image
 from vision_app.faces.align import SIDE
-from vision_app.faces.gallery.results import ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, Enrollment, Sample, checked_name
-from vision_app.faces.gallery.store import EMBEDDING, to_blob
+from vision_app.faces.gallery.audit import AuditLog
+from vision_app.faces.gallery.index_cache import CachedIndex
+from vision_app.faces.gallery.results import ACCEPTED, Enrollment, Sample, checked_name
+from vision_app.faces.gallery.store import EMBEDDING, Store, to_blob
 from vision_app.faces.quality import Quality
-
-if TYPE_CHECKING:
-    from vision_app.faces.gallery.gallery import Gallery
 
 FORMAT, VERSION = "vision-app gallery", 1
 
 
-def export(gallery: "Gallery", path: Path, names: Iterable[str] | None) -> int:
-    """Writes people to a file that only its owner may read; see `Gallery.export`."""
+def export(store: Store, audit: AuditLog, path: Path, names: Iterable[str] | None) -> int:
+    """Write people to a file that only its owner may read; see `Gallery.export`."""
     if os.path.lexists(path):
-        raise UsageError(f"{path}: is there already and will not be overwritten; choose another name")
-    store, photos = gallery.store, 0
+        raise UsageError(f"{path}: exists and will not be overwritten; choose another name")
+    photos = 0
     try:
-        with store.unchanging():  # the photos are of the model that the first line names
-            people = store.people() if names is None else dict.fromkeys(store.person(name) for name in names)
-            if len(store.contracts) > 1:
-                raise GalleryError(f"{gallery.path}: embeddings of several models; `vision-app faces check` tells more")
-            gallery.audit.write("export", (person.id for person in people))
+        with store.snapshot():  # the photos are of the model that the first line names
+            people = store.people() if names is None else list(dict.fromkeys(store.person(name) for name in names))
+            if len(models := store.model_ids) > 1:
+                raise GalleryError(f"{store.path}: embeddings of several models; `vision-app faces check` tells more")
+            audit.write("export", (person.id for person in people))
             with atomic_write(path, OWNER_ONLY) as temporary, temporary.open("wb") as file:
-                file.write(_line({"format": FORMAT, "version": VERSION, "contract": next(iter(store.contracts), None)}))
+                file.write(_line({"format": FORMAT, "version": VERSION, "contract": next(iter(models), None)}))
                 for person in people:
                     for sample in store.samples(person.id):
                         file.write(_line(_to_row(person.name, sample)))
@@ -51,40 +50,32 @@ def export(gallery: "Gallery", path: Path, names: Iterable[str] | None) -> int:
     return photos
 
 
-def import_file(gallery: "Gallery", path: Path) -> list[Enrollment]:
-    """Adds what `export` wrote, in one transaction; see `Gallery.import_file`."""
-    store, answers, people = gallery.store, [], {}
+def import_file(store: Store, index: CachedIndex, audit: AuditLog, path: Path) -> list[Enrollment]:
+    """Add what `export` wrote, in one transaction; see `Gallery.import_file`."""
+    answers, people = [], {}
     try:
         with path.open(encoding="utf-8") as file, store.change() as change:
             for place, (name, sample) in enumerate(_read(file, path), start=2):
-                gallery.require(sample.contract)
-                owner = store.owner(sample.source)
-                file_name = f"{path} line {place}"
-                if owner is not None:
-                    code = ALREADY_ENROLLED if owner == name else SOMEONE_ELSE
-                    answers.append(Enrollment(file_name, name, code, f"enrolled already as {owner}"))
-                    continue
-                if name not in people:
-                    known = store.find(name)
-                    people[name] = known.id if known else store.add_person(name)
-                store.add_sample(people[name], sample)
-                answers.append(Enrollment(file_name, name, ACCEPTED))
-            for person in people.values():
-                store.update_centroid(person)
-            gallery.audit.write("import", people.values())
+                line = f"{path} line {place}"
+                if owner := store.require(sample.model_id, sample.source):
+                    answers.append(Enrollment.already(line, name, owner))
+                else:
+                    people[store.add(name, sample)] = name
+                    answers.append(Enrollment(line, name, ACCEPTED))
+            audit.write("import", people)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not an export of a gallery") from error
-    gallery.index.follow(change)
+    index.follow(change)
     return answers
 
 
-def _line(row: dict) -> bytes:
+def _line(row: dict[str, Any]) -> bytes:
     return (json.dumps(row, ensure_ascii=False) + "\n").encode()
 
 
-def _to_row(name: str, sample: Sample) -> dict:
+def _to_row(name: str, sample: Sample) -> dict[str, Any]:
     return {
         "name": name,
         "source": sample.source.hex(),
@@ -98,16 +89,15 @@ def _to_row(name: str, sample: Sample) -> dict:
     }
 
 
-def _read(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Sample]]:
-    """The name and the sample of each line after the first, all checked.
+def _read(lines: Iterator[str], path: Path) -> Iterator[tuple[str, Sample]]:
+    """Yield the name and the sample of each line after the first, all checked.
 
     Raises:
-        DataError: this is no export, or a line is damaged; names it.
+        DataError: This is not an export, or a line is damaged; names it.
     """
-    lines = iter(lines)
     try:
         header = json.loads(next(lines, ""))
-        is_ours, version, contract = header["format"] == FORMAT, header["version"], header["contract"]
+        is_ours, version, model_id = header["format"] == FORMAT, header["version"], header["contract"]
     except (ValueError, TypeError, KeyError):
         is_ours = False
     if not is_ours:
@@ -117,7 +107,7 @@ def _read(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Sample]]:
     size = None
     for place, line in enumerate(lines, start=2):
         try:
-            name, sample = _from_row(json.loads(line), contract)
+            name, sample = _from_row(json.loads(line), model_id)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ImageError, UsageError) as error:
             raise DataError(f"{path}: line {place} is damaged ({error}); nothing was imported") from error
         size = size or sample.embedding.size
@@ -126,7 +116,7 @@ def _read(lines: Iterable[str], path: Path) -> Iterator[tuple[str, Sample]]:
         yield name, sample
 
 
-def _from_row(row: dict, contract: str) -> tuple[str, Sample]:
+def _from_row(row: dict[str, Any], model_id: str) -> tuple[str, Sample]:
     crop = None if row["crop"] is None else b64decode(row["crop"], validate=True)
     if crop is not None and read_image(crop, name="crop").pixels.shape != (SIDE, SIDE, 3):
         raise ValueError(f"crop: expected {SIDE} x {SIDE} pixels")
@@ -141,14 +131,14 @@ def _from_row(row: dict, contract: str) -> tuple[str, Sample]:
         raise ValueError("box and landmarks: expected 4 and 5 x 2 finite numbers")
     _check_quality(**row["quality"])
     texts = [row[key] for key in ("consent", "added")]
-    if not all(isinstance(text, str) for text in (contract, *texts)):
+    if not all(isinstance(text, str) for text in (model_id, *texts)):
         raise ValueError("contract, consent and added: expected text")
-    sample = Sample(0, source, box.tolist(), landmarks.tolist(), row["quality"], embedding, contract, *texts, crop)
+    sample = Sample(0, source, box.tolist(), landmarks.tolist(), row["quality"], embedding, model_id, *texts, crop)
     return checked_name(row["name"]), sample
 
 
 def _check_quality(reasons: list[str], **numbers: float) -> None:
-    """Raises ValueError or TypeError unless these are the fields of `Quality`, as JSON has them."""
+    """Raise ValueError or TypeError unless these are the fields of `Quality`, as JSON has them."""
     Quality(**numbers, reasons=tuple(reasons))
     if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
         raise ValueError("quality: expected reasons as texts")
