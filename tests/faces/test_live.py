@@ -14,7 +14,7 @@ from vision_app import Gallery, draw
 from vision_app.core.errors import UsageError
 from vision_app.core.results import Detections
 from vision_app.faces.challenge import LOOK_AHEAD, Challenge
-from vision_app.faces.live import FRESH, KNOWN, PERIOD, Pace, Question, Watch
+from vision_app.faces.live import FRESH, KNOWN, PERIOD, FrameRate, Question, Watch
 from vision_app.faces.results import DIFFERENT, SAME
 
 ADA, BOB, STRANGER = (1, 1), (2, 1), (9, 1)
@@ -37,8 +37,8 @@ def watch(path):
 def look(watch, frame):
     """Show a frame and wait until it was looked at; returns what was seen."""
     watch.show(frame)
-    with watch._looking:
-        return watch.seen
+    with watch._busy:
+        return watch.latest
 
 
 class SlowRecognizer:
@@ -61,9 +61,9 @@ def test_everybody_known_gets_a_name_and_strangers_do_not(watch, path):
     with Gallery.open(path, readonly=True, recognizer=painted_recognizer()) as gallery:
         wanted = gallery.identify(paint(ADA, STRANGER, BOB))
     assert [one.similarity for one in seen.verdicts] == [one.similarity for one in wanted.faces]
-    assert (seen.threshold, seen.rate, seen.contract) == (wanted.threshold, 0.01, wanted.contract)
-    np.testing.assert_array_equal(seen.found.boxes, [one.box for one in wanted.faces])
-    assert seen.found.labels == ("Ada", "unknown", "Bob")
+    assert (seen.threshold, seen.rate, seen.model_id) == (wanted.threshold, 0.01, wanted.model_id)
+    np.testing.assert_array_equal(seen.detections.boxes, [one.box for one in wanted.faces])
+    assert seen.detections.labels == ("Ada", "unknown", "Bob")
     assert list(seen.captions) == wanted.captions
 
 
@@ -74,7 +74,7 @@ def test_one_person_is_verified_at_the_rate_that_was_asked_for(watch, path):
     with Gallery.open(path, readonly=True, recognizer=painted_recognizer()) as gallery:
         wanted = gallery.verify(paint(BOB), "Bob", far=0.1)
     assert seen.verdicts[1].similarity == pytest.approx(wanted.similarity, abs=1e-6)
-    assert (seen.threshold, seen.rate, seen.contract) == (wanted.threshold, 0.1, wanted.contract)
+    assert (seen.threshold, seen.rate, seen.model_id) == (wanted.threshold, 0.1, wanted.model_id)
     assert seen.captions[1] == f"Bob {wanted.similarity:.2f} same"
     assert seen.captions[0] == f"unknown {seen.verdicts[0].similarity:.2f} different"
 
@@ -84,14 +84,14 @@ def test_a_frame_shows_what_was_just_seen_and_nothing_older(path):
     watch = Watch(path, painted_recognizer(), lambda: now)
     frame, later = paint(ADA), np.zeros_like(paint(ADA))
     np.testing.assert_array_equal(watch.show(frame), frame)  # nothing was seen yet
-    with watch._looking:
-        seen = watch.seen
+    with watch._busy:
+        seen = watch.latest
     now += FRESH
-    np.testing.assert_array_equal(watch.show(later), draw(later, seen.found, seen.captions))
-    with watch._looking:
-        assert watch.seen.verdicts == () and watch.seen.seconds == now  # nobody is there
+    np.testing.assert_array_equal(watch.show(later), draw(later, seen.detections, seen.captions))
+    with watch._busy:
+        assert watch.latest.verdicts == () and watch.latest.seconds == now  # nobody is there
     np.testing.assert_array_equal(watch.show(later), later)
-    with watch._looking:
+    with watch._busy:
         pass
 
     assert look(watch, frame).verdicts
@@ -108,7 +108,7 @@ def test_frames_never_wait_and_only_the_newest_is_looked_at(path):
         watch.show(frame)
     assert time.monotonic() - start < 10  # a look would have waited for twice that
     recognizer.go.set()
-    with watch._looking:
+    with watch._busy:
         np.testing.assert_array_equal(recognizer.looks, frames[:1])
     look(watch, frames[7])
     np.testing.assert_array_equal(recognizer.looks, [frames[0], frames[7]])
@@ -121,7 +121,7 @@ def test_objects_are_drawn_beside_faces(watch):
 
     watch.question = Question(objects=Finder())
     seen = look(watch, paint(ADA))
-    assert seen.found.labels == ("Ada", "cup") and seen.captions[1] == "cup 0.75"
+    assert seen.detections.labels == ("Ada", "cup") and seen.captions[1] == "cup 0.75"
     assert len(seen.verdicts) == 1
 
 
@@ -174,19 +174,19 @@ def test_the_challenge_sees_one_known_face_and_no_other(watch):
 def test_nothing_is_held_when_the_video_is_over(watch, path):
     watch.set_challenge(Challenge.new())
     look(watch, paint(ADA))
-    watch.rest()
+    watch.stop()
     for _ in range(200):
-        if watch.seen is None:
+        if watch.latest is None:
             break
         time.sleep(0.01)
-    with watch._looking:
-        assert watch._gallery is None and watch.seen is None and watch.challenge is None
+    with watch._busy:
+        assert watch._gallery is None and watch.latest is None and watch.challenge is None
     assert look(watch, paint(ADA)).verdicts[0].name == "Ada"  # another video
 
 
 @given(st.lists(st.floats(0, 100), max_size=50).map(sorted), st.floats(0, 10))
 def test_the_pace_counts_the_last_seconds(times, wait):
-    pace, now = Pace(), (times[-1] if times else 0) + wait
+    pace, now = FrameRate(), (times[-1] if times else 0) + wait
     for seconds in times:
         pace.count(seconds)
     assert pace.per_second(now) == pytest.approx(len([t for t in times if now - t < PERIOD]) / PERIOD)

@@ -146,8 +146,8 @@ def test_with_somebody_all_goes_that_the_session_has_seen(known, painted):
     watch = Watch(known, painted)
     watch.set_challenge(replace(Challenge.new(), who="Ada"))
     watch.show(paint((ADA, 5)))
-    with watch._looking:
-        assert watch.seen.verdicts[0].name == "Ada"
+    with watch._busy:
+        assert watch.latest.verdicts[0].name == "Ada"
     seen = {"looks": OrderedDict(a=1), "snapshots": {"a": []}, "identified": {"a": 1}, "watch": watch}
     page = visit("people")
     for key, value in seen.items():
@@ -157,4 +157,4 @@ def test_with_somebody_all_goes_that_the_session_has_seen(known, painted):
     end = time.monotonic() + 10
     while watch.challenge is not None and time.monotonic() < end:
         time.sleep(0.01)
-    assert watch.challenge is None and watch.seen is None and watch._gallery is None
+    assert watch.challenge is None and watch.latest is None and watch._gallery is None

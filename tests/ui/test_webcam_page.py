@@ -40,7 +40,7 @@ class Camera:
         self.options, self.watch = options, on_video_ended.__self__
         if self.people is not None:
             self.shown = video_frame_callback(Frame(paint(*self.people))).pixels
-            with self.watch._looking:
+            with self.watch._busy:
                 pass
         return SimpleNamespace(state=SimpleNamespace(playing=self.people is not None))
 
@@ -112,10 +112,10 @@ def test_objects_are_found_beside_faces_where_that_is_switched_on(camera, known,
 
     monkeypatch.setattr(models, "detector", lambda name: cup)
     page = camera.see(visit("webcam"), (ADA, 5))
-    assert camera.watch.seen.found.labels == ("Ada",)
+    assert camera.watch.latest.detections.labels == ("Ada",)
     labeled(page.toggle, "Find objects as well").set_value(True)
     page = camera.see(page, (ADA, 5))
-    assert camera.watch.seen.found.labels == ("Ada", "cup")
+    assert camera.watch.latest.detections.labels == ("Ada", "cup")
     camera.see(page, (ADA, 5))
     assert (camera.shown != paint((ADA, 5)))[30:50, :8].any()  # the edge of the cup
 

@@ -1,6 +1,6 @@
-"""Live video: the newest frame is looked at while others pass, and these show what was just seen.
+"""Live video: the newest frame is analyzed while others pass, and these show the latest results.
 
-No frame is kept, and none waits: one that comes while another is being looked at passes by.
+No frame is kept, and none waits: one that comes while another is being analyzed passes by.
 """
 
 import time
@@ -20,25 +20,25 @@ from vision_app.faces import calibration
 from vision_app.faces.challenge import Challenge
 from vision_app.faces.gallery import Gallery
 from vision_app.faces.gallery.audit import AuditLog
-from vision_app.faces.gallery.results import UNKNOWN
+from vision_app.faces.gallery.results import UNKNOWN, caption
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import FaceRecognizer
 from vision_app.faces.results import SAME, Faces
 
 KNOWN = "known"
-FRESH = 1.0  # seconds for which what was seen in a frame is drawn on others: a face may have gone, and another come
+FRESH = 1.0  # seconds for which the result of a frame is drawn on others: a face may have gone, and another come
 PERIOD = 3.0  # seconds that frames are counted over
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be said of each frame.
+    """What is to be answered for each frame.
 
     Attributes:
-        person: whether a face is this person's; None: whose of all people it is.
-        rate: how often a stranger may pass: for one person the false accept rate, for all people the false positive
-            identification rate; None: as usual.
-        objects: also finds these.
+        person: Verify each face as this person's; None: identify it among all people.
+        rate: How often a stranger may pass: for one person the false accept rate, for all people the false positive
+            identification rate; None: the default.
+        objects: Also detects objects, if given.
     """
 
     person: str | None = None
@@ -47,14 +47,14 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is said of one face.
+class LiveVerdict:
+    """The answer for one face.
 
     Attributes:
-        name: who it is; None: nobody known, or not the person asked for.
+        name: Who it is; None: nobody known, or not the person asked for.
         verdict: "same", "different" or "uncertain" where a person was asked for, otherwise "known" or "unknown".
-        similarity: to the person or, of all people, to the nearest one; None in an empty gallery.
-        quality: how well the face can be recognized.
+        similarity: To the person or, of all people, to the nearest one; None in an empty gallery.
+        quality: How well the face can be recognized.
     """
 
     name: str | None
@@ -64,73 +64,74 @@ class Verdict:
 
     @property
     def caption(self) -> str:
-        """What is written at the face, such as "Ada 0.71 same"."""
-        similarity = "" if self.similarity is None else f" {self.similarity:.2f}"
-        return f"{self.name or UNKNOWN}{similarity}" + ("" if self.verdict in (KNOWN, UNKNOWN) else f" {self.verdict}")
+        """The text at the face, such as "Ada 0.71 same"."""
+        return caption(self.name, self.similarity) + ("" if self.verdict in (KNOWN, UNKNOWN) else f" {self.verdict}")
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What was seen in one frame.
+class LiveResult:
+    """The answers for one frame.
 
     Attributes:
-        seconds: when the frame came, on the clock of the `Watch`.
-        verdicts: one for each face.
-        threshold: the similarity from which a face is somebody; None in an empty gallery.
-        rate: how often a stranger passes at that threshold, see `Question`.
-        contract: id of the model that made the embeddings.
-        found: faces and objects, labeled as they are drawn.
-        captions: what is written at each of them.
+        seconds: When the frame came, on the clock of the `Watch`.
+        verdicts: One for each face.
+        threshold: The similarity from which a face is a person's; None in an empty gallery.
+        rate: How often a stranger passes at that threshold, see `Question`.
+        model_id: Id of the model that made the embeddings.
+        detections: Faces and objects, labeled as they are drawn.
+        captions: The text at each of them.
     """
 
     seconds: float
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[LiveVerdict, ...]
     threshold: float | None
     rate: float
-    contract: str
-    found: Detections
+    model_id: str
+    detections: Detections
     captions: tuple[str, ...]
 
 
-class Pace:
+class FrameRate:
     """How often something happens, on the mean of the last `PERIOD` seconds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=1000)
 
     def count(self, seconds: float) -> None:
-        """Something happened now."""
+        """Note that it happened at this time."""
         self._times.append(seconds)
 
     def per_second(self, seconds: float) -> float:
+        """Return the rate at this time."""
         return sum(seconds - then < PERIOD for then in tuple(self._times)) / PERIOD
 
 
 class Watch:
-    """Looks at a video and says who is in it.
+    """Watches a video and recognizes the people in it.
 
     Attributes:
-        path: the gallery's file, open while there are frames.
-        question: what is to be said; it may be another one at any time.
-        challenge: how far it has come, if there is one.
-        seen: what was seen last, or None.
-        error: why the last look failed, or None.
-        frames, looks: how often a frame came, and how often one was looked at.
+        path: The gallery's file, open while there are frames.
+        question: What is to be answered; it may be replaced at any time.
+        challenge: How far it has come, if there is one.
+        latest: The latest result, or None.
+        error: Why the latest analysis failed, or None.
+        frames: How often a frame came.
+        analyzed: How often one was analyzed.
     """
 
     def __init__(self, path: Path, recognizer: FaceRecognizer, clock: Callable[[], float] = time.monotonic):
         self.path, self.clock = path, clock
         self.question = Question()
         self.challenge: Challenge | None = None
-        self.seen: Seen | None = None
+        self.latest: LiveResult | None = None
         self.error: Exception | None = None
-        self.frames, self.looks = Pace(), Pace()
+        self.frames, self.analyzed = FrameRate(), FrameRate()
         self._recognizer = recognizer
         self._gallery: Gallery | None = None
-        self._looking, self._turn = Lock(), Lock()
+        self._busy, self._turn = Lock(), Lock()
 
     def show(self, pixels: np.ndarray) -> np.ndarray:
-        """Draws what was just seen on a frame, which is looked at unless another one is. Never waits for a look.
+        """Draw the latest result on a frame, and analyze it unless another one is being analyzed. Never waits.
 
         Args:
             pixels: (H, W, 3) uint8 RGB.
@@ -138,81 +139,86 @@ class Watch:
         Returns:
             (H, W, 3) uint8 RGB, a new array.
         """
-        now, seen = self.clock(), self.seen
+        now, latest = self.clock(), self.latest
         self.frames.count(now)
-        if self._looking.acquire(blocking=False):
-            Thread(target=self._look, args=(pixels, now), daemon=True).start()
-        if seen is None or now - seen.seconds > FRESH:
+        if self._busy.acquire(blocking=False):
+            Thread(target=self._analyze, args=(pixels, now), daemon=True).start()
+        if latest is None or now - latest.seconds > FRESH:
             return pixels.copy()
-        return draw(pixels, seen.found, seen.captions)
+        return draw(pixels, latest.detections, latest.captions)
 
     def set_challenge(self, challenge: Challenge | None) -> None:
-        """Begins a challenge, or ends the one that there is."""
+        """Begin a challenge, or end the present one."""
         with self._turn:
             self.challenge = challenge
 
-    def rest(self) -> None:
-        """The video is over: lets go of the gallery and of all that was seen, as soon as the last look is done."""
-        Thread(target=self._let_go, daemon=True).start()
+    def stop(self) -> None:
+        """End the video: close the gallery and drop all results, as soon as the last analysis is done."""
+        Thread(target=self._release, daemon=True).start()
 
-    def _let_go(self) -> None:
-        with self._looking:
+    def _release(self) -> None:
+        with self._busy:
             if self._gallery is not None:
                 self._gallery.close()
-            self._gallery = self.seen = self.error = None
+            self._gallery = self.latest = self.error = None
             self.set_challenge(None)
 
-    def _look(self, pixels: np.ndarray, seconds: float) -> None:
-        """Looks at a frame; `_looking` is held, and released at the end."""
+    def _analyze(self, pixels: np.ndarray, seconds: float) -> None:
+        """Analyze a frame; `_busy` is locked, and released at the end."""
         try:
-            self.seen, self.error = self._see(pixels, seconds), None
-            self.looks.count(self.clock())
-        except Exception as error:  # the video goes on; the page says why nothing is seen
-            self.seen, self.error = None, error.with_traceback(None)  # which would hold the frame
+            self.latest, self.error = self._answer(pixels, seconds), None
+            self.analyzed.count(self.clock())
+        except Exception as error:  # the video continues; the page says why there is no result
+            self.latest, self.error = None, error.with_traceback(None)  # which would keep the frame
         finally:
-            self._looking.release()
+            self._busy.release()
 
-    def _see(self, pixels: np.ndarray, seconds: float) -> Seen:
+    def _answer(self, pixels: np.ndarray, seconds: float) -> LiveResult:
         if self._gallery is None:
             self._gallery = Gallery.open(self.path, readonly=True, recognizer=self._recognizer)
             self._gallery.audit = FirstTimes(self.path)
         question, image = self.question, read_image(pixels)
         faces = self._recognizer(image)
-        ask = self._identify if question.person is None else self._verify
-        verdicts, threshold, rate = ask(faces, question)
+        if question.person is None:
+            rate = calibration.FPIR if question.rate is None else question.rate
+            verdicts, threshold = self._identify(self._gallery, faces, rate)
+        else:
+            rate = calibration.FAR if question.rate is None else question.rate
+            verdicts, threshold = self._verify(self._gallery, faces, question.person, rate)
         self._follow(faces, verdicts, seconds)
-        labels = [one.name or UNKNOWN for one in verdicts]
-        found = Detections(faces.boxes, faces.scores, labels, faces.width, faces.height, faces.model)
+        boxes, scores, labels = faces.boxes, faces.scores, [one.name or UNKNOWN for one in verdicts]
         captions = [one.caption for one in verdicts]
         if question.objects is not None:
             objects = question.objects(image)
+            boxes, scores = np.concatenate([boxes, objects.boxes]), np.concatenate([scores, objects.scores])
+            labels += objects.labels
             captions += [f"{one.label} {one.score:.2f}" for one in objects]
-            found = _joined(found, objects)
-        return Seen(seconds, verdicts, threshold, rate, faces.model_id, found, tuple(captions))
+        detections = Detections(boxes, scores, tuple(labels), faces.width, faces.height, faces.model)
+        return LiveResult(seconds, verdicts, threshold, rate, str(faces.model_id), detections, tuple(captions))
 
-    def _identify(self, faces: Faces, question: Question) -> tuple[tuple[Verdict, ...], float | None, float]:
-        """Says who of all people each face is; also the threshold and its rate."""
-        rate = calibration.FPIR if question.rate is None else question.rate
-        who = self._gallery.identify_faces(faces, fpir=rate)
+    def _identify(self, gallery: Gallery, faces: Faces, rate: float) -> tuple[tuple[LiveVerdict, ...], float | None]:
+        """Return who of all people each face is; also the threshold."""
+        who = gallery.identify_faces(faces, fpir=rate)
         verdicts = (
-            Verdict(one.name, KNOWN if one.name else UNKNOWN, one.similarity, quality)
+            LiveVerdict(one.name, KNOWN if one.name else UNKNOWN, one.similarity, quality)
             for one, quality in zip(who.faces, faces.quality, strict=True)
         )
-        return tuple(verdicts), who.threshold, rate
+        return tuple(verdicts), who.threshold
 
-    def _verify(self, faces: Faces, question: Question) -> tuple[tuple[Verdict, ...], float, float]:
-        """Says of each face whether it is the person's; also the threshold and its rate."""
-        rate = calibration.FAR if question.rate is None else question.rate
-        answers = [self._gallery.verify_face(face, question.person, far=rate) for face in faces]
+    def _verify(
+        self, gallery: Gallery, faces: Faces, person: str, rate: float
+    ) -> tuple[tuple[LiveVerdict, ...], float]:
+        """Return whether each face is the person's; also the threshold."""
+        answers = [gallery.verify_face(face, person, far=rate) for face in faces]
         verdicts = (
-            Verdict(question.person if one.verdict == SAME else None, one.verdict, one.similarity, one.face_a.quality)
+            LiveVerdict(person if one.verdict == SAME else None, one.verdict, one.similarity, one.face_a.quality)
             for one in answers
         )
         threshold = answers[0].threshold if answers else self._recognizer.calibration.threshold(rate)
-        return tuple(verdicts), threshold, rate
+        return tuple(verdicts), threshold
 
-    def _follow(self, faces: Faces, verdicts: tuple[Verdict, ...], seconds: float) -> None:
-        """Lets the challenge see the face, if there is one and no other."""
+    def _follow(self, faces: Faces, verdicts: tuple[LiveVerdict, ...], seconds: float) -> None:
+        """Show the challenge the only face, if there is a challenge."""
         with self._turn:
             if self.challenge is not None:
                 alone = len(faces) == 1
@@ -221,21 +227,15 @@ class Watch:
 
 
 class FirstTimes(AuditLog):
-    """The audit log of a video: a line for who appears in it, not one for each frame."""
+    """The audit log of a video: a line for each person who appears in it, not one for each frame."""
 
     def __init__(self, gallery: Path):
         super().__init__(gallery)
-        self._told: set[tuple] = set()
+        self._told: set[tuple[str, tuple[int, ...]]] = set()
 
     def write(self, action: str, people: Iterable[int], **counts: int) -> None:
-        """Adds a line unless the same was done with the same people before; see `AuditLog.write`."""
+        """Add a line unless the same was done with the same people before; see `AuditLog.write`."""
         key = action, tuple(people)
         if key not in self._told:
             super().write(*key, **counts)
             self._told.add(key)
-
-
-def _joined(faces: Detections, objects: Detections) -> Detections:
-    """Faces and objects of one frame, without landmarks."""
-    boxes, scores = (np.concatenate([getattr(part, name) for part in (faces, objects)]) for name in ("boxes", "scores"))
-    return Detections(boxes, scores, faces.labels + objects.labels, faces.width, faces.height, faces.model)

@@ -144,7 +144,7 @@ def person(path: Path, people: list[Person]) -> None:
             for kept in ("looks", "snapshots", "identified"):  # of this session
                 st.session_state.pop(kept, None)
             if watch := st.session_state.pop("watch", None):
-                watch.rest()
+                watch.stop()
             after([(st.success, proof(done))])
 
 

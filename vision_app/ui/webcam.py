@@ -22,7 +22,7 @@ from vision_app.faces.challenge import (
 )
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.gallery.results import UNKNOWN
-from vision_app.faces.live import KNOWN, Question, Seen, Verdict, Watch
+from vision_app.faces.live import KNOWN, LiveResult, LiveVerdict, Question, Watch
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 from vision_app.ui import faces, identify, models, verify
 from vision_app.ui.text import plain
@@ -102,7 +102,7 @@ def watch_of(path: Path) -> Watch:
     watch = st.session_state.get("watch")
     if watch is None or watch.path != path:
         if watch is not None:
-            watch.rest()
+            watch.stop()
         watch = st.session_state["watch"] = Watch(path, quick())
     return watch
 
@@ -138,15 +138,15 @@ def stream(watch: Watch) -> bool:
         rtc_configuration={"iceServers": []},  # without the list, a server outside of this machine would be asked
         media_stream_constraints={"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}, "audio": False},
         video_frame_callback=show,
-        on_video_ended=watch.rest,
+        on_video_ended=watch.stop,
     )
     return context.state.playing
 
 
 def report(watch: Watch) -> None:
     """Draw what was seen last; this is drawn again and again while the video plays."""
-    now, seen, error, challenge = watch.clock(), watch.seen, watch.error, watch.challenge
-    pace = f"{watch.frames.per_second(now):.1f} frames a second, {watch.looks.per_second(now):.1f} of them looked at"
+    now, seen, error, challenge = watch.clock(), watch.latest, watch.error, watch.challenge
+    pace = f"{watch.frames.per_second(now):.1f} frames a second, {watch.analyzed.per_second(now):.1f} of them analyzed"
     st.caption(pace if seen is None else f"{pace}, the last one {now - seen.seconds:.1f} seconds ago")
     if challenge is not None:
         progress(challenge)
@@ -163,7 +163,7 @@ def report(watch: Watch) -> None:
             st.info("No face in sight.")
 
 
-def face(verdict: Verdict, seen: Seen) -> None:
+def face(verdict: LiveVerdict, seen: LiveResult) -> None:
     """Draw what is said of one face, and what it rests on."""
     words = f"**{plain(verdict.name or UNKNOWN)}**"
     kind = "positive" if verdict.verdict in (KNOWN, UNKNOWN) else "accept"
@@ -171,7 +171,7 @@ def face(verdict: Verdict, seen: Seen) -> None:
         words += f" · {verdict.verdict}"
     if verdict.similarity is not None:
         rate = f"a false {kind} rate of {faces.one_in(seen.rate)}"
-        words += f"  \n{faces.basis(verdict.similarity, seen.threshold, rate, seen.contract)}"
+        words += f"  \n{faces.basis(verdict.similarity, seen.threshold, rate, seen.model_id)}"
     if verdict.quality.reasons:
         words += f"  \n{faces.against(verdict.quality)}"
     SHOWN[verdict.verdict](words)
