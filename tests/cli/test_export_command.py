@@ -64,10 +64,10 @@ def test_torch_cannot_run_the_file_and_the_error_says_what_can(file, tmp_path, c
     ("model", "output", "message"),
     [
         ("yolq", "a.onnx", "unknown model 'yolq'; did you mean 'yolo'?"),
-        ("yolo", "there.onnx", "--output there.onnx: is there already and will not be overwritten"),
+        ("yolo", "there.onnx", "--output there.onnx: exists already and will not be overwritten"),
         ("yolo", "none/a.onnx", "--output none/a.onnx: there is no folder none; make it first"),
         ("yolo", "a.pt", "--output a.pt: must end in .onnx; the nearest valid value is a.pt.onnx"),
-        ("there.onnx", "b.onnx", "there.onnx: carries no model.json in its metadata"),
+        ("there.onnx", "b.onnx", "there.onnx: has no model.json in its metadata"),
     ],
 )
 def test_wrong_usage_gets_one_line_and_writes_nothing(tmp_path, monkeypatch, capsys, model, output, message):

@@ -16,7 +16,7 @@ from vision_app.cli import main
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.detection.base import narrowed
 from vision_app.detection.torchvision_detector import published
-from vision_app.released import find as released
+from vision_app.released.find import find
 
 SMALL = "ssdlite320_mobilenet_v3_large"
 NAME = f"torchvision:{SMALL}"
@@ -71,7 +71,7 @@ def test_boxes_are_those_of_torchvision(home):
 
 def test_it_is_a_detector_like_the_others(tmp_path):
     detector = Detector.load(NAME)
-    assert detector.classes == released.find("yolo").classes
+    assert detector.classes == find("yolo").classes
     assert (detector.name, detector.runtime, detector.models[0].info["parameters"]) == (NAME, "torch", 3440060)
     large = read_image(np.kron(COFFEE, np.ones((2, 2, 1), np.uint8)))
     small = type(large)(COFFEE, large.width, large.height)  # as if decoded at half the size

@@ -2,11 +2,11 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 
 from vision_app.core.errors import ModelError
-from vision_app.released import find as released
 from vision_app.released.find import available, find, models_folders
 
 INFO = {
@@ -30,7 +30,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     package = tmp_path / "checkout" / "vision_app"
     package.mkdir(parents=True)
-    monkeypatch.setattr(released, "__file__", str(package / "released" / "find.py"))
+    monkeypatch.setattr(sys.modules[find.__module__], "__file__", str(package / "released" / "find.py"))
 
 
 def make(folder, **changes):

@@ -115,8 +115,8 @@ def test_damage_to_the_metadata_raises_nothing_but_model_errors(file):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "carries no model.json in its metadata; only files that `vision-app export` wrote do"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(50), "no ONNX file, or a damaged one"),
+        (b"", "has no model.json in its metadata; only files that `vision-app export` wrote do"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "not an ONNX file, or a damaged one"),
         (None, "model.json in its metadata cannot be read"),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_a_file_is_written_only_where_none_is_and_whole(folder, file, tmp_path):
     for output, words in {
-        file: "is there already and will not be overwritten; choose another name",
+        file: "exists already and will not be overwritten; choose another name",
         tmp_path / "file.pt": f"must end in .onnx; the nearest valid value is {tmp_path / 'file.pt'}.onnx",
         tmp_path / "none" / "a.onnx": f"there is no folder {tmp_path / 'none'}; make it first",
         tmp_path / ("a" * 300 + ".onnx"): "cannot be written (File name too long)",

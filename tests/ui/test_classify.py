@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from vision_app import Classifier, draw
-from vision_app.released import find as released
+from vision_app.released.find import available
 from vision_app.ui import classify, models
 from vision_app.ui.pictures import sample
 
@@ -57,7 +57,7 @@ def test_nothing_probable_has_no_box_to_show(page, monkeypatch):
 
 
 def test_without_a_classifier_there_is_no_switch(monkeypatch):
-    assert classify.MODEL in released.available()
+    assert classify.MODEL in available()
     monkeypatch.setattr(classify, "MODEL", "none")
     page = AppTest.from_file(APP, default_timeout=60).run()
     page.button[0].click().run()

@@ -16,7 +16,6 @@ from vision_app.core.errors import ImageError, ModelError
 from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.report import counts_text
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.released import find as released
 from vision_app.ui import compare
 from vision_app.ui.inference_cache import find, look
 from vision_app.ui.pictures import Picture
@@ -28,7 +27,7 @@ SCRIPT = "from vision_app.ui import compare; compare.page()"
 @pytest.fixture
 def page(tiny_model, monkeypatch) -> AppTest:
     monkeypatch.setenv("VISION_APP_MODELS", str(tiny_model.parent))
-    monkeypatch.setattr(released, "available", lambda: ["tiny", "yolo"])
+    monkeypatch.setattr("vision_app.ui.models.available", lambda: ["tiny", "yolo"])
     page = AppTest.from_string(SCRIPT, default_timeout=120).run()
     assert not page.exception
     return page
@@ -87,7 +86,7 @@ def test_a_slider_runs_no_network_again(page, detectors, cat, monkeypatch):
 def test_one_model_is_too_few(page, cat, monkeypatch):
     page.multiselect[0].set_value(["yolo"]).run()
     assert [item.value for item in page.info] == ["Choose at least two models to compare."]
-    monkeypatch.setattr(released, "available", lambda: ["yolo"])
+    monkeypatch.setattr("vision_app.ui.models.available", lambda: ["yolo"])
     with pytest.raises(ModelError, match="no two models to compare"):  # the frame shows it, as on every page
         compare.settings()
 

@@ -26,7 +26,6 @@ from vision_app.cli import main
 from vision_app.core.errors import ImageError
 from vision_app.detection.compare import FAMILY
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.released import find as released
 from vision_app.ui import downloads, models, pictures
 from vision_app.ui import inference_cache as look
 from vision_app.ui.text import plain
@@ -234,7 +233,7 @@ def test_damaged_models_are_left_out_with_a_warning(monkeypatch, tmp_path, detec
 
 
 def test_without_a_model_the_page_says_so(monkeypatch):
-    monkeypatch.setattr(released, "available", list)
+    monkeypatch.setattr("vision_app.ui.models.available", list)
     page = visit()
     assert [error.value for error in page.error] == [
         plain("there is no model to find objects with: the folder models/ holds none")

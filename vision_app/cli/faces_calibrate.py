@@ -102,9 +102,9 @@ def model_folder(name: str) -> "ReleasedModel":
     """
     from vision_app.core.errors import UsageError
     from vision_app.faces.embedder import TASK
-    from vision_app.released.find import OnnxModel, find
+    from vision_app.released.find import find
 
     found = find(name, TASK)
-    if isinstance(found, OnnxModel):
+    if found.is_file:
         raise UsageError(f"--apply: {name} is an exported file; calibrate the model folder and export it again")
     return found

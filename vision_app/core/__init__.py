@@ -1,0 +1,1 @@
+"""The vocabulary of the package: images, boxes, results, errors, files."""

@@ -1,0 +1,1 @@
+"""Model folders: find, write and run them."""

@@ -1,4 +1,4 @@
-"""The released models: where they lie, what they say of themselves, and that their files are the ones released.
+"""Released models: where they are, what they say of themselves, and that their files are those released.
 
 A model is a folder, or one ONNX file that was exported from such a folder.
 """
@@ -13,45 +13,52 @@ from typing import Any
 
 from vision_app.core.errors import ModelError, UsageError, unknown
 from vision_app.core.files import atomic_write
-from vision_app.released import onnx_file
+from vision_app.released.onnx_file import NETWORK, pack, unpack
 
 _KEYS = {"task": str, "classes": list, "architecture": dict, "input": dict, "defaults": dict, "files": dict}
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model folder: `model.json`, the files that it lists with their digests, `CARD.md`.
+    """A folder with `model.json`, the files that it lists with their digests, and `CARD.md`; or one file, see `onnx_file`.
 
     Attributes:
-        name: its folder's name, or the path that it was asked for by.
-        folder: where it lies.
-        info: the content of `model.json`.
+        name: Its folder's name, or the path that it was asked for by.
+        folder: Where it is; the path of the ONNX file if it is one.
+        info: The content of `model.json`.
     """
 
     name: str
     folder: Path
-    info: dict
+    info: dict[str, Any]
 
     @property
     def task(self) -> str:
-        return self.info["task"]
+        """What the model does, such as "detection"."""
+        return str(self.info["task"])
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the network's output."""
         return tuple(self.info["classes"])
 
     @property
-    def defaults(self) -> dict:
-        """Options that the model was measured to do best with."""
-        return self.info["defaults"]
+    def defaults(self) -> dict[str, Any]:
+        """Options with which the model was measured to do best."""
+        return dict(self.info["defaults"])
+
+    @cached_property
+    def is_file(self) -> bool:
+        """Whether the model is one ONNX file, which carries `model.json` in its metadata."""
+        return self.folder.is_file()
 
     def value(self, key: str, kind: type) -> Any:
-        """What model.json holds under a key such as "input.size".
+        """Return the value of a key of model.json, such as "input.size".
 
         Raises:
-            ModelError: it holds nothing of this kind there.
+            ModelError: There is no value of this kind.
         """
-        found = self.info
+        found: Any = self.info
         for part in key.split("."):
             found = found.get(part) if isinstance(found, dict) else None
         if not isinstance(found, kind):
@@ -59,66 +66,44 @@ class Model:
         return found
 
     def lacks(self, key: str) -> ModelError:
-        """The error that says that model.json cannot be used for its key."""
-        return ModelError(f"{self._source}: has no usable '{key}'")
+        """Return the error that says that a key of model.json cannot be used."""
+        source = self.folder if self.is_file else self.folder / "model.json"
+        return ModelError(f"{source}: has no usable '{key}'")
 
     def has(self, name: str) -> bool:
+        """Return whether the model lists a file."""
         return name in self.info["files"]
 
     def file(self, name: str) -> Path:
-        """The path of one of the model's files, after its digest was checked.
+        """Return the path of one of the model's files, after its digest was checked.
 
         Raises:
-            ModelError: the model has no such file, or it is missing or not the one released.
+            ModelError: The model has no such file, or it is missing or not the one released.
         """
         if not self.has(name):
             raise ModelError(f"model '{self.name}' has no {name}")
-        path, entry = self._path(name), self.info["files"][name]
+        path, entry = self.folder if self.is_file else self.folder / name, self.info["files"][name]
         try:
-            content = self._digested(path.read_bytes(), entry)
+            content = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path}: {error.strerror}") from error
+        if self.is_file:  # the network, without the metadata that the digest is a part of
+            content = content[: entry.get("bytes")]
         if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
             raise ModelError(f"{path}: damaged or changed, its digest is not the one in model.json")
         return path
 
     def verify(self) -> None:
-        """Checks the digest of every file; raises ModelError as `file` does."""
+        """Check the digest of every file; raises ModelError as `file` does."""
         for name in self.info["files"]:
             self.file(name)
 
-    @property
-    def _source(self) -> Path:
-        """Where `info` comes from."""
-        return self.folder / "model.json"
-
-    def _path(self, name: str) -> Path:
-        return self.folder / name
-
-    def _digested(self, content: bytes, entry: dict) -> bytes:
-        """The part of a file's content that the digest in its entry is of."""
-        return content
-
-
-class OnnxModel(Model):
-    """A model in one ONNX file that carries `model.json`, see `onnx_file`; `folder` is that file."""
-
-    @property
-    def _source(self) -> Path:
-        return self.folder
-
-    def _path(self, name: str) -> Path:
-        return self.folder
-
-    def _digested(self, content: bytes, entry: dict) -> bytes:
-        return content[: entry.get("bytes")]  # the network, without the metadata that the digest is a part of
-
 
 def models_folders() -> list[Path]:
-    """Where released models are looked for, in order: $VISION_APP_MODELS, the installed package, the checkout.
+    """Return where released models are searched, in order: $VISION_APP_MODELS, the installed package, the checkout.
 
     Raises:
-        ModelError: $VISION_APP_MODELS names no folder.
+        ModelError: $VISION_APP_MODELS is not a folder.
     """
     package = Path(__file__).resolve().parents[1]
     candidates = [package / "_models", package.parent / "models"]
@@ -130,18 +115,19 @@ def models_folders() -> list[Path]:
 
 
 def available() -> list[str]:
-    """Names of the released models."""
+    """Return the names of the released models."""
     return sorted({path.parent.name for folder in models_folders() for path in folder.glob("*/model.json")})
 
 
-def find(name: str | os.PathLike, task: str | None = None) -> Model:
-    """A released model by its name, or any model folder or exported ONNX file by its path; names come first.
+def find(name: str | os.PathLike[str], task: str | None = None) -> Model:
+    """Find a released model by its name, or any model folder or exported ONNX file by its path; names come first.
 
     Args:
-        task: of the models that are offered instead of an unknown one; a model of another task is found all the same.
+        name: Name or path.
+        task: Of the models that are suggested instead of an unknown one; a model of another task is found all the same.
 
     Raises:
-        ModelError: there is no such model, or its model.json cannot be used.
+        ModelError: There is no such model, or its model.json cannot be used.
     """
     name = os.fspath(name)
     if name.endswith(".onnx") and not Path(name).is_dir():
@@ -155,47 +141,43 @@ def find(name: str | os.PathLike, task: str | None = None) -> Model:
         raise ModelError(f"{name}: the folder of a run, not of a model; its model is {best}")
     if os.sep in name:
         raise ModelError(f"{name}: not a model folder, it has no model.json")
-    raise ModelError(unknown("model", name, _of(task)))
+    raise ModelError(unknown("model", name, [name for name in available() if task is None or _does(name, task)]))
 
 
-def _of(task: str | None) -> list[str]:
-    """Names of the released models for a task, or of all; one that cannot be opened is for none."""
-
-    def fits(name: str) -> bool:
-        try:
-            return find(name).task == task
-        except ModelError:
-            return False
-
-    return [name for name in available() if task is None or fits(name)]
+def _does(name: str, task: str) -> bool:
+    """Return whether a released model is for a task; one that cannot be opened is for none."""
+    try:
+        return find(name).task == task
+    except ModelError:
+        return False
 
 
 def digest(*models: Model) -> str:
-    """Of everything that decides what models answer: other weights, classes or preprocessing have another one."""
+    """Return a digest of everything that decides the results of models: weights, classes and preprocessing."""
     essence = [{key: model.info[key] for key in ("files", "classes", "architecture", "input")} for model in models]
     return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
 
 
 def write_file(model: Model, path: Path) -> None:
-    """Writes a model folder as one ONNX file that `find` opens: its network, `model.json` and license.
+    """Write a model folder as one ONNX file that `find` opens: its network, `model.json` and license.
 
     Raises:
-        ModelError: the model has no `model.onnx`, or it is damaged.
-        UsageError: there is such a file already, or it cannot be written.
+        ModelError: The model has no `model.onnx`, or it is damaged.
+        UsageError: There is such a file already, or it cannot be written.
     """
     if path.suffix != ".onnx":
         raise UsageError(f"--output {path}: must end in .onnx; the nearest valid value is {path}.onnx")
     if os.path.lexists(path):
-        raise UsageError(f"--output {path}: is there already and will not be overwritten; choose another name")
+        raise UsageError(f"--output {path}: exists already and will not be overwritten; choose another name")
     if not path.parent.is_dir():
         raise UsageError(f"--output {path}: there is no folder {path.parent}; make it first")
-    if isinstance(model, OnnxModel):
+    if model.is_file:
         raise UsageError(f"{model.folder}: is an exported file already; copy it")
-    if more := [name for name in model.info["files"] if name.endswith(".onnx") and name != onnx_file.NETWORK]:
-        raise UsageError(f"{model.name}: needs {', '.join(more)} beside its network, which one file cannot hold")
-    network, license = model.file(onnx_file.NETWORK), model.folder / "LICENSE"
+    if more := [name for name in model.info["files"] if name.endswith(".onnx") and name != NETWORK]:
+        raise UsageError(f"{model.name}: needs {', '.join(more)} beside its network, which one file cannot contain")
+    network, license = model.file(NETWORK), model.folder / "LICENSE"
     texts = {"LICENSE": license.read_text(encoding="utf-8")} if license.is_file() else {}
-    content = onnx_file.pack(network.read_bytes(), model.info, **texts)
+    content = pack(network.read_bytes(), model.info, **texts)
     try:
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
@@ -213,10 +195,10 @@ def _open(name: str, folder: Path) -> Model:
 
 def _open_file(path: Path) -> Model:
     try:
-        info = onnx_file.unpack(path.read_bytes())
+        info = unpack(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    return _checked(OnnxModel(path.stem, path, info))
+    return _checked(Model(path.stem, path, info))
 
 
 def _checked(model: Model) -> Model:

@@ -1,6 +1,7 @@
 """Landmarks: the named points that objects of some classes have, such as the eyes of a face."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +12,11 @@ SIDES = ("left_", "right_")  # how COCO's names of a pair begin
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Which points a set or a model knows. Without names, none.
+    """Which points a dataset or a model knows. Without names, none.
 
     Attributes:
-        names: of the K points, in their order.
-        classes: names of the classes whose objects have them.
+        names: Names of the K points, in their order.
+        classes: Names of the classes whose objects have them.
     """
 
     names: tuple[str, ...] = ()
@@ -26,7 +27,7 @@ class Landmarks:
 
     @property
     def flip(self) -> tuple[int, ...]:
-        """For each point the index of the one that takes its place in a mirrored picture.
+        """For each point the index of the one that takes its place in a mirrored image.
 
         `left_eye` becomes `right_eye` and the other way round; a point without such a partner stays what it is.
         """
@@ -34,17 +35,18 @@ class Landmarks:
         index = {name: i for i, name in enumerate(self.names)}
         partners = {left + end: right + end for end in (name.removeprefix(left) for name in self.names)}
         partners |= {partner: name for name, partner in partners.items()}
-        return tuple(index.get(partners.get(name), i) for i, name in enumerate(self.names))
+        return tuple(index.get(partners.get(name, ""), i) for i, name in enumerate(self.names))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values for model.json."""
         return {"names": list(self.names), "flip": list(self.flip), "classes": list(self.classes)}
 
     @classmethod
     def of(cls, model: Model) -> "Landmarks":
-        """Those of a model, as `to_dict` has put them into its model.json.
+        """Return those of a model, as `to_dict` has put them into its model.json.
 
         Raises:
-            ModelError: they cannot be used.
+            ModelError: They cannot be used.
         """
         if "landmarks" not in model.info:
             return NO_LANDMARKS
@@ -55,5 +57,5 @@ NO_LANDMARKS = Landmarks()
 
 
 def not_known(boxes: int, points: int) -> np.ndarray:
-    """(M, K, 2) float32 landmarks of boxes of which no point is known."""
+    """Return (M, K, 2) float32 landmarks of boxes of which no point is known: NaN."""
     return np.full((boxes, points, 2), np.nan, np.float32)

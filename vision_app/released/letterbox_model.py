@@ -1,9 +1,10 @@
-"""What detectors and classifiers have in common: a released model whose network takes letterboxed pictures."""
+"""What detectors and classifiers have in common: a released model whose network takes letterboxed images."""
 
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,14 +15,14 @@ from vision_app.released.find import Model
 
 @dataclass(frozen=True)
 class Inputs:
-    """Letterboxed pictures: (h, w, 3) uint8 each, and the ways back to the photos."""
+    """Letterboxed images: (h, w, 3) uint8 each, and the ways back to the originals."""
 
     pixels: tuple[np.ndarray, ...]
     letterboxes: tuple[Letterbox, ...]
 
 
 def batches(inputs: Inputs) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Pictures of one shape together: their indices and (b, h, w, 3) uint8."""
+    """Yield images of one shape together: their indices and (b, h, w, 3) uint8."""
     groups = defaultdict(list)
     for i, pixels in enumerate(inputs.pixels):
         groups[pixels.shape].append(i)
@@ -30,7 +31,7 @@ def batches(inputs: Inputs) -> Iterator[tuple[list[int], np.ndarray]]:
 
 
 class LetterboxModel:
-    """A released model and how it takes pictures.
+    """A released model and how it takes images.
 
     Raises:
         ModelError: model.json lacks something.
@@ -40,29 +41,30 @@ class LetterboxModel:
         self.model, self.models = model, (model,)
         self.name, self.classes, self.defaults = model.name, model.classes, model.defaults
         self.runtime, self.device = runtime, device
-        self.size, self.pad = model.value("input.size", int), model.value("input.pad", int)
-        self._stretch = model.info["input"].get("stretch", 1.0)
+        self.size: int = model.value("input.size", int)
+        self.pad: int = model.value("input.pad", int)
+        self._stretch: float = model.info["input"].get("stretch", 1.0)
 
     @property
     def target(self) -> int:
-        """Pixels that the model can use of a picture's long side.
+        """Pixels that the model can use of an image's long side.
 
         The short side needs up to `stretch` times as many pixels as the long one's scale leaves it.
         """
         return math.ceil(self.size * self._stretch)
 
-    def read(self, source: ImageSource, **options) -> RGBImage:
-        """Reads a picture at the resolution that this model needs; options and errors are those of `read_image`."""
+    def read(self, source: ImageSource, **options: Any) -> RGBImage:
+        """Read an image at the resolution that this model needs; options and errors are those of `read_image`."""
         return read_image(source, target=self.target, **options)
 
     def preprocess(self, images: Sequence[RGBImage]) -> Inputs:
-        """Scales each picture so that its long side is the model's input size, on gray up to a multiple of 32."""
+        """Scale each image so that its long side is the model's input size, on gray up to a multiple of 32."""
         fit = (self.size, self.pad, self._stretch)
         boxed = [letterbox(image.pixels, image.width, image.height, *fit) for image in images]
         return Inputs(tuple(pixels for pixels, _ in boxed), tuple(back for _, back in boxed))
 
     def join(self, parts: Sequence[Inputs]) -> Inputs:
-        """Several pictures' inputs -> those of one batch."""
+        """Return several images' inputs as those of one batch."""
         return Inputs(
             tuple(pixels for part in parts for pixels in part.pixels),
             tuple(back for part in parts for back in part.letterboxes),

@@ -6,34 +6,36 @@ The metadata comes last, so that the file's first bytes are the network alone, a
 
 import hashlib
 import json
+from typing import Any
 
 NETWORK = "model.onnx"  # what model.json's "files" calls the network
 KEY = "model.json"  # of the metadata
 
 
-def pack(network: bytes, info: dict, **texts: str) -> bytes:
-    """Puts `model.json` behind an ONNX network, in the place of any metadata that it had.
+def pack(network: bytes, info: dict[str, Any], **texts: str) -> bytes:
+    """Append `model.json` to an ONNX network, replacing any metadata that it had.
 
     Args:
-        network: an ONNX file's content.
-        info: the content of `model.json`; its "files" are replaced by the one network and its digest.
-        **texts: more metadata, such as the license.
+        network: An ONNX file's content.
+        info: The content of `model.json`; its "files" are replaced by the one network and its digest.
+        **texts: More metadata, such as the license.
     """
     from onnx import ModelProto, StringStringEntryProto
 
     model = ModelProto.FromString(network)
     del model.metadata_props[:]
-    bare = model.SerializeToString(deterministic=True)
+    bare: bytes = model.SerializeToString(deterministic=True)
     entry = {"sha256": hashlib.sha256(bare).hexdigest(), "bytes": len(bare)}
     texts = {KEY: json.dumps(info | {"files": {NETWORK: entry}}, ensure_ascii=False, allow_nan=False), **texts}
     metadata = [StringStringEntryProto(key=key, value=text) for key, text in texts.items()]
-    return bare + ModelProto(metadata_props=metadata).SerializeToString()  # messages in a row are one message
+    appended: bytes = ModelProto(metadata_props=metadata).SerializeToString()
+    return bare + appended  # messages in a row are one message
 
 
 def halve(network: bytes) -> bytes:
-    """Stores the weights of an ONNX network in half precision (IEEE binary16) where that loses nothing.
+    """Store the weights of an ONNX network in half precision (IEEE binary16) where that loses nothing.
 
-    Each becomes a constant and a cast to single precision, which ONNX Runtime works out once, when it loads the file.
+    Each becomes a constant and a cast to single precision, which ONNX Runtime computes once, when it loads the file.
     Vectors stay as they are.
     """
     import numpy as np
@@ -51,25 +53,27 @@ def halve(network: bytes) -> bytes:
     nodes = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*casts, *nodes])
-    return model.SerializeToString(deterministic=True)
+    halved: bytes = model.SerializeToString(deterministic=True)
+    return halved
 
 
-def unpack(content: bytes) -> dict:
-    """The `model.json` in an ONNX file.
+def unpack(content: bytes) -> dict[str, Any]:
+    """Return the `model.json` in an ONNX file.
 
     Raises:
-        ValueError: the content is no ONNX file, or carries no such thing; says so.
+        ValueError: The content is not an ONNX file, or has no such metadata; the message says which.
     """
     from onnx import ModelProto
 
     try:
         model = ModelProto.FromString(content)
     except Exception as error:  # Protobuf's own, and only onnx depends on Protobuf
-        raise ValueError("no ONNX file, or a damaged one") from error
+        raise ValueError("not an ONNX file, or a damaged one") from error
     texts = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in texts:
-        raise ValueError(f"carries no {KEY} in its metadata; only files that `vision-app export` wrote do")
+        raise ValueError(f"has no {KEY} in its metadata; only files that `vision-app export` wrote do")
     try:
-        return json.loads(texts[KEY])
+        info: dict[str, Any] = json.loads(texts[KEY])
     except ValueError as error:
         raise ValueError(f"{KEY} in its metadata cannot be read ({error})") from error
+    return info

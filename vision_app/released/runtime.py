@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Execution:
         device: "auto", "cpu", "cuda" or "cuda:N"; a number N means "cuda:N". "auto" is the GPU when the runtime is
             torch and there is one.
         runtime: "auto", "onnx" or "torch". "auto" is ONNX Runtime on a CPU and torch on a GPU, as far as the model
-            holds both files.
+            has both files.
         threads: Threads of the network on a CPU; None: one for each core.
     """
 
@@ -47,7 +47,7 @@ class Execution:
         Raises:
             UsageError: There is no such device or runtime, or the two do not go together.
         """
-        runtime, device = self.runtime, f"cuda:{self.device}" if str(self.device).isdigit() else self.device
+        runtime, device = self.runtime, f"cuda:{self.device}" if str(self.device).isdecimal() else self.device
         if runtime not in RUNTIMES:
             raise UsageError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}" + _guess(runtime, RUNTIMES))
         kind, _, number = device.partition(":")
@@ -55,9 +55,8 @@ class Execution:
             raise UsageError(f"--device {device}: must be auto, cpu, cuda or cuda:N" + _guess(kind, DEVICES))
         if runtime == "onnx" and kind == "cuda":
             raise UsageError(f"--runtime onnx runs on the CPU only, --device {device} needs --runtime torch")
-        if kind == "cuda" or (
-            device == "auto" and (runtime == "torch" or (runtime == "auto" and _has_nvidia_driver()))
-        ):
+        wanted = runtime == "torch" or (runtime == "auto" and _has_nvidia_driver())
+        if kind == "cuda" or (device == "auto" and wanted):
             import torch
 
             count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -111,22 +110,25 @@ class Execution:
 
 
 class Network(Protocol):
-    """Takes (B, H, W, 3) uint8, gives (B, ...) float32. `runtime` and `device` say where it runs.
+    """Takes (B, H, W, 3) uint8, gives (B, ...) float32.
 
-    `stages` takes the times: on torch as the module's `timed` tells them apart, which only then has to exist.
+    Attributes:
+        runtime: "onnx" or "torch".
+        device: Where it runs.
     """
 
     runtime: str
     device: str
 
-    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray: ...
+    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
+        """Run the network; `stages` takes the times, on torch by the module's method `timed`, needed only then."""
 
 
-def open_network(model: Model, build: Callable, execution: Execution = Execution()) -> Network:
+def open_network(model: Model, build: Callable[[], "Module"], execution: Execution = Execution()) -> Network:
     """Open a released network where it runs best.
 
     Args:
-        model: Holds `model.onnx`, `weights.safetensors` or both.
+        model: Has `model.onnx`, `weights.safetensors` or both.
         build: For torch, makes the module that takes uint8 pixels; its `network` gets the weights. Called only then.
         execution: Where it runs.
 
@@ -141,7 +143,7 @@ def open_network(model: Model, build: Callable, execution: Execution = Execution
 
 
 def _has_nvidia_driver() -> bool:
-    """Whether it is worth importing torch to ask for a GPU."""
+    """Return whether it is worth importing torch to ask for a GPU."""
     return Path("/proc/driver/nvidia/version").exists() or os.name == "nt"
 
 
@@ -151,13 +153,14 @@ def _guess(word: str, candidates: tuple[str, ...]) -> str:
 
 
 def open_session(path: Path, threads: int | None = None) -> "InferenceSession":
-    """Opens an ONNX file on ONNX Runtime's CPU provider.
+    """Open an ONNX file on ONNX Runtime's CPU provider.
 
     Args:
-        threads: by default all cores.
+        path: The file.
+        threads: All cores by default.
 
     Raises:
-        ModelError: it cannot be loaded.
+        ModelError: It cannot be loaded.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import; it would report this machine to its maker
     import onnxruntime
@@ -172,7 +175,11 @@ def open_session(path: Path, threads: int | None = None) -> "InferenceSession":
 
 
 def load_weights(network: "Module", path: Path) -> None:
-    """Fills a torch network from a safetensors file; raises ModelError where that holds something else."""
+    """Fill a torch network from a safetensors file.
+
+    Raises:
+        ModelError: The file contains something else.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -192,8 +199,9 @@ class OnnxNetwork:
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
+        """Run the network on (B, H, W, 3) uint8."""
         with (stages or Stages()).stage("network"):
-            return self._session.run(None, {self._input: pixels})[0]
+            return np.asarray(self._session.run(None, {self._input: pixels})[0])
 
 
 class TorchNetwork:
@@ -201,17 +209,20 @@ class TorchNetwork:
 
     runtime = "torch"
 
-    def __init__(self, model: Model, build: Callable, execution: Execution):
+    def __init__(self, model: Model, build: Callable[[], "Module"], execution: Execution):
         import torch
 
         execution.limit_threads()
-        self._torch, self.device = torch, execution.device
-        module = build()
+        self.device = execution.device
+        module: Any = build()  # torch types the attributes of modules as tensors or modules
         load_weights(module.network, model.file("weights.safetensors"))
-        self.module = module.eval().to(self.device, memory_format=torch.channels_last)
+        self.module: Any = module.eval().to(self.device, memory_format=torch.channels_last)
 
     def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
-        with self._torch.inference_mode():
-            batch = self._torch.from_numpy(pixels).to(self.device)
+        """Run the network on (B, H, W, 3) uint8."""
+        import torch
+
+        with torch.inference_mode():
+            batch = torch.from_numpy(pixels).to(self.device)
             answer = self.module.timed(batch, stages) if stages else self.module(batch)
-            return answer.float().cpu().numpy()
+            return np.asarray(answer.float().cpu().numpy())

@@ -1,4 +1,4 @@
-"""Writes a trained network as a model folder, which `released` reads: weights, ONNX file and model.json."""
+"""Write a trained network as a model folder, which `released.find` opens: weights, ONNX file and model.json."""
 
 import copy
 import hashlib
@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -21,23 +22,25 @@ def make_info(
     *,
     name: str,
     task: str,
-    architecture: dict,
-    input: dict,
+    architecture: dict[str, Any],
+    input: dict[str, Any],
     output: str | None = None,
     classes: Sequence[str] = (),
-    defaults: dict,
-    **about,
-) -> dict:
-    """What model.json says of every model, but for its `files`.
+    defaults: dict[str, Any],
+    **about: Any,
+) -> dict[str, Any]:
+    """Return the content of model.json, except its `files`.
 
     Args:
-        task: what `released.find` is asked for.
-        architecture: its `type` decides which class opens the model.
-        input: how a picture becomes the network's input, besides that it is RGB.
-        output: what the ONNX file gives, by dimension and column; None where there is no such file.
-        classes: names, in the order of the network's output.
-        defaults: of the options of prediction.
-        **about: more, such as `measured`, `license` and `learned_from`.
+        network: Its parameters are counted.
+        name: Of the model.
+        task: What `released.find` is asked for.
+        architecture: Its `type` decides which class opens the model.
+        input: How an image becomes the network's input, besides that it is RGB.
+        output: What the ONNX file gives, by dimension and column; None where there is no such file.
+        classes: Names, in the order of the network's output.
+        defaults: Of the options of prediction.
+        **about: More, such as `measured`, `license` and `learned_from`.
     """
     exported = {} if output is None else {"output": output}
     layout = {"layout": "batch, height, width, 3 uint8"} if exported else {}
@@ -58,21 +61,22 @@ def make_info(
 def write_folder(
     folder: Path,
     network: nn.Module,
-    info: dict,
+    info: dict[str, Any],
     *,
     exported: Callable[[nn.Module], nn.Module] | None = None,
     axes: Mapping[int, str] | None = None,
     half: bool = False,
 ) -> None:
-    """Writes `weights.safetensors`, `model.onnx` if asked for and, last, `model.json` into a folder.
+    """Write `weights.safetensors`, `model.onnx` if asked for and, last, `model.json` into a folder.
 
     Args:
-        network: stays as it is.
-        info: for model.json, see `make_info`.
-        exported: puts the network behind the input of the ONNX file, see `write_onnx`; by default there is none.
-        axes: the free sizes of the ONNX file's output, by dimension.
-        half: whether the weights of convolutions and matrix products are stored in half precision (IEEE binary16), in
-            both files alike; networks compute with what they hold in single precision all the same.
+        folder: Made when missing.
+        network: Stays as it is.
+        info: For model.json, see `make_info`.
+        exported: Puts the network behind the input of the ONNX file, see `write_onnx`; by default there is none.
+        axes: Free sizes of the ONNX file's output, by dimension.
+        half: Whether the weights of convolutions and matrix products are stored in half precision (IEEE binary16), in
+            both files alike; networks compute in single precision all the same.
     """
     network = copy.deepcopy(network).cpu().eval()
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +91,7 @@ def write_folder(
     write_info(folder, info)
 
 
-PIXELS = {0: "batch", 1: "height", 2: "width"}  # the free sizes of (batch, height, width, 3) pixels
+PIXELS = {0: "batch", 1: "height", 2: "width"}  # free sizes of (batch, height, width, 3) pixels
 
 
 def write_onnx(
@@ -99,15 +103,16 @@ def write_onnx(
     pixels: Mapping[int, str] = PIXELS,
     half: bool = False,
 ) -> None:
-    """Writes a network that takes (batch, height, width, 3) uint8 RGB pixels, named "pixels", and maybe vectors.
+    """Write a network that takes (batch, height, width, 3) uint8 RGB pixels, named "pixels", and maybe vectors.
 
     Args:
-        module: takes these; in evaluation mode, on the CPU.
-        outputs: names of what it gives, with their free sizes by dimension.
-        inputs: names and lengths of the vectors, (1, length) float32, that it takes besides.
-        pixels: the free sizes of the pixels; the batch is 1 if it is not among them.
-        half: whether weights that half precision holds exactly are stored in it. Batch norms then stay apart from the
-            convolutions in front of them; otherwise the exporter folds them in.
+        module: Takes these; in evaluation mode, on the CPU.
+        path: The file to write.
+        outputs: Names of what it gives, with their free sizes by dimension.
+        inputs: Names and lengths of the vectors, (1, length) float32, that it takes besides.
+        pixels: Free sizes of the pixels; the batch is 1 if it is not among them.
+        half: Whether weights that half precision represents exactly are stored in it. Batch norms then stay apart from
+            the convolutions in front of them; otherwise the exporter folds them in.
     """
     inputs = inputs or {}
     example = torch.zeros(1, 416, 384, 3, dtype=torch.uint8), *(torch.zeros(1, length) for length in inputs.values())
@@ -125,11 +130,11 @@ def write_onnx(
         path.write_bytes(halve(path.read_bytes()))
 
 
-def write_info(folder: Path, info: dict) -> None:
-    """Writes model.json with the digests of the folder's files, and the ONNX files' copies of it.
+def write_info(folder: Path, info: dict[str, Any]) -> None:
+    """Write model.json with the digests of the folder's files, and the ONNX files' copies of it.
 
     Raises:
-        ValueError: `info` holds a number that is not finite, for which JSON has no word; nothing has changed.
+        ValueError: A number in `info` is not finite, which JSON cannot express; nothing has changed.
     """
     networks = sorted(folder.glob("*.onnx"))
     for network in networks:
@@ -140,13 +145,13 @@ def write_info(folder: Path, info: dict) -> None:
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
 
 
-def describe(folder: Path, **about) -> None:
-    """Adds to or changes what a model folder's model.json says, and the ONNX files' copies of it."""
+def describe(folder: Path, **about: Any) -> None:
+    """Add to or change what a model folder's model.json says, and the ONNX files' copies of it."""
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     del info["files"]
     write_info(folder, info | about)
 
 
-def _entry(path: Path) -> dict:
+def _entry(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

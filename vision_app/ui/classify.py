@@ -5,7 +5,7 @@ from collections import OrderedDict
 import streamlit as st
 
 from vision_app import Classes, draw
-from vision_app.released import find as released
+from vision_app.released.find import available
 from vision_app.ui import models
 from vision_app.ui.inference_cache import look
 from vision_app.ui.pictures import Picture
@@ -20,7 +20,7 @@ def classes(picture: Picture) -> None:
 
     The picture can be read; nothing is drawn where there is no classifier.
     """
-    if MODEL not in released.available():
+    if MODEL not in available():
         return
     help = "How probable it is that the picture shows a class at all, by a model that looks at the whole picture."
     if not st.toggle("What is in the picture", key=f"classes {picture.name}", help=help):

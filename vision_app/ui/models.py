@@ -7,7 +7,7 @@ from vision_app import Classifier, Detector, FaceRecognizer, Stylizer
 from vision_app.core.errors import ModelError
 from vision_app.detection.compare import FAMILY
 from vision_app.faces.detector import FACE
-from vision_app.released import find as released
+from vision_app.released.find import Model, available, find
 from vision_app.ui.text import plain
 
 
@@ -16,13 +16,13 @@ def names(task: str) -> list[str]:
 
     Draw a warning for each that cannot be opened.
     """
-    found = [name for name in released.available() if _task(name) == task]
+    found = [name for name in available() if _task(name) == task]
     return sorted(found, key=lambda name: FAMILY.index(name) if name in FAMILY else len(FAMILY))
 
 
 def _task(name: str) -> str | None:
     try:
-        model = released.find(name)
+        model = find(name)
     except ModelError as error:
         st.warning(plain(str(error)), icon=":material/warning:")
         return None
@@ -55,7 +55,7 @@ def recognizer() -> FaceRecognizer:
     return FaceRecognizer.load()
 
 
-def about(model: released.Model) -> None:
+def about(model: Model) -> None:
     """Draw what `model.json` says: its measured quality, its defaults, what it learned from and on what terms."""
     info = model.info
     facts = {

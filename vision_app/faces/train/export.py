@@ -9,7 +9,7 @@ import numpy as np
 from vision_app.faces.align import SIZE, TEMPLATE
 from vision_app.faces.embedder import TASK
 from vision_app.faces.model.network import ByteInput, FaceNetwork
-from vision_app.released.write import WEIGHTS, describe, write_folder
+from vision_app.released.write import WEIGHTS, describe, make_info, write_folder
 
 
 def write_model(
@@ -22,30 +22,23 @@ def write_model(
         half: whether weights are stored in half precision.
         **about: more for model.json, such as `measured`, `license`, `learned_from` and `calibration`.
     """
-    essence = {
-        "architecture": network.config.to_dict() | {"type": "face-embedder"},
-        "input": {
+    info = make_info(
+        network,
+        name=name,
+        task=TASK,
+        architecture=network.config.to_dict() | {"type": "face-embedder"},
+        input={
             "size": SIZE,
             "template": np.round(np.asarray(template, np.float64), 4).tolist(),
-            "color": "RGB",
-            "layout": "batch, height, width, 3 uint8",
             "views": ["face", "mirror image"],
         },
-    }
-    info = {
-        "name": name,
-        "version": "1",
-        "task": TASK,
-        "classes": [],
-        **essence,
-        "output": f"batch, {network.config.embedding}: unit vectors",
-        "defaults": {},
-        "parameters": sum(p.numel() for p in network.parameters()),
+        output=f"batch, {network.config.embedding}: unit vectors",
+        defaults={},
         **about,
-    }
+    )
     write_folder(folder, network, info, exported=ByteInput, half=half)
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    describe(folder, contract=_contract(weights, essence))
+    describe(folder, contract=_contract(weights, {key: info[key] for key in ("architecture", "input")}))
 
 
 def _contract(weights: str, essence: dict) -> str:

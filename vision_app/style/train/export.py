@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from vision_app.released import write as model_folder
 from vision_app.released.onnx_file import NETWORK
-from vision_app.released.write import PIXELS, make_info, write_folder, write_info
+from vision_app.released.write import PIXELS, make_info, write_folder, write_info, write_onnx
 from vision_app.style.fast import TASK as FAST_TASK
 from vision_app.style.model.features import TASK, EncoderNetwork
 from vision_app.style.model.network import STRIDE, STYLE_NETWORK, ContentInput, FastNetwork, StyleInput
@@ -41,8 +40,8 @@ def write_fast(network: FastNetwork, folder: Path, *, name: str, **about) -> Non
     )  # fmt: skip
     write_folder(folder, network, info)
     network = network.cpu().eval()
-    model_folder.write_onnx(StyleInput(network), folder / STYLE_NETWORK, {"code": {}}, pixels=FREE)
+    write_onnx(StyleInput(network), folder / STYLE_NETWORK, {"code": {}}, pixels=FREE)
     vectors = {"code": config.code, "statistics": config.statistics}
     outputs = {"picture": FREE, "used": {}}
-    model_folder.write_onnx(ContentInput(network), folder / NETWORK, outputs, inputs=vectors, pixels=FREE)
+    write_onnx(ContentInput(network), folder / NETWORK, outputs, inputs=vectors, pixels=FREE)
     write_info(folder, info)
