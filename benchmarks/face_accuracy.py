@@ -26,9 +26,9 @@ from vision_app.cli.progress import show_progress
 from vision_app.core.boxes import area, iou_matrix
 from vision_app.core.images import SUFFIXES, RGBImage
 from vision_app.data.detection import load_detection
-from vision_app.faces.evaluate.evaluation import Result
+from vision_app.faces.evaluate.evaluation import PairResult
 from vision_app.faces.evaluate.metrics import auc, best_threshold, eer, fold_accuracy
-from vision_app.faces.evaluate.pairs import Photos, compare_all, compare_listed, load_photos
+from vision_app.faces.evaluate.pairs import PhotoSet, compare_all, compare_listed, load_photos
 
 STEPS = ("decode", "find", "align", "embed")
 HEADS = (
@@ -62,18 +62,18 @@ def embed_all(pipeline: Pipeline, paths: Sequence[Path]) -> tuple[np.ndarray, np
 
 
 def accuracy_line(
-    pipeline: Pipeline, embeddings: np.ndarray, times: np.ndarray, photos: Photos, pairs: Photos | None
+    pipeline: Pipeline, embeddings: np.ndarray, times: np.ndarray, photos: PhotoSet, pairs: PhotoSet | None
 ) -> list[str]:
     """A pipeline's line of the table; see `HEADS`."""
     similarities = pipeline.similarities(embeddings)
     every = compare_all(embeddings, photos.names, photos.groups)
-    every = Result.of(replace(every, similarity=similarities[np.triu_indices(len(embeddings), 1)]))
+    every = PairResult.of(replace(every, similarity=similarities[np.triu_indices(len(embeddings), 1)]))
     words = [pipeline.name, f"{np.isfinite(embeddings).all(axis=1).mean():.2%}"]
     if pairs:
         place = {file: i for i, file in enumerate(photos.files)}
         chosen = np.array([place[file] for file in pairs.files])
         first, second = chosen[pairs.listed.first], chosen[pairs.listed.second]
-        listed = Result.of(replace(compare_listed(embeddings[chosen], pairs), similarity=similarities[first, second]))
+        listed = PairResult.of(replace(compare_listed(embeddings[chosen], pairs), similarity=similarities[first, second]))
         similarity, same = listed.pairs.similarity, listed.pairs.same
         best = ((similarity >= best_threshold(similarity, same)) == same)[~np.isnan(similarity)].sum() / len(same)
         accuracy = fold_accuracy(similarity, same, pairs.listed.folds).mean
@@ -82,9 +82,9 @@ def accuracy_line(
     return words + [f"{milliseconds:.1f}" for milliseconds in np.nanmedian(times, axis=0)]
 
 
-def tar(result: Result, far: float) -> str:
+def tar(result: PairResult, far: float) -> str:
     """The true accept rate, "-" where there are too few pairs."""
-    return next((f"{one.share.rate:.2%}" for one in result.tars if one.far == far), "-")
+    return next((f"{one.true.rate:.2%}" for one in result.points if one.far == far), "-")
 
 
 def print_table(lines: Sequence[Sequence[str]]) -> None:
@@ -129,7 +129,7 @@ def print_agreement(find: Callable[[RGBImage], np.ndarray], yunet: YuNet, paths:
     print(f"{both:,} faces found by both, {ours:,} by ours alone, {theirs:,} by YuNet alone")
 
 
-def print_crops(find: Callable[[RGBImage], np.ndarray], photos: Photos) -> None:
+def print_crops(find: Callable[[RGBImage], np.ndarray], photos: PhotoSet) -> None:
     """Prints in how many crops of each source (the first folder of their names) our detector finds faces."""
     counts = np.array([min(len(find(read_image(path))), 2) for path in photos.paths])
     sources = np.array([Path(file).parts[0] for file in photos.files])

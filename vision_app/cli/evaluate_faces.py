@@ -10,7 +10,7 @@ from typer import Option
 if TYPE_CHECKING:
     import numpy as np
 
-    from vision_app.faces.evaluate.pairs import Photos
+    from vision_app.faces.evaluate.pairs import PhotoSet
     from vision_app.faces.recognizer import FaceRecognizer
 
 Images = Annotated[
@@ -68,7 +68,7 @@ def faces(
     from vision_app.cli.evaluate import check_empty
     from vision_app.faces.evaluate.evaluation import evaluate
     from vision_app.faces.evaluate.pairs import load_photos
-    from vision_app.faces.evaluate.report import summary, write_report
+    from vision_app.faces.evaluate.report import evaluation_summary, write_evaluation
     from vision_app.faces.recognizer import FaceRecognizer
 
     check_empty(output)
@@ -77,16 +77,16 @@ def faces(
     embeddings = embed_photos(recognizer, photos, output)
     evaluation = evaluate(photos, embeddings)
     print(f"{model} on {data}")
-    for line in summary(evaluation):
+    for line in evaluation_summary(evaluation):
         print(line)
     about = {"data": str(data), "model": model, "detector": detector, "contract": recognizer.model_id}
     print("drawing plots and maps", file=sys.stderr)
-    write_report(evaluation, output, about)
+    write_evaluation(evaluation, output, about)
     print(f"\nfigures, tables and plots are in {output}")
     return 0
 
 
-def embed_photos(recognizer: "FaceRecognizer", photos: "Photos", output: Path) -> "np.ndarray":
+def embed_photos(recognizer: "FaceRecognizer", photos: "PhotoSet", output: Path) -> "np.ndarray":
     """Embed the largest face of each photo, with progress; the rows of all faces stay in the private DIR/faces.jsonl.
 
     Returns:

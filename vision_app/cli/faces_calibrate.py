@@ -56,15 +56,15 @@ def calibrate(
     from vision_app.core.errors import UsageError
     from vision_app.faces.calibration import KEY
     from vision_app.faces.evaluate import calibrate as thresholds
-    from vision_app.faces.evaluate.calibration_report import summary, to_dict, write_report
+    from vision_app.faces.evaluate.report import calibration_dict, calibration_summary, write_calibration
     from vision_app.faces.evaluate.embedding_file import read_embeddings
     from vision_app.faces.evaluate.pairs import load_photos, of_files
     from vision_app.faces.recognizer import FaceRecognizer
 
     fars = sorted(set(far or (0.01, 0.001)), reverse=True)
     for rate in fars:
-        if not 0 < rate <= thresholds.MOST_FAR:
-            raise UsageError(f"--far {rate:g}: must be above 0 and at most {thresholds.MOST_FAR:g}")
+        if not 0 < rate <= thresholds.MAX_FAR:
+            raise UsageError(f"--far {rate:g}: must be above 0 and at most {thresholds.MAX_FAR:g}")
     check_empty(output)
     target = model_folder(model) if apply else None
     if data.suffix.lower() == ".npz":
@@ -79,16 +79,16 @@ def calibrate(
     if target and target.value("contract", str) != model_id:
         raise UsageError(f"--data {data}: its embeddings are not of model '{model}'; embed the photos with it")
     outcome = thresholds.calibrate(photos, embeddings, fars)
-    for line in summary(outcome):
+    for line in calibration_summary(outcome):
         print(line)
     output.mkdir(parents=True, exist_ok=True)
     about = {"data": str(data), "contract": model_id}
-    write_report(outcome, output, about)
+    write_calibration(outcome, output, about)
     print(f"\nfigures, tables and plots are in {output}")
     if target:
         from vision_app.released.write import describe
 
-        describe(target.folder, **{KEY: to_dict(outcome)})
+        describe(target.folder, **{KEY: calibration_dict(outcome)})
         print(f"the thresholds are in {target.folder / 'model.json'}")
     return 0
 

@@ -11,7 +11,7 @@ import pytest
 from vision_app.core.errors import DataError
 from vision_app.faces.calibration import Calibration, Gain
 from vision_app.faces.evaluate.calibrate import calibrate, check, check_galleries, fit, measure_gains
-from vision_app.faces.evaluate.pairs import Comparisons, Photos, compare_all, few_of_each, second_half, some_people
+from vision_app.faces.evaluate.pairs import Comparisons, PhotoSet, compare_all, few_of_each, second_half, some_people
 
 
 def unrelated(similarity, same):
@@ -74,7 +74,7 @@ def test_the_rate_holds_on_people_who_were_not_fitted():
     assert not set(names[other]) & set(names[~other])
     fitted = fit(compare_all(embeddings[~other], names[~other], no_groups[~other]), [0.01, 0.002])
     for found in check(fitted, compare_all(embeddings[other], names[other], no_groups[other]), [0.01, 0.002]):
-        assert found.low <= found.far <= found.high
+        assert found.interval[0] <= found.far <= found.interval[1]
         assert 0.5 * found.far < found.false.rate < 2 * found.far
         assert found.true.rate > 0.9 and found.true.total == 130 * 3
 
@@ -88,7 +88,7 @@ def test_a_check_counts_as_a_plain_loop_does(calibration):
     assert found.false.total == 19_999 and found.true.total == 500
     assert found.true.count == sum(s >= threshold for s in pairs.similarity[20_000:])
     low, high = found.false.interval
-    assert found.low <= low and found.high >= high
+    assert found.interval[0] <= low and found.interval[1] >= high
 
 
 @pytest.mark.parametrize("shape", ["normal", "exponential", "beta"])
@@ -125,7 +125,7 @@ def test_galleries_of_people_who_were_not_fitted():
 
 def photos_of(names):
     files = tuple(f"{i}.jpg" for i in range(len(names)))
-    return Photos(files, tuple(map(Path, files)), names, np.full(len(names), ""))
+    return PhotoSet(files, tuple(map(Path, files)), names, np.full(len(names), ""))
 
 
 @pytest.mark.parametrize("spread", [0.5, 0.9])

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vision_app.core.errors import DataError
 
 
-def largest_faces(rows: Iterable[Mapping], dimension: int) -> np.ndarray:
-    """The embeddings of the largest faces.
+def largest_faces(rows: Iterable[Mapping[str, Any]], dimension: int) -> np.ndarray:
+    """Return the embeddings of the largest faces.
 
     Args:
-        rows: of `vision-app faces`, one a photo.
+        rows: Of `vision-app faces`, one a photo.
         dimension: D, numbers of an embedding.
 
     Returns:
@@ -20,17 +21,17 @@ def largest_faces(rows: Iterable[Mapping], dimension: int) -> np.ndarray:
     """
     nothing = np.full(dimension, np.nan, np.float32)
     best = (max(row["faces"], key=lambda face: face["quality"]["size"], default=None) for row in rows)
-    return unit([nothing if face is None else face["embedding"] for face in best])
+    return _unit(np.array([nothing if face is None else face["embedding"] for face in best], np.float32))
 
 
 def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, str]:
-    """Reads the largest face of each photo of an .npz file of `vision-app faces embed`.
+    """Read the largest face of each photo from an .npz file of `vision-app faces embed`.
 
     Returns:
         F files in their order, (F, D) float32 unit vectors and the id of the model that made them.
 
     Raises:
-        DataError: the file is none of that.
+        DataError: The file is not one of these.
     """
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -39,18 +40,17 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, str]:
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DataError(f"{path}: not a file that `vision-app faces embed` writes ({error})") from error
     if boxes.shape != (len(files), 4) or embeddings.ndim != 2 or len(embeddings) != len(files) or not len(files):
-        raise DataError(f"{path}: its arrays do not hold a row for each of some faces")
+        raise DataError(f"{path}: its arrays do not hold a row for each face, or there is no face")
     if not np.isfinite(embeddings).all() or not np.linalg.norm(embeddings, axis=1).all():
-        raise DataError(f"{path}: holds embeddings that are no directions; embed the photos again")
+        raise DataError(f"{path}: contains embeddings that are zero or not finite; embed the photos again")
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     best: dict[str, int] = {}
     for i, file in enumerate(files.tolist()):
         if file not in best or areas[i] > areas[best[file]]:
             best[file] = i
-    return list(best), unit(embeddings[list(best.values())]), model_id
+    return list(best), _unit(embeddings[list(best.values())].astype(np.float32)), model_id
 
 
-def unit(vectors: Iterable) -> np.ndarray:
-    """(F, D) float32 vectors of length 1; rows lose a little of it when they are rounded."""
-    vectors = np.asarray(vectors, np.float32)
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Return (F, D) vectors of length 1; rounding changed it a little."""
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

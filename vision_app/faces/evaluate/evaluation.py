@@ -1,90 +1,59 @@
 """The figures of an evaluation of faces."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from vision_app.faces.evaluate.metrics import FARS, FoldAccuracy, Roc, Share, fold_accuracy, roc, tar_at
-from vision_app.faces.evaluate.pairs import Comparisons, Photos, compare_all, compare_listed, some_people
-
-
-@dataclass(frozen=True)
-class Tar:
-    """The true accept rate at a false accept rate.
-
-    Attributes:
-        far: the false accept rate that is allowed.
-        threshold: the lowest similarity that keeps to it.
-        share: the genuine pairs that reach it.
-    """
-
-    far: float
-    threshold: float
-    share: Share
+from vision_app.faces.evaluate.metrics import FARS, FoldAccuracy, OperatingPoint, Roc, fold_accuracy, roc
+from vision_app.faces.evaluate.pairs import Comparisons, PhotoSet, compare_all, compare_listed, some_people
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What one set of pairs says.
+class PairResult:
+    """The figures of one set of pairs.
 
     Attributes:
-        pairs: the pairs.
-        curve: of their similarities.
-        tars: for those of `metrics.FARS` that so many pairs support.
+        pairs: The pairs.
+        curve: Of their similarities.
+        points: At those of `metrics.FARS` that so many pairs support, at the lowest threshold that keeps to the rate.
     """
 
     pairs: Comparisons
     curve: Roc
-    tars: tuple[Tar, ...]
+    points: tuple[OperatingPoint, ...]
 
     @classmethod
-    def of(cls, pairs: Comparisons) -> "Result":
+    def of(cls, pairs: Comparisons) -> "PairResult":
+        """Measure pairs."""
         curve = roc(pairs.similarity, pairs.same)
-        places = [(far, *tar_at(curve, far)) for far in FARS if curve.supports(far)]
-        return cls(pairs, curve, tuple(Tar(far, threshold, share) for far, share, threshold in places))
-
-
-@dataclass(frozen=True)
-class Group:
-    """Pairs whose people both belong to one group, at a threshold that is the same for all groups.
-
-    Attributes:
-        name: of the group.
-        far: the false accept rate of that threshold over all pairs.
-        threshold: similarity.
-        accepted: genuine pairs of the group that reach it.
-        false: impostor pairs of the group that reach it.
-    """
-
-    name: str
-    far: float
-    threshold: float
-    accepted: Share
-    false: Share
+        thresholds = [(far, float(curve.thresholds[curve.at(far)])) for far in FARS if curve.supports(far)]
+        points = (OperatingPoint.of(pairs.similarity, pairs.same, *one) for one in thresholds)
+        return cls(pairs, curve, tuple(points))
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class FaceEvaluation:
     """How well photos of people are told apart.
 
     Attributes:
         photos: F photos.
         embeddings: (F, D) unit vectors, NaN where no face was found.
-        listed: the pairs of the list; None without one.
-        every: every pair of photos; None where nobody says who is on them.
-        accuracy: of the list's folds; None without a list.
-        groups: by group and threshold, where the data names groups.
+        listed: The pairs of the list; None without one.
+        every: Every pair of photos; None where the people are unknown.
+        accuracy: Of the list's folds; None without a list.
+        groups: By group and threshold, where the data names groups.
     """
 
-    photos: Photos
+    photos: PhotoSet
     embeddings: np.ndarray
-    listed: Result | None
-    every: Result | None
+    listed: PairResult | None
+    every: PairResult | None
     accuracy: FoldAccuracy | None
-    groups: tuple[Group, ...]
+    groups: tuple[OperatingPoint, ...]
 
     @property
-    def results(self) -> dict[str, Result]:
+    def results(self) -> dict[str, PairResult]:
         """The sets of pairs that there are, by name: "listed" and "all"."""
         named = {"listed": self.listed, "all": self.every}
         return {name: result for name, result in named.items() if result}
@@ -96,35 +65,29 @@ class Evaluation:
         return [file for file, is_lost in zip(self.photos.files, lost, strict=True) if is_lost]
 
 
-def evaluate(photos: Photos, embeddings: np.ndarray) -> Evaluation:
-    """Compares photos as their set asks for.
+def evaluate(photos: PhotoSet, embeddings: np.ndarray) -> FaceEvaluation:
+    """Compare photos.
 
     Args:
-        photos: F of them. Every pair is compared where people are known; of more than `pairs.MOST` photos, those of
-            some people.
+        photos: F of them. Every pair is compared where people are known; of more than `pairs.MAX_PHOTOS` photos, those
+            of some people.
         embeddings: (F, D) float32 unit vectors, NaN where no face was found.
     """
     listed = every = accuracy = None
     if photos.listed is not None:
-        listed = Result.of(compare_listed(embeddings, photos))
+        listed = PairResult.of(compare_listed(embeddings, photos))
         accuracy = fold_accuracy(listed.pairs.similarity, listed.pairs.same, photos.listed.folds)
     if photos.names is not None:
         kept = some_people(photos.names)
-        every = Result.of(compare_all(embeddings[kept], photos.names[kept], photos.groups[kept]))
+        every = PairResult.of(compare_all(embeddings[kept], photos.names[kept], photos.groups[kept]))
     grouped = next((one for one in (listed, every) if one and one.pairs.groups.any()), None)
-    groups = _groups(grouped) if grouped else ()
-    return Evaluation(photos, embeddings, listed, every, accuracy, groups)
+    groups = tuple(_groups(grouped)) if grouped else ()
+    return FaceEvaluation(photos, embeddings, listed, every, accuracy, groups)
 
 
-def _groups(result: Result) -> tuple[Group, ...]:
-    names, number = np.unique(result.pairs.groups, return_inverse=True)
-    similarity, same = result.pairs.similarity, result.pairs.same
-    found = []
-    for place, name in enumerate(names):
-        mine = number == place
-        genuine, impostor = similarity[mine & same], similarity[mine & ~same]
-        impostor = impostor[~np.isnan(impostor)]
-        for tar in result.tars if name else ():
-            accepted, false = (Share(int((part >= tar.threshold).sum()), len(part)) for part in (genuine, impostor))
-            found.append(Group(str(name), tar.far, tar.threshold, accepted, false))
-    return tuple(found)
+def _groups(result: PairResult) -> Iterator[OperatingPoint]:
+    """Yield pairs whose people both belong to one group, at thresholds that are the same for all groups."""
+    for group in filter(None, np.unique(result.pairs.groups)):
+        mine = result.pairs.keep(result.pairs.groups == group)
+        for point in result.points:
+            yield OperatingPoint.of(mine.similarity, mine.same, point.far, point.threshold, str(group))

@@ -1,18 +1,19 @@
-"""How well similarities tell pairs of photos of one person (genuine) from pairs of different people (impostors).
+"""How well similarities separate pairs of photos of one person (genuine) from pairs of different people (impostors).
 
 A pair is accepted when its similarity reaches a threshold. A pair has no similarity, NaN, where no face was found in
 one of its photos: it is rejected then. So a genuine one counts as an error at every threshold. An impostor one must not
-make the errors fewer: it is left out of the false accept rates, and in the accuracy it counts as wrong.
+reduce the errors: it is left out of the false accept rates, and in the accuracy it counts as wrong.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from vision_app.core.errors import DataError
 
-FARS = (1e-1, 1e-2, 1e-3, 1e-4)  # the false accept rates that are reported where there are pairs enough
-LEAST = 2  # false accepts that a rate must allow to be reported: with fewer, a single look-alike decides
+FARS = (1e-1, 1e-2, 1e-3, 1e-4)  # the false accept rates that are reported where there are enough pairs
+MIN_FALSE_ACCEPTS = 2  # that a rate must allow to be reported: with fewer, a single look-alike decides
 FOLDS = 10  # of the LFW protocol
 
 
@@ -23,8 +24,8 @@ class Roc:
     Attributes:
         thresholds: (T,) falling; the first is infinite.
         accepted_genuine, accepted_impostor: (T,) number of pairs whose similarity is at least the threshold.
-        genuine: number of genuine pairs, with those that have no similarity.
-        impostor: number of impostor pairs that have a similarity.
+        genuine: Number of genuine pairs, including those without a similarity.
+        impostor: Number of impostor pairs that have a similarity.
     """
 
     thresholds: np.ndarray
@@ -43,12 +44,17 @@ class Roc:
         """(T,) false accept rate: share of the impostor pairs that are accepted."""
         return self.accepted_impostor / self.impostor
 
-    def supports(self, far: float) -> bool:
-        """Whether there are pairs enough to speak of a false accept rate: it allows `LEAST` false accepts or more."""
-        return self.impostor > 0 and self.genuine > 0 and _allowed(far, self.impostor) >= LEAST
+    @property
+    def is_complete(self) -> bool:
+        """Whether there are pairs of both kinds."""
+        return self.genuine > 0 and self.impostor > 0
 
-    def at(self, fars: np.ndarray) -> np.ndarray:
-        """For each rate the place in the curve with the lowest threshold whose false accept rate is no higher."""
+    def supports(self, far: float) -> bool:
+        """Return whether there are enough pairs for a rate: it allows `MIN_FALSE_ACCEPTS` false accepts or more."""
+        return self.is_complete and bool(_allowed(far, self.impostor) >= MIN_FALSE_ACCEPTS)
+
+    def at(self, fars: float | np.ndarray) -> np.ndarray:
+        """Return for each rate the index of the lowest threshold whose false accept rate is no higher."""
         return np.searchsorted(self.accepted_impostor, _allowed(fars, self.impostor), side="right") - 1
 
 
@@ -65,7 +71,7 @@ class Share:
 
     @property
     def rate(self) -> float:
-        """NaN where there is nothing to take a share of."""
+        """The quotient, NaN where the total is 0."""
         return self.count / self.total if self.total else float("nan")
 
     @property
@@ -80,6 +86,34 @@ class Share:
         center, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         low, high = ((center + sign * half) / (1 + z * z / n) for sign in (-1, 1))
         return (float(max(low, 0)) if self.count else 0.0, float(min(high, 1)) if self.count < n else 1.0)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a threshold does to some pairs.
+
+    Attributes:
+        far: The false accept rate that the threshold is meant for.
+        threshold: Similarity.
+        true: The share of genuine pairs that are accepted.
+        false: The share of impostor pairs that are accepted.
+        interval: The 95 % confidence interval of the false accept rate.
+        group: To which the people of these pairs belong, "" for all.
+    """
+
+    far: float
+    threshold: float
+    true: Share
+    false: Share
+    interval: tuple[float, float]
+    group: str = ""
+
+    @classmethod
+    def of(cls, similarity: np.ndarray, same: np.ndarray, far: float, threshold: float, group: str = "") -> Self:
+        """Count accepted pairs; the first two arguments are those of `roc`."""
+        genuine, impostor = similarity[same], similarity[~same & ~np.isnan(similarity)]
+        true, false = (Share(int((part >= threshold).sum()), len(part)) for part in (genuine, impostor))
+        return cls(far, threshold, true, false, false.interval, group)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,18 +132,18 @@ class FoldAccuracy:
 
     @property
     def mean(self) -> float:
-        """The share of all pairs that are told rightly; with folds of one size, the mean of their accuracies."""
+        """The share of all pairs that are classified correctly; with folds of one size, the mean accuracy."""
         return float(np.average(self.accuracies, weights=self.counts))
 
     @property
     def standard_error(self) -> float:
-        """Of the mean, as LFW states it: from how the folds differ. NaN for a single fold."""
+        """Standard error of the mean over the folds, as LFW reports it. NaN for a single fold."""
         folds = len(self.accuracies)
         return float(np.std(self.accuracies, ddof=1) / np.sqrt(folds)) if folds > 1 else float("nan")
 
 
 def roc(similarity: np.ndarray, same: np.ndarray) -> Roc:
-    """Counts what every threshold accepts.
+    """Count what every threshold accepts.
 
     Args:
         similarity: (N,) of the pairs, NaN for a pair that could not be compared.
@@ -130,19 +164,19 @@ def roc(similarity: np.ndarray, same: np.ndarray) -> Roc:
 
 
 def auc(curve: Roc) -> float:
-    """Area under the ROC curve: how often a genuine pair is more similar than an impostor one; ties count half.
+    """Return the area under the ROC curve: how often a genuine pair is more similar than an impostor one.
 
-    NaN where there is no pair of one kind.
+    Ties count half. NaN where there is no pair of one kind.
     """
-    return float(np.trapezoid(curve.tar, curve.far)) if curve.genuine and curve.impostor else float("nan")
+    return float(np.trapezoid(curve.tar, curve.far)) if curve.is_complete else float("nan")
 
 
 def eer(curve: Roc) -> float:
-    """Equal error rate: where as large a share of genuine pairs is rejected as of impostor pairs accepted.
+    """Return the equal error rate: where the false reject rate equals the false accept rate.
 
     Between two points of the ROC curve it lies on the line through them. NaN where there is no pair of one kind.
     """
-    if not curve.genuine or not curve.impostor:
+    if not curve.is_complete:
         return float("nan")
     far, gap = curve.far, curve.far - (1 - curve.tar)
     after = int(np.argmax(gap >= 0))  # not the first point, which accepts nothing
@@ -151,13 +185,13 @@ def eer(curve: Roc) -> float:
 
 
 def tar_at(curve: Roc, far: float) -> tuple[Share, float]:
-    """The share of genuine pairs accepted where at most `far` of the impostors are, and the threshold there."""
-    place = curve.at(np.array(far))
+    """Return the share of genuine pairs accepted where at most `far` of the impostors are, and that threshold."""
+    place = curve.at(far)
     return Share(int(curve.accepted_genuine[place]), curve.genuine), float(curve.thresholds[place])
 
 
 def best_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
-    """A threshold that tells most pairs rightly: halfway between two similarities, the middle one where many do."""
+    """Return the threshold of the best accuracy: halfway between two similarities, the middle one of several."""
     curve = roc(similarity, same)
     right = curve.accepted_genuine - curve.accepted_impostor
     (best,) = np.nonzero(right == right.max())
@@ -166,7 +200,7 @@ def best_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
 
 
 def fold_accuracy(similarity: np.ndarray, same: np.ndarray, folds: np.ndarray) -> FoldAccuracy:
-    """The accuracy of each fold at the threshold that is best on the others (the protocol of LFW, Huang 2007).
+    """Measure the accuracy of each fold at the best threshold of the others (the protocol of LFW, Huang 2007).
 
     Args:
         similarity: (N,) of the pairs, NaN for a pair that could not be compared: it counts as wrong.
@@ -175,12 +209,12 @@ def fold_accuracy(similarity: np.ndarray, same: np.ndarray, folds: np.ndarray) -
             pairs without any photo of this fold.
 
     Raises:
-        DataError: all pairs are of one fold, so that none is left to find its threshold on.
+        DataError: All pairs are in one fold, which leaves none to find its threshold on.
     """
     accuracies, thresholds = [], []
     numbers, counts = np.unique(folds[:, 0], return_counts=True)
     if len(numbers) < 2:
-        raise DataError("all pairs are of one fold; the accuracy takes at least two")
+        raise DataError("all pairs are in one fold; the accuracy takes at least two")
     for fold in numbers:
         judged, others = folds[:, 0] == fold, (folds != fold).all(axis=1)
         threshold = best_threshold(similarity[others], same[others])
@@ -191,5 +225,5 @@ def fold_accuracy(similarity: np.ndarray, same: np.ndarray, folds: np.ndarray) -
 
 
 def _allowed(far: float | np.ndarray, impostor: int) -> np.ndarray:
-    """How many false accepts of so many impostor pairs a rate allows; 0.01 allows 27 of 2,700, whatever floats say."""
+    """Return how many false accepts a rate allows; 0.01 allows 27 of 2,700, whatever floats say."""
     return np.floor(np.multiply(far, impostor) + 1e-9)

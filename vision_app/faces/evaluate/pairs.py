@@ -14,8 +14,8 @@ from vision_app.data.identities import COLUMNS, load_identities, read_table
 from vision_app.faces.evaluate.metrics import FOLDS
 
 LISTED = ("file_a", "file_b", "same")  # columns of a list of pairs
-MOST = 4_000  # photos that are compared with each other: 8 million pairs
-SPLITS = ("val", "test")  # of a set of people, the part to measure on: the first of these that is there, or else all
+MAX_PHOTOS = 4_000  # that are compared with each other: 8 million pairs
+SPLITS = ("val", "test")  # of a set of people, the part to measure on: the first of these that exists, or else all
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Comparisons:
         similarity: (N,) cosine of the two embeddings, NaN where a photo has none.
         same: (N,) bool, whether both show one person.
         units: (N, U) numbers of what was drawn at random: the two people of a pair or, where people are unknown, the
-            pair itself. Resampling these gives confidence intervals that know that one person is in many pairs.
+            pair itself. Resampling these gives confidence intervals that account for one person being in many pairs.
         groups: (N,) the group that both people belong to, "" where there is none.
     """
 
@@ -39,21 +39,20 @@ class Comparisons:
         return len(self.similarity)
 
     def keep(self, chosen: np.ndarray) -> "Comparisons":
-        """Some of the pairs, by mask (N,)."""
-        columns = self.similarity, self.same, self.units, self.groups
-        return Comparisons(*(column[chosen] for column in columns))
+        """Return some of the pairs, by mask (N,)."""
+        return Comparisons(*(column[chosen] for column in vars(self).values()))
 
 
 @dataclass(frozen=True, eq=False)
-class Listed:
+class PairList:
     """Pairs from a list.
 
     Attributes:
         first, second: (N,) numbers of the photos.
         same: (N,) bool.
         folds: (N, 2) fold of each photo, see `metrics.fold_accuracy`.
-        folds_given: whether the list says the folds, or they were drawn.
-        groups: (N,) "" where the list says none.
+        folds_given: Whether the list gives the folds, or they were drawn.
+        groups: (N,) "" where the list gives none.
     """
 
     first: np.ndarray
@@ -65,79 +64,90 @@ class Listed:
 
 
 @dataclass(frozen=True, eq=False)
-class Photos:
+class PhotoSet:
     """F photos to embed and to compare.
 
     Attributes:
-        files: what their set calls them.
-        paths: where they lie.
-        names: (F,) of the people, or None where nobody says who is on the photos.
+        files: Their names in the data.
+        paths: Where they are.
+        names: (F,) of the people, or None where they are unknown.
         groups: (F,) group of each person, "" where there is none.
-        listed: the pairs that a list asks for, or None.
+        listed: The pairs that a list asks for, or None.
     """
 
     files: tuple[str, ...]
     paths: tuple[Path, ...]
     names: np.ndarray | None
     groups: np.ndarray
-    listed: Listed | None = None
+    listed: PairList | None = None
 
-    def keep(self, chosen: np.ndarray) -> "Photos":
-        """Some of the photos, by mask (F,), without a list of pairs."""
-        files, paths = (tuple(compress(values, chosen)) for values in (self.files, self.paths))
-        return Photos(files, paths, None if self.names is None else self.names[chosen], self.groups[chosen])
+    @property
+    def pairs(self) -> PairList:
+        """The listed pairs; raises ValueError where there is no list."""
+        if self.listed is None:
+            raise ValueError("photos: expected a list of pairs")
+        return self.listed
+
+    def keep(self, chosen: np.ndarray) -> "PhotoSet":
+        """Return some of the photos, by mask (F,), without a list of pairs."""
+        files, paths = tuple(compress(self.files, chosen)), tuple(compress(self.paths, chosen))
+        return PhotoSet(files, paths, None if self.names is None else self.names[chosen], self.groups[chosen])
 
 
-def load_photos(data: Path, images: Path | None = None, split: str | None = None) -> Photos:
-    """Reads what is to be compared.
+def load_photos(data: Path, images: Path | None = None, split: str | None = None) -> PhotoSet:
+    """Read what is to be compared.
 
     Args:
         data: A folder with a sub-folder a person, a CSV file with the columns `file` and `identity` (as
-            `identities.load_identities` reads them, and `group` if wanted), or a CSV file with the columns `file_a`,
-            `file_b` and `same` (1 or 0; and `fold`, `group`, `identity_a` and `identity_b` if wanted). Where a list of
-            pairs does not say who is on the photos, the folders that they lie in are taken for people if every pair
-            agrees with that.
-        images: folder that the files of a list of pairs lie in; the folder of the list by default.
-        split: part of a set of people; the first of `SPLITS` that is there by default, or else all.
+            `identities.load_identities` reads them, and optionally `group`), or a CSV file with the columns `file_a`,
+            `file_b` and `same` (1 or 0; optionally `fold`, `group`, `identity_a` and `identity_b`). Where a list of
+            pairs does not say who is on the photos, their folders are taken for people if every pair agrees with that.
+        images: Folder of the files of a list of pairs; the folder of the list by default.
+        split: Part of a set of people; the first of `SPLITS` that exists by default, or else all.
 
     Raises:
-        DataError: it cannot be read, or there is nothing to compare in it.
+        DataError: It cannot be read, or there is nothing to compare in it.
     """
     if data.suffix.lower() == ".csv" and data.is_file() and LISTED[0] in _header(data):
         return _read_list(data, images or data.parent)
     return _read_people(data, split)
 
 
-def of_files(files: Sequence[str], source: Path) -> Photos:
-    """Photos that lie in a folder for each person.
+def of_files(files: Sequence[str], source: Path) -> PhotoSet:
+    """Return photos that are in a folder for each person.
 
     Raises:
-        DataError: they lie in one folder; the message names `source`, which lists them.
+        DataError: They are in one folder; the message names `source`, which lists them.
     """
     names = np.array([Path(file).parent.name for file in files])
     _check_people(names, str(source))
-    return Photos(tuple(files), tuple(map(Path, files)), names, np.full(len(files), ""))
+    return PhotoSet(tuple(files), tuple(map(Path, files)), names, np.full(len(files), ""))
 
 
-def compare_listed(embeddings: np.ndarray, photos: Photos) -> Comparisons:
-    """The pairs of the list.
+def compare(embeddings: np.ndarray, photos: PhotoSet) -> Comparisons:
+    """Compare the listed pairs, or all pairs of photos without a list, see `compare_listed` and `compare_all`."""
+    if photos.names is None or photos.listed is not None:
+        return compare_listed(embeddings, photos)
+    return compare_all(embeddings, photos.names, photos.groups)
+
+
+def compare_listed(embeddings: np.ndarray, photos: PhotoSet) -> Comparisons:
+    """Compare the pairs of the list.
 
     Args:
         embeddings: (F, D) unit vectors, NaN where a photo has none.
-        photos: with `listed`.
+        photos: F photos with `listed`.
     """
-    listed = photos.listed
+    listed = photos.pairs
     similarity = np.einsum("nd,nd->n", embeddings[listed.first], embeddings[listed.second])
-    if photos.names is None:
-        units = np.arange(len(similarity))[:, None]
-    else:
-        people = numbers(photos.names)
-        units = np.stack([people[listed.first], people[listed.second]], axis=1)
+    units = np.arange(len(similarity))[:, None]
+    if photos.names is not None:
+        units = numbers(photos.names)[np.stack([listed.first, listed.second], axis=1)]
     return Comparisons(similarity, listed.same, units, listed.groups)
 
 
 def compare_all(embeddings: np.ndarray, names: np.ndarray, groups: np.ndarray) -> Comparisons:
-    """Every photo with every other one.
+    """Compare every photo with every other one.
 
     Args:
         embeddings: (F, D) unit vectors, NaN where a photo has none.
@@ -145,23 +155,23 @@ def compare_all(embeddings: np.ndarray, names: np.ndarray, groups: np.ndarray) -
         groups: (F,) of the people.
     """
     first, second = np.triu_indices(len(embeddings), 1)
-    people, group = numbers(names), numbers(groups)
+    units = numbers(names)[np.stack([first, second], axis=1)]
+    group = numbers(groups)
     similarity = (embeddings @ embeddings.T)[first, second]
-    units = np.stack([people[first], people[second]], axis=1)
     shared = np.where(group[first] == group[second], groups[first], "")
-    return Comparisons(similarity, people[first] == people[second], units, shared)
+    return Comparisons(similarity, units[:, 0] == units[:, 1], units, shared)
 
 
-def some_people(names: np.ndarray, most: int = MOST) -> np.ndarray:
-    """(F,) mask of at most so many photos: all of some people, by a rule that never changes."""
-    order = sorted(np.unique(names), key=lambda name: share_of(name, 1 << 64))
+def some_people(names: np.ndarray, most: int = MAX_PHOTOS) -> np.ndarray:
+    """Return an (F,) mask of at most so many photos: all of some people, chosen by a fixed rule."""
     counts = dict(zip(*np.unique(names, return_counts=True), strict=True))
+    order = _shuffled(counts)
     fits = np.cumsum([counts[name] for name in order]) <= most
-    return np.isin(names, [name for name, fit in zip(order, fits, strict=True) if fit])
+    return np.isin(names, list(compress(order, fits)))
 
 
 def few_of_each(names: np.ndarray, files: Sequence[str], most: int) -> np.ndarray:
-    """(F,) mask of at most so many photos of each person, by a rule that never changes."""
+    """Return an (F,) mask of at most so many photos of each person, chosen by a fixed rule."""
     order = np.argsort([share_of(file, 1 << 62) for file in files], kind="stable")
     chosen = np.zeros(len(files), bool)
     for name in np.unique(names):
@@ -169,20 +179,24 @@ def few_of_each(names: np.ndarray, files: Sequence[str], most: int) -> np.ndarra
     return chosen
 
 
-def second_half(names: Sequence[str]) -> np.ndarray:
-    """(n,) mask of every second name, in an order that is as good as drawn at random and never changes."""
-    order = {name: i for i, name in enumerate(sorted(set(names), key=lambda name: share_of(name, 1 << 64)))}
-    return np.array([order[name] % 2 == 1 for name in names])
+def second_half(names: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Return an (n,) mask of every second name, in an order that is pseudorandom but fixed."""
+    chosen = set(_shuffled(set(names))[1::2])
+    return np.array([name in chosen for name in names])
 
 
 def numbers(names: np.ndarray) -> np.ndarray:
-    """(F,) names -> (F,) int32 numbers from 0, in the order of the names."""
+    """Return (F,) int32 numbers of names, from 0 in the order of the names."""
     return np.unique(names, return_inverse=True)[1].astype(np.int32)
 
 
 def share_of(name: str, parts: int) -> int:
-    """One of so many parts for a name, always the same and as good as drawn at random."""
+    """Return a pseudorandom but fixed number below `parts` for a name."""
     return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8]) % parts
+
+
+def _shuffled(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: share_of(name, 1 << 64))
 
 
 def _header(path: Path) -> list[str]:
@@ -190,7 +204,7 @@ def _header(path: Path) -> list[str]:
         return next(csv.reader(file), [])
 
 
-def _read_people(data: Path, split: str | None) -> Photos:
+def _read_people(data: Path, split: str | None) -> PhotoSet:
     portraits = load_identities(data)
     groups = ("" for _ in portraits) if data.is_dir() else (row.get("group") or "" for row in read_table(data, COLUMNS))
     found = {portrait.split for portrait in portraits}
@@ -198,7 +212,7 @@ def _read_people(data: Path, split: str | None) -> Photos:
     chosen = [(portrait, group) for portrait, group in zip(portraits, groups, strict=True)
               if portrait.identity and split in (None, portrait.split)]  # fmt: skip
     _check_people([portrait.identity for portrait, _ in chosen], f"{data}{f', split {split}' if split else ''}")
-    return Photos(
+    return PhotoSet(
         tuple(portrait.file for portrait, _ in chosen),
         tuple(portrait.path for portrait, _ in chosen),
         np.array([portrait.identity for portrait, _ in chosen]),
@@ -208,14 +222,14 @@ def _read_people(data: Path, split: str | None) -> Photos:
 
 def _check_people(names: Iterable[str], source: str) -> None:
     if len(set(names)) < 2:
-        raise DataError(f"{source}: names fewer than two people; nobody can be told from anybody")
+        raise DataError(f"{source}: names fewer than two people, so there is nobody to compare with")
 
 
-def _read_list(path: Path, images: Path) -> Photos:
+def _read_list(path: Path, images: Path) -> PhotoSet:
     rows = read_table(path, LISTED)
     for number, row in enumerate(rows, start=2):
         if not row["file_b"] or row["same"] not in ("0", "1"):
-            raise DataError(f"{path}: row {number} is no pair; file_b must name a photo and same must be 0 or 1")
+            raise DataError(f"{path}: row {number} is not a pair; file_b must name a photo and same must be 0 or 1")
     pairs = [(row["file_a"], row["file_b"]) for row in rows]
     same = np.array([row["same"] == "1" for row in rows])
     files = tuple(dict.fromkeys(file for pair in pairs for file in pair))
@@ -226,28 +240,28 @@ def _read_list(path: Path, images: Path) -> Photos:
         folds = np.repeat(numbers(np.array([row["fold"] for row in rows]))[:, None], 2, axis=1)
         if not folds.any():
             raise DataError(f"{path}: column fold is the same in all rows; name at least two folds, or leave it out")
-    else:
-        folds = _drawn_folds(pairs, people)
-    listed = Listed(
-        *(np.array([place[pair[side]] for pair in pairs]) for side in (0, 1)),
-        same, folds, folds_given, np.array([row.get("group") or "" for row in rows]),
-    )  # fmt: skip
+    else:  # drawn by person where people are known, otherwise by pair
+        drawn = [[people[file] for file in pair] if people else ["\n".join(pair)] * 2 for pair in pairs]
+        folds = np.array([[share_of(name, FOLDS) for name in names] for names in drawn])
+    first, second = (np.array([place[pair[side]] for pair in pairs]) for side in (0, 1))
+    groups = np.array([row.get("group") or "" for row in rows])
+    listed = PairList(first, second, same, folds, folds_given, groups)
     names = np.array([people[file] for file in files]) if people else None
-    return Photos(files, tuple(images / file for file in files), names, np.full(len(files), ""), listed)
+    return PhotoSet(files, tuple(images / file for file in files), names, np.full(len(files), ""), listed)
 
 
 def _people(
-    path: Path, rows: Sequence[dict], pairs: Sequence[tuple[str, str]], same: np.ndarray
+    path: Path, rows: Sequence[dict[str, str]], pairs: Sequence[tuple[str, str]], same: np.ndarray
 ) -> dict[str, str] | None:
-    """Who is on each photo, by file: as the list says, or else the folder, if no pair contradicts that; or None.
+    """Return who is on each photo, by file: as the list says, or else the folder, if no pair contradicts that; or None.
 
     Raises:
-        DataError: the list contradicts itself.
+        DataError: The list contradicts itself.
     """
     said = {"identity_a", "identity_b"} <= rows[0].keys()
-    people = {}
+    people: dict[str, str] = {}
     for number, (row, pair, is_same) in enumerate(zip(rows, pairs, same, strict=True), start=2):
-        names = (row["identity_a"], row["identity_b"]) if said else [str(Path(file).parent) for file in pair]
+        names = (row["identity_a"], row["identity_b"]) if said else tuple(str(Path(file).parent) for file in pair)
         for file, name in zip(pair, names, strict=True):
             if said and (not name or people.get(file, name) != name):
                 raise DataError(f"{path}: row {number} gives {file} {'another' if name else 'no'} identity")
@@ -257,10 +271,3 @@ def _people(
                 raise DataError(f"{path}: row {number} contradicts itself; see its identities and its 'same'")
             return None
     return people
-
-
-def _drawn_folds(pairs: Sequence[tuple[str, str]], people: dict[str, str] | None) -> np.ndarray:
-    """(N, 2) folds by person where people are known, else by pair."""
-    if people:
-        return np.array([[share_of(people[file], FOLDS) for file in pair] for pair in pairs])
-    return np.array([[share_of("\n".join(pair), FOLDS)] * 2 for pair in pairs])

@@ -1,8 +1,8 @@
-"""Curves, histograms and maps of faces as pictures."""
+"""Curves, histograms and maps of faces."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,10 @@ COLORED = 20  # people of a map who get a color
 
 
 def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
-    """Writes `<name>.png` for each figure.
+    """Write `<name>.png` for each figure.
 
     Raises:
-        OutputError: something could not be written.
+        OutputError: A file could not be written.
     """
     for name, figure in figures.items():
         path = folder / f"{name}.png"
@@ -38,24 +38,21 @@ def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
 
 
 def plot_roc(curves: Mapping[str, Roc]) -> Figure:
-    """The true accept rate by false accept rate, whose axis is logarithmic: the rare false accepts matter."""
-    figure = new_figure(900, 700)
-    axes = _by_far(figure.add_subplot(), curves, "true accept rate", "ROC: pairs of one person that are accepted")
-    for (name, curve), color in zip(curves.items(), COLORS, strict=False):
-        far, place = sampled(curve)
-        axes.plot(far, curve.tar[place], color=color, linewidth=2, label=f"{name}, AUC {auc(curve):.4f}")
+    """Plot the true accept rate by false accept rate, whose axis is logarithmic: rare false accepts matter."""
+    figure, axes = _by_far(curves, "true accept rate", "ROC: pairs of one person that are accepted")
+    named = {f"{name}, AUC {auc(curve):.4f}": curve for name, curve in curves.items()}
+    for name, color, far, tar in _lines(named):
+        axes.plot(far, tar, color=color, linewidth=2, label=name)
     axes.set_ylim(0, 1.01)
     axes.legend(loc="lower right", frameon=False)
     return figure
 
 
 def plot_det(curves: Mapping[str, Roc]) -> Figure:
-    """Both errors against each other, on logarithmic axes; the equal error rate lies on the dashed line."""
-    figure = new_figure(900, 700)
-    axes = _by_far(figure.add_subplot(), curves, "false reject rate", "DET: errors of both kinds")
-    for (name, curve), color in zip(curves.items(), COLORS, strict=False):
-        far, place = sampled(curve)
-        axes.plot(far, 1 - curve.tar[place], color=color, linewidth=2, label=name)
+    """Plot both errors against each other on logarithmic axes; the equal error rate is on the dashed line."""
+    figure, axes = _by_far(curves, "false reject rate", "DET: errors of both kinds")
+    for name, color, far, tar in _lines(curves):
+        axes.plot(far, 1 - tar, color=color, linewidth=2, label=name)
     axes.plot([1e-9, 1], [1e-9, 1], color="#8a8a8a", linestyle="--", zorder=0)
     axes.set_yscale("log")
     axes.set_ylim(min(0.5 / curve.genuine for curve in curves.values()), 1)
@@ -64,7 +61,7 @@ def plot_det(curves: Mapping[str, Roc]) -> Figure:
 
 
 def plot_similarities(pairs: Comparisons, thresholds: Mapping[str, float]) -> Figure:
-    """How similarities are spread, and where thresholds lie."""
+    """Plot the distribution of similarities, and thresholds."""
     figure = new_figure(900, 600)
     axes = figure.add_subplot()
     known = ~np.isnan(pairs.similarity)
@@ -85,12 +82,12 @@ def plot_similarities(pairs: Comparisons, thresholds: Mapping[str, float]) -> Fi
 
 
 def plot_map(points: np.ndarray, names: np.ndarray | None, title: str) -> Figure:
-    """Photos as points of a plane; the people with most photos in colors, all others gray.
+    """Plot photos as points of a plane; the people with most photos in colors, all others gray.
 
     Args:
         points: (F, 2).
         names: (F,) who is on each photo, or None.
-        title: says how the map was made.
+        title: Says how the map was made.
     """
     figure = new_figure(1000, 800)
     axes = figure.add_subplot()
@@ -99,17 +96,15 @@ def plot_map(points: np.ndarray, names: np.ndarray | None, title: str) -> Figure
         people, counts = np.unique(names, return_counts=True)
         shown = people[np.argsort(-counts, kind="stable")][: min(COLORED, int((counts > 1).sum()))]
         for i, name in enumerate(shown):
-            mine = points[names == name]
-            axes.scatter(
-                *mine.T, s=18, color=f"C{i % 10}", marker="o" if i < 10 else "^", label=f"{name} ({len(mine)})"
-            )
+            mine, marker = points[names == name], "o" if i < 10 else "^"
+            axes.scatter(*mine.T, s=18, color=f"C{i % 10}", marker=marker, label=f"{name} ({len(mine)})")
     axes.set(title=title, xticks=[], yticks=[])
     figure.legend(loc="outside right center", frameon=False, fontsize=8)
     return figure
 
 
 def principal_plane(embeddings: np.ndarray) -> tuple[np.ndarray, float]:
-    """The plane in which embeddings are spread most (PCA, Pearson 1901).
+    """Return the plane in which embeddings vary most (PCA, Pearson 1901).
 
     Args:
         embeddings: (F, D), both 2 or more.
@@ -119,31 +114,43 @@ def principal_plane(embeddings: np.ndarray) -> tuple[np.ndarray, float]:
     """
     centered = embeddings - embeddings.mean(axis=0)
     left, spread, axes = np.linalg.svd(centered, full_matrices=False)
-    signs = np.where(axes[:2].sum(axis=1) < 0, -1, 1)  # which way an axis points is left open; this settles it
+    signs = np.where(axes[:2].sum(axis=1) < 0, -1, 1)  # the sign of an axis is arbitrary; this fixes it
     return left[:, :2] * spread[:2] * signs, float((spread[:2] ** 2).sum() / max((spread**2).sum(), 1e-12))
 
 
 def neighbor_map(embeddings: np.ndarray) -> np.ndarray | None:
-    """(F, 2) plane in which neighbors stay neighbors (t-SNE, van der Maaten 2008); None without scikit-learn."""
+    """Return (F, 2) a plane in which neighbors stay close (t-SNE, van der Maaten 2008); None without scikit-learn."""
     try:
         from sklearn.manifold import TSNE
     except ImportError:
         return None
     perplexity = min(30, (len(embeddings) - 1) / 3)
-    return TSNE(init="pca", perplexity=perplexity, metric="cosine", random_state=0).fit_transform(embeddings)
+    points: np.ndarray = TSNE(init="pca", perplexity=perplexity, metric="cosine", random_state=0).fit_transform(
+        embeddings
+    )
+    return points
 
 
 def sampled(curve: Roc) -> tuple[np.ndarray, np.ndarray]:
-    """False accept rates from that of a single false accept up to 1, and their places in a curve."""
+    """Return false accept rates from that of a single false accept up to 1, and their places in a curve."""
     far = np.geomspace(1 / curve.impostor, 1, POINTS)
     return far, curve.at(far)
 
 
-def _by_far(axes: Axes, curves: Mapping[str, Roc], y: str, title: str) -> Axes:
-    """The false accept rate to the right, from that of a single pair up to 1."""
+def _lines(curves: Mapping[str, Roc]) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Yield the name, color, false accept rates and true accept rates of each curve."""
+    for (name, curve), color in zip(curves.items(), COLORS, strict=False):
+        far, place = sampled(curve)
+        yield name, color, far, curve.tar[place]
+
+
+def _by_far(curves: Mapping[str, Roc], y: str, title: str) -> tuple[Figure, Axes]:
+    """Return a plot by false accept rate, from that of a single pair up to 1."""
+    figure = new_figure(900, 700)
+    axes = figure.add_subplot()
     least = min(1 / curve.impostor for curve in curves.values())
     axes.set(xscale="log", xlim=(least, 1), xlabel="false accept rate", ylabel=y, title=title)
     axes.grid(color="#eeeeee")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    return axes
+    return figure, axes

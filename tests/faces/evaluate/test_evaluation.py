@@ -13,9 +13,9 @@ from vision_app.core.errors import DataError
 from vision_app.faces.evaluate.embedding_file import largest_faces, read_embeddings
 from vision_app.faces.evaluate.evaluation import evaluate
 from vision_app.faces.evaluate.metrics import Share
-from vision_app.faces.evaluate.pairs import Listed, Photos, numbers
+from vision_app.faces.evaluate.pairs import PairList, PhotoSet, numbers
 from vision_app.faces.evaluate.plots import neighbor_map, plot_det, plot_roc, principal_plane
-from vision_app.faces.evaluate.report import summary, to_dict, write_report
+from vision_app.faces.evaluate.report import evaluation_dict, evaluation_summary, write_evaluation
 
 PEOPLE, PHOTOS = 30, 4
 
@@ -32,7 +32,7 @@ def people():
     names = np.repeat([f"p{i:02}" for i in range(PEOPLE)], PHOTOS)
     files = tuple(f"{name}/{i}.jpg" for i, name in enumerate(names))
     groups = np.repeat(["easy", "hard"], PEOPLE * PHOTOS // 2)
-    return Photos(files, tuple(map(Path, files)), names, groups), embeddings
+    return PhotoSet(files, tuple(map(Path, files)), names, groups), embeddings
 
 
 def with_list(photos, pairs):
@@ -40,8 +40,8 @@ def with_list(photos, pairs):
     first, second = np.array(pairs).T
     same = photos.names[first] == photos.names[second]
     folds = np.repeat(np.arange(len(pairs))[:, None] % 10, 2, axis=1)
-    listed = Listed(first, second, same, folds, True, np.full(len(pairs), ""))
-    return Photos(photos.files, photos.paths, photos.names, photos.groups, listed)
+    listed = PairList(first, second, same, folds, True, np.full(len(pairs), ""))
+    return PhotoSet(photos.files, photos.paths, photos.names, photos.groups, listed)
 
 
 def test_every_pair_of_known_people_is_compared(people):
@@ -50,21 +50,21 @@ def test_every_pair_of_known_people_is_compared(people):
     assert list(evaluation.results) == ["all"] and evaluation.accuracy is None
     curve = evaluation.every.curve
     assert (curve.genuine, curve.impostor) == (PEOPLE * 6, PEOPLE * PHOTOS * (PEOPLE - 1) * PHOTOS // 2)
-    assert [tar.far for tar in evaluation.every.tars] == [1e-1, 1e-2, 1e-3], "6,960 pairs allow no rate of 1e-4"
+    assert [tar.far for tar in evaluation.every.points] == [1e-1, 1e-2, 1e-3], "6,960 pairs allow no rate of 1e-4"
     similar = embeddings @ embeddings.T
     other = photos.names[:, None] != photos.names
-    for tar in evaluation.every.tars:
+    for tar in evaluation.every.points:
         assert np.mean(similar[other] >= tar.threshold) <= tar.far
         same = ~other & ~np.eye(len(other), dtype=bool)
-        assert tar.share.rate == pytest.approx(np.mean(similar[same] >= tar.threshold))
+        assert tar.true.rate == pytest.approx(np.mean(similar[same] >= tar.threshold))
 
 
 def test_groups_are_judged_at_one_threshold(people):
     photos, embeddings = people
     evaluation = evaluate(photos, embeddings)
     easy, hard = (group for group in evaluation.groups if group.far == 0.01)
-    assert (easy.name, hard.name) == ("easy", "hard") and easy.threshold == hard.threshold
-    assert easy.accepted == Share(90, 90) and hard.accepted.rate < 0.9
+    assert (easy.group, hard.group) == ("easy", "hard") and easy.threshold == hard.threshold
+    assert easy.true == Share(90, 90) and hard.true.rate < 0.9
     assert easy.false.count >= 16 and easy.false.total == 15 * 4 * 14 * 4 // 2, "two of them look alike"
 
 
@@ -79,8 +79,8 @@ def test_photos_without_a_face_are_named_and_count_as_errors(people):
     assert evaluation.faceless == ["p02/8.jpg"]
     assert evaluation.listed.curve.genuine == 13 and evaluation.listed.curve.impostor == 12
     assert evaluation.accuracy.mean == pytest.approx(1 - 2 / len(pairs))
-    assert to_dict(evaluation)["without_face"] == ["p02/8.jpg"]
-    assert any("no face: p02/8.jpg" in line for line in summary(evaluation))
+    assert evaluation_dict(evaluation)["without_face"] == ["p02/8.jpg"]
+    assert any("no face: p02/8.jpg" in line for line in evaluation_summary(evaluation))
 
 
 def test_a_report_holds_what_was_measured(people, tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_a_report_holds_what_was_measured(people, tmp_path, monkeypatch):
     photos, embeddings = people
     pairs = [(4 * i, 4 * i + 1) for i in range(30)] + [(4 * i, (4 * i + 4) % 120) for i in range(30)]
     evaluation = evaluate(with_list(photos, pairs), embeddings)
-    write_report(evaluation, tmp_path, {"model": "mine"})
+    write_evaluation(evaluation, tmp_path, {"model": "mine"})
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert content["model"] == "mine" and content["photos"] == 120 and content["people"] == 30
     assert content["listed"]["accuracy"]["mean"] == pytest.approx(evaluation.accuracy.mean, abs=1e-6)
@@ -156,7 +156,7 @@ def test_embeddings_are_read_from_their_file(tmp_path):
     np.savez(tmp_path / "nan.npz", contract="c", **arrays | {"embeddings": np.full((3, 2), np.nan)})
     np.savez(tmp_path / "short.npz", contract="c", **arrays | {"embeddings": np.ones((2, 2))})
     np.savez(tmp_path / "other.npz", files=arrays["files"])
-    for name, problem in (("nan", "no directions"), ("short", "a row for each"), ("other", "not a file that")):
+    for name, problem in (("nan", "zero or not finite"), ("short", "a row for each"), ("other", "not a file that")):
         with pytest.raises(DataError, match=f"{name}.npz: .*{problem}"):
             read_embeddings(tmp_path / f"{name}.npz")
 
