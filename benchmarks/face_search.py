@@ -23,7 +23,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from vision_app.faces.gallery import Gallery, Sample
+from vision_app.faces.gallery import Gallery, EnrolledPhoto
 from vision_app.faces.gallery.enroll import add
 
 DIMENSION = 128
@@ -107,11 +107,11 @@ def exact_nearest(probes: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
     return np.concatenate([(probes[i : i + 50] @ embeddings.T).argmax(1) for i in range(0, len(probes), 50)])
 
 
-def sample(number: int, embedding: np.ndarray) -> Sample:
+def sample(number: int, embedding: np.ndarray) -> EnrolledPhoto:
     """A photo of a person, whose picture is not kept."""
     source = sha256(str(number).encode()).digest()
     where = {"box": [0, 0, 112, 112], "landmarks": [[0, 0]] * 5, "quality": {"score": 1}}
-    return Sample(0, source, **where, embedding=embedding, model_id="made up", consent="", added="")
+    return EnrolledPhoto(0, source, **where, embedding=embedding, model_id="made up", consent="", added="")
 
 
 def fill(path: Path, embeddings: np.ndarray) -> None:

@@ -153,7 +153,7 @@ def test_embeddings_that_cannot_be_found_again_are_refused():
         (units(1)[0], [1], "N x D"),
     ):
         with pytest.raises(GalleryError, match=message):
-            FaceIndex.build(embeddings, np.array(ids), lambda ids: (ids, embeddings))
+            build(embeddings, np.array(ids), every=(units(1), [1]))
     with pytest.raises(GalleryError, match="cannot be read"):
         FaceIndex.from_bytes(b"no index at all, but long enough to look at", lambda ids: ids)
 

@@ -1,11 +1,11 @@
-"""A challenge at the camera: turn the head or come closer, as asked, in an order that nobody can know before.
+"""A challenge at the camera: turn the head or come closer, as asked, in an order that cannot be known before.
 
-It makes it harder to hold a photo into the camera: a flat picture that is turned or bent shows no turned head. It does
-not tell a living person from a video that shows the right moves, a mask or a screen that is driven by a program.
+It makes it harder to pass with a photo: a flat image that is turned or bent shows no turned head. It does not tell a
+living person from a video that shows the right moves, a mask or a screen that is driven by a program.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import SystemRandom
 
 import numpy as np
@@ -22,28 +22,31 @@ TOO_SLOW, WRONG_MOVE, OUT_OF_SIGHT = "too_slow", "wrong_move", "out_of_sight"
 SOMEONE_ELSE, NOT_RECOGNIZED = "someone_else", "not_recognized"
 
 AHEAD, TURNED = 15.0, 25.0  # degrees of yaw: at most, and at least
-CLOSER = 1.3  # times as large in the picture
+CLOSER = 1.3  # times as large in the frame
 LIMIT = 8.0  # seconds for a move and for looking ahead
-BLINK = 1.0  # seconds for which no face may be seen, and for which the face of who has passed may look like nobody's
-JUMP = 2.0  # face heights (eyes to mouth) that a face may move from one look to the next
+BLINK = (
+    1.0  # seconds for which no face may be seen, and for which the face of a person who has passed may be unrecognized
+)
+JUMP = 2.0  # face heights (eyes to mouth) that a face may move from one frame to the next
 
 
 @dataclass(frozen=True, eq=False)
 class Challenge:
-    """How far somebody has come. `follow` gives the next state; a failed one stays as it is.
+    """How far a person has come. `follow` gives the next state; a failed one stays as it is.
 
     Attributes:
-        moves: what is asked, in this order.
-        done: how many of them were made.
-        passed: whether all were made, the face looked ahead again, and it has stayed in sight and recognized since.
-        failure: why it failed: "too_slow", "wrong_move", "out_of_sight" (or several faces), "someone_else" or
+        moves: What is asked, in this order.
+        done: How many of them were made.
+        passed: Whether all were made, the face looked ahead again, and it has stayed in sight and recognized since.
+        failure: Why it failed: "too_slow", "wrong_move", "out_of_sight" (or several faces), "someone_else" or
             "not_recognized"; or None.
-        who: whom the face was recognized as when it began; None: not begun.
-        since: when what is asked now was asked, in seconds.
-        size: height of the face in pixels when it looked ahead before the move that is asked now; None: it is to look
+        who: Whom the face was recognized as when it began; None: not begun.
+        since: When what is asked now was asked, in seconds.
+        size: Height of the face in pixels when it looked ahead before the move that is asked now; None: it is to look
             ahead.
-        landmarks, seen: (5, 2) where the face was seen last, in pixels of the frame, and when.
-        recognized: when it was last recognized as who it is.
+        landmarks: (5, 2) where the face was seen last, in pixels of the frame.
+        seen: When that was.
+        recognized: When it was last recognized as who it is.
     """
 
     moves: tuple[str, ...]
@@ -53,13 +56,13 @@ class Challenge:
     who: str | None = None
     since: float = 0.0
     size: float | None = None
-    landmarks: np.ndarray | None = None
+    landmarks: np.ndarray = field(default_factory=lambda: np.zeros((5, 2)))
     seen: float = 0.0
     recognized: float = 0.0
 
     @classmethod
     def new(cls) -> "Challenge":
-        """A challenge of all moves in random order."""
+        """Return a challenge of all moves in random order."""
         return cls(tuple(SystemRandom().sample(MOVES, len(MOVES))))
 
     @property
@@ -70,19 +73,19 @@ class Challenge:
         return LOOK_AHEAD if self.size is None else self.moves[self.done]
 
     def follow(self, landmarks: np.ndarray | None, seconds: float, who: str | None) -> "Challenge":
-        """The state after another look.
+        """Return the state after another frame.
 
         Args:
             landmarks: (5, 2) of the only face, in pixels of the frame, see `align.LANDMARKS`; None: there is no face,
                 or several.
-            seconds: when the frame came, on a clock that does not go back.
-            who: whom the face was recognized as; None: nobody. Until it has passed, this counts only while the face
+            seconds: When the frame came, on a clock that does not go back.
+            who: Whom the face was recognized as; None: nobody. Until it has passed, this counts only while the face
                 looks ahead: a turned one is hard to recognize.
         """
         if self.failure:
             return self
         begun = self.who is not None
-        if begun and (failure := self._broken_off(landmarks, seconds)):
+        if begun and (failure := self._interruption(landmarks, seconds)):
             return self._failed(failure)
         if landmarks is None:
             return self
@@ -94,15 +97,17 @@ class Challenge:
         if self.passed and seconds - recognized > BLINK:
             return self._failed(NOT_RECOGNIZED)
         here = replace(self, landmarks=landmarks, seen=seconds, recognized=recognized)
-        if self.asked == LOOK_AHEAD:
-            return here._ask_next(who) if ahead and who is not None else here
-        return here if self.passed else here._judge_move(yaw)
+        if self.passed:
+            return here
+        if self.size is not None:
+            return here._judge_move(yaw, self.size)
+        return here._ask_next(who) if ahead and who is not None else here
 
     def _failed(self, why: str) -> "Challenge":
         return replace(self, failure=why, passed=False)
 
-    def _broken_off(self, landmarks: np.ndarray | None, seconds: float) -> str | None:
-        """Why it cannot go on, if so."""
+    def _interruption(self, landmarks: np.ndarray | None, seconds: float) -> str | None:
+        """Return why it cannot continue, if so."""
         if seconds - self.seen > BLINK:
             return OUT_OF_SIGHT
         if not self.passed and seconds - self.since > LIMIT:
@@ -112,14 +117,14 @@ class Challenge:
         return None
 
     def _ask_next(self, who: str) -> "Challenge":
-        """The face looks ahead: the next move is asked, or there is none left."""
+        """Ask the next move of a face that looks ahead, or let it pass when there is none left."""
         if self.done == len(self.moves):
             return replace(self, passed=True)
         return replace(self, who=who, since=self.seen, size=height(self.landmarks))
 
-    def _judge_move(self, yaw: float) -> "Challenge":
-        """A move is asked: it was made, another one was, or none yet."""
-        closer = abs(yaw) <= AHEAD and height(self.landmarks) > CLOSER * self.size
+    def _judge_move(self, yaw: float, size: float) -> "Challenge":
+        """Return the state when the move that is asked was made, another one was, or none yet."""
+        closer = abs(yaw) <= AHEAD and height(self.landmarks) > CLOSER * size
         move = TURN_LEFT if yaw > TURNED else TURN_RIGHT if yaw < -TURNED else MOVE_CLOSER if closer else None
         if move is None:
             return self
@@ -129,10 +134,10 @@ class Challenge:
 
 
 def height(landmarks: np.ndarray) -> float:
-    """From the middle of the eyes to the middle of the mouth, in pixels. A turned head keeps it."""
+    """Return the distance from the middle of the eyes to that of the mouth, in pixels. A turned head keeps it."""
     return math.dist(landmarks[:2].mean(axis=0), landmarks[3:].mean(axis=0))
 
 
 def _moved(before: np.ndarray, after: np.ndarray) -> float:
-    """How far a face moved, in face heights."""
+    """Return how far a face moved, in face heights."""
     return math.dist(before.mean(axis=0), after.mean(axis=0)) / max(height(before), 1.0)

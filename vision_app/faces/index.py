@@ -6,6 +6,7 @@ of the codes proposes candidates, and these are compared exactly.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import faiss
 import numpy as np
@@ -33,11 +34,11 @@ class FaceIndex:
     >>> similarities, ids = index.search(queries, 5)
     """
 
-    def __init__(self, index: faiss.Index, lookup: Lookup):
+    def __init__(self, index: Any, lookup: Lookup):
         """Wrap a FAISS index; `build` makes one.
 
         Args:
-            index: An `IndexIDMap2` of an exact index, or an inverted file.
+            index: An `IndexIDMap2` of an exact index, or an inverted file (FAISS declares them without their fields).
             lookup: Where to find the embeddings that an inverted file proposes.
         """
         self._index, self._lookup = index, lookup
@@ -171,23 +172,23 @@ class FaceIndex:
         return similarities
 
 
-def _inverted_file(embeddings: np.ndarray) -> faiss.Index:
+def _inverted_file(embeddings: np.ndarray) -> Any:
     """Return an empty inverted file; lists and codes are learned from some embeddings, the same ones every time."""
     dimension = embeddings.shape[1]
     chosen = np.random.default_rng(0).choice(len(embeddings), min(len(embeddings), TRAINED_ON), replace=False)
-    index = faiss.index_factory(dimension, f"IVF{LISTS},PQ{dimension // 2}x4fs", faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(dimension, f"IVF{LISTS},PQ{dimension // 2}x4fs", faiss.METRIC_INNER_PRODUCT)
     index.train(embeddings[np.sort(chosen)])
     index.nprobe = PROBES
     return index
 
 
-def _list_ids(lists: faiss.InvertedLists, number: int) -> np.ndarray:
+def _list_ids(lists: Any, number: int) -> np.ndarray:
     """Return the (n,) ids of a list."""
     size = lists.list_size(number)
     return faiss.rev_swig_ptr(lists.get_ids(number), size).copy() if size else np.zeros(0, np.int64)
 
 
-def _wipe_tail(index: faiss.IndexIVFPQFastScan, number: int) -> None:
+def _wipe_tail(index: Any, number: int) -> None:
     """Zero what `remove_ids` leaves behind the end of a list, in the last of its blocks of 32 codes.
 
     FAISS (1.15) keeps the codes of those removed there, and mixes them into the codes that are added next.

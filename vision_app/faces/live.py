@@ -235,7 +235,7 @@ class FirstTimes(AuditLog):
 
     def write(self, action: str, people: Iterable[int], **counts: int) -> None:
         """Add a line unless the same was done with the same people before; see `AuditLog.write`."""
-        key = action, tuple(people)
-        if key not in self._told:
-            super().write(*key, **counts)
-            self._told.add(key)
+        told = action, (*people,)
+        if told not in self._told:
+            super().write(action, told[1], **counts)
+            self._told.add(told)

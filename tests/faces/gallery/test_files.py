@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 import stat
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from painted_people import DIMENSION, paint, painted_recognizer, unit
 from vision_app import Gallery
 from vision_app.core.errors import DataError, GalleryError, ModelError, UsageError
 from vision_app.faces import index as face_index
+from vision_app.faces.gallery import EnrolledPhoto, schema, transfer
 from vision_app.faces.gallery import index_cache as cached
-from vision_app.faces.gallery import schema, transfer
 
 LIMIT = 300  # of people whose index is exact, in these tests
 
@@ -105,10 +106,9 @@ def crowd(tmp_path, monkeypatch):
 
 
 def sample_of(number, embedding):
-    from vision_app.faces.gallery import Sample
-
-    source = number.to_bytes(32)
-    return Sample(0, source, [0, 0, 9, 9], [[1, 1]] * 5, {"score": 1}, embedding, "first", "", "2026-01-01T00:00:00Z")
+    source = sha256(str(number).encode()).digest()  # no bytes that an index holds by chance
+    about = {"model_id": "first", "consent": "", "added": "2026-01-01T00:00:00Z"}
+    return EnrolledPhoto(0, source, [0, 0, 9, 9], [[1, 1]] * 5, {"score": 1}, embedding, **about)
 
 
 def nearest_names(gallery, embeddings):

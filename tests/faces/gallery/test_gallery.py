@@ -1,6 +1,7 @@
 """`Gallery`: who is enrolled is recognized, who is not is not, and who is forgotten is gone."""
 
 import json
+import multiprocessing
 import shutil
 import stat
 from dataclasses import replace
@@ -285,14 +286,38 @@ def test_a_reader_sees_what_a_writer_does_meanwhile(gallery, path, recognizer):
         gallery.rename("Eve", "Eva")
         assert names(reader.identify(paint((EVE, 9)))) == ["Eva"]
         with gallery.store.change():  # a writer in the middle of something keeps nobody waiting
-            gallery.store.add(
-                "Half",
-                gallery.samples("Eva")[0].__class__(0, bytes(32), [], [], {}, embedding_of(9, 1), "first", "", ""),
-            )
+            gallery.store.add("Half", replace(gallery.samples("Eva")[0], source=bytes(32)))
             assert names(reader.identify(paint((EVE, 9)))) == ["Eva"]
             assert reader.store.find("Half") is None
         with pytest.raises(GalleryError, match="readonly"):
             reader.enroll("Zoe", [paint((4, 1))])
+
+
+def test_an_answer_is_of_one_moment(gallery, path, recognizer, monkeypatch):
+    """Another process enrolls and renames people between the steps of an answer."""
+    with Gallery.open(path, readonly=True, recognizer=recognizer) as reader:
+        before = reader.identify(paint((ADA, 8), (EVE, 9)))
+        candidates = reader.matcher.candidates
+
+        def candidates_later(embeddings):
+            monkeypatch.undo()
+            gallery.close()
+            process = multiprocessing.get_context("fork").Process(target=rename_and_enroll, args=(path,))
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+            return candidates(embeddings)
+
+        monkeypatch.setattr(reader.matcher, "candidates", candidates_later)  # when it knows the threshold
+        assert reader.identify(paint((ADA, 8), (EVE, 9))).to_dict() == before.to_dict()
+        after = reader.identify(paint((ADA, 8), (EVE, 9)))
+        assert names(after) == ["Augusta", "Eve"] and after.threshold > before.threshold
+
+
+def rename_and_enroll(path):
+    with Gallery.open(path, recognizer=painted_recognizer()) as writer:
+        writer.rename("Ada", "Augusta")
+        assert writer.enroll("Eve", [paint((EVE, 1))])[0].code == "accepted"
 
 
 def test_only_one_may_write(gallery, path, recognizer):

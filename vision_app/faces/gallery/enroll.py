@@ -13,7 +13,7 @@ from vision_app.faces import quality
 from vision_app.faces.align import chip_of, crop_of
 from vision_app.faces.gallery.audit import AuditLog, now
 from vision_app.faces.gallery.matching import Matcher
-from vision_app.faces.gallery.results import ACCEPTED, SOMEONE_ELSE, UNREADABLE, Enrollment, Person, Sample
+from vision_app.faces.gallery.results import ACCEPTED, SOMEONE_ELSE, UNREADABLE, EnrolledPhoto, Enrollment, Person
 from vision_app.faces.gallery.store import Change
 from vision_app.faces.recognizer import only
 
@@ -43,8 +43,9 @@ def enroll_photo(
         if face.quality.reasons:
             raise FaceError(file, face.quality.reasons[0], _AGAINST[face.quality.reasons[0]])
         row, crop, embedding = face.to_dict(), crop_of(image, face.landmarks), np.asarray(face.embedding)
-        about = (row[key] for key in ("box", "landmarks", "quality"))
-        sample = Sample(0, source, *about, embedding, recognizer.model_id, consent, now(), crop)
+        about = {key: row[key] for key in ("box", "landmarks", "quality")}
+        about |= {"model_id": recognizer.model_id, "consent": consent, "added": now()}
+        sample = EnrolledPhoto(0, source, embedding=embedding, crop=crop, **about)
         add(matcher, audit, name, sample, file=file, allow_similar=allow_similar)
     except ImageError as error:
         return Enrollment(file, name, UNREADABLE, error.reason)
@@ -54,7 +55,7 @@ def enroll_photo(
 
 
 def add(
-    matcher: Matcher, audit: AuditLog, name: str, sample: Sample, *, file: str = "", allow_similar: bool = True
+    matcher: Matcher, audit: AuditLog, name: str, sample: EnrolledPhoto, *, file: str = "", allow_similar: bool = True
 ) -> None:
     """Give a person, known or new, a sample.
 
@@ -131,7 +132,7 @@ def reembed(matcher: Matcher, audit: AuditLog, report: Callable[[Person], None])
     return sum(person.photos for person in people)
 
 
-def _chip(sample: Sample, person: Person, template: np.ndarray) -> np.ndarray:
+def _chip(sample: EnrolledPhoto, person: Person, template: np.ndarray) -> np.ndarray:
     """Return the aligned face of a sample."""
     if sample.crop is None:
         raise GalleryError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from vision_app.core.errors import GalleryError
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.index_cache import CachedIndex
-from vision_app.faces.gallery.results import Forgotten, Sample
+from vision_app.faces.gallery.results import EnrolledPhoto, Forgotten
 from vision_app.faces.gallery.store import Store, to_blob
 
 PIECE = 64  # bytes of a vector or an image that are searched for: they cannot be there by chance
@@ -62,7 +62,7 @@ def search(path: Path, traces: Iterable[bytes]) -> set[bytes]:
     return found
 
 
-def _traces(samples: Iterable[Sample]) -> Iterator[bytes]:
+def _traces(samples: Iterable[EnrolledPhoto]) -> Iterator[bytes]:
     """Yield what would show that a sample is still there."""
     for sample in samples:
         yield sample.source
@@ -79,4 +79,4 @@ def _ends(text: str) -> set[bytes]:
 
 def _tells(trace: bytes, size: int) -> bool:
     """Return whether a trace is too long to be anywhere in so many bytes by chance."""
-    return size / 256 ** len(trace) < CHANCE
+    return bool(size / 256 ** len(trace) < CHANCE)

@@ -17,15 +17,13 @@ from vision_app.faces.gallery.check import check
 from vision_app.faces.gallery.enroll import enroll_photo, reembed
 from vision_app.faces.gallery.forget import finish, forget
 from vision_app.faces.gallery.lock import WriterLock
-from vision_app.faces.gallery.matching import Matcher, assign
+from vision_app.faces.gallery.matching import Matcher
 from vision_app.faces.gallery.results import (
-    Candidate,
+    EnrolledPhoto,
     Enrollment,
     Forgotten,
     Identities,
-    Identity,
     Person,
-    Sample,
     checked_name,
 )
 from vision_app.faces.gallery.schema import missing
@@ -118,7 +116,7 @@ class Gallery:
         """Return everybody enrolled, by name."""
         return self.store.people()
 
-    def samples(self, name: str) -> list[Sample]:
+    def samples(self, name: str) -> list[EnrolledPhoto]:
         """Return what is kept of a person, the oldest photo first.
 
         Raises:
@@ -174,18 +172,13 @@ class Gallery:
 
     def identify_faces(self, faces: Faces, *, fpir: float = FPIR, repeats: bool = False) -> Identities:
         """Identify faces with embeddings, all from one moment of the gallery; see `identify`."""
-        matcher, model_id = self.matcher, str(faces.model_id)
-        threshold, people = None, [None] * len(faces)
-        candidates: list[tuple[Candidate, ...]] = [()] * len(faces)
+        if faces.model_id is None or faces.embeddings is None:
+            raise ValueError("faces: expected embeddings")
         with self.store.snapshot():
-            self.store.require(model_id)
-            if matcher.index.current() is not None:
-                threshold, candidates = matcher.threshold(fpir), matcher.candidates(faces.embeddings)
-                people = assign(candidates, threshold, self.recognizer.calibration.gain, repeats=repeats)
-        self.audit.write("identify", sorted(person.id for person in people if person), faces=len(faces))
-        return Identities(
-            tuple(map(Identity, faces.boxes, people, candidates)), faces.width, faces.height, model_id, threshold
-        )
+            self.store.require(faces.model_id)
+            threshold, answers = self.matcher.identify(faces.boxes, faces.embeddings, fpir, repeats)
+        self.audit.write("identify", sorted(one.person.id for one in answers if one.person), faces=len(faces))
+        return Identities(answers, faces.width, faces.height, faces.model_id, threshold)
 
     def verify(
         self, source: ImageSource, name: str, *, far: float | None = None, largest: bool = False
@@ -220,7 +213,8 @@ class Gallery:
             raise GalleryError(f"{self.path}: {name} has no photo; `vision-app faces check` tells more")
         best = max(samples, key=lambda sample: sample.quality["score"])
         judged = Quality(**best.quality | {"reasons": tuple(best.quality["reasons"])})
-        known = Face(np.float32(best.box), 1.0, np.float32(best.landmarks), judged, centroid)
+        box, landmarks = np.array(best.box, np.float32), np.array(best.landmarks, np.float32)
+        known = Face(box, 1.0, landmarks, judged, centroid)
         answer = self.recognizer.compare(face, known, far=far, photos=person.photos)
         self.audit.write("verify", [person.id])
         return answer

@@ -9,7 +9,7 @@ import numpy as np
 from vision_app.faces.align import centroid_of
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.gallery.index_cache import CachedIndex
-from vision_app.faces.gallery.results import Candidate
+from vision_app.faces.gallery.results import Candidate, Identity
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.index import NOBODY
 
@@ -54,6 +54,16 @@ class Matcher:
         """
         index, calibration = self.index.current(), self.recognizer.calibration
         return calibration.identify_threshold(0 if index is None else len(index), fpir) + calibration.gain(photos)
+
+    def identify(
+        self, boxes: np.ndarray, embeddings: np.ndarray, fpir: float, repeats: bool
+    ) -> tuple[float | None, tuple[Identity, ...]]:
+        """Return the threshold, None in an empty gallery, and who each of the faces of a photo is."""
+        if self.index.current() is None:
+            return None, tuple(Identity(box, None, ()) for box in boxes)
+        threshold, candidates = self.threshold(fpir), self.candidates(embeddings)
+        people = assign(candidates, threshold, self.recognizer.calibration.gain, repeats=repeats)
+        return threshold, tuple(map(Identity, boxes, people, candidates))
 
     def candidates(self, embeddings: np.ndarray, count: int = CANDIDATES) -> list[tuple[Candidate, ...]]:
         """Return the people nearest to each of (N, D) embeddings, the nearest first: `count` of them, or all.

@@ -38,7 +38,7 @@ class Person:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class EnrolledPhoto:
     """What is kept of one photo of a person.
 
     Attributes:
@@ -184,7 +184,7 @@ class Identities:
         """The same faces as detections labeled with their names, to draw them with `captions`."""
         labels = [face.name or UNKNOWN for face in self.faces]
         boxes = np.array([face.box for face in self.faces]).reshape(-1, 4)
-        return Detections(boxes, np.ones(len(boxes)), labels, self.width, self.height, self.model_id)
+        return Detections(boxes, np.ones(len(boxes)), tuple(labels), self.width, self.height, self.model_id)
 
     @property
     def captions(self) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from vision_app.core.errors import GalleryError, ModelError, UsageError, nearest
 from vision_app.faces.align import centroid_of
 from vision_app.faces.gallery.audit import now
-from vision_app.faces.gallery.results import Person, Sample
+from vision_app.faces.gallery.results import EnrolledPhoto, Person
 from vision_app.faces.gallery.schema import connect
 
 EMBEDDING = np.dtype("<f4")
@@ -112,7 +112,7 @@ class Store:
 
         Args:
             model_id: See `Embedder.model_id`.
-            source: Digest of a photo, see `Sample`.
+            source: Digest of a photo, see `EnrolledPhoto`.
 
         Returns:
             The name of the person who is enrolled with this photo, if any.
@@ -228,11 +228,11 @@ class Store:
 
     # Samples
 
-    def samples(self, person: int) -> list[Sample]:
+    def samples(self, person: int) -> list[EnrolledPhoto]:
         """Return what is kept of a person, the oldest first."""
         return [_sample(*row) for row in self.rows(f"{_SAMPLES} WHERE person = ? ORDER BY added, sample.id", [person])]
 
-    def add(self, name: str, sample: Sample) -> int:
+    def add(self, name: str, sample: EnrolledPhoto) -> int:
         """Give a person, known or new, a sample under a new id; its own is not used. Return the person's id."""
         ((person, centroid, embeddings, model),) = self.rows(
             "INSERT INTO person VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET name = name "
@@ -355,6 +355,8 @@ def to_blob(embedding: np.ndarray) -> bytes:
     return np.asarray(embedding, EMBEDDING).tobytes()
 
 
-def _sample(key: int, source: bytes, box: str, landmarks: str, quality: str, embedding: bytes, *rest: Any) -> Sample:
+def _sample(
+    key: int, source: bytes, box: str, landmarks: str, quality: str, embedding: bytes, *rest: Any
+) -> EnrolledPhoto:
     numbers = np.frombuffer(embedding, EMBEDDING)
-    return Sample(key, source, json.loads(box), json.loads(landmarks), json.loads(quality), numbers, *rest)
+    return EnrolledPhoto(key, source, json.loads(box), json.loads(landmarks), json.loads(quality), numbers, *rest)

@@ -21,7 +21,7 @@ from vision_app.core.images import read_image
 from vision_app.faces.align import SIDE
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.index_cache import CachedIndex
-from vision_app.faces.gallery.results import ACCEPTED, Enrollment, Sample, checked_name
+from vision_app.faces.gallery.results import ACCEPTED, EnrolledPhoto, Enrollment, checked_name
 from vision_app.faces.gallery.store import EMBEDDING, Store, to_blob
 from vision_app.faces.quality import Quality
 
@@ -75,7 +75,7 @@ def _line(row: dict[str, Any]) -> bytes:
     return (json.dumps(row, ensure_ascii=False) + "\n").encode()
 
 
-def _to_row(name: str, sample: Sample) -> dict[str, Any]:
+def _to_row(name: str, sample: EnrolledPhoto) -> dict[str, Any]:
     return {
         "name": name,
         "source": sample.source.hex(),
@@ -89,7 +89,7 @@ def _to_row(name: str, sample: Sample) -> dict[str, Any]:
     }
 
 
-def _read(lines: Iterator[str], path: Path) -> Iterator[tuple[str, Sample]]:
+def _read(lines: Iterator[str], path: Path) -> Iterator[tuple[str, EnrolledPhoto]]:
     """Yield the name and the sample of each line after the first, all checked.
 
     Raises:
@@ -116,7 +116,7 @@ def _read(lines: Iterator[str], path: Path) -> Iterator[tuple[str, Sample]]:
         yield name, sample
 
 
-def _from_row(row: dict[str, Any], model_id: str) -> tuple[str, Sample]:
+def _from_row(row: dict[str, Any], model_id: str) -> tuple[str, EnrolledPhoto]:
     crop = None if row["crop"] is None else b64decode(row["crop"], validate=True)
     if crop is not None and read_image(crop, name="crop").pixels.shape != (SIDE, SIDE, 3):
         raise ValueError(f"crop: expected {SIDE} x {SIDE} pixels")
@@ -130,11 +130,11 @@ def _from_row(row: dict[str, Any], model_id: str) -> tuple[str, Sample]:
     if box.shape != (4,) or landmarks.shape != (5, 2) or not (np.isfinite(box).all() and np.isfinite(landmarks).all()):
         raise ValueError("box and landmarks: expected 4 and 5 x 2 finite numbers")
     _check_quality(**row["quality"])
-    texts = [row[key] for key in ("consent", "added")]
-    if not all(isinstance(text, str) for text in (model_id, *texts)):
+    about = {"model_id": model_id, "consent": row["consent"], "added": row["added"]}
+    if not all(isinstance(text, str) for text in about.values()):
         raise ValueError("contract, consent and added: expected text")
-    sample = Sample(0, source, box.tolist(), landmarks.tolist(), row["quality"], embedding, model_id, *texts, crop)
-    return checked_name(row["name"]), sample
+    places = box.tolist(), landmarks.tolist(), row["quality"]
+    return checked_name(row["name"]), EnrolledPhoto(0, source, *places, embedding=embedding, crop=crop, **about)
 
 
 def _check_quality(reasons: list[str], **numbers: float) -> None:
