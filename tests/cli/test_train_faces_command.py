@@ -59,13 +59,13 @@ def test_a_handful_of_people_makes_a_model_better_that_faces_embed_takes(tmp_pat
 @pytest.mark.parametrize(
     ("content", "options", "code", "words"),
     [
-        ({"p0": 3}, (), 1, "1 people with a name: it takes two to learn to tell them apart"),
+        ({"p0": 3}, (), 1, "1 people with a name: learning to tell them apart takes two"),
         ({"p0": 1, "p1": 1}, (), 1, "nobody has two photos"),
         ({}, (), 1, "holds no photos of people; put each person's into a sub-folder"),
-        ({"p0": 2, "p1": 2}, ("--loss", "teacher"), 2, "--loss teacher: there is nobody to learn from; --teacher"),
+        ({"p0": 2, "p1": 2}, ("--loss", "teacher"), 2, "--loss teacher: needs a teacher; --teacher"),
         ({"p0": 2, "p1": 2}, ("--miner", "hardest"), 2, "--miner: unknown choice 'hardest'"),
         ({"p0": 2, "p1": 2}, ("--initial", "face-embedde"), 2, "unknown model 'face-embedde'"),
-        ({"p0": 2, "p1": 2}, ("--teacher", "pyproject.toml"), 2, "not dlib's face recognition network"),
+        ({"p0": 2, "p1": 2}, ("--teacher", "dlib.dat"), 2, "tools/convert_dlib.py makes one of dlib's network"),
         ({"p0": 2, "p1": 2}, ("--batch-size", "16"), 2, "--people 12: with --photos 4 each they are more than"),
     ],
 )

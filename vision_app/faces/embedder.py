@@ -1,7 +1,8 @@
-"""`Embedder`: turns aligned faces into vectors that are near to each other where the person is the same. NumPy only."""
+"""`Embedder`: turns aligned faces into vectors that are close to each other for the same person. NumPy only."""
 
 import os
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from vision_app.faces.align import SIZE
 from vision_app.faces.calibration import Calibration
 from vision_app.released.find import Model, find
 from vision_app.released.runtime import Execution, Network, open_network
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 TASK = "face-embedding"
 BATCH = 32  # faces that go through the network together
@@ -21,16 +25,16 @@ class Embedder:
     >>> Embedder.load("face-embedder").embed(chips)
 
     Attributes:
-        name: the model's.
+        name: The model's.
         model_id: Digest of what decides an embedding: weights, architecture and preprocessing. Embeddings of different
             models cannot be compared.
-        dimension: numbers of an embedding.
+        dimension: Numbers of an embedding.
         template: (5, 2) where the landmarks of an aligned face lie, see `align.align`.
         runtime: "onnx" or "torch".
         device: "cpu", "cuda" or "cuda:N".
 
     Raises:
-        ModelError: model.json lacks something.
+        ModelError: Something is missing from model.json.
     """
 
     def __init__(self, model: Model, network: Network):
@@ -45,22 +49,25 @@ class Embedder:
 
     @classmethod
     def load(
-        cls, model="face-embedder", *, device: str = "auto", runtime: str = "auto", threads: int | None = None
+        cls,
+        model: str | os.PathLike[str] = "face-embedder",
+        *,
+        device: str = "auto",
+        runtime: str = "auto",
+        threads: int | None = None,
     ) -> "Embedder":
-        """Loads a released model by name, or a model folder or exported ONNX file by path; see `Detector.load`.
+        """Load a released model by name, or a model folder or exported ONNX file by path; see `Detector.load`.
 
         Raises:
-            ModelError: no such model, no face embedder, or damaged files.
-            UsageError: no such device or runtime here.
+            ModelError: There is no such model, it is no face embedder, or its files are damaged.
+            UsageError: There is no such device or runtime.
         """
         return cls.open(model, Execution(device, runtime, threads))
 
     @classmethod
     def open(cls, model: str | os.PathLike[str], execution: Execution) -> "Embedder":
         """Open a released model; errors are those of `load`."""
-        found = find(model, TASK)
-        if found.task != TASK:
-            raise ModelError(f"model '{found.name}' is for {found.task}, not for {TASK}")
+        found = find_embedder(model)
         return cls(found, open_network(found, lambda: _build(found), execution))
 
     @property
@@ -70,15 +77,15 @@ class Embedder:
 
     @cached_property
     def calibration(self) -> Calibration:
-        """From which similarity on two faces are one person.
+        """The similarity thresholds of the model.
 
         Raises:
-            ModelError: the model has not been calibrated.
+            ModelError: The model is not calibrated.
         """
         return Calibration.of(self.model.info, self.name)
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
-        """Aligned faces -> embeddings.
+        """Embed aligned faces.
 
         Args:
             chips: (N, 112, 112, 3) uint8 RGB, aligned to `template`; N may be 0.
@@ -87,8 +94,8 @@ class Embedder:
             (N, dimension) float32 unit vectors.
 
         Raises:
-            ValueError: the array is something else.
-            ModelError: the network gave something else than unit vectors.
+            ValueError: The array has another shape or type.
+            ModelError: The network did not give unit vectors.
         """
         if chips.dtype != np.uint8 or chips.ndim != 4 or chips.shape[1:] != (SIZE, SIZE, 3):
             wanted = f"N x {SIZE} x {SIZE} x 3 of uint8"
@@ -100,7 +107,19 @@ class Embedder:
         return embeddings
 
 
-def _build(model: Model):
-    from vision_app.faces.model.network import ByteInput, FaceNetwork, FaceNetworkConfig
+def find_embedder(model: str | os.PathLike[str]) -> Model:
+    """Find a face embedder by its name or path.
 
-    return ByteInput(FaceNetwork(FaceNetworkConfig.from_dict(model.info["architecture"])))
+    Raises:
+        ModelError: There is no such model, or it is for another task.
+    """
+    found = find(model, TASK)
+    if found.task != TASK:
+        raise ModelError(f"model '{found.name}' is for {found.task}, not for {TASK}")
+    return found
+
+
+def _build(model: Model) -> "Module":
+    from vision_app.faces.model.network import ByteFaces, FaceNetwork, FaceNetworkConfig
+
+    return ByteFaces(FaceNetwork(FaceNetworkConfig.from_dict(model.info["architecture"])))

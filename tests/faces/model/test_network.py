@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vision_app.faces.model.network import Block, FaceNetwork, FaceNetworkConfig, convolution
+from vision_app.faces.model.network import FaceBlock, FaceNetwork, FaceNetworkConfig, convolution
 
 TINY = FaceNetworkConfig(widths=(4, 6, 8), depths=(1, 2, 1), ranks=((0, 0), (3, 0)), embedding=5, inner=60)
 
@@ -26,7 +26,7 @@ def test_vectors_have_length_one_and_do_not_depend_on_the_rest_of_the_batch(face
 
 def test_the_way_around_a_block_of_stride_2_is_the_mean_of_2_x_2_pixels_with_zeros_for_what_is_missing():
     torch.manual_seed(0)
-    block = Block(4, 6, 8, 2, (3, 0)).eval()
+    block = FaceBlock(4, 6, 8, 2, (3, 0)).eval()
     x = torch.randn(2, 4, 8, 8)
     y = block.norm2(block.second(F.relu(block.norm1(block.first(x))))).detach()
     assert y.shape == (2, 6, 3, 3)

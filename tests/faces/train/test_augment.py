@@ -1,4 +1,4 @@
-"""Views of a face: what each change does to the pixels, and that the same numbers give the same view."""
+"""Augmented faces: what each change does to the pixels, and that the same seed gives the same face."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from tiny_faces import ASTRONAUT
 from vision_app.faces.align import MARGIN, SIDE, SIZE, TEMPLATE, align
 from vision_app.faces.train import augment
 from vision_app.faces.train.augment import augmented
-from vision_app.faces.train.initial import DLIB_TEMPLATE
+from vision_app.released.find import find
 
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))
 COUNT = 60
@@ -42,7 +42,7 @@ def places(pixels):
     return np.array(found)
 
 
-def test_a_view_depends_on_its_numbers_alone_and_leaves_the_crop_as_it_is(crop):
+def test_an_augmented_face_depends_on_its_seed_alone_and_leaves_the_crop_unchanged(crop):
     before, first = crop.copy(), augmented(crop, TEMPLATE, 1, 2, 3)
     assert first.shape == (SIZE, SIZE, 3) and first.dtype == np.uint8
     np.random.seed(5)
@@ -55,16 +55,16 @@ def test_a_view_depends_on_its_numbers_alone_and_leaves_the_crop_as_it_is(crop):
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_warp_moves_landmarks_a_little_and_mirrors_them_exactly(mirrored):
+def test_a_warp_moves_landmarks_slightly_and_flips_them_exactly(mirrored):
     pixels, moves = dotted(), []
     for generator in generators():
-        found = places(augment.warped(pixels, generator, mirrored=mirrored))
+        found = places(augment.warped(pixels, generator, flip=mirrored))
         moves.append(([SIZE, 0] + found * [-1, 1] if mirrored else found) - TEMPLATE)
     moves = np.array(moves)  # (COUNT, 5, 2)
     limit = augment.SHIFT + 60 * (np.exp(augment.SCALE) - 1) + 60 * np.deg2rad(augment.ROTATION)
     assert np.abs(moves).max() < limit and np.abs(moves).max() > augment.SHIFT / 2
     assert np.abs(moves.mean(axis=0)).max() < 1.5  # no direction is preferred
-    still = augment.warped(pixels, Still(), mirrored=mirrored)
+    still = augment.warped(pixels, Still(), flip=mirrored)
     middle = pixels[MARGIN:-MARGIN, MARGIN:-MARGIN]
     np.testing.assert_array_equal(still, middle[:, ::-1] if mirrored else middle)
 
@@ -104,7 +104,7 @@ def test_a_low_resolution_and_compression_lose_detail_but_not_the_picture(crop):
     assert min(small) < 0.2 * detail and max(small) < 1.1 * detail
 
 
-@pytest.mark.parametrize("template", [TEMPLATE, np.float32(DLIB_TEMPLATE)])
+@pytest.mark.parametrize("template", [TEMPLATE, np.float32(find("face-embedder").value("input.template", list))])
 def test_masks_cover_the_mouth_and_sunglasses_the_eyes(crop, template):
     eyes, mouth = template[:2], template[3:].mean(axis=0)
 

@@ -55,7 +55,7 @@ def test_labels_are_people_and_chips_the_middle():
             r"its faces are \(112, 112, 3\) of uint8",
         ),
         ({"pixels": np.zeros((2, SIDE, SIDE, 3))}, "its faces are .* of float64, not 160 x 160 x 3 of uint8"),
-        ({"files": np.array(["a"])}, "holds 2 faces, but not as many identities and files"),
+        ({"files": np.array(["a"])}, "has 2 faces, but not as many identities and files"),
         ({"template": np.zeros((4, 2))}, r"its template is \(4, 2\), not 5 x 2"),
         ({"identities": np.array([{}, {}])}, "not a file of aligned faces"),
         ({"template": None}, "not a file of aligned faces .*template"),
@@ -102,5 +102,5 @@ def test_the_largest_face_of_each_photo_is_aligned_and_the_rest_is_told(tmp_path
 
 def test_photos_without_any_face_are_an_error_that_says_what_was_seen(tmp_path):
     listed = portraits(tmp_path)
-    with pytest.raises(DataError, match=r"on none of the 2 photos \(no face: .*none.png"):
+    with pytest.raises(DataError, match=r"none of the 2 photos shows a face \(no face: .*none.png"):
         find_crops([listed[0], listed[-1]], green_detector(), TEMPLATE)

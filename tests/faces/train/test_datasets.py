@@ -7,7 +7,7 @@ from tiny_faces import green_detector
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.faces.align import TEMPLATE
-from vision_app.faces.train.datasets import Reader, Validation, has_validation, hold_out
+from vision_app.faces.train.datasets import Reader, FaceValidation, has_validation, hold_out
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_all_pairs_are_measured_by_an_independent_count():
     generator = np.random.default_rng(0)
     embeddings = np.eye(12)[crops.labels] + generator.normal(0, 0.25, (60, 12))
     embeddings = np.float32(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True))
-    found = Validation.of_people("drawn", crops).measure(embeddings)
+    found = FaceValidation.of_people("drawn", crops).measure(embeddings)
     similarity = embeddings @ embeddings.T
     pairs = [(i, j) for i in range(60) for j in range(i)]
     genuine = sorted(similarity[i, j] for i, j in pairs if crops.identities[i] == crops.identities[j])
@@ -87,7 +87,7 @@ def test_all_pairs_are_measured_by_an_independent_count():
 @pytest.mark.parametrize(("people", "photos"), [(1, 5), (5, 1)])
 def test_one_person_or_one_photo_each_is_nothing_to_measure_on(people, photos):
     with pytest.raises(DataError, match="drawn: takes two people, and two photos of one of them"):
-        Validation.of_people("drawn", faces(people, photos, unnamed=3))
+        FaceValidation.of_people("drawn", faces(people, photos, unnamed=3))
 
 
 def test_a_tenth_of_the_people_is_held_out_where_there_are_enough():

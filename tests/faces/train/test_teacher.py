@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from vision_app.core.errors import DataError
 from vision_app.faces.align import MARGIN, SIDE, TEMPLATE
 from vision_app.faces.train.crops import FaceCrops
-from vision_app.faces.train.prune import Sphere
-from vision_app.faces.train.teacher import Teacher, teacher_loss, teacher_targets
+from vision_app.faces.train.teacher import Teacher, read_targets, store_answers, teacher_loss, teacher_targets
 from vision_app.training.checks import GRADIENT_BOUND, gradient_errors
 
 
@@ -64,9 +64,15 @@ def test_targets_are_directions_of_means_over_the_face_and_its_mirror_image(tmp_
     half = chips.mean(axis=(1, 2, 3))
     expected = unit(np.stack([half, half, (chips[:, 50, 30, 0] + chips[:, 50, 111 - 30, 0]) / 2], axis=1))
     np.testing.assert_allclose(targets, expected, rtol=1e-5)
-    answers = Teacher(Means(), "means").answers(faces.chips)
-    off_sphere = teacher_targets(Teacher(Means(), "other", on_sphere=False), faces, tmp_path / "teacher.npz")
-    np.testing.assert_array_equal(off_sphere, Sphere.of(torch.from_numpy(answers))(torch.from_numpy(answers)).numpy())
+
+
+def test_targets_from_a_file_are_for_the_same_faces_only(tmp_path):
+    wanted = np.eye(3, dtype=np.float32)
+    store_answers(tmp_path / "teacher.npz", crops(3).digest(), wanted)
+    np.testing.assert_array_equal(read_targets(tmp_path / "teacher.npz", crops(3)), wanted)
+    for path, faces in (("teacher.npz", crops(3, seed=1)), ("missing.npz", crops(3))):
+        with pytest.raises(DataError, match=f"{path}: not the answers of a teacher for these 3 faces"):
+            read_targets(tmp_path / path, faces)
 
 
 def test_a_teacher_is_asked_once_even_if_it_was_interrupted(tmp_path, monkeypatch):
@@ -74,7 +80,7 @@ def test_a_teacher_is_asked_once_even_if_it_was_interrupted(tmp_path, monkeypatc
     path, faces, lines = tmp_path / "teacher.npz", crops(10), []
     with pytest.raises(KeyboardInterrupt):
         teacher_targets(Teacher(Means(stop=16), "means"), faces, path, lines.append)
-    assert lines == ["the teacher has looked at 4 of 10 faces", "the teacher has looked at 8 of 10 faces"]
+    assert lines == ["the teacher has embedded 4 of 10 faces", "the teacher has embedded 8 of 10 faces"]
     again = Means()
     targets = teacher_targets(Teacher(again, "means"), faces, path)
     assert again.asked == 2 * 2  # two faces are left, and their mirror images

@@ -14,10 +14,10 @@ from tiny_task import files
 from vision_app.core.errors import DataError, UsageError
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.train import trainer as training
-from vision_app.faces.train.datasets import Validation
+from vision_app.faces.train.datasets import FaceValidation
 from vision_app.faces.train.options import FaceOptions
 from vision_app.faces.train.teacher import teacher_loss
-from vision_app.faces.train.trainer import FaceTask, FirstFaces, train
+from vision_app.faces.train.trainer import EmbedderTask, FirstFaces, train
 from vision_app.faces.train.triplets import UNKNOWN, batch_hard, euclidean, triplet_loss
 from vision_app.released.find import find
 from vision_app.training.config import TrainConfig
@@ -30,7 +30,7 @@ def task(options=OPTIONS, crops=None):
     crops = crops or faces(4, 4, unnamed=4)
     targets = np.random.default_rng(0).normal(size=(len(crops), 16))
     targets = np.float32(targets / np.linalg.norm(targets, axis=1, keepdims=True))
-    return FaceTask(tiny_network(), crops, targets, [], options, workers=0)
+    return EmbedderTask(tiny_network(), crops, targets, [], options, workers=0)
 
 
 def test_a_batch_holds_views_with_their_people_and_what_the_teacher_says(monkeypatch):
@@ -89,11 +89,11 @@ def test_the_loss_is_made_of_its_parts(loss):
 @pytest.mark.parametrize("loss", ["triplet", "teacher"])
 def test_a_network_learns_to_tell_people_apart_by_either_loss(loss, tmp_path):
     """Judged on other people than it learned from; the teacher knows the colors in the middle."""
-    crops, others = faces(12, 4), Validation.of_people("others", faces(8, 4, first=50))
+    crops, others = faces(12, 4), FaceValidation.of_people("others", faces(8, 4, first=50))
     squares = crops.pixels[:, 40:120, 40:120].reshape(len(crops), 4, 20, 4, 20, 3).mean(axis=(2, 4))  # (N, 4, 4, 3)
     targets = np.float32(squares.reshape(len(crops), -1)[:, :16] - 120)
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
-    one = FaceTask(tiny_network(), crops, targets, [others], FaceOptions(loss, people=6, photos=4), workers=0)
+    one = EmbedderTask(tiny_network(), crops, targets, [others], FaceOptions(loss, people=6, photos=4), workers=0)
     rates = []
 
     def release(network, folder):
@@ -170,9 +170,9 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path):
 @pytest.mark.parametrize(
     ("people", "photos", "options", "words"),
     [
-        (1, 4, {}, "1 people with a name: it takes two"),
+        (1, 4, {}, "1 people with a name: learning"),
         (4, 1, {}, "nobody has two photos"),
-        (4, 2, {"loss": "teacher"}, "--loss teacher: there is nobody to learn from; --teacher names a model"),
+        (4, 2, {"loss": "teacher"}, "--loss teacher: needs a teacher; --teacher names a model"),
         (4, 2, {"people": 40}, "--people 40: with --photos 2 each"),
     ],
 )

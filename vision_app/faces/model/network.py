@@ -1,13 +1,15 @@
 """The network that turns an aligned face into a vector. Needs torch."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from itertools import chain, repeat
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CENTER = (122.782, 117.001, 104.298)  # mean RGB that is taken off; then pixels are divided by 256
+CENTER = (122.782, 117.001, 104.298)  # mean RGB that is subtracted; then pixels are divided by 256
 
 
 @dataclass(frozen=True)
@@ -15,11 +17,11 @@ class FaceNetworkConfig:
     """The shape of a `FaceNetwork`.
 
     Attributes:
-        widths: channels of each stage; the first one is that of the stem.
-        depths: residual blocks of each stage. All stages but the first begin with one of stride 2.
-        ranks: of the two convolutions of each block, see `convolution`; 0 leaves one whole, and so does a missing pair.
-        embedding: numbers of a vector.
-        inner: side in pixels that the face is scaled to before the first convolution.
+        widths: Channels of each stage; the first one is that of the stem.
+        depths: Residual blocks of each stage. All stages but the first begin with one of stride 2.
+        ranks: Of the two convolutions of each block, see `convolution`; 0 leaves one whole, and so does a missing pair.
+        embedding: Numbers of a vector.
+        inner: Side in pixels that the face is scaled to before the first convolution.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 256)
@@ -28,26 +30,25 @@ class FaceNetworkConfig:
     embedding: int = 128
     inner: int = 150
 
-    def to_dict(self) -> dict:
-        """Plain JSON values."""
-        return asdict(self) | {
-            "widths": list(self.widths),
-            "depths": list(self.depths),
-            "ranks": [*map(list, self.ranks)],
-        }
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        lists = {"widths": list(self.widths), "depths": list(self.depths), "ranks": [*map(list, self.ranks)]}
+        return asdict(self) | lists
 
     @classmethod
-    def from_dict(cls, values: dict) -> "FaceNetworkConfig":
-        """What `to_dict` gave, or model.json's architecture, whose other keys are ignored."""
-        known = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
+    def from_dict(cls, values: Mapping[str, Any]) -> "FaceNetworkConfig":
+        """Return what `to_dict` gave, or model.json's architecture, whose other keys are ignored."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         known["ranks"] = [tuple(pair) for pair in known.get("ranks", ())]
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
 
 
 def convolution(inputs: int, outputs: int, stride: int, rank: int = 0) -> nn.Module:
-    """A 3 x 3 convolution without padding at stride 2. With a rank, a 3 x 3 one to that many channels and a 1 x 1 one
-    to all of them, which is what is left of the whole one when its outputs are projected on their main directions
-    (Zhang et al., Accelerating Very Deep Convolutional Networks, 2016, section 3.1).
+    """Build a 3 x 3 convolution without padding at stride 2.
+
+    With a rank, it is a 3 x 3 one to that many channels and a 1 x 1 one to all of them: what remains of the whole one
+    when its outputs are projected on their principal directions (Zhang et al., Accelerating Very Deep Convolutional
+    Networks, 2016, section 3.1).
     """
     padding = 1 if stride == 1 else 0
     if not rank:
@@ -55,12 +56,11 @@ def convolution(inputs: int, outputs: int, stride: int, rank: int = 0) -> nn.Mod
     return nn.Sequential(nn.Conv2d(inputs, rank, 3, stride, padding, bias=False), nn.Conv2d(rank, outputs, 1))
 
 
-class Block(nn.Module):
-    """Two convolutions and a way around them that has no weights: the input itself, or at stride 2 its mean over 2 x 2
-    pixels. Where the two differ in channels or size, the smaller one counts as zero.
+class FaceBlock(nn.Module):
+    """Two convolutions and a shortcut without weights: the input itself, or at stride 2 its mean over 2 x 2 pixels.
 
-    Args:
-        size: side of the input in pixels.
+    Where the two differ in channels or size, the smaller one is padded with zeros. `size` is the side of the input in
+    pixels.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int, ranks: tuple[int, int]):
@@ -74,6 +74,7 @@ class Block(nn.Module):
         self.more_pixels = 1 if stride == 2 and size % 2 == 0 else 0  # a convolution without padding loses one
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, S, S) -> (B, outputs, S / stride, S / stride)."""
         y = self.norm2(self.second(F.relu(self.norm1(self.first(x)))))
         if self.stride == 2:
             x = F.avg_pool2d(x, 2)
@@ -100,7 +101,7 @@ class FaceNetwork(nn.Module):
         for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
             for place in range(depth):
                 stride = 2 if stage and not place else 1
-                blocks.append(Block(inputs, width, size, stride, next(ranks)))
+                blocks.append(FaceBlock(inputs, width, size, stride, next(ranks)))
                 inputs, size = width, size // stride
         self.blocks = nn.Sequential(*blocks)
         self.embedding = nn.Linear(inputs, config.embedding)
@@ -113,12 +114,15 @@ class FaceNetwork(nn.Module):
         return self.blocks(F.max_pool2d(x, 3, 2)).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) -> (B, embedding)."""
         return F.normalize(self.embedding(self.features(x)))
 
 
-class ByteInput(nn.Module):
-    """A face network behind the input that is exported, (B, H, W, 3) uint8 RGB, which looks at each face and at its
-    mirror image: (B, D) unit vectors between those of the two, which tell people apart better than either.
+class ByteFaces(nn.Module):
+    """A face network behind the input that is exported, (B, H, W, 3) uint8 RGB, with test-time flipping.
+
+    Gives (B, D) unit vectors between those of each face and of its mirror image, which tell people apart better than
+    either.
     """
 
     def __init__(self, network: nn.Module):
@@ -126,6 +130,7 @@ class ByteInput(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 -> (B, D)."""
         faces = pixels.permute(0, 3, 1, 2).float()
-        views = self.network(torch.cat([faces, faces.flip(3)])).unflatten(0, (2, -1))  # (2, B, D)
-        return F.normalize(views.sum(dim=0))
+        both = self.network(torch.cat([faces, faces.flip(3)])).unflatten(0, (2, -1))  # (2, B, D)
+        return F.normalize(both.sum(dim=0))

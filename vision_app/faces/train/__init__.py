@@ -1,0 +1,1 @@
+"""Training of face embedders and face detectors."""

@@ -1,6 +1,6 @@
-"""Augmentation of aligned faces: what cameras, time, networks and clothes do to a face without making it another one.
+"""Augmentation of aligned faces: what cameras, time and clothes change about a face without making it another one.
 
-One warp turns, scales, moves and mirrors; the rest works on pixels alone. Every random choice for a face comes from one
+One warp rotates, scales, shifts and flips; the rest works on pixels alone. All random choices for a face come from one
 generator of its own, see `training.augment`.
 """
 
@@ -12,17 +12,17 @@ from vision_app.training.augment import random_numbers
 
 FLIP, GRAY, LOW, JPEG, BLUR, LIGHT, COVER = 0.5, 0.35, 0.25, 0.2, 0.1, 0.5, 0.15  # probabilities
 ROTATION, SCALE, SHIFT = 10.0, 0.08, 4.0  # largest change in degrees, of the logarithm of the scale, in pixels
-SMALLEST = 24  # pixels of the side that a low resolution leaves
-MASKS = ((235, 235, 235), (30, 30, 34), (170, 200, 220), (90, 140, 190))  # usual colors
+SMALLEST = 24  # side in pixels at the lowest resolution
+MASKS = ((235, 235, 235), (30, 30, 34), (170, 200, 220), (90, 140, 190))  # common colors
 
 
 def augmented(crop: np.ndarray, template: np.ndarray, *seed: int) -> np.ndarray:
-    """A view of a face as it might have been photographed.
+    """Return a face as it might have been photographed.
 
     Args:
-        crop: (160, 160, 3) uint8, an aligned face with a margin; stays as it is.
+        crop: (160, 160, 3) uint8, an aligned face with a margin; not changed.
         template: (5, 2) where its landmarks lie without the margin.
-        *seed: of the random choices, such as (seed, epoch, place).
+        *seed: Of the random choices, such as (seed, epoch, place).
 
     Returns:
         (112, 112, 3) uint8.
@@ -31,7 +31,7 @@ def augmented(crop: np.ndarray, template: np.ndarray, *seed: int) -> np.ndarray:
     chance = generator.random(7)
     if chance[0] < COVER:
         crop = covered(crop, template + MARGIN, generator)
-    face = warped(crop, generator, mirrored=chance[1] < FLIP)
+    face = warped(crop, generator, flip=chance[1] < FLIP)
     if chance[2] < LIGHT:
         face = lit(face, generator)
     if chance[3] < GRAY:
@@ -45,25 +45,25 @@ def augmented(crop: np.ndarray, template: np.ndarray, *seed: int) -> np.ndarray:
     return face
 
 
-def warped(crop: np.ndarray, generator: np.random.Generator, *, mirrored: bool) -> np.ndarray:
-    """(112, 112, 3) the middle of a crop a little turned, scaled and moved; beyond the margin its edge goes on."""
+def warped(crop: np.ndarray, generator: np.random.Generator, *, flip: bool) -> np.ndarray:
+    """Return (112, 112, 3) the middle of a crop, slightly rotated, scaled and shifted, with its border replicated."""
     middle = len(crop) / 2
     turn, zoom = generator.uniform(-ROTATION, ROTATION), np.exp(generator.uniform(-SCALE, SCALE))
     matrix = cv2.getRotationMatrix2D((middle - 0.5,) * 2, turn, zoom)  # OpenCV counts from the middle of a pixel
     matrix[:, 2] += generator.uniform(-SHIFT, SHIFT, 2) - MARGIN
-    if mirrored:
+    if flip:
         matrix[0] = -matrix[0]
         matrix[0, 2] += SIZE - 1
     return cv2.warpAffine(crop, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def gray(face: np.ndarray) -> np.ndarray:
-    """The face without its colors, in three equal channels."""
+    """Return the face without its colors, in three equal channels."""
     return cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def lit(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Other contrast, brightness and gamma, and a slight cast of color."""
+    """Change contrast, brightness, gamma and white balance."""
     contrast, brightness = generator.uniform(0.7, 1.3), generator.uniform(-30, 30)
     gamma = np.exp(generator.uniform(-0.3, 0.3))
     values = 255 * np.linspace(0, 1, 256) ** gamma
@@ -72,28 +72,28 @@ def lit(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def low_resolution(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """What is left of a face that was only so many pixels wide."""
+    """Return the face at a lower resolution, scaled up again."""
     side = int(np.exp(generator.uniform(np.log(SMALLEST), np.log(SIZE))))
     small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (SIZE, SIZE), interpolation=generator.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]).item())
 
 
 def compressed(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The face after JPEG of low quality."""
+    """Return the face after JPEG compression of low quality."""
     quality = int(generator.integers(20, 80))
     _, content = cv2.imencode(".jpg", face, (cv2.IMWRITE_JPEG_QUALITY, quality))
     return cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
 
 
 def covered(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A copy of a crop with a mask over nose and mouth, with sunglasses, or with something in front of it."""
+    """Return a copy of a crop with a mask over nose and mouth, with sunglasses, or with a box in front of it."""
     crop = crop.copy()
     [mask, sunglasses, box][generator.integers(3)](crop, landmarks, generator)
     return crop
 
 
 def mask(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> None:
-    """Draws a mask from the nose to below the chin."""
+    """Draw a mask from the nose to below the chin."""
     (left, _), (right, _), nose = landmarks[:3]
     mouth = landmarks[3:].mean(axis=0)
     color = MASKS[generator.integers(len(MASKS))]
@@ -107,7 +107,7 @@ def mask(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator
 
 
 def sunglasses(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> None:
-    """Draws dark glasses over the eyes."""
+    """Draw dark glasses over the eyes."""
     color = tuple(generator.integers(5, 60, 3).tolist())
     size = tuple(generator.integers((13, 8), (18, 13)).tolist())
     lenses = [tuple(map(round, eye.tolist())) for eye in landmarks[:2] + generator.uniform(-2, 2, 2)]
@@ -117,7 +117,7 @@ def sunglasses(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Gen
 
 
 def box(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> None:
-    """Draws a box of one color over a part of the face, up to a third of its width and height."""
+    """Draw a box of one color over a part of the face, up to a third of its width and height."""
     width, height = generator.integers(SIZE // 8, SIZE // 3, 2)
     x, y = generator.integers(MARGIN, MARGIN + SIZE - np.array([width, height]))
     crop[y : y + height, x : x + width] = generator.integers(0, 256, 3)

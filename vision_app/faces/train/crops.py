@@ -1,4 +1,4 @@
-"""Aligned faces with a margin, from which training cuts its views: found once, kept in one file."""
+"""Aligned faces with a margin, which training augments: detected once, stored in one file."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from vision_app.data.samples import ScanReport
 from vision_app.faces.align import MARGIN, SIDE, align
 
 EVERY = 500  # photos between lines of progress
+FindFaces = Callable[[RGBImage], Detections]  # finds faces with their landmarks, such as a `FaceDetector`
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +25,8 @@ class FaceCrops:
 
     Attributes:
         pixels: (N, 160, 160, 3) uint8 RGB, the faces aligned to the template in the 112 x 112 pixels in the middle.
-        identities: (N,) names, "" where nobody knows.
-        files: (N,) what their set calls the photos.
+        identities: (N,) names, "" where they are unknown.
+        files: (N,) names of the photos in their data.
         template: (5, 2) where the landmarks lie in the middle, see `align.align`.
     """
 
@@ -39,21 +40,21 @@ class FaceCrops:
 
     @property
     def chips(self) -> np.ndarray:
-        """(N, 112, 112, 3) uint8 the faces without the margin, as the network sees them in use; a view."""
+        """(N, 112, 112, 3) uint8 the faces without the margin, as the network takes them; a view of `pixels`."""
         return self.pixels[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
 
     @property
     def labels(self) -> np.ndarray:
-        """(N,) numbers of the people in the order of their names, -1 where nobody knows."""
+        """(N,) numbers of the people in the order of their names, -1 where they are unknown."""
         names, labels = np.unique(self.identities, return_inverse=True)
         return labels - 1 if "" in names[:1] else labels
 
     def subset(self, chosen: np.ndarray) -> "FaceCrops":
-        """Some of the faces, by index or mask."""
+        """Return some of the faces, by index or mask."""
         return FaceCrops(self.pixels[chosen], self.identities[chosen], self.files[chosen], self.template)
 
     def digest(self) -> str:
-        """Twelve digits that change with any pixel or name."""
+        """Return twelve digits that change with any pixel or name."""
         digest = hashlib.blake2b(np.ascontiguousarray(self.pixels), digest_size=6)
         digest.update(repr((self.identities.tolist(), self.files.tolist())).encode())
         return digest.hexdigest()
@@ -65,10 +66,10 @@ class FaceCrops:
 
     @classmethod
     def load(cls, path: Path) -> "FaceCrops":
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
-            DataError: the file is none of that.
+            DataError: The file is not one of these.
         """
         try:
             with np.load(path, allow_pickle=False) as content:
@@ -79,14 +80,14 @@ class FaceCrops:
             wanted = f"{SIDE} x {SIDE} x 3 of uint8"
             raise DataError(f"{path}: its faces are {crops.pixels.shape[1:]} of {crops.pixels.dtype}, not {wanted}")
         if not len(crops) == len(crops.identities) == len(crops.files):
-            raise DataError(f"{path}: holds {len(crops)} faces, but not as many identities and files")
+            raise DataError(f"{path}: has {len(crops)} faces, but not as many identities and files")
         if crops.template.shape != (5, 2):
             raise DataError(f"{path}: its template is {crops.template.shape}, not 5 x 2")
         return crops
 
 
 def joined(parts: Sequence[FaceCrops]) -> FaceCrops:
-    """Several sets of one template as one; a name in two of them is one person."""
+    """Join several sets of one template; the same name in two of them is one person."""
     if len(parts) == 1:
         return parts[0]
     arrays = zip(*((part.pixels, part.identities, part.files) for part in parts), strict=True)
@@ -95,27 +96,28 @@ def joined(parts: Sequence[FaceCrops]) -> FaceCrops:
 
 def find_crops(
     portraits: Sequence[Portrait],
-    find: Callable[[RGBImage], Detections],
+    find: FindFaces,
     template: np.ndarray,
     *,
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[FaceCrops, ScanReport]:
-    """Finds and aligns the face on each photo; of several the largest, which is reported.
+    """Detect and align the face on each photo; of several the largest, which is reported.
 
     Args:
-        find: finds faces with their landmarks, such as a `detector.FaceDetector`.
+        portraits: The photos.
+        find: Finds faces with their landmarks.
         template: (5, 2) that the model aligns to.
-        log: takes lines of progress.
+        log: Takes lines of progress.
 
     Returns:
-        The faces in the order of the photos, and what is odd: photos that cannot be read, without a face or with more
+        The faces in the order of the photos, and a report of photos that cannot be read, without a face or with more
         than one.
 
     Raises:
-        DataError: there is a face on no photo.
+        DataError: No photo shows a face.
     """
     report, kept = ScanReport(), []
-    pixels = np.empty((len(portraits), SIDE, SIDE, 3), np.uint8)  # the end that stays empty takes no memory
+    pixels = np.empty((len(portraits), SIDE, SIDE, 3), np.uint8)  # what remains unused at the end takes no memory
     for done, portrait in enumerate(portraits):
         if done and done % EVERY == 0:
             log(f"aligned the faces of {done} of {len(portraits)} photos")
@@ -126,7 +128,7 @@ def find_crops(
             report.add("corrupt image", str(error))
             continue
         if not len(found):
-            report.add("no face", f"{portrait.path} shows no face that could be found")
+            report.add("no face", f"no face was found on {portrait.path}")
             continue
         if len(found) > 1:
             report.add("several faces", f"{portrait.path} shows {len(found)} faces (the largest is kept)")
@@ -135,6 +137,6 @@ def find_crops(
         pixels[len(kept)] = align(image.pixels, landmarks, template + np.float32(MARGIN), SIDE)
         kept.append(portrait)
     if not kept:
-        raise DataError(f"there is a face on none of the {len(portraits)} photos ({report.first()})")
+        raise DataError(f"none of the {len(portraits)} photos shows a face ({report.first()})")
     names, files = ([getattr(portrait, key) for portrait in kept] for key in ("identity", "file"))
     return FaceCrops(pixels[: len(kept)], np.array(names, np.str_), np.array(files, np.str_), template), report

@@ -8,55 +8,51 @@ from pathlib import Path
 import numpy as np
 
 from vision_app.core.errors import DataError, UsageError
-from vision_app.core.images import RGBImage
-from vision_app.core.results import Detections
 from vision_app.data.identities import Portrait, load_identities
 from vision_app.data.samples import read_reports, write_reports
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.evaluate.metrics import roc, tar_at
-from vision_app.faces.evaluate.pairs import Photos, compare_all, compare_listed, load_photos
-from vision_app.faces.train.crops import FaceCrops, find_crops, joined
+from vision_app.faces.evaluate.pairs import PhotoSet, compare, load_photos
+from vision_app.faces.train.crops import FaceCrops, FindFaces, find_crops, joined
 from vision_app.training.augment import random_numbers
 
-HELD_OUT, ENOUGH = 0.1, 20  # part of the people to measure on if nothing else is given; how many there must be for that
+HELD_OUT, ENOUGH = 0.1, 20  # part of the people to measure on if nothing else is given; how many that takes
 SCAN = "scan.csv"
-SAME = 0.05  # pixels by which landmarks of one template may differ
+TOLERANCE = 0.05  # pixels by which landmarks of one template may differ
 FARS = {"TAR at FAR 1%": 0.01, "TAR at FAR 0.1%": 0.001}
-FIND = Callable[[RGBImage], Detections]
 
 
 @dataclass(frozen=True, eq=False)
-class Validation:
+class FaceValidation:
     """Photos to measure on.
 
     Attributes:
-        name: of the set in the metrics.
-        photos: what is compared with what.
-        crops: the faces that were found on them; those of the same file belong together.
+        name: Of the set in the metrics.
+        photos: What is compared with what.
+        crops: The faces that were found on them, by file.
     """
 
     name: str
-    photos: Photos
+    photos: PhotoSet
     crops: FaceCrops
 
     @classmethod
-    def of_people(cls, name: str, crops: FaceCrops) -> "Validation":
-        """Faces whose people are known, each to be compared with every other one.
+    def of_people(cls, name: str, crops: FaceCrops) -> "FaceValidation":
+        """Return faces whose people are known, each to be compared with every other one.
 
         Raises:
-            DataError: there is no pair of one person, or none of two.
+            DataError: There is no pair of one person, or none of two.
         """
         crops = crops.subset(crops.identities != "")
         people = len(np.unique(crops.identities))
         if not 1 < people < len(crops):
             raise DataError(f"{name}: takes two people, and two photos of one of them, to measure on")
-        return cls(name, Photos(tuple(crops.files), (), crops.identities, np.full(len(crops), "")), crops)
+        return cls(name, PhotoSet(tuple(crops.files), (), crops.identities, np.full(len(crops), "")), crops)
 
     def measure(self, embeddings: np.ndarray) -> dict[str, float]:
-        """Accuracy at the threshold that is best for these pairs, pairs of one person and of two counting alike, and
-        the true accept rates at the false accept rates that there are pairs enough for.
+        """Return the balanced accuracy at the threshold that is best for these pairs, and true accept rates.
 
-        A pair without a face is never accepted.
+        These are at the false accept rates that there are enough pairs for. A pair without a face is never accepted.
 
         Args:
             embeddings: (N, D) unit vectors of the faces.
@@ -64,11 +60,8 @@ class Validation:
         places = {file: i for i, file in enumerate(self.crops.files)}
         found = np.array([places.get(file, -1) for file in self.photos.files])
         embeddings = np.where((found >= 0)[:, None], embeddings[found], np.float32(np.nan))
-        if self.photos.listed is None:
-            compared = compare_all(embeddings, self.photos.names, self.photos.groups)
-        else:
-            compared = compare_listed(embeddings, self.photos)
-        curve = roc(compared.similarity, compared.same)
+        pairs = compare(embeddings, self.photos)
+        curve = roc(pairs.similarity, pairs.same)
         figures = {"accuracy": float((curve.tar + 1 - curve.far).max() / 2)}
         figures |= {name: tar_at(curve, far)[0].rate for name, far in FARS.items() if curve.supports(far)}
         return {name: round(value, 5) for name, value in figures.items()}
@@ -76,35 +69,35 @@ class Validation:
 
 @dataclass
 class Reader:
-    """Reads sets of faces and keeps what was found on photos in the run's folder, and what is odd in its scan.csv.
+    """Reads sets of faces; keeps the faces of photos in the run's folder, and their issues in its scan.csv.
 
     Attributes:
-        output: the run's folder; must be there.
-        resume: whether faces that are kept there already are taken instead of being searched for again.
-        open_detector: gives what finds faces; called when it is needed.
-        log: takes lines of progress.
-        template: (5, 2) that all faces are aligned to; the first one that `agree` is told.
+        output: The run's folder; must exist.
+        resume: Whether faces that are stored there already are reused.
+        open_detector: Returns what finds faces; called when it is needed.
+        log: Takes lines of progress.
+        template: (5, 2) that all faces are aligned to; the first one given to `agree`.
     """
 
     output: Path
     resume: bool
-    open_detector: Callable[[], FIND]
+    open_detector: Callable[[], FindFaces]
     log: Callable[[str], None]
     template: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._reports = read_reports(self.output / SCAN) if self.resume else {}
         write_reports(self.output / SCAN, self._reports)
 
     def agree(self, name: str, template: np.ndarray) -> None:
-        """Raises UsageError if what goes by this name aligns faces to another template than what was told before."""
+        """Raise UsageError if the named data or model uses another template than those before."""
         if self.template is None:
             self.template = template
-        elif not np.allclose(template, self.template, atol=SAME):
-            raise UsageError(f"{name}: its faces are aligned to another template than the others; take photos instead")
+        elif not np.allclose(template, self.template, atol=TOLERANCE):
+            raise UsageError(f"{name}: its faces are aligned to another template than the others; give photos instead")
 
     def train(self, paths: Sequence[Path]) -> FaceCrops:
-        """The faces to train on; of sets with splits those of "train"."""
+        """Return the faces to train on; of sets with splits those of "train"."""
         ready = [self._ready(path) for path in paths if _is_ready(path)]
         portraits = [one for path in paths if not _is_ready(path) for one in _to_train(path)]
         if portraits:
@@ -112,54 +105,54 @@ class Reader:
             ready.append(self._found(name, portraits, self.output / "crops.npz"))
         return joined(ready)
 
-    def validation(self, path: Path, number: int) -> Validation:
-        """What to measure on.
+    def validation(self, path: Path, number: int) -> FaceValidation:
+        """Return what to measure on.
 
         Args:
-            path: faces in an .npz file, or what `pairs.load_photos` takes: of sets with splits "val".
-            number: of the set among those to measure on.
+            path: Faces in an .npz file, or what `pairs.load_photos` takes: of sets with splits "val".
+            number: Of the set among those to measure on.
         """
         if _is_ready(path):
-            return Validation.of_people(path.stem, self._ready(path))
+            return FaceValidation.of_people(path.stem, self._ready(path))
         photos = load_photos(path)
         names = [""] * len(photos.files) if photos.names is None else photos.names.tolist()
         portraits = [Portrait(*one) for one in zip(photos.files, photos.paths, names, strict=True)]
         crops = self._found(path.name, portraits, self.output / f"validation-{number}.npz")
-        return Validation(path.stem, photos, crops)
+        return FaceValidation(path.stem, photos, crops)
 
     def _ready(self, path: Path) -> FaceCrops:
-        """The faces in a file."""
+        """Return the faces in a file."""
         crops = FaceCrops.load(path)
         self.agree(str(path), crops.template)
         return crops
 
-    def _found(self, name: str, portraits: Sequence[Portrait], kept: Path) -> FaceCrops:
-        """The faces on some photos, kept in a file."""
-        if self.resume and kept.exists():
-            return self._ready(kept)
+    def _found(self, name: str, portraits: Sequence[Portrait], stored: Path) -> FaceCrops:
+        """Return the faces on some photos, stored in a file."""
+        if self.resume and stored.exists():
+            return self._ready(stored)
         if self.template is None:
             self.template = TEMPLATE
         crops, report = find_crops(portraits, self._detector, self.template, log=self.log)
         self._reports[name] = report
         write_reports(self.output / SCAN, self._reports)
-        crops.save(kept)
-        odd = ", ".join(f"{count:,} x {kind}" for kind, count in report.kinds.items())
-        odd = f"; {odd} (see scan.csv)" if odd else ""
-        self.log(f"{name}: faces on {len(crops):,} of {len(portraits):,} photos{odd}")
+        crops.save(stored)
+        issues = ", ".join(f"{count:,} x {kind}" for kind, count in report.kinds.items())
+        issues = f"; {issues} (see scan.csv)" if issues else ""
+        self.log(f"{name}: faces on {len(crops):,} of {len(portraits):,} photos{issues}")
         return crops
 
     @cached_property
-    def _detector(self) -> FIND:
+    def _detector(self) -> FindFaces:
         return self.open_detector()
 
 
 def has_validation(path: Path) -> bool:
-    """Whether a set to train on brings one to measure on."""
+    """Return whether a set to train on brings one to measure on."""
     return not _is_ready(path) and any(portrait.split == "val" for portrait in load_identities(path))
 
 
-def hold_out(crops: FaceCrops, seed: int, log: Callable[[str], None]) -> tuple[FaceCrops, list[Validation]]:
-    """Sets a tenth of the people with two photos or more aside to measure on, if there are enough of them.
+def hold_out(crops: FaceCrops, seed: int, log: Callable[[str], None]) -> tuple[FaceCrops, list[FaceValidation]]:
+    """Hold out a tenth of the people with two photos or more to measure on, if there are enough of them.
 
     Returns:
         The faces to train on, and what to measure on: one set or none.
@@ -172,7 +165,7 @@ def hold_out(crops: FaceCrops, seed: int, log: Callable[[str], None]) -> tuple[F
     chosen = random_numbers("held out", seed).permutation(names)[: round(HELD_OUT * len(names))]
     aside = np.isin(crops.identities, chosen)
     log(f"no validation set: {len(chosen)} people, drawn by the seed, are held out to measure on")
-    return crops.subset(~aside), [Validation.of_people("held out", crops.subset(aside))]
+    return crops.subset(~aside), [FaceValidation.of_people("held out", crops.subset(aside))]
 
 
 def _is_ready(path: Path) -> bool:
@@ -180,15 +173,9 @@ def _is_ready(path: Path) -> bool:
 
 
 def _to_train(path: Path) -> list[Portrait]:
-    """Those of a set's "train"; all of a set without splits.
-
-    Raises:
-        DataError: the set has splits, but not this one.
-    """
+    """Return those of a set's "train"; all of a set without splits; raise DataError if it has others only."""
     portraits = load_identities(path)
     names = {portrait.split for portrait in portraits}
-    if names == {""}:
-        return portraits
-    if "train" not in names:
+    if names != {""} and "train" not in names:
         raise DataError(f"{path}: has no split 'train', only {', '.join(sorted(filter(None, names)))}")
-    return [portrait for portrait in portraits if portrait.split == "train"]
+    return [portrait for portrait in portraits if names == {""} or portrait.split == "train"]

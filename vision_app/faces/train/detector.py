@@ -1,6 +1,7 @@
-"""What training a face detector has of its own: its one class, its landmarks, and photos as old as they come."""
+"""What is particular to training a face detector: its one class, its landmarks and degraded photos."""
 
 from pathlib import Path
+from typing import Any
 
 from vision_app.core.errors import DataError
 from vision_app.data.samples import DetectionSet
@@ -13,24 +14,26 @@ from vision_app.detection.train.trainer import DetectionTask
 from vision_app.faces.align import LANDMARKS
 from vision_app.faces.detector import FACE
 
-LAST_BLOCKS = 1  # of the backbone's last stage: one class needs no more
+LAST_BLOCKS = 1  # of the backbone's last stage: enough for one class
 
 
 class FaceDetectionTask(DetectionTask):
-    """Trains the grid detector on faces, which are found in gray, tiny and much compressed photos, too."""
+    """Trains the grid detector on faces, for gray, tiny and heavily compressed photos, too."""
 
     degraded = 0.2
 
-    def write(self, network: YOLO, folder: Path, **about) -> None:
-        """See `detection.export.write_model`. Weights are stored in half precision."""
+    def write(self, network: YOLO, folder: Path, **about: Any) -> None:
+        """Write a model folder, see `detection.train.export.write_model`, with weights in half precision."""
         super().write(network, folder, half=True, **about)
 
 
-def starting_detector(initial: Path | None, data: DetectionSet, options: DetectionOptions) -> tuple[YOLO, dict]:
-    """The network that training starts from, see `detection.start.starting_network`, which is made shorter.
+def starting_detector(
+    initial: Path | None, data: DetectionSet, options: DetectionOptions
+) -> tuple[YOLO, dict[str, Any]]:
+    """Return the network that training starts from, see `detection.train.initial`, with fewer blocks.
 
     Raises:
-        DataError: the data has other classes than faces, or other landmarks than `align.LANDMARKS`.
+        DataError: The data has other classes than faces, or other landmarks than `align.LANDMARKS`.
     """
     if data.classes != (FACE,):
         raise DataError(f"--data: its classes are {', '.join(data.classes)}; a face detector knows one, '{FACE}'")

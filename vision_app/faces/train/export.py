@@ -3,24 +3,34 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vision_app.faces.align import SIZE, TEMPLATE
 from vision_app.faces.embedder import TASK
-from vision_app.faces.model.network import ByteInput, FaceNetwork
+from vision_app.faces.model.network import ByteFaces, FaceNetwork
 from vision_app.released.write import WEIGHTS, describe, make_info, write_folder
 
 
 def write_model(
-    network: FaceNetwork, folder: Path, *, name: str, template: np.ndarray = TEMPLATE, half: bool = True, **about
+    network: FaceNetwork,
+    folder: Path,
+    *,
+    name: str,
+    template: np.ndarray = TEMPLATE,
+    half: bool = True,
+    **about: Any,
 ) -> None:
-    """Writes `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder.
+    """Write `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder.
 
     Args:
+        network: To write.
+        folder: Of the model.
+        name: Of the model.
         template: (5, 2) where the landmarks of the faces lie that the network learned from, see `align.align`.
-        half: whether weights are stored in half precision.
-        **about: more for model.json, such as `measured`, `license`, `learned_from` and `calibration`.
+        half: Whether weights are stored in half precision.
+        **about: More for model.json, such as `measured`, `license`, `learned_from` and `calibration`.
     """
     info = make_info(
         network,
@@ -36,14 +46,14 @@ def write_model(
         defaults={},
         **about,
     )
-    write_folder(folder, network, info, exported=ByteInput, half=half)
+    write_folder(folder, network, info, exported=ByteFaces, half=half)
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    describe(folder, contract=_contract(weights, {key: info[key] for key in ("architecture", "input")}))
+    describe(folder, contract=_model_id(weights, {key: info[key] for key in ("architecture", "input")}))
 
 
-def _contract(weights: str, essence: dict) -> str:
-    """16 hexadecimal digits that change with the weights, the architecture and the preprocessing.
+def _model_id(weights: str, essence: dict[str, Any]) -> str:
+    """Return 16 hexadecimal digits that change with the weights, the architecture and the preprocessing.
 
-    They are kept in model.json, so that the folder and the file exported from it, which have different files, agree.
+    They are stored in model.json, so that the folder and the file exported from it, which are different files, agree.
     """
     return hashlib.sha256(json.dumps([weights, essence], sort_keys=True).encode()).hexdigest()[:16]

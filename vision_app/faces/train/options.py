@@ -14,20 +14,21 @@ RANGES = {
 
 @dataclass(frozen=True)
 class FaceOptions:
-    """What is particular to training a face embedder; see `training.config.TrainConfig` for the rest.
+    """Options of training a face embedder; see `training.config.TrainConfig` for the rest.
 
     Attributes:
         loss: "triplet", "teacher" or "both"; by default both, or triplet without a teacher.
-        miner: a name in `triplets.MINERS`.
-        distance: a name in `triplets.DISTANCES`.
-        margin: by which someone else must be further away, in units of the distance.
-        triplet_weight: of the triplet loss.
-        relations: weight of the teacher's relations, see `teacher.teacher_loss`.
-        people, photos: see `samplers.PeopleBatches`.
-        freeze_blocks: blocks of the network to freeze, from the input on; with one or more, the stem is frozen too.
+        miner: A name in `triplets.MINERS`.
+        distance: A name in `triplets.DISTANCES`.
+        margin: By which a negative must be further away, in units of the distance.
+        triplet_weight: Of the triplet loss.
+        relations: Weight of the similarities between faces, see `teacher.teacher_loss`.
+        people: See `samplers.PeopleBatches`.
+        photos: See `samplers.PeopleBatches`.
+        freeze_blocks: Blocks of the network to freeze, from the input on; with one or more, the stem is frozen too.
 
     Raises:
-        UsageError: a value is unknown or out of its range; the error names the option and the nearest valid value.
+        UsageError: A value is unknown or out of its range; the error names the option and the nearest valid value.
     """
 
     loss: str | None = None

@@ -1,4 +1,4 @@
-"""Which faces are looked at together: batches of P people with K photos each, filled up with others."""
+"""Which faces form a batch: P people with K photos each, filled up with others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,28 +17,28 @@ class PeopleBatches:
     """Makes the batches of an epoch.
 
     Args:
-        labels: (N,) persons, -1 where nobody knows.
-        people: P, at most, in a batch; only those with two photos or more come up so.
+        labels: (N,) people, -1 where they are unknown.
+        people: P, at most, in a batch, of those with two photos or more; 0 without triplets.
         photos: K, at most, of each of them.
 
     Raises:
-        DataError: triplets are wanted and there are fewer than two people, or nobody with two photos.
+        DataError: Triplets are wanted and there are fewer than two people, or nobody with two photos.
     """
 
     labels: np.ndarray
     people: int
     photos: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         known = np.unique(self.labels[self.labels >= 0])
         if self.people and len(known) < 2:
-            raise DataError(f"{len(known)} people with a name: it takes two to learn to tell them apart")
+            raise DataError(f"{len(known)} people with a name: learning to tell them apart takes two")
         if self.people and not len(self.groups):
-            raise DataError("nobody has two photos: it takes two of a person to learn what stays the same")
+            raise DataError("nobody has two photos: learning what stays the same takes two of a person")
 
     @cached_property
     def groups(self) -> list[np.ndarray]:
-        """Photos of each person with two or more, as indices."""
+        """Indices of the photos of each person with two or more."""
         order = np.argsort(self.labels, kind="stable")
         order = order[self.labels[order] >= 0]
         groups = np.split(order, np.flatnonzero(np.diff(self.labels[order])) + 1)
@@ -46,11 +46,11 @@ class PeopleBatches:
 
     @cached_property
     def others(self) -> np.ndarray:
-        """All other faces."""
+        """Indices of all other faces."""
         return np.setdiff1d(np.arange(len(self.labels)), np.concatenate([np.zeros(0, int), *self.groups]))
 
     def check(self, config: TrainConfig) -> None:
-        """Raises UsageError if P people with K photos are more than a batch."""
+        """Raise UsageError if P people with K photos are more than a batch."""
         if self.people * self.photos > config.batch_size:
             raise UsageError(
                 f"--people {self.people}: with --photos {self.photos} each they are more than --batch-size "
@@ -58,33 +58,30 @@ class PeopleBatches:
             )
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
-        """How many batches look at as many faces as there are; at least one."""
+        """Return how many batches hold as many faces as there are; at least one."""
         return max(1, len(self.labels) // config.batch_size)
 
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
     ) -> list[list[tuple[int, int]]]:
-        """One process's part of each batch of an epoch, a pure function of (seed, epoch).
+        """Return one process's part of each batch of an epoch, a pure function of (seed, epoch).
 
-        In a batch of B, P people who are drawn in turn have K photos each, and the rest is filled up with other faces,
-        each of them at most once an epoch. Where these run out, more photos of people with several fill up. All parts
-        of a batch hold about as many people, so that processes can share it.
-
-        Args:
-            rank, world, start: as for `training.loop.Task.batches`.
+        In a batch of B, P people, drawn in turn, have K photos each, and the rest is filled up with other faces, each
+        of them at most once an epoch, then with more photos of people with several. All parts of a batch hold about
+        as many people, so that processes can share it. Arguments are those of `training.task.Task.batches`.
 
         Returns:
             For each batch (place in the epoch, index of the face) pairs. The place seeds the face's augmentation, as
             one face may come twice.
 
         Raises:
-            DataError: there are fewer faces than processes.
-            UsageError: see `check`.
+            DataError: There are fewer faces than processes.
+            UsageError: See `check`.
         """
         self.check(config)
         size, count = min(config.batch_size, len(self.labels)), self.batches_per_epoch(config)
         if size < world:
-            raise DataError(f"{world} processes cannot share {size} faces; take fewer --devices")
+            raise DataError(f"{world} processes cannot share {size} faces; use fewer --devices")
         generator = random_numbers("people", config.seed, epoch)
         batches = [
             [generator.permutation(self.groups[person])[: self.photos] for person in people]
@@ -100,7 +97,7 @@ class PeopleBatches:
         return shares
 
     def _in_turn(self, count: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-        """So many batches of different people, everyone's turn coming once before anyone's comes again."""
+        """Yield batches of different people, each of whom has a turn before anyone has another."""
         people, waiting = min(self.people, len(self.groups)), np.zeros(0, int)
         for _ in range(count):
             if len(waiting) < people:
@@ -111,7 +108,7 @@ class PeopleBatches:
             waiting = waiting[people:]
 
     def _filling(self, count: int, generator: np.random.Generator) -> np.ndarray:
-        """So many faces in random order: the others, and what is missing from the people's, as evenly as it goes."""
+        """Return so many faces in random order: the others, then those of the people, as evenly as possible."""
         chosen = generator.permutation(self.others)[:count]
         while len(chosen) < count:
             more = generator.permutation(np.concatenate(self.groups))
@@ -120,7 +117,7 @@ class PeopleBatches:
 
 
 def _mixed(groups: list[np.ndarray], filling: np.ndarray) -> list[int]:
-    """One batch of people's photos with the filling spread between them."""
+    """Return one batch of people's photos with the filling spread between them."""
     between = np.array_split(filling, max(1, len(groups)))
     parts = [part for pair in zip_longest(groups, between, fillvalue=[]) for part in pair]
     return np.concatenate(parts).astype(int).tolist()

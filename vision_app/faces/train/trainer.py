@@ -1,8 +1,10 @@
-"""What training a face embedder means: its data, its losses, its measure. The loop itself is `training.loop`."""
+"""Training of a face embedder: its data, losses and validation. The loop itself is `training.loop`."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,36 +13,38 @@ from torch.utils.data import DataLoader, Dataset
 
 from vision_app.core.errors import UsageError
 from vision_app.core.images import write_image
-from vision_app.faces.embedder import Embedder
+from vision_app.faces.detector import FaceDetector
+from vision_app.faces.embedder import Embedder, find_embedder
 from vision_app.faces.model.network import FaceNetwork
 from vision_app.faces.train.augment import augmented
 from vision_app.faces.train.crops import FaceCrops
-from vision_app.faces.train.datasets import SCAN, Reader, Validation, has_validation, hold_out
+from vision_app.faces.train.datasets import SCAN, FaceValidation, Reader, has_validation, hold_out
 from vision_app.faces.train.export import write_model
-from vision_app.faces.train.initial import identity, open_teacher, starting_network, template_of
+from vision_app.faces.train.initial import starting_network
 from vision_app.faces.train.options import LOSSES, FaceOptions
 from vision_app.faces.train.samplers import PeopleBatches
-from vision_app.faces.train.teacher import teacher_loss, teacher_targets
+from vision_app.faces.train.teacher import Teacher, read_targets, teacher_loss, teacher_targets
 from vision_app.faces.train.triplets import DISTANCES, MINERS, triplet_loss
+from vision_app.released.find import Model
 from vision_app.released.runtime import Execution
-from vision_app.released.write import describe
+from vision_app.released.write import WEIGHTS, describe
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import freeze, keep_statistics
 from vision_app.training.loop import fit
 from vision_app.training.report import Curves, TensorBoard
 from vision_app.training.runs import check_run_folder
 
-COLUMNS = 12  # faces side by side in a picture of a batch
-TARGETS = "teacher.npz"  # in the folder of a run: what the teacher says
+COLUMNS = 12  # faces side by side in an image of a batch
+TARGETS = "teacher.npz"  # in the folder of a run: the teacher's answers
 
 
 @dataclass(frozen=True)
 class FaceTargets:
-    """What is true of B faces.
+    """The targets of B faces.
 
     Attributes:
-        labels: (B,) people, `triplets.UNKNOWN` where nobody knows.
-        embeddings: (B, D) what the teacher says, D is 0 without one.
+        labels: (B,) people, `triplets.UNKNOWN` where they are unknown.
+        embeddings: (B, D) of the teacher, D is 0 without one.
     """
 
     labels: Tensor
@@ -53,7 +57,7 @@ class FaceTargets:
         return FaceTargets(self.labels[part], self.embeddings[part])
 
 
-class Views(Dataset):
+class AugmentedFaces(Dataset[Tensor]):
     """Augmented faces, (3, 112, 112) uint8, by (place in the epoch, index of the face)."""
 
     def __init__(self, crops: FaceCrops, seed: int, epoch: int):
@@ -61,34 +65,36 @@ class Views(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         place, index = key
-        view = augmented(self.crops.pixels[index], self.crops.template, self.seed, self.epoch, place)
-        return torch.from_numpy(view).permute(2, 0, 1)
+        face = augmented(self.crops.pixels[index], self.crops.template, self.seed, self.epoch, place)
+        return torch.from_numpy(face).permute(2, 0, 1)
 
 
 class FirstFaces:
-    """batch-1.png and so on: the first batches as the network gets them, a person's photos one after the other."""
+    """Draws batch-1.png and so on: the first batches as the network gets them, person by person."""
 
-    def on_start(self, folder: Path, task: "FaceTask", config: TrainConfig) -> None:
+    def on_start(self, folder: Path, task: "EmbedderTask", config: TrainConfig) -> None:
+        """Remember the run's folder."""
         self._folder = folder
 
     def on_batch(self, step: int, images: Tensor, targets: FaceTargets) -> None:
-        """Draws rows of 12 faces; what does not fill a row is left out if there is one."""
+        """Draw rows of 12 faces; what does not fill a row is left out unless it is the only one."""
         columns = min(COLUMNS, len(images))
-        tiles = images[: len(images) // columns * columns].cpu().unflatten(0, (-1, columns))  # (R, C, 3, S, S)
-        sheet = tiles.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)  # (R S, C S, 3)
+        rows = images[: len(images) // columns * columns].cpu().unflatten(0, (-1, columns))  # (R, C, 3, S, S)
+        sheet = rows.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)  # (R S, C S, 3)
         write_image(self._folder / f"batch-{step + 1}.png", sheet.byte().numpy())
 
 
-class FaceTask:
-    """A `training.loop.Task`, but that its images are in 0..255.
+class EmbedderTask:
+    """A `training.task.Task`, except that its images are in 0..255.
 
     Args:
-        network: to train.
-        crops: the faces.
-        targets: (N, D) what the teacher says of each; D is 0 where it is not asked.
-        validations: to measure on; the first decides.
-        about: more for model.json.
-        workers: processes that augment.
+        network: To train.
+        crops: The faces.
+        targets: (N, D) embeddings of each by the teacher; D is 0 without one.
+        validations: To measure on; the first decides.
+        options: Of the losses and batches.
+        about: More for model.json.
+        workers: Processes that augment.
     """
 
     def __init__(
@@ -96,46 +102,49 @@ class FaceTask:
         network: FaceNetwork,
         crops: FaceCrops,
         targets: np.ndarray,
-        validations: Sequence[Validation] = (),
+        validations: Sequence[FaceValidation] = (),
         options: FaceOptions = FaceOptions(),
         *,
-        about: dict | None = None,
+        about: dict[str, Any] | None = None,
         workers: int = 1,
     ):
         self.network, self.crops, self.validations, self.options = network, crops, validations, options
         self.about, self.workers = about or {}, workers
         self.labels, self.targets = torch.from_numpy(crops.labels), torch.from_numpy(targets)
+        self.losses = LOSSES[options.loss or "triplet"]
         self.sampler = sampler(crops, options)
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
+        """See `samplers.PeopleBatches`."""
         return self.sampler.batches_per_epoch(config)
 
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
     ) -> Iterator[tuple[Tensor, FaceTargets]]:
-        """Augmented batches of an epoch, (B, 3, 112, 112) in 0..255 and their targets; see `training.loop.Task`."""
+        """Yield augmented batches, (B, 3, 112, 112) in 0..255, and their targets; see `training.task.Task`."""
         keys = self.sampler.batches(config, epoch, rank=rank, world=world, start=start)
-        views = Views(self.crops, config.seed, epoch)
-        loader = DataLoader(views, batch_sampler=keys, num_workers=self.workers)
+        faces = AugmentedFaces(self.crops, config.seed, epoch)
+        loader = DataLoader(faces, batch_sampler=keys, num_workers=self.workers)
         for batch, pixels in zip(keys, loader, strict=True):
-            faces = [index for _, index in batch]
-            yield pixels.float(), FaceTargets(self.labels[faces], self.targets[faces])
+            chosen = [index for _, index in batch]
+            yield pixels.float(), FaceTargets(self.labels[chosen], self.targets[chosen])
 
     def loss(self, images: Tensor, output: Tensor, targets: FaceTargets) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The mean losses of a batch times its faces, the number of faces, and the parts of the loss."""
+        """Return the mean losses of a batch times its faces, the number of faces, and the parts of the loss."""
         options, embeddings, parts = self.options, output.float(), {}
-        if "teacher" in LOSSES[options.loss]:
+        if "teacher" in self.losses:
             wanted = targets.embeddings.to(output.device)
             parts["teacher"], parts["relations"] = teacher_loss(embeddings, wanted, options.relations)
-        if "triplet" in LOSSES[options.loss]:
+        if "triplet" in self.losses:
             distances = DISTANCES[options.distance](embeddings)
             mined = MINERS[options.miner](distances.detach(), targets.labels.to(output.device), options.margin)
             parts["triplet"] = options.triplet_weight * triplet_loss(distances, mined, options.margin)
         faces = torch.tensor(float(len(images)), device=output.device)
-        return sum(parts.values()) * faces, faces, {name: part.detach() * faces for name, part in parts.items()}
+        total = sum(parts.values(), torch.tensor(0.0))
+        return total * faces, faces, {name: part.detach() * faces for name, part in parts.items()}
 
     def release(self, network: FaceNetwork, folder: Path) -> dict[str, float]:
-        """Writes a model folder and measures what was written; accuracy on the first validation set comes first."""
+        """Write a model folder and measure what was written; accuracy on the first validation set comes first."""
         write_model(network, folder, name=folder.parent.name, template=self.crops.template, **self.about)
         embedder = Embedder.load(folder.resolve())
         measured = {one.name: one.measure(embedder.embed(one.crops.chips)) for one in self.validations}
@@ -144,8 +153,8 @@ class FaceTask:
 
 
 def sampler(crops: FaceCrops, options: FaceOptions) -> PeopleBatches:
-    """Batches of people for triplets, or of whatever faces for a teacher alone."""
-    people = options.people if "triplet" in LOSSES[options.loss] else 0
+    """Return batches of people for triplets, or of any faces for a teacher alone."""
+    people = options.people if "triplet" in LOSSES[options.loss or "triplet"] else 0
     return PeopleBatches(crops.labels, people, options.photos)
 
 
@@ -162,64 +171,88 @@ def train(
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
-    callbacks: Sequence = (),
+    callbacks: Sequence[Any] = (),
 ) -> dict[str, float]:
-    """Trains a face embedder; see `training.loop.fit` for what `output` holds beside the aligned faces (crops.npz),
-    what the teacher says of them (teacher.npz) and what is odd about the photos (scan.csv).
+    """Train a face embedder.
+
+    Besides what `training.loop.fit` writes, `output` gets the aligned faces (crops.npz), the teacher's answers
+    (teacher.npz) and issues of the photos (scan.csv).
 
     Args:
-        data: sets as `data.identities.load_identities` takes them, or .npz files of `crops.FaceCrops`.
-        validation: sets, .npz files or lists of pairs, see `datasets.Reader.validation`. By default what the sets keep
-            for it in a split "val", or a tenth of the people where there are enough. The first decides which network
-            is best.
-        initial: what to start from, see `start.starting_network`.
-        teacher: what to learn from, see `start.open_teacher`; by default the model that training starts from, so that
-            it keeps what it knows.
-        detector: a face detector, by its folder or name.
-        workers: processes that augment.
-        callbacks: more of them, see `training.task.Callback`.
+        data: Sets as `data.identities.load_identities` takes them, or .npz files of `crops.FaceCrops`.
+        validation: Sets, .npz files or lists of pairs, see `datasets.Reader.validation`. By default the splits "val" of
+            the sets, or a tenth of the people where there are enough. The first decides which network is best.
+        output: Folder of the run.
+        config: Of the loop.
+        options: Of the losses and batches.
+        initial: Face embedder to start from, by its folder or name.
+        teacher: Face embedder to learn from, or an .npz file of its answers, see `teacher.read_targets`; by default the
+            one that training starts from, so that it keeps what it knows.
+        detector: Face detector, by its folder or name.
+        workers: Processes that augment.
+        resume: Whether to continue the run in `output`.
+        log: Takes lines of progress.
+        callbacks: More of them, see `training.task.Callback`.
+
+    Returns:
+        The metrics of the best network.
 
     Raises:
-        DataError, ModelError, UsageError: before training starts, with the file or option named.
+        DataError, ModelError, UsageError: Before training starts, with the file or option named.
     """
     check_run_folder(output, resume, SCAN)
     teacher = teacher or initial
     options = replace(options, loss=options.loss or ("both" if teacher else "triplet"))
-    taught = "teacher" in LOSSES[options.loss]
+    taught = "teacher" in LOSSES[options.loss or "both"]
     if taught and teacher is None:
-        raise UsageError(f"--loss {options.loss}: there is nobody to learn from; --teacher names a model")
-    master = open_teacher(teacher, Execution(config.device, "torch").resolved().device) if taught else None
+        raise UsageError(f"--loss {options.loss}: needs a teacher; --teacher names a model")
+    answers = teacher if teacher and teacher.suffix == ".npz" else None
+    models = {"initial": initial, "teacher": None if answers else teacher}
+    found = {name: _find(name, path) for name, path in models.items() if path}
+    ids = {name: _identity(models[name], model.file(WEIGHTS)) for name, model in found.items()}
+    if answers:
+        ids["teacher"] = _identity(answers, answers)
+    master = None
+    if taught and not answers:
+        device = Execution(config.device, "torch").resolved().device
+        master = Teacher(starting_network(found["teacher"]).eval().to(device), ids["teacher"])
     output.mkdir(parents=True, exist_ok=True)
-
-    def open_detector():
-        from vision_app.faces.detector import FaceDetector
-
-        return FaceDetector.load(detector)
-
-    reader = Reader(output, resume, open_detector, log)
-    for option, model in (("--initial", initial), ("--teacher", teacher)):
-        if model:
-            reader.agree(f"{option} {model}", template_of(model))
+    reader = Reader(output, resume, lambda: FaceDetector.load(detector), log)
+    for name, model in found.items():
+        reader.agree(f"--{name} {models[name]}", np.array(model.value("input.template", list), np.float32))
     crops = reader.train(data)
     validations = [reader.validation(path, i) for i, path in enumerate(validation or filter(has_validation, data), 1)]
     if not validations:
         crops, validations = hold_out(crops, config.seed, log)
     people = len(np.unique(crops.identities[crops.identities != ""]))
     log(f"{len(crops):,} faces to learn from, of {people:,} people with a name")
-    sampler(crops, options).check(config)  # before a teacher has looked at everything
+    sampler(crops, options).check(config)  # before a teacher embeds everything
     targets = np.zeros((len(crops), 0), np.float32)
-    if master:
+    if taught and answers:
+        targets = read_targets(answers, crops)
+    elif master:
         targets = teacher_targets(master, crops, output / TARGETS, log)
     torch.manual_seed(config.seed)
-    network = starting_network(initial, crops, targets)
+    network = starting_network(found.get("initial"))
     for part in (network.stem, network.norm, *network.blocks[: options.freeze_blocks]) if options.freeze_blocks else ():
         freeze(part)
     if initial:
         keep_statistics(network)
-    inputs = {"initial": identity(initial), "teacher": master.identity if master else "none"} | asdict(options)
+    inputs = {"initial": ids.get("initial", "none"), "teacher": ids["teacher"] if taught else "none"} | asdict(options)
     trained = {"faces": len(crops), "identities": people, **inputs, **asdict(config)}
-    task = FaceTask(network, crops, targets, validations, options, about={"trained": trained}, workers=workers)
+    task = EmbedderTask(network, crops, targets, validations, options, about={"trained": trained}, workers=workers)
     inputs["data"] = f"{', '.join(path.name for path in data)} {crops.digest()}"
     inputs["validation"] = ", ".join(f"{one.name} {one.crops.digest()}" for one in validations)
     shown = TensorBoard(), Curves(), FirstFaces()
     return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=(*shown, *callbacks))
+
+
+def _find(option: str, path: Path) -> Model:
+    if path.suffix == ".dat":
+        raise UsageError(f"--{option} {path}: not a model folder; tools/convert_dlib.py makes one of dlib's network")
+    return find_embedder(path.resolve() if path.is_dir() else path)
+
+
+def _identity(path: Path, file: Path) -> str:
+    """Return the name and digest of a model's weights or another file; the same wherever they are."""
+    return f"{path.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""Triplet learning in three parts that fit together in any way: a distance, a miner and the loss.
+"""Triplet learning in three parts that combine freely: a distance, a miner and the loss.
 
 A triplet is an anchor, a positive (another face of the same person) and a negative (a face of someone else). Needs
 torch.
@@ -10,36 +10,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-UNKNOWN = -1  # label of a face whose person is not known: it is in no triplet
-SMALLEST = 1e-12  # squared distance below which the root counts as constant; its slope has no limit at 0
+UNKNOWN = -1  # label of a face whose person is unknown: it is in no triplet
+SMALLEST = 1e-12  # squared distance below which the root is constant; its slope has no limit at 0
 
 Triplets = tuple[Tensor, Tensor, Tensor]  # (T,) indices of anchors, positives and negatives in the batch
 
 
 def squared_euclidean(embeddings: Tensor) -> Tensor:
-    """Squared distances of all pairs of unit vectors, |a - b|^2 = 2 - 2 a.b, which lie in 0..4.
-
-    Args:
-        embeddings: (N, D).
-
-    Returns:
-        (N, N).
-    """
+    """Return (N, N) squared distances of (N, D) unit vectors, |a - b|^2 = 2 - 2 a.b, which lie in 0..4."""
     return (2 - 2 * embeddings @ embeddings.T).clamp(min=0)
 
 
 def euclidean(embeddings: Tensor) -> Tensor:
-    """Distances of all pairs of unit vectors, which lie in 0..2; (N, D) -> (N, N)."""
+    """Return (N, N) distances of (N, D) unit vectors, which lie in 0..2."""
     return squared_euclidean(embeddings).clamp(min=SMALLEST).sqrt()
 
 
 def batch_hard(distances: Tensor, labels: Tensor, margin: float) -> Triplets:
-    """For each anchor its furthest positive and its nearest negative (Hermans et al., 2017, equation 5).
+    """Return for each anchor its furthest positive and nearest negative (Hermans et al., 2017, equation 5).
 
     Args:
         distances: (N, N) of all faces of a batch.
-        labels: (N,) persons, `UNKNOWN` where nobody knows.
-        margin: not needed here.
+        labels: (N,) people, `UNKNOWN` where they are unknown.
+        margin: Of the loss; not needed here.
     """
     same, different = _pairs(labels)
     anchors = (same.any(dim=1) & different.any(dim=1)).nonzero()[:, 0]
@@ -49,12 +42,10 @@ def batch_hard(distances: Tensor, labels: Tensor, margin: float) -> Triplets:
 
 
 def semi_hard(distances: Tensor, labels: Tensor, margin: float) -> Triplets:
-    """All triplets whose negative is further than the positive, but by no more than the margin: their loss is not yet
-    zero, and they cannot pull all faces into one point, as the hardest may early on (Schroff et al., 2015, equation 4).
+    """Return all triplets whose negative is further than the positive, but by no more than the margin.
 
-    Args:
-        distances, labels: see `batch_hard`.
-        margin: of the loss.
+    Their loss is not zero yet, and they cannot pull all faces into one point, as the hardest may early on (Schroff et
+    al., 2015, equation 4). Arguments are those of `batch_hard`.
     """
     same, different = _pairs(labels)
     anchors, positives = same.nonzero(as_tuple=True)
@@ -64,7 +55,7 @@ def semi_hard(distances: Tensor, labels: Tensor, margin: float) -> Triplets:
 
 
 def batch_all(distances: Tensor, labels: Tensor, margin: float) -> Triplets:
-    """All triplets there are, options as for `batch_hard`; most of them soon have no loss (Hermans et al., 2017)."""
+    """Return all triplets, most of which soon have no loss (Hermans et al., 2017); see `batch_hard`."""
     same, different = _pairs(labels)
     anchors, positives = same.nonzero(as_tuple=True)
     pairs, negatives = different[anchors].nonzero(as_tuple=True)
@@ -80,11 +71,12 @@ MINERS: dict[str, Callable[[Tensor, Tensor, float], Triplets]] = {
 
 
 def triplet_loss(distances: Tensor, triplets: Triplets, margin: float) -> Tensor:
-    """The mean over triplets of max(d(A, P) - d(A, N) + margin, 0) (Schroff et al., 2015, equation 3).
+    """Return the mean over triplets of max(d(A, P) - d(A, N) + margin, 0) (Schroff et al., 2015, equation 3).
 
     Args:
         distances: (N, N) with gradients.
-        triplets: as a miner gave them.
+        triplets: As a miner returned them.
+        margin: By which a negative must be further away.
 
     Returns:
         A scalar; without a triplet 0, whose gradient is 0 as well.
@@ -96,7 +88,7 @@ def triplet_loss(distances: Tensor, triplets: Triplets, margin: float) -> Tensor
 
 
 def _pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, N) which pairs of faces are two of one person, and which are of two known persons."""
+    """Return (N, N) which pairs of faces are two of one person, and which are of two known people."""
     known = labels != UNKNOWN
     equal, both = labels[:, None] == labels, known[:, None] & known
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)

@@ -1,4 +1,4 @@
-"""Makes a small face network of a large one: convolutions by their main directions, vectors on a sphere."""
+"""Make a face network smaller: convolutions by their principal directions, vectors on a sphere."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +10,6 @@ from torch import Tensor, nn
 from vision_app.detection.train.pretrained import restore_batch_statistics
 from vision_app.faces.model.network import FaceNetwork
 
-# Of dlib's network: what is left of each convolution when all of them together have 2.3 M parameters instead of 5.6 M,
-# chosen by how far its reduction alone moves the embeddings of 300 faces. Two of them need hardly any directions.
-RANKS = (
-    *[(0, 0)] * 7,
-    *[(64, 80), (80, 80), (80, 64)],
-    *[(128, 136), (100, 80), (8, 16)],
-    (70, 64),
-)
 RADIUS = 0.75  # of the sphere: a little more than dlib's vectors differ from their mean
 RIDGE = 1e-3  # of the variance of the features, added when the last layer is fitted
 BATCH = 50  # faces
@@ -25,7 +17,7 @@ BATCH = 50  # faces
 
 @dataclass(frozen=True)
 class Sphere:
-    """Puts vectors that are compared by their Euclidean distance on a sphere, so that cosines say the same.
+    """Maps vectors that are compared by their Euclidean distance to a sphere, so that cosines say the same.
 
     A vector x at the distance r = |x - m| from the mean goes to (p, sqrt(R^2 - r^2)) / R, where p are the first D - 1
     principal components of x - m. Then 2 R^2 (1 - cosine) is the squared distance, plus the square of the difference in
@@ -43,7 +35,7 @@ class Sphere:
 
     @classmethod
     def of(cls, vectors: Tensor) -> "Sphere":
-        """The one of (N, D) vectors."""
+        """Fit it to (N, D) vectors."""
         mean = vectors.mean(0)
         directions = torch.linalg.eigh((vectors - mean).T @ (vectors - mean))[1]
         return cls(mean, directions.flip(1)[:, :-1])
@@ -56,16 +48,14 @@ class Sphere:
 
 
 @torch.no_grad()
-def compressed(
-    large: FaceNetwork, chips: np.ndarray, targets: Tensor, ranks: Sequence[tuple[int, int]] = RANKS
-) -> FaceNetwork:
-    """A network of the same shape whose convolutions have lower ranks, and whose last layer is fitted anew.
+def compressed(large: FaceNetwork, chips: np.ndarray, targets: Tensor, ranks: Sequence[tuple[int, int]]) -> FaceNetwork:
+    """Return a network of the same shape whose convolutions have lower ranks, and whose last layer is fitted again.
 
     Args:
-        large: in evaluation mode; its convolutions are whole.
-        chips: (N, 112, 112, 3) uint8 aligned faces by which main directions are judged; a thousand are plenty.
-        targets: (N, D) unit vectors that the last layer is to give them.
-        ranks: of the two convolutions of each block; 0 keeps one whole.
+        large: In evaluation mode; its convolutions are whole.
+        chips: (N, 112, 112, 3) uint8 aligned faces that determine the principal directions; a thousand are plenty.
+        targets: (N, D) unit vectors that the last layer is fitted to.
+        ranks: Of the two convolutions of each block; 0 keeps one whole.
     """
     batches = [torch.from_numpy(part).permute(0, 3, 1, 2).float() for part in _parts(chips)]
     covariances = _covariances(large, batches)
@@ -92,7 +82,7 @@ def _parts(chips: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _covariances(network: FaceNetwork, batches: Sequence[Tensor]) -> dict[nn.Conv2d, tuple[Tensor, Tensor]]:
-    """(C,) mean and (C, C) covariance of the outputs of each convolution in a block, over pictures and pixels."""
+    """Return (C,) mean and (C, C) covariance of the outputs of each convolution in a block, over images and pixels."""
     layers = [layer for block in network.blocks for layer in (block.first, block.second)]
     sums = {layer: [0, 0.0, 0.0] for layer in layers}
 
@@ -113,7 +103,7 @@ def _covariances(network: FaceNetwork, batches: Sequence[Tensor]) -> dict[nn.Con
 
 
 def _project(new: nn.Module, old: nn.Conv2d, statistics: tuple[Tensor, Tensor]) -> None:
-    """Fills a convolution of low rank: y = W x + b becomes U U^T (W x + b - m) + m with the main directions U."""
+    """Fill a convolution of low rank: W x + b becomes U U^T (W x + b - m) + m with the principal directions U."""
     if isinstance(new, nn.Conv2d):
         new.load_state_dict(old.state_dict())
         return
@@ -126,8 +116,9 @@ def _project(new: nn.Module, old: nn.Conv2d, statistics: tuple[Tensor, Tensor]) 
 
 
 def _rescale(layer: nn.Module, norm: nn.BatchNorm2d) -> None:
-    """Makes the outputs of a convolution as large as those of a fresh one, which its batch norm takes back. dlib's are
-    a tenth of that, so that a step of an optimizer that fits a fresh network would be ten times too long.
+    """Scale the outputs of a convolution to those of a fresh one, which its batch norm undoes.
+
+    dlib's are a tenth of that, so that an optimizer step that suits a fresh network would be ten times too long.
     """
     factor = norm.running_var.mean().rsqrt()
     first, last = (layer, layer) if isinstance(layer, nn.Conv2d) else layer
@@ -137,7 +128,7 @@ def _rescale(layer: nn.Module, norm: nn.BatchNorm2d) -> None:
 
 
 def _fit(layer: nn.Linear, features: Tensor, targets: Tensor) -> None:
-    """Ridge regression of (N, F) features on (N, D) targets."""
+    """Fit a layer by ridge regression of (N, F) features on (N, D) targets."""
     mean, goal = features.mean(0), targets.mean(0)
     centered = (features - mean).double()
     square = centered.T @ centered
