@@ -38,15 +38,13 @@ def faces(
     ] = None,
     output: Output = None,
     resume: Resume = False,
-    initial: Annotated[
-        Path | None, Option(metavar="MODEL", help="What to start from: a model's name or folder, or dlib's FILE.dat.")
-    ] = None,
+    initial: Annotated[Path | None, Option(metavar="MODEL", help="Model to start from, by its name or folder.")] = None,
     teacher: Annotated[
         Path | None,
         Option(
-            metavar="MODEL|FILE.dat",
-            help="What to learn from: a model's name or folder, or dlib's network; by default that of --initial, so "
-            "that nothing is forgotten.",
+            metavar="MODEL|FILE.npz",
+            help="Model to learn from, by its name or folder, or a file of its answers; by default that of --initial, "
+            "so that nothing is forgotten.",
         ),
     ] = None,
     detector: Annotated[Path, Option(metavar="MODEL", help="What finds the faces: a model's name or folder.")] = Path(

@@ -68,7 +68,7 @@ class PeopleBatches:
 
         In a batch of B, P people, drawn in turn, have K photos each, and the rest is filled up with other faces, each
         of them at most once an epoch, then with more photos of people with several. All parts of a batch hold about
-        as many people, so that processes can share it. Arguments are those of `training.task.Task.batches`.
+        as many people, so that processes can share it. Arguments are those of `training.task.TrainingTask.batches`.
 
         Returns:
             For each batch (place in the epoch, index of the face) pairs. The place seeds the face's augmentation, as

@@ -85,7 +85,7 @@ class FirstFaces:
 
 
 class EmbedderTask:
-    """A `training.task.Task`, except that its images are in 0..255.
+    """A `training.task.TrainingTask`, except that its images are in 0..255.
 
     Args:
         network: To train.
@@ -121,7 +121,7 @@ class EmbedderTask:
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
     ) -> Iterator[tuple[Tensor, FaceTargets]]:
-        """Yield augmented batches, (B, 3, 112, 112) in 0..255, and their targets; see `training.task.Task`."""
+        """Yield augmented batches, (B, 3, 112, 112) in 0..255, and their targets; see `training.task.TrainingTask`."""
         keys = self.sampler.batches(config, epoch, rank=rank, world=world, start=start)
         faces = AugmentedFaces(self.crops, config.seed, epoch)
         loader = DataLoader(faces, batch_sampler=keys, num_workers=self.workers)
