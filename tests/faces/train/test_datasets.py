@@ -7,7 +7,7 @@ from tiny_faces import green_detector
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.faces.align import TEMPLATE
-from vision_app.faces.train.datasets import Reader, FaceValidation, has_validation, hold_out
+from vision_app.faces.train.datasets import FaceValidation, Reader, has_validation, hold_out
 
 
 @pytest.fixture(scope="module")
