@@ -9,6 +9,6 @@ setup(
         "vision_app._models": ["*/model.json", "*/weights.safetensors", "*/model.onnx", "*/CARD.md", "*/LICENSE"],
         "vision_app": ["py.typed"],
         "vision_app.style.samples": ["*.webp", "README.md"],
-        "vision_app.ui": ["*.png", "samples/*"],
+        "vision_app.ui": ["*.png", "samples/*", "widgets/*.css", "widgets/*.html", "widgets/*.js"],
     },
 )

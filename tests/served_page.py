@@ -1,4 +1,4 @@
-"""The page served as users serve it, and a browser that looks at it."""
+"""The page served as users serve it, and a browser that opens it."""
 
 import os
 import shutil
@@ -12,16 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PATIENCE = 30_000  # milliseconds, for a busy machine
 
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
-)
+browser_test = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"),
+]
 
 
 @contextmanager
@@ -53,14 +54,20 @@ def _answers(address: str) -> bool:
 
 
 @contextmanager
-def visit(browser: Browser, address: str) -> Iterator[Page]:
-    """Open the page in a window of its own. Its browser must not ask any other host for anything."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+def visit(browser: BrowserContext, address: str, path: str = "") -> Iterator[Page]:
+    """Open a page. Its browser must not ask any other host for anything."""
+    page = browser.new_page()
     page.set_default_timeout(PATIENCE)
     requests = []
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(address)
-    expect(page.get_by_text("Upload photos to see")).to_be_visible(timeout=PATIENCE)
+    page.goto(f"{address}/{path}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
+    settle(page)
     yield page
     page.close()
     assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def settle(page: Page) -> None:
+    """Wait until the page is drawn completely: input that comes earlier would be lost."""
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=PATIENCE)

@@ -1,16 +1,16 @@
-"""Files that visitors of the page bring along, and the page as it is served to them."""
+"""Images, models and people for the pages."""
 
 import pytest
 from image_files import encode
 from painted_people import painted_recognizer
 from PIL import Image
-from playwright.sync_api import sync_playwright
-from served_page import CHROMIUM, FLAGS, serve
 from skimage import data
 from tiny_detectors import write_tiny
 
+from vision_app import Detector
+from vision_app.detection.grid_detector import GridDetector
 from vision_app.ui import models
-from vision_app.ui.faces import GALLERY
+from vision_app.ui.widgets.faces import GALLERY
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def coffee() -> bytes:
 
 @pytest.fixture(scope="session")
 def bad_files(coffee) -> dict[str, tuple[bytes, str]]:
-    """Files that are no picture, by name: the content and a word of the sentence that says why."""
+    """Files that are not images, by name: the content and a word of the sentence that says why."""
     return {
         "notes.jpg": (b"Dear diary, this is no photo.", "not an image"),
         "empty.png": (b"", "empty"),
@@ -41,23 +41,27 @@ def tiny_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def address(tiny_model):
-    """Where the page is served, with a small model beside the released ones."""
-    with serve(VISION_APP_MODELS=str(tiny_model.parent)) as address:
-        yield address
+def detector() -> Detector:
+    """The released detector that the pages start with."""
+    return Detector.load("yolo")
 
 
-@pytest.fixture(scope="module")  # no longer: Playwright's event loop runs as long as it is open
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+@pytest.fixture
+def forward_calls(monkeypatch) -> list[int]:
+    """Grows by the number of images whenever a detector's network runs."""
+    calls, forward = [], GridDetector.forward
+
+    def counting(self, inputs, *more):
+        calls.append(len(inputs.pixels))
+        return forward(self, inputs, *more)
+
+    monkeypatch.setattr(GridDetector, "forward", counting)
+    return calls
 
 
 @pytest.fixture
 def painted(monkeypatch):
-    """Let the pages about faces know painted people; returns what recognizes them."""
+    """Let the face pages recognize painted people; returns the recognizer."""
     recognizer = painted_recognizer()
     monkeypatch.setattr(models, "recognizer", lambda: recognizer)
     return recognizer
@@ -65,7 +69,7 @@ def painted(monkeypatch):
 
 @pytest.fixture
 def gallery_path(tmp_path, monkeypatch):
-    """The file of the gallery that the pages about faces start with; it is not there yet."""
+    """The gallery file that the face pages start with; it does not exist yet."""
     path = tmp_path / "people.db"
     monkeypatch.setenv(GALLERY, str(path))
     return path

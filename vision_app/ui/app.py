@@ -1,4 +1,4 @@
-"""The page's frame: its title, its pages and what happens when something goes wrong."""
+"""The frame of the web page: its title, its pages and how errors are shown."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from starlette.formparsers import MultiPartParser
 
 from vision_app.core.errors import VisionAppError
 from vision_app.ui import compare, detect, identify, people, style, verify, webcam
-from vision_app.ui.style_job import easel
-from vision_app.ui.text import plain
+from vision_app.ui.style_job import job_slot
+from vision_app.ui.text import escape
 
 ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched from a font server by the browser
 
@@ -32,8 +32,8 @@ def main() -> None:
     ]
     page = st.navigation({"": objects, "Faces": faces}, position="top")
     if page.url_path != "style":
-        easel().clear()  # nobody looks at the picture that is painted there
+        job_slot().clear()  # nobody sees its result
     try:
         page.run()
     except VisionAppError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(escape(str(error)), icon=":material/error:")

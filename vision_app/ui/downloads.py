@@ -1,10 +1,11 @@
-"""What a visitor can take home: annotated pictures and tables, made in memory when asked for."""
+"""Downloads: annotated images and tables, made in memory on demand."""
 
 import base64
 import io
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,29 +15,29 @@ from vision_app.batch.sinks import write_table
 from vision_app.core.errors import ImageError
 from vision_app.core.images import WRITERS
 from vision_app.detection.batch import CSV_COLUMNS, csv_lines
-from vision_app.ui.pictures import Picture
+from vision_app.ui.image_files import ImageFile
 
-Answer = tuple[Picture, Detections | ImageError]
+Answer = tuple[ImageFile, Detections | ImageError]
 
 
-def row(picture: Picture, found: Detections | ImageError, model: str) -> dict:
-    """Return the picture's row as `vision-app detect` writes it to detections.jsonl."""
+def row(image: ImageFile, found: Detections | ImageError, model: str) -> dict[str, Any]:
+    """Return the row of an image as `vision-app detect` writes it to detections.jsonl."""
     if isinstance(found, ImageError):
-        nothing = {"width": None, "height": None, "model": model, "detections": []}
-        return {"file": picture.name, "status": "failed", "error": found.reason, **nothing}
-    return {"file": picture.name, "status": "ok", "error": None, **found.to_dict()}
+        nothing: dict[str, Any] = {"width": None, "height": None, "model": model, "detections": []}
+        return {"file": image.name, "status": "failed", "error": found.reason, **nothing}
+    return {"file": image.name, "status": "ok", "error": None, **found.to_dict()}
 
 
-def table(rows: Iterable[dict]) -> str:
-    """Return the CSV table that `vision-app detect --csv` writes, one line an object."""
+def table(rows: Iterable[dict[str, Any]]) -> str:
+    """Return the CSV table that `vision-app detect --csv` writes, one line per object."""
     text = io.StringIO(newline="")
     write_table(text, CSV_COLUMNS, rows, csv_lines)
     return text.getvalue()
 
 
-def annotated(picture: Picture, detections: Detections, suffix: str) -> bytes:
-    """Return the picture at its full size with the boxes drawn on it, as a file of the kind that `suffix` names."""
-    return encoded(draw(read_image(picture.data, name=picture.name), detections), suffix)
+def annotated(image: ImageFile, detections: Detections, suffix: str) -> bytes:
+    """Return the image at full size with its boxes, as a file of the kind that `suffix` names."""
+    return encoded(draw(read_image(image.data, name=image.name), detections), suffix)
 
 
 def encoded(pixels: np.ndarray, suffix: str) -> bytes:
@@ -47,25 +48,25 @@ def encoded(pixels: np.ndarray, suffix: str) -> bytes:
 
 
 def data_url(content: bytes, mime: str) -> str:
-    """Return an address that holds a file's content itself."""
+    """Return a URL that contains the content of a file."""
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
 def archive(answers: Sequence[Answer], model: str) -> bytes:
-    """Return a ZIP file with the rows, the table and the pictures that `vision-app detect --csv --images` writes.
+    """Return a ZIP file with the rows, the table and the images that `vision-app detect --csv --images` writes.
 
-    A picture too wide for a JPEG has its row, but no copy.
+    An image too wide for a JPEG has a row but no copy.
     """
     buffer = io.BytesIO()
     rows = [row(*answer, model) for answer in answers]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as files:
         files.writestr("detections.jsonl", "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in rows))
         files.writestr("detections.csv", table(rows))
-        for picture, found in answers:
+        for image, found in answers:
             if isinstance(found, Detections):
                 try:
-                    content = annotated(picture, found, ".jpg")
+                    content = annotated(image, found, ".jpg")
                 except OSError:  # a JPEG has at most 65,500 pixels a side
                     continue
-                files.writestr(f"images/{picture.name}.jpg", content, zipfile.ZIP_STORED)
+                files.writestr(f"images/{image.name}.jpg", content, zipfile.ZIP_STORED)
     return buffer.getvalue()

@@ -1,107 +1,104 @@
-"""One look of a model at a picture: the costly part, done once and kept for the visitor's session.
+"""What models computed for a visitor's images: the costly part, done once and kept for the session.
 
-What the sliders change is `Detector.postprocess` alone, and that runs on a kept look.
+The settings on the Detect page change only `Detector.postprocess`, which runs on the kept output.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import streamlit as st
 from PIL import Image
 
-from vision_app import Detections, DetectOptions, Detector, RGBImage, read_image
+from vision_app import Classifier, Detections, DetectOptions, Detector, RGBImage, read_image
 from vision_app.core.errors import ImageError
 from vision_app.core.timing import timed
-from vision_app.ui.pictures import Picture
+from vision_app.ui.image_files import ImageFile
 
-VIEW_SIZE = 1024
-KEPT_LOOKS = 40
+SCREEN_SIZE = 1024  # pixels of the long side
+MAX_ENTRIES = 80
+CACHE = "inference cache"  # in the session's state
 
-Looks = OrderedDict[tuple[str, str, str], "Look | ImageError"]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one model saw in one picture, before thresholds.
+class Inference:
+    """The output of a network for one image, before any threshold.
 
     Attributes:
-        view: The picture for the screen, at most VIEW_SIZE pixels on the long side.
-        raw: The network's output.
-        reading_ms: Milliseconds to decode the picture for the network.
-        stages: Milliseconds of preprocessing and of the network's stages; see `detection.stages`.
+        raw: What `forward` returned.
+        decoding_ms: Milliseconds to decode the image for the network.
+        stages: Milliseconds of preprocessing and of the stages of the network; see `core.timing`.
     """
 
-    view: RGBImage
     raw: Any
-    reading_ms: float
+    decoding_ms: float
     stages: dict[str, float]
 
-    @property
-    def network_ms(self) -> float:
-        """Milliseconds of preprocessing and network."""
-        return sum(self.stages.values())
 
-
-def look(picture: Picture, detector: Detector, kept: Looks) -> Look:
-    """Return the detector's look at the picture, from `kept` where it is there; see `keep`."""
-    return keep(kept, (picture.digest, detector.name, detector.runtime), picture, lambda: _look(picture, detector))
-
-
-def keep(kept: OrderedDict, key: tuple[str, str, str], picture: Picture, make: Callable[[], Any]) -> Any:
-    """Return what `make` makes of a picture, from `kept` where it is there.
-
-    `kept` holds the most recently used KEPT_LOOKS looks by picture digest, model name and runtime, failed ones too.
+def infer(image: ImageFile, model: Detector | Classifier) -> Inference:
+    """Return the output of a model for an image.
 
     Raises:
-        ImageError: The picture cannot be read.
+        ImageError: The image cannot be read.
     """
-    if key not in kept:
-        try:
-            kept[key] = make()
-        except ImageError as error:
-            kept[key] = ImageError(picture.name, error.reason)  # without the traceback, which holds the picture
-    kept.move_to_end(key)
-    while len(kept) > KEPT_LOOKS:
-        kept.popitem(last=False)
-    if isinstance(kept[key], ImageError):
-        raise ImageError(picture.name, kept[key].reason)  # the same file may go by another name now
-    return kept[key]
+
+    def compute() -> Inference:
+        start = perf_counter()
+        pixels = model.read(image.data, name=image.name)
+        decoding_ms = 1000 * (perf_counter() - start)
+        raw, stages = timed(model, pixels)
+        return Inference(raw, decoding_ms, stages.times)
+
+    return cached(image, (model.name, model.runtime), compute)
 
 
-def find(seen: Look, detector: Detector, options: DetectOptions) -> tuple[Detections, float]:
-    """Return the objects under these options and the milliseconds of thresholds and non-max suppression."""
+def detect(inference: Inference, detector: Detector, options: DetectOptions) -> tuple[Detections, float]:
+    """Return the detections under these options and the milliseconds of thresholds and non-maximum suppression."""
     start = perf_counter()
-    (detections,) = detector.postprocess(seen.raw, options)
+    (detections,) = detector.postprocess(inference.raw, options)
     return detections, 1000 * (perf_counter() - start)
 
 
-def view(picture: Picture, kept: Looks) -> RGBImage:
-    """Return the picture for the screen, see `Look`, from `kept` where it is there.
+def screen_image(image: ImageFile) -> RGBImage:
+    """Return an image for the screen, at most SCREEN_SIZE pixels on the long side.
 
     Raises:
-        ImageError: The picture cannot be read.
+        ImageError: The image cannot be read.
     """
-    return keep(kept, (picture.digest, "view", ""), picture, lambda: view_of(picture))
+
+    def compute() -> RGBImage:
+        full = read_image(image.data, target=SCREEN_SIZE, name=image.name)
+        small = Image.fromarray(full.pixels)
+        small.thumbnail((SCREEN_SIZE, SCREEN_SIZE))
+        return RGBImage(np.asarray(small), full.width, full.height)
+
+    return cached(image, "screen", compute)
 
 
-def _look(picture: Picture, detector: Detector) -> Look:
-    start = perf_counter()
-    image = detector.read(picture.data, name=picture.name)
-    reading_ms = 1000 * (perf_counter() - start)
-    raw, stages = timed(detector, image)
-    return Look(view_of(picture), raw, reading_ms, stages.times)
+def cached(image: ImageFile, key: Hashable, compute: Callable[[], Value]) -> Value:
+    """Return what was computed for an image under this key, or compute it.
 
-
-def view_of(picture: Picture) -> RGBImage:
-    """Return the picture for the screen, see `Look`.
+    The session keeps the MAX_ENTRIES most recently used values, errors included.
 
     Raises:
-        ImageError: The picture cannot be read.
+        ImageError: The image cannot be read.
     """
-    image = read_image(picture.data, target=VIEW_SIZE, name=picture.name)
-    small = Image.fromarray(image.pixels)
-    small.thumbnail((VIEW_SIZE, VIEW_SIZE))
-    return RGBImage(np.asarray(small), image.width, image.height)
+    entries: OrderedDict[Hashable, Any] = st.session_state.setdefault(CACHE, OrderedDict())
+    place = (image.digest, key)
+    if place not in entries:
+        try:
+            entries[place] = compute()
+        except ImageError as error:
+            entries[place] = ImageError(image.name, error.reason)  # without the traceback, which holds the pixels
+    entries.move_to_end(place)
+    while len(entries) > MAX_ENTRIES:
+        entries.popitem(last=False)
+    value: Value | ImageError = entries[place]
+    if isinstance(value, ImageError):
+        raise ImageError(image.name, value.reason)  # the same content may have another name now
+    return value

@@ -1,4 +1,4 @@
-"""The models that the page offers. Each is loaded once and serves all visitors."""
+"""The models that the pages offer. Each is loaded once and shared by all visitors."""
 
 import numpy as np
 import streamlit as st
@@ -7,31 +7,30 @@ from vision_app import Classifier, Detector, FaceRecognizer, Stylizer
 from vision_app.core.errors import ModelError
 from vision_app.detection.compare import FAMILY
 from vision_app.faces.detector import FACE
-from vision_app.released.find import Model, available, find
-from vision_app.ui.text import plain
+from vision_app.released.find import available, find
+from vision_app.ui.text import escape
 
 
-def names(task: str) -> list[str]:
-    """Return the names of the released models for `task`, those of the detectors' family first, the quickest in front.
+def detector_names() -> list[str]:
+    """Return the names of the released detectors: first the family on one backbone, fastest first, then the others.
 
-    Draw a warning for each that cannot be opened.
+    Show a warning for each model that cannot be opened. A face detector belongs to the face pages.
     """
-    found = [name for name in available() if _task(name) == task]
-    return sorted(found, key=lambda name: FAMILY.index(name) if name in FAMILY else len(FAMILY))
-
-
-def _task(name: str) -> str | None:
-    try:
-        model = find(name)
-    except ModelError as error:
-        st.warning(plain(str(error)), icon=":material/warning:")
-        return None
-    return None if model.classes == (FACE,) else model.task  # a detector of faces belongs to the pages about faces
+    names = []
+    for name in available():
+        try:
+            model = find(name)
+        except ModelError as error:
+            st.warning(escape(str(error)), icon=":material/warning:")
+        else:
+            if model.task == "detection" and model.classes != (FACE,):
+                names.append(name)
+    return sorted(names, key=lambda name: FAMILY.index(name) if name in FAMILY else len(FAMILY))
 
 
 @st.cache_resource(show_spinner="Loading the model …")
 def detector(name: str, runtime: str = "auto") -> Detector:
-    """Return the detector called `name`, after a first run, whose time would say nothing of the others."""
+    """Return the detector called `name`, after a first run, whose time would not be typical."""
     loaded = Detector.load(name, runtime=runtime)
     loaded(np.zeros((64, 64, 3), np.uint8))
     return loaded
@@ -45,32 +44,11 @@ def classifier(name: str) -> Classifier:
 
 @st.cache_resource(show_spinner="Loading the model …")
 def stylizer(method: str) -> Stylizer:
-    """Return what repaints pictures by a method."""
+    """Return the stylizer for a method."""
     return Stylizer.load(method)
 
 
 @st.cache_resource(show_spinner="Loading the models …")
 def recognizer() -> FaceRecognizer:
-    """Return what finds and knows faces."""
+    """Return the face recognizer."""
     return FaceRecognizer.load()
-
-
-def about(model: Model) -> None:
-    """Draw what `model.json` says: its measured quality, its defaults, what it learned from and on what terms."""
-    info = model.info
-    facts = {
-        "Finds": f"{len(model.classes)} classes",
-        "Confidence by default": f"{model.defaults['confidence']:.0%}",
-        **{f"Measured on {name}": _figures(measured) for name, measured in info.get("measured", {}).items()},
-        "Size": f"{info['parameters'] / 1e6:.2f} million parameters" if "parameters" in info else "",
-        "Learned from": "; ".join(info.get("learned_from", [])),
-        "License": info.get("license", ""),
-    }
-    with st.expander(f"About {plain(model.name)}", icon=":material/info:"):
-        for name, text in facts.items():
-            if text:
-                st.caption(f"**{plain(name)}**  \n{plain(text)}")
-
-
-def _figures(measured: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in measured.items())

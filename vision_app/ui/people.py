@@ -1,29 +1,36 @@
 """The People page: who is enrolled in a gallery; enroll, rename, forget."""
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from vision_app import Gallery
+from vision_app.core.text import amount
 from vision_app.faces.gallery import Enrollment, Forgotten, Person
 from vision_app.faces.gallery.results import ACCEPTED
-from vision_app.ui import faces, models, uploads
-from vision_app.ui.pictures import Picture
-from vision_app.ui.text import amount, plain
+from vision_app.ui import models
+from vision_app.ui.image_files import ImageFile
+from vision_app.ui.inference_cache import CACHE
+from vision_app.ui.text import escape
+from vision_app.ui.widgets.faces import gallery_file
+from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_several
 
 AGREED = "agreed on the page"
 CROP_WIDTH = 160  # pixels
+
+News = tuple[bool, str]  # whether it is good news, and the words
 
 
 def page() -> None:
     """Draw the page."""
     st.title("People", anchor=False)
-    path = faces.gallery_file()
-    if path is None:
-        return
-    for show, text in st.session_state.pop("news", []):
-        show(text)
-    people = enrolled(path)
+    path = gallery_file()
+    show_news(st.session_state.pop("news", []))
+    people: list[Person] = []
+    if path.exists():
+        with Gallery.open(path, readonly=True) as gallery:
+            people = gallery.people()
     left, right = st.columns([3, 2], gap="large")
     with left:
         overview(path, people)
@@ -33,18 +40,15 @@ def page() -> None:
         enroll(path)
 
 
-def enrolled(path: Path) -> list[Person]:
-    """Return everybody in the gallery; nobody where there is none yet."""
-    with faces.reading(path) as gallery:
-        return gallery.people() if gallery else []
-
-
 def overview(path: Path, people: list[Person]) -> None:
-    """Draw a table of everybody."""
+    """Draw a table of everyone."""
     if not people:
-        st.info(f"Nobody is enrolled in {plain(str(path))} yet. One photo is enough to be recognized; more help.")
+        st.info(
+            f"Nobody is enrolled in {escape(str(path))} yet. One photo of a person is enough; more photos improve "
+            "recognition."
+        )
         return
-    st.markdown(f"**{len(people):,} {'person' if len(people) == 1 else 'people'}** in {plain(str(path))}")
+    st.markdown(f"**{len(people):,} {'person' if len(people) == 1 else 'people'}** in {escape(str(path))}")
     st.dataframe(
         {
             "Name": [one.name for one in people],
@@ -57,108 +61,113 @@ def overview(path: Path, people: list[Person]) -> None:
 
 
 def enroll(path: Path) -> None:
-    """Draw the form that makes somebody known, and do so when it is sent."""
+    """Draw the form that enrolls a person, and enroll the person when it is submitted."""
     st.subheader("Enroll", anchor=False)
-    place = uploads.source("enroll from")
+    source = choose_source("enroll from")
     turn = st.session_state.setdefault("enrollment", 0)  # another one empties the form
     with st.form(f"enroll {turn}", border=False):
-        name = st.text_input("Name", key=f"name {turn}", help="A known name gets more photos.")
-        pictures = pictures_from(place, turn)
-        agreed = st.checkbox("This person agreed to be recognized with this gallery", key=f"agreed {turn}")
-        note = st.text_input("What was agreed", key=f"note {turn}", placeholder=AGREED, help="Kept with each photo.")
+        name = st.text_input("Name", key=f"name {turn}", help="Photos of a name that is enrolled already are added.")
+        if source == CAMERA:
+            photo = snapshot("Photo", f"photo {turn}", "720p")
+            images = [photo] if photo else []
+        else:
+            images = upload_several("Photos of one face each", "vision-app faces enroll", f"photos {turn}")
+        agreed = st.checkbox("This person has consented to being recognized with this gallery", key=f"agreed {turn}")
+        note = st.text_input("Consent note", key=f"note {turn}", placeholder=AGREED, help="Stored with each photo.")
         with st.expander("Options"):
-            largest = st.checkbox("Take the largest face of a photo that shows several", key=f"largest {turn}")
-            similar = st.checkbox("Accept who looks like somebody enrolled, such as a twin", key=f"similar {turn}")
-        st.caption("The gallery keeps the name, a small picture of the face and its embedding, never the photo itself.")
-        sent = st.form_submit_button("Enroll", type="primary")
-    if not sent:
+            largest = st.checkbox("Use the largest face if a photo shows several", key=f"largest {turn}")
+            similar = st.checkbox(
+                "Accept people who look like an enrolled person, such as twins", key=f"similar {turn}"
+            )
+        st.caption("The gallery stores the name, a small crop of the face and its embedding, never the photo itself.")
+        submitted = st.form_submit_button("Enroll", type="primary")
+    if not submitted:
         return
-    if missing := [
-        what for what, there in (("a name", name.strip()), ("a photo", pictures), ("the consent", agreed)) if not there
-    ]:
-        st.warning(f"Not enrolled: {', '.join(missing)} is missing.")
+    needed = {"a name": name.strip(), "a photo": images, "the person's consent": agreed}
+    if missing := [what for what, there in needed.items() if not there]:
+        st.warning(f"Please add: {', '.join(missing)}.")
         return
     options = {"consent": note.strip() or AGREED, "largest": largest, "allow_similar": similar}
-    answers = enroll_all(path, name, pictures, options)
-    news = [told(picture, answer) for picture, answer in zip(pictures, answers, strict=True)]
+    answers = enroll_all(path, name, images, options)
+    news = [enrollment_news(image, answer) for image, answer in zip(images, answers, strict=True)]
     if any(answer.code == ACCEPTED for answer in answers):
         st.session_state["enrollment"] += 1
-        after(news)
-    for show, text in news:
-        show(text)
+        restart(news)
+    show_news(news)
 
 
-def pictures_from(place: str, turn: int) -> list[Picture]:
-    """Draw the uploader or the camera and return what came."""
-    if place == uploads.CAMERA:
-        shot = st.camera_input("Photo", key=f"photo {turn}", resolution="720p", help=uploads.MEMORY_ONLY)
-        return [Picture("snapshot", shot.getvalue())] if shot else []
-    return uploads.several("Photos of one face each", "vision-app faces enroll", f"photos {turn}")
-
-
-def enroll_all(path: Path, name: str, pictures: list[Picture], options: dict) -> list[Enrollment]:
-    """Enroll somebody with each picture in turn and return what became of each."""
-    answers = []
+def enroll_all(path: Path, name: str, images: list[ImageFile], options: dict[str, Any]) -> list[Enrollment]:
+    """Enroll a person with one image after the other and return the answers."""
+    answers: list[Enrollment] = []
     with Gallery.open(path, recognizer=models.recognizer()) as gallery:
-        for number, picture in enumerate(pictures, 1):
-            with st.spinner(f"Looking at {plain(picture.name)} ({number} of {len(pictures)}) …"):
-                answers += gallery.enroll(name, [picture.data], **options)
+        for number, image in enumerate(images, 1):
+            with st.spinner(f"Enrolling {escape(image.name)} ({number} of {len(images)}) …"):
+                answers += gallery.enroll(name, [image.data], **options)
     return answers
 
 
-def told(picture: Picture, answer: Enrollment) -> tuple:
-    """Return what became of a photo: how to show it, and the words."""
+def enrollment_news(image: ImageFile, answer: Enrollment) -> News:
+    """Return whether a photo was accepted, and why not."""
     if answer.refused:
-        return st.warning, f"{plain(picture.name)}: not accepted, {plain(answer.reason)}."
-    why = f", {plain(answer.reason)}" if answer.reason else ""
-    return st.success, f"{plain(picture.name)}: accepted as {plain(answer.name)}{why}."
+        return False, f"{escape(image.name)}: not accepted, {escape(answer.reason)}."
+    why = f", {escape(answer.reason)}" if answer.reason else ""
+    return True, f"{escape(image.name)}: accepted as {escape(answer.name)}{why}."
 
 
 def person(path: Path, people: list[Person]) -> None:
-    """Draw somebody and what can be done with them."""
-    st.subheader("Somebody", anchor=False)
-    name = st.selectbox("Person", [one.name for one in people])
-    with faces.reading(path) as gallery:
+    """Draw a person and what can be done with the person."""
+    st.subheader("Person", anchor=False)
+    name = st.selectbox("Person", [one.name for one in people], label_visibility="collapsed")
+    with Gallery.open(path, readonly=True) as gallery:
         samples = gallery.samples(name)
     with st.container(horizontal=True):
         for sample in samples:
             with st.container(width=CROP_WIDTH):
                 if sample.crop:
                     st.image(sample.crop, alt=f"Face of {name}")
-                st.caption(plain(f"{sample.added[:10]}, consent: {sample.consent or 'no note'}"))
+                st.caption(escape(f"{sample.added[:10]}, consent: {sample.consent or 'no note'}"))
     buttons = st.container(horizontal=True)
     with buttons, st.popover("Rename", icon=":material/edit:"), st.form("rename", border=False):
         new = st.text_input("New name", name)
         if st.form_submit_button("Rename"):
             with Gallery.open(path, create=False) as gallery:
                 gallery.rename(name, new)
-            after([(st.success, f"{plain(name)} is now {plain(new.strip())}.")])
+            restart([(True, f"Renamed {escape(name)} to {escape(new.strip())}.")])
     with buttons, st.popover("Forget", icon=":material/delete:"):
         st.markdown(
-            f"Deletes all that the gallery holds of **{plain(name)}** and proves it. Exports and copies of the file "
-            "are not touched. This cannot be undone."
+            f"Deletes everything that the gallery stores about **{escape(name)}** and checks that nothing is left. "
+            "Exports and copies of the file are not touched. This cannot be undone."
         )
-        if st.button(f"Forget {plain(name)} for good", type="primary"):
+        if st.button(f"Forget {escape(name)} permanently", type="primary"):
             with Gallery.open(path, create=False) as gallery:
                 done = gallery.forget(name)
-            for kept in ("looks", "snapshots", "identified"):  # of this session
+            for kept in (CACHE, "snapshots", "identified"):  # of this session
                 st.session_state.pop(kept, None)
             if watch := st.session_state.pop("watch", None):
                 watch.stop()
-            after([(st.success, proof(done))])
+            restart([(True, proof(done))])
 
 
 def proof(done: Forgotten) -> str:
-    """Return what was removed and that nothing of it is left."""
-    files = ", ".join(plain(Path(file).name) for file in done.searched)
-    photos, texts = amount(done.photos, "photo"), ", ".join(map(plain, done.unsought))
-    return (
-        f"**{plain(done.name)} is forgotten:** {photos} removed with embeddings, pictures of the face and digests. "
-        f"Then {files} were searched for {done.traces} traces of it: none is left."
-    ) + (f" Deleted, but too short, or too much like what others have, to be looked for: {texts}." if texts else "")
+    """Return what was deleted and that nothing of it is left."""
+    files = ", ".join(escape(Path(file).name) for file in done.searched)
+    text = (
+        f"**{escape(done.name)} is forgotten:** deleted {amount(done.photos, 'photo')} with embeddings, face crops and "
+        f"digests, then searched {files} for {amount(done.traces, 'trace')} of the person: none is left."
+    )
+    if done.unsought:
+        unsought = ", ".join(map(escape, done.unsought))
+        text += f"  \n:small[Deleted but too short or too common to search for: {unsought}.]"
+    return text
 
 
-def after(news: list[tuple]) -> None:
-    """Draw the page anew as it is after a change, with the news of it on top."""
+def show_news(news: list[News]) -> None:
+    """Draw what a change brought about."""
+    for good, text in news:
+        (st.success if good else st.warning)(text)
+
+
+def restart(news: list[News]) -> None:
+    """Draw the page again as it is after a change, with the news on top."""
     st.session_state["news"] = news
     st.rerun()

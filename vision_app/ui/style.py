@@ -1,8 +1,8 @@
-"""The Style page: a photo in the style of other pictures."""
+"""The Style page: a photo in the style of other images."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
@@ -13,252 +13,236 @@ from PIL import Image
 
 from vision_app import RGBImage, StyleOptions, Stylized, Stylizer
 from vision_app.core.errors import ImageError
+from vision_app.core.text import amount
+from vision_app.style.results import Report
 from vision_app.style.stylizer import Prepared
-from vision_app.ui import models, uploads
-from vision_app.ui import style_picker as wall
-from vision_app.ui.before_after import before_after
-from vision_app.ui.detect import save
+from vision_app.ui import models
 from vision_app.ui.downloads import data_url, encoded
-from vision_app.ui.inference_cache import VIEW_SIZE, view
-from vision_app.ui.pictures import SAMPLES, Picture, sample
-from vision_app.ui.style_job import REFRESH, Painting, easel
-from vision_app.ui.text import amount, plain
+from vision_app.ui.image_files import SAMPLES, ImageFile, sample
+from vision_app.ui.inference_cache import SCREEN_SIZE, screen_image
+from vision_app.ui.style_job import REFRESH, StyleJob, job_slot
+from vision_app.ui.text import escape
+from vision_app.ui.widgets.before_after import before_after
+from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_one
+from vision_app.ui.widgets.outputs import save, show_error, show_image
+from vision_app.ui.widgets.style_picker import Style, choose_styles
 
 METHODS = {
-    "Fast": ("fast", "A network paints the picture in one go."),
-    "Classic": ("optimize", "The picture is changed step by step until it fits: closest to the style, and slow."),
-    "Colors only": ("color", "A photo stays a photo, in the colors of the style."),
+    "Fast": ("fast", "A network repaints the photo in a single pass."),
+    "Classic": ("optimize", "Optimizes the image step by step: closest to the style, but slow."),
+    "Colors only": ("color", "The photo stays a photo and takes on the colors of the style."),
 }
-COLORS = {"Of the style": "no", "Of the photo": "luminance", "Of the photo, spread anew": "histogram"}
-ABOUT_COLORS = "Of the photo: each place keeps its own. Spread anew: each is as frequent as in the photo, but anywhere."
+COLORS = {"Of the style": "no", "Of the photo": "luminance", "Of the photo (histogram)": "histogram"}
+COLORS_HELP = (
+    "Of the photo: every pixel keeps its color. Histogram: the photo's colors are as frequent as in the photo, but may "
+    "move."
+)
 STARTS = {"Photo": "content", "Noise": "noise", "Fast": "fast"}
 SIZES = (256, 512, 768, 1024, 1536, 2048, 4096)  # pixels of the long side
 CLASSIC_SIZES = SIZES[:5]
 STEPS = 150
-KEPT_RESULTS = 10
-TURN = threading.Lock()  # pictures of all visitors that are painted at once take turns: each takes all cores
+MAX_RESULTS = 10
+TURN = threading.Lock()  # single passes for all visitors take turns: each takes all cores
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be painted, and how.
+class StyleRequest:
+    """What to stylize, and how.
 
     Attributes:
-        stylizer: What paints it.
-        content: The photo.
-        seen: The photo for the screen.
+        stylizer: Of the chosen method.
+        image: The photo.
+        screen: The photo for the screen.
         styles: One or several.
-        options: How.
+        options: The settings, with a weight for each style.
     """
 
     stylizer: Stylizer
-    content: Picture
-    seen: RGBImage
-    styles: tuple[wall.Style, ...]
+    image: ImageFile
+    screen: RGBImage
+    styles: tuple[Style, ...]
     options: StyleOptions
 
     @property
     def key(self) -> Hashable:
-        """All that the result depends on."""
-        return self.stylizer.method, self.content.digest, tuple(style.key for style in self.styles), self.options
+        """Everything that the result depends on."""
+        return self.stylizer.method, self.image.digest, tuple(style.key for style in self.styles), self.options
 
     @property
     def long_side(self) -> int:
-        """Of the result, in pixels."""
-        return self.options.size or max(self.seen.width, self.seen.height)
-
-    @property
-    def file_name(self) -> str:
-        """Of the result."""
-        return f"{self.content.name}__{'+'.join(PurePath(style.name).stem for style in self.styles)}.png"
+        """The long side of the result in pixels."""
+        return self.options.size or max(self.screen.width, self.screen.height)
 
     def prepare(self) -> Prepared:
-        """Work out what is needed of the styles."""
+        """Compute what the stylizer needs of the styles."""
         return self.stylizer.prepare([style.source for style in self.styles])
 
-    def paint(self, prepared: Prepared, report: Callable | None = None) -> Stylized:
-        """Paint it."""
-        return self.stylizer(self.content.file(), prepared, self.options, report=report)
-
-    def paint_at_once(self, prepared: Prepared, size: int | None) -> Stylized:
-        """Paint it at another size, when it is its turn."""
+    def stylize_at_once(self, prepared: Prepared, size: int | None) -> Stylized:
+        """Stylize in a single pass at some size when it is this visitor's turn."""
         with TURN:
-            return self.stylizer(self.content.file(), prepared, self.options, size=size)
+            return self.stylizer(self.image.open(), prepared, self.options, size=size)
 
 
 def page() -> None:
     """Draw the page."""
-    st.title("Paint a photo in the style of a picture", anchor=False)
+    st.title("Style transfer", anchor=False)
     stylizer, options = settings()
     left, right = st.columns([2, 3], gap="large")
     with left:
-        content = photo()
-        chosen = wall.choose()
+        image = choose_photo()
+        styles = choose_styles()
     with right:
         try:
-            seen = view(content, st.session_state.setdefault("looks", OrderedDict())) if content else None
-            if seen is None or not chosen:
-                easel().clear()
-                invite(seen)
-            else:
-                options = replace(options, weights=tuple(chosen.values()))
-                paint(Order(stylizer, content, seen, tuple(chosen), options))
+            if image and styles:
+                options = replace(options, weights=tuple(styles.values()))
+                request = StyleRequest(stylizer, image, screen_image(image), tuple(styles), options)
+                job_slot().clear(unless=request.key)
+                (step_by_step if stylizer.method == "optimize" else at_once)(request)
+                return
+            what = "a style" if image else "a photo and a style"
+            st.info(f"Choose {what} to see the result here.", icon=":material/palette:")
+            if image:
+                show_image(screen_image(image).pixels, "The photo")
         except ImageError as error:
-            easel().clear()
-            st.error(plain(str(error)), icon=":material/broken_image:")
+            show_error(error)
+        job_slot().clear()
 
 
 def settings() -> tuple[Stylizer, StyleOptions]:
-    """Draw the sidebar; return what paints by the method chosen there, and the other settings."""
+    """Draw the sidebar; return the stylizer for the chosen method and the options."""
     with st.sidebar:
         chosen = st.radio("Method", METHODS, captions=[about for _, about in METHODS.values()])
         method = METHODS[chosen][0]
         strength = st.slider("Strength", 0.0, 1.0, 1.0, step=0.05, format="percent", help="How much of the style.")
-        more = {}
+        options = StyleOptions(strength)
         if method != "color":
-            more["keep_colors"] = COLORS[st.selectbox("Colors", COLORS, help=ABOUT_COLORS)]
+            options = replace(options, keep_colors=COLORS[st.selectbox("Colors", COLORS, help=COLORS_HELP)])
         if method == "optimize":
-            more["iterations"] = st.number_input("Steps", 10, 2000, STEPS, step=10)
-            more["start"] = STARTS[st.selectbox("Start from", STARTS)]
+            steps = st.number_input("Steps", 10, 2000, STEPS, step=10)
+            options = replace(options, iterations=steps, start=STARTS[st.selectbox("Start from", STARTS)])
         stylizer = models.stylizer(method)
-        full = "As the photo" + (f", at most {stylizer.longest_side}" if stylizer.longest_side else "")
+        full = "Same as the photo" + (f", at most {stylizer.longest_side}" if stylizer.longest_side else "")
         sizes = CLASSIC_SIZES if method == "optimize" else SIZES
-        size = st.selectbox("Long side in pixels", (full, *sizes), key=f"{method} size")
-        return stylizer, StyleOptions(strength, None if size == full else size, **more)
+        size = st.selectbox(
+            "Output size", (full, *sizes), key=f"{method} size", help="Long side of the result in pixels."
+        )
+        return stylizer, options if size == full else replace(options, size=size)
 
 
-def photo() -> Picture | None:
+def choose_photo() -> ImageFile | None:
     """Draw the uploader or the camera, and the samples; return the photo."""
-    if uploads.source("paint from") == uploads.CAMERA:
-        shot = st.camera_input("Photo", resolution="1080p", help=uploads.MEMORY_ONLY)
-        return Picture("snapshot", shot.getvalue()) if shot else None
-    if picture := uploads.one("Photo"):
-        return picture
-    name = st.pills("Or a sample", list(SAMPLES), key="photo to paint")
+    if choose_source("photo source") == CAMERA:
+        return snapshot("Photo", "photo snapshot", "1080p")
+    if image := upload_one("Photo"):
+        return image
+    name = st.pills("Or a sample", list(SAMPLES), key="photo sample")
     return sample(name) if name else None
 
 
-def invite(seen: RGBImage | None) -> None:
-    """Draw what a visitor sees who has not chosen everything yet: the photo, if there is one, and what to do."""
-    if seen is None:
-        st.info("Choose a photo and a style: the picture appears here.", icon=":material/palette:")
-    else:
-        st.info("Choose a style: a click on its picture is enough.", icon=":material/palette:")
-        original(seen)
-
-
-def paint(order: Order) -> None:
-    """Draw the result, or how it comes about."""
-    easel().clear(unless=order.key)
-    if order.stylizer.method == "optimize":
-        step_by_step(order)
-    else:
-        at_once(order)
-
-
-def at_once(order: Order) -> None:
-    """Paint for the screen and draw that; what is larger is painted when it is downloaded."""
-    fits = order.long_side <= VIEW_SIZE
-    prepared, result = prepare(order), results().get(order.key)
+def at_once(request: StyleRequest) -> None:
+    """Stylize for the screen and draw that; a larger result is computed when it is downloaded."""
+    fits = request.long_side <= SCREEN_SIZE
+    prepared, result = prepare(request), results().get(request.key)
     if result is None:
-        with st.spinner(f"Painting {plain(order.content.name)} …"):
-            result = order.paint_at_once(prepared, order.options.size if fits else VIEW_SIZE)
-        keep(order.key, result)
-    show(order, result)
-    if fits:
-        download(order, result)
-    else:
-        full = partial(order.paint_at_once, prepared, order.options.size)
-        save("PNG", lambda: encoded(full().pixels, ".png"), order.file_name, "image/png")
+        with st.spinner(f"Stylizing {escape(request.image.name)} …"):
+            result = request.stylize_at_once(prepared, request.options.size if fits else SCREEN_SIZE)
+        keep(request.key, result)
+    show(request, result)
+    download(request, result if fits else partial(request.stylize_at_once, prepared, request.options.size))
+    if not fits:
         st.caption(
-            f"This is a look at {VIEW_SIZE} pixels. The download is painted for {order.long_side}, which takes longer "
-            "and makes finer strokes."
+            f"This is a preview of {SCREEN_SIZE} pixels. The download has {request.long_side} pixels, takes longer and "
+            "has finer strokes."
         )
 
 
-def prepare(order: Order) -> Prepared:
-    """Return what is needed of the styles, from the session where they are those of the time before."""
-    key = (order.stylizer.method, *(style.key for style in order.styles))
-    known, prepared = st.session_state.get("prepared styles", (None, None))
-    if known != key:
-        prepared = order.prepare()
-        st.session_state["prepared styles"] = key, prepared
+def prepare(request: StyleRequest) -> Prepared:
+    """Return what the stylizer needs of the styles, from the session if they are the same as last time."""
+    key = (request.stylizer.method, *(style.key for style in request.styles))
+    if st.session_state.get("prepared styles", [None])[0] != key:
+        st.session_state["prepared styles"] = key, request.prepare()
+    prepared: Prepared = st.session_state["prepared styles"][1]
     return prepared
 
 
-def step_by_step(order: Order) -> None:
-    """Draw the button that begins, then the picture while it is painted, then the one that is painted."""
-    painting = easel().painting
-    if painting is not None and not painting.running:
-        easel().clear()
-        if painting.error is not None:
-            raise painting.error
-        if painting.result is not None:
-            keep(order.key, painting.result)
-        painting = None
-    if result := results().get(order.key):
-        show(order, result)
+def step_by_step(request: StyleRequest) -> None:
+    """Draw the button that starts the job, then its progress, then the result."""
+    job = job_slot().job
+    if job is not None and not job.is_alive():
+        job_slot().clear()
+        if job.error is not None:
+            raise job.error
+        if job.result is not None:
+            keep(request.key, job.result)
+        job = None
+    if result := results().get(request.key):
+        show(request, result)
         early = "stopped after" if result.stopped else "after"
         st.caption(f"{result.width} x {result.height} pixels, {early} {amount(result.iterations or 0, 'step')}")
         with st.container(horizontal=True):
-            download(order, result)
-            st.button("Paint again", on_click=results().pop, args=(order.key,), icon=":material/restart_alt:")
-    elif painting is not None:
-        st.fragment(watch, run_every=REFRESH)(painting)
+            download(request, result)
+            st.button("Start over", on_click=lambda: results().pop(request.key), icon=":material/restart_alt:")
+    elif job is not None:
+        st.fragment(watch, run_every=REFRESH)(job)
     else:
-        work = (order.key, lambda report: order.paint(order.prepare(), report))
-        st.button("Paint", type="primary", on_click=easel().start, args=work, icon=":material/brush:")
-        st.caption("You see the picture while it is painted, and can stop at any time.")
-        original(order.seen)
+
+        def stylize(report: Report) -> Stylized:
+            return request.stylizer(request.image.open(), request.prepare(), request.options, report=report)
+
+        work = (request.key, stylize)
+        st.button("Start", type="primary", on_click=job_slot().start, args=work, icon=":material/brush:")
+        st.caption("You can watch the progress and stop at any time.")
+        show_image(request.screen.pixels, "The photo")
 
 
-def watch(painting: Painting) -> None:
-    """Draw how far a picture is; this is drawn again and again while it is painted."""
-    if not painting.running:
+def watch(job: StyleJob) -> None:
+    """Draw the progress of a job; repeated while it runs."""
+    if not job.is_alive():
         st.rerun()
-    progress = painting.progress
-    if painting.waiting:
-        st.progress(0.0, "Waiting for another visitor's picture …")
+    progress = job.progress
+    if job.waiting:
+        st.progress(0.0, "Waiting for another visitor's image …")
     elif progress is None:
-        st.progress(0.0, "Stopping …" if painting.stopping else "Looking at the pictures …")
+        st.progress(0.0, "Stopping …" if job.stopping else "Preparing …")
     else:
         width, height = progress.size
-        words = f"Step {progress.iteration} of {progress.total}, {width} x {height} pixels, cost {progress.cost:.4g}"
+        words = f"Step {progress.iteration} of {progress.total}, {width} x {height} pixels, loss {progress.cost:.4g}"
         st.progress(progress.iteration / progress.total, words)
-    st.button("Stop", on_click=painting.stop, disabled=painting.stopping, icon=":material/stop:")
-    if painting.preview is not None:
-        st.image(data_url(encoded(painting.preview, ".jpg"), "image/jpeg"), width="stretch", alt="The picture so far")
+    st.button("Stop", on_click=job.stop, disabled=job.stopping, icon=":material/stop:")
+    if job.preview is not None:
+        st.image(data_url(encoded(job.preview, ".jpg"), "image/jpeg"), width="stretch", alt="The image so far")
 
 
-def original(seen: RGBImage) -> None:
-    """Draw the photo."""
-    st.image(seen.pixels, width="stretch", output_format="JPEG", alt="The photo")
-
-
-def show(order: Order, result: Stylized) -> None:
-    """Draw photo and result, one over the other, and what is to be said of them."""
+def show(request: StyleRequest, result: Stylized) -> None:
+    """Draw photo and result, one over the other, and the notes."""
     after = Image.fromarray(result.pixels)
-    after.thumbnail((VIEW_SIZE, VIEW_SIZE))
-    before = Image.fromarray(order.seen.pixels).resize(after.size)
-    styles = " and ".join(style.name for style in order.styles)
-    alts = order.content.name, f"{order.content.name} in the style of {styles}"
+    after.thumbnail((SCREEN_SIZE, SCREEN_SIZE))
+    before = Image.fromarray(request.screen.pixels).resize(after.size)
+    styles = " and ".join(style.name for style in request.styles)
+    alts = request.image.name, f"{request.image.name} in the style of {styles}"
     before_after(np.asarray(before), np.asarray(after), alts)
     for note in result.notes:
-        st.caption(f"Note: {plain(note)}")
+        st.caption(f"Note: {escape(note)}")
 
 
-def download(order: Order, result: Stylized) -> None:
-    """Draw the button that saves a result."""
-    save("PNG", lambda: encoded(result.pixels, ".png"), order.file_name, "image/png")
+def download(request: StyleRequest, result: Stylized | partial[Stylized]) -> None:
+    """Draw the button that saves a result, or computes it first."""
+    name = f"{request.image.name}__{'+'.join(PurePath(style.name).stem for style in request.styles)}.png"
+
+    def content() -> bytes:
+        return encoded((result if isinstance(result, Stylized) else result()).pixels, ".png")
+
+    save("PNG", content, name, "image/png")
 
 
 def results() -> OrderedDict[Hashable, Stylized]:
-    """Return the session's last results by the keys of their orders."""
-    return st.session_state.setdefault("stylized", OrderedDict())
+    """Return the session's last results by the keys of their requests."""
+    kept: OrderedDict[Hashable, Stylized] = st.session_state.setdefault("stylized", OrderedDict())
+    return kept
 
 
 def keep(key: Hashable, result: Stylized) -> None:
-    """Keep a result for the session, in the place of the oldest one where there are KEPT_RESULTS."""
+    """Keep the last MAX_RESULTS results for the session."""
     results()[key] = result
-    if len(results()) > KEPT_RESULTS:
+    if len(results()) > MAX_RESULTS:
         results().popitem(last=False)

@@ -1,4 +1,4 @@
-"""The Verify page: are two faces of one person? Of two pictures, or of a picture and somebody enrolled."""
+"""The Verify page: do two images show one person, or does an image show an enrolled person?"""
 
 from pathlib import Path
 
@@ -6,111 +6,97 @@ import streamlit as st
 
 from vision_app import Face
 from vision_app.core.errors import FaceError, ImageError
-from vision_app.faces import calibration
-from vision_app.faces.calibration import Calibration
+from vision_app.core.text import amount
 from vision_app.faces.gallery.results import SOMEONE_ELSE
 from vision_app.faces.recognizer import only
 from vision_app.faces.results import DIFFERENT
-from vision_app.ui import faces, models, uploads
-from vision_app.ui.pictures import Picture
-from vision_app.ui.text import amount, plain
+from vision_app.ui import models
+from vision_app.ui.image_files import ImageFile
+from vision_app.ui.text import escape
+from vision_app.ui.widgets.faces import (
+    LIMITS,
+    far_slider,
+    find_faces,
+    gallery_file,
+    open_gallery,
+    show_verdict,
+    used_face,
+)
+from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_one
 
-TWO, ENROLLED = "Two pictures", "Somebody enrolled"
+TWO, ENROLLED = "Two images", "Enrolled person"
 SNAPSHOTS = 3
 
 
 def page() -> None:
     """Draw the page."""
-    st.title("Verify who somebody is", anchor=False)
-    far, largest = settings(models.recognizer().calibration)
+    st.title("Verify a person", anchor=False)
+    with st.sidebar:
+        far = far_slider(models.recognizer().calibration)
+        largest = st.checkbox("Use the largest face", help="If an image shows several faces.")
     kind = st.segmented_control("Compare", [TWO, ENROLLED], default=TWO, required=True)
     if kind == TWO:
-        two_pictures(far, largest)
+        two_images(far, largest)
     else:
-        somebody(far, largest)
-    st.caption(faces.LIMITS)
+        enrolled_person(far, largest)
+    st.caption(LIMITS)
 
 
-def settings(measured: Calibration) -> tuple[float, bool]:
-    """Draw the sidebar; return the false accept rate and whether the largest of several faces counts."""
-    with st.sidebar:
-        return far_slider(measured), st.checkbox("Take the largest face", help="Of a picture that shows several.")
-
-
-def far_slider(measured: Calibration) -> float:
-    """Draw the choice of a false accept rate and return it."""
-    return st.select_slider(
-        "False accept rate",
-        measured.fars,
-        min(measured.fars, key=lambda far: abs(far - calibration.FAR)),
-        format_func=faces.one_in,
-        help="How many of many strangers may pass for the person. The rarer they are, the more often the person is "
-        f"refused as well. Measured on {measured.impostor_pairs:,} pairs of different people.",
-    )
-
-
-def two_pictures(far: float, largest: bool) -> None:
-    """Draw two uploaders, the faces that count and the verdict."""
-    result, found = st.container(), []
-    for column, label in zip(st.columns(2, gap="medium"), ("First picture", "Second picture"), strict=True):
+def two_images(far: float, largest: bool) -> None:
+    """Draw two uploaders, the faces that are used and the verdict."""
+    result, faces = st.container(), []
+    for column, label in zip(st.columns(2, gap="medium"), ("First image", "Second image"), strict=True):
         with column:
-            picture = uploads.one(label)
-            found.append(faces.used(picture, largest=largest) if picture else None)
-    if all(found):
+            image = upload_one(label)
+            if image and (face := used_face(image, largest=largest)):
+                faces.append(face)
+    if len(faces) == 2:
         with result:
-            faces.verdict(models.recognizer().compare(*found, far=far))
+            show_verdict(models.recognizer().compare(*faces, far=far))
 
 
-def somebody(far: float, largest: bool) -> None:
-    """Draw the choice of a person, a picture or the camera, the faces that count and the verdict."""
-    path = faces.gallery_file()
-    if path is None:
-        return
-    with faces.reading(path, models.recognizer()) as gallery:
-        people = {one.name: one for one in gallery.people()} if gallery else {}
-        if not people:
-            st.info("Nobody is enrolled yet: that is done on the page People.")
-            return
-        name = st.selectbox("Person", people)
-        place = uploads.source("verify from")
+def enrolled_person(far: float, largest: bool) -> None:
+    """Draw the choice of a person, an uploader or the camera, the face that is used and the verdict."""
+    path = gallery_file()
+    with open_gallery(path, models.recognizer()) as (gallery, people):
+        photos = {person.name: person.photos for person in people}
+        name = st.selectbox("Person", photos)
+        source = choose_source("verify from")
         result = st.container()
         left, right = st.columns(2, gap="medium")
         with left:
-            picture = best_snapshot((path, name), far, largest) if place == uploads.CAMERA else uploads.one("Picture")
-            face = faces.used(picture, largest=largest) if picture else None
+            image = best_snapshot((path, name), far, largest) if source == CAMERA else upload_one("Image")
+            face = used_face(image, largest=largest) if image else None
         with right:
             best = max(gallery.samples(name), key=lambda sample: sample.quality["score"])
             if best.crop:
                 st.image(best.crop, alt=f"Face of {name}")
-            count = amount(people[name].photos, "photo")
-            st.caption(f"{plain(name)}: the mean of {count} is compared; this is the best one.")
+            st.caption(f"{escape(name)}: compared with the mean of {amount(photos[name], 'photo')}; this is the best.")
         if face:
             with result:
-                faces.verdict(gallery.verify_face(face, name, far=far))
+                show_verdict(gallery.verify_face(face, name, far=far))
 
 
-def best_snapshot(whose: tuple[Path, str], far: float, largest: bool) -> Picture | None:
-    """Draw the camera until it has taken enough pictures of one face; return the best of them, by quality.
+def best_snapshot(whose: tuple[Path, str], far: float, largest: bool) -> ImageFile | None:
+    """Draw the camera until it has taken enough photos of one face; return the one of the best quality.
 
-    A verdict is on who sits there now: the pictures are let go when they are complete, or when they are to be compared
-    with somebody else.
+    A verdict is about the person at the camera now: the snapshots are dropped once they are complete, or when they are
+    to be compared with somebody else.
     """
-    before = st.session_state.get("snapshots", {})
-    taken = before.get(whose, [])  # (face, picture)
+    taken: list[tuple[Face, ImageFile]] = st.session_state.get("snapshots", {}).get(whose, [])
     st.session_state["snapshots"] = {whose: taken}
     if len(taken) < SNAPSHOTS:
         number = len(taken) + 1
-        label = f"Snapshot {number} of {SNAPSHOTS}: the best one counts"
-        shot = st.camera_input(label, key=f"snapshot {number} of {whose}", resolution="480p", help=uploads.MEMORY_ONLY)
-        if shot:
-            picture = Picture(f"snapshot {number}", shot.getvalue())
+        label = f"Snapshot {number} of {SNAPSHOTS} (the best one is used)"
+        image = snapshot(label, f"snapshot {number} of {whose}", "480p", f"snapshot {number}")
+        if image:
             try:
-                face = only(faces.look_at(picture).faces, picture.name, largest=largest)
-                check_same([one for one, _ in taken], face, picture.name, far)
+                face = only(find_faces(image), image.name, largest=largest)
+                check_same([one for one, _ in taken], face, image.name, far)
             except (FaceError, ImageError) as error:
-                st.warning(f"{plain(str(error))}. Clear the photo and take another one.")
+                st.warning(f"{escape(str(error))}. Clear the photo and take another one.")
             else:
-                taken.append((face, picture))
+                taken.append((face, image))
                 st.rerun()
     if taken:
         st.button("Start over", on_click=taken.clear, icon=":material/restart_alt:")
@@ -121,10 +107,10 @@ def best_snapshot(whose: tuple[Path, str], far: float, largest: bool) -> Picture
 
 
 def check_same(before: list[Face], face: Face, name: str, far: float) -> None:
-    """Check that a snapshot shows who the others show.
+    """Check that a snapshot shows the same person as those before it.
 
     Raises:
         FaceError: It shows somebody else.
     """
     if any(models.recognizer().compare(one, face, far=far).verdict == DIFFERENT for one in before):
-        raise FaceError(name, SOMEONE_ELSE, "shows somebody else than the snapshots before it")
+        raise FaceError(name, SOMEONE_ELSE, "shows a different person than the snapshots before it")

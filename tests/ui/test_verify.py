@@ -3,14 +3,14 @@
 import json
 
 import pytest
-from face_pages import ADA, BOB, EVE, labeled, picture, press, run, said, snap, upload, visit
+from app_pages import ADA, BOB, EVE, labeled, picture, press, run, said, snap, upload, visit
 from painted_people import BLURRED, CALIBRATION
 
 from vision_app import Gallery
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
-from vision_app.ui import faces
-from vision_app.ui.uploads import CAMERA
 from vision_app.ui.verify import ENROLLED, SNAPSHOTS
+from vision_app.ui.widgets.faces import one_in
+from vision_app.ui.widgets.inputs import CAMERA
 
 WORDS = {SAME: "Same person", DIFFERENT: "Different people", UNCERTAIN: "Uncertain"}
 
@@ -25,42 +25,42 @@ def known(painted, gallery_path):
 
 
 def compare(page, first: bytes, second: bytes):
-    upload(page, "First picture", {"a.png": first})
-    return run(upload(page, "Second picture", {"b.png": second}))
+    upload(page, "First image", {"a.png": first})
+    return run(upload(page, "Second image", {"b.png": second}))
 
 
-def against(name: str, *, camera: bool = False):
-    """The page, comparing with somebody enrolled."""
+def enrolled(name: str, *, camera: bool = False):
+    """The page, comparing with an enrolled person."""
     page = visit("verify")
     page.segmented_control[0].set_value(ENROLLED)
     run(page)
     labeled(page.selectbox, "Person").set_value(name)
     if camera:
-        labeled(page.segmented_control, "Pictures from").set_value(CAMERA)
+        labeled(page.segmented_control, "Image source").set_value(CAMERA)
     return run(page)
 
 
 def expected(answer) -> str:
     """What the page is to say of a verification."""
-    numbers = f"Similarity {answer.similarity:.3f}, threshold {answer.threshold:.3f}"
-    rate = f"a false accept rate of 1 in {1 / answer.far:,.0f}"
-    return f"**{WORDS[answer.verdict]}**  \n{numbers} at {rate}, model {answer.contract}"
+    numbers = f"Cosine similarity {answer.similarity:.3f} (threshold {answer.threshold:.3f}"
+    rate = f"false accept rate 1 in {1 / answer.far:,.0f}"
+    return f"**{WORDS[answer.verdict]}**  \n{numbers}, {rate}), model id {answer.model_id}"
 
 
 @pytest.mark.parametrize(("second", "verdict"), [((ADA, 2), SAME), ((BOB, 1), DIFFERENT)])
-def test_two_pictures_get_the_verdict_of_the_recognizer(painted, second, verdict):
+def test_two_images_get_the_verdict_of_the_recognizer(painted, second, verdict):
     answer = painted.verify(picture((ADA, 1)), picture(second))
     assert answer.verdict == verdict and answer.far == 0.001
     page = compare(visit("verify"), picture((ADA, 1)), picture(second))
     assert said(page) == [expected(answer)]
     assert "%" not in " ".join(said(page) + [text.value for text in page.caption])
-    assert sum("good to recognize" in text.value for text in page.caption) == 2
+    assert sum("easy to recognize" in text.value for text in page.caption) == 2
 
 
-def test_the_slider_offers_the_measured_rates_and_looks_at_no_picture_again(painted, monkeypatch):
+def test_the_slider_offers_the_measured_rates_and_runs_no_network_again(painted, monkeypatch):
     page = compare(visit("verify"), picture((ADA, 1)), picture((EVE, 3)))
     slider = labeled(page.select_slider, "False accept rate")
-    assert list(slider.options) == [faces.one_in(far) for far in CALIBRATION.fars] and slider.value == 0.001
+    assert list(slider.options) == [one_in(far) for far in CALIBRATION.fars] and slider.value == 0.001
     answer = painted.verify(picture((ADA, 1)), picture((EVE, 3)), far=0.1)
     monkeypatch.setattr(painted.embedder, "embed", lambda chips: pytest.fail("a network ran"))
     slider.set_value(0.1)
@@ -73,32 +73,32 @@ def test_near_the_threshold_the_verdict_is_uncertain(painted, monkeypatch):
     assert "**Uncertain**" in page.warning[0].value and not page.success and not page.error
 
 
-def test_pictures_without_one_good_face_say_why(painted):
+def test_images_without_one_good_face_say_why(painted):
     page = compare(visit("verify"), picture(), picture((ADA, BLURRED)))
     assert [error.value for error in page.error] == ["a\\.png\\: no face found"] and not page.success
     assert any("hard to recognize: blurred" in text.value for text in page.caption)
     page = compare(page, picture((ADA, 1), (BOB, 1)), b"no picture")
     assert "shows 2 faces" in page.error[0].value and "not an image" in page.error[1].value
-    labeled(page.checkbox, "Take the largest face").set_value(True)
+    labeled(page.checkbox, "Use the largest face").set_value(True)
     page = compare(page, picture((ADA, 1), (BOB, 1)), picture((ADA, 2)))
     assert "**Same person**" in said(page)[0]
 
 
-def test_somebody_enrolled_is_compared_with_a_picture(painted, known):
-    page = run(upload(against("Ada"), "Picture", {"me.png": picture((ADA, 7))}))
+def test_an_enrolled_person_is_compared_with_an_image(painted, known):
+    page = run(upload(enrolled("Ada"), "Image", {"me.png": picture((ADA, 7))}))
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
         assert said(page) == [expected(gallery.verify(picture((ADA, 7)), "Ada"))]
     assert any("the mean of 2 photos" in text.value for text in page.caption)
-    page = run(upload(against("Bob"), "Picture", {"me.png": picture((ADA, 7))}))
+    page = run(upload(enrolled("Bob"), "Image", {"me.png": picture((ADA, 7))}))
     assert "**Different people**" in said(page)[0]
     actions = [json.loads(line)["action"] for line in (known.parent / "people.db.audit.jsonl").read_text().splitlines()]
     assert actions[-3:] == ["verify"] * 3
 
 
-def test_the_best_of_three_snapshots_counts(painted, known):
+def test_the_best_of_three_snapshots_is_used(painted, known):
     shots = [picture((ADA, BLURRED)), picture((ADA, 5)), picture((ADA, BLURRED), (ADA, BLURRED)), picture((ADA, 6))]
     best = max(shots[1], shots[3], key=lambda shot: painted.face(shot).quality.score)
-    page = against("Ada", camera=True)
+    page = enrolled("Ada", camera=True)
     for number, shot in enumerate(shots, 1):
         run(snap(page, shot))
         if number == 3:
@@ -107,12 +107,12 @@ def test_the_best_of_three_snapshots_counts(painted, known):
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
         assert said(page) == [expected(gallery.verify(best, "Ada"))]
     press(page, "Start over")
-    assert not said(page) and labeled(page.camera_input, f"Snapshot 1 of {SNAPSHOTS}: the best one counts")
+    assert not said(page) and labeled(page.camera_input, f"Snapshot 1 of {SNAPSHOTS} (the best one is used)")
 
 
-def test_a_verdict_from_the_camera_is_on_who_sits_there_now(painted, known):
-    first = f"Snapshot 1 of {SNAPSHOTS}: the best one counts"
-    page = against("Ada", camera=True)
+def test_a_verdict_from_the_camera_is_about_the_person_there_now(painted, known):
+    first = f"Snapshot 1 of {SNAPSHOTS} (the best one is used)"
+    page = enrolled("Ada", camera=True)
     for number in range(5, 5 + SNAPSHOTS):
         run(snap(page, picture((ADA, number))))
     assert "**Same person**" in said(page)[0]
@@ -120,7 +120,7 @@ def test_a_verdict_from_the_camera_is_on_who_sits_there_now(painted, known):
 
     run(snap(page, picture((ADA, 5))))
     run(snap(page, picture((BOB, 6))))
-    assert "somebody else than the snapshots before" in page.warning[0].value
+    assert "a different person than the snapshots before" in page.warning[0].value
     run(snap(page, picture((ADA, 6))))
     assert "Snapshot 3" in page.camera_input[0].label
     labeled(page.selectbox, "Person").set_value("Bob")
@@ -135,4 +135,4 @@ def test_a_verdict_from_the_camera_is_on_who_sits_there_now(painted, known):
 def test_without_people_the_page_says_where_they_come_from(painted, gallery_path):
     page = visit("verify")
     page.segmented_control[0].set_value(ENROLLED)
-    assert "page People" in said(run(page))[0] and not gallery_path.exists()
+    assert "People page" in said(run(page))[0] and not gallery_path.exists()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from face_pages import ADA, BOB, EVE, labeled, picture, press, run, said, visit
+from app_pages import ADA, BOB, EVE, labeled, picture, press, run, said, visit
 from painted_people import CALIBRATION, paint, painted_recognizer
 
 from vision_app import Gallery
@@ -67,60 +67,60 @@ def known(painted, gallery_path):
     return gallery_path
 
 
-def numbers(similarity, threshold, rate, contract="first"):
-    return f"  \nSimilarity {similarity:.3f}, threshold {threshold:.3f} at {rate}, model {contract}"
+def numbers(similarity, threshold, rate, model_id="first"):
+    return f"  \nCosine similarity {similarity:.3f} (threshold {threshold:.3f}, {rate}), model id {model_id}"
 
 
-def test_everybody_at_the_camera_gets_a_name_or_none(camera, known, painted):
+def test_everyone_at_the_camera_gets_a_name_or_none(camera, known, painted):
     page = camera.see(visit("webcam"), (ADA, 5), (EVE, 1))
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
         ada, eve = gallery.identify(picture((ADA, 5), (EVE, 1))).faces
-    threshold, rate = CALIBRATION.identify_threshold(2), "a false positive rate of 1 in 100"
+    threshold, rate = CALIBRATION.identify_threshold(2), "false positive rate 1 in 100"
     assert [box.value for box in page.success] == [f"**Ada**{numbers(ada.similarity, threshold, rate)}"]
     assert [box.value for box in page.info] == [f"**unknown**{numbers(eve.similarity, threshold, rate)}"]
-    assert "frames a second" in page.caption[0].value and "seconds ago" in page.caption[0].value
+    assert "frames per second" in page.caption[0].value and "seconds ago" in page.caption[0].value
     assert "%" not in " ".join(said(page) + [text.value for text in page.caption])
-    assert said(camera.see(page)) == ["No face in sight."]
+    assert said(camera.see(page)) == ["No face in view."]
 
 
 def test_one_person_is_verified_at_the_chosen_rate(camera, known, painted):
     page = visit("webcam")
-    labeled(page.segmented_control, "What to do").set_value(ONE)
+    labeled(page.segmented_control, "Mode").set_value(ONE)
     run(page)
     labeled(page.selectbox, "Person").set_value("Bob")
     labeled(page.select_slider, "False accept rate").set_value(0.1)
     page = camera.see(page, (ADA, 5), (BOB, 5))
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
         ada, bob = (gallery.verify(picture((person, 5)), "Bob", far=0.1) for person in (ADA, BOB))
-    rate = "a false accept rate of 1 in 10"
+    rate = "false accept rate 1 in 10"
     assert [box.value for box in page.success] == [f"**Bob** · same{numbers(bob.similarity, bob.threshold, rate)}"]
     assert [box.value for box in page.error] == [f"**unknown** · different{numbers(ada.similarity, 0.3, rate)}"]
 
 
-def test_the_camera_is_asked_for_pictures_alone_and_no_server_for_help(camera, known):
+def test_the_camera_gives_video_without_sound_and_no_server_is_asked(camera, known):
     page = visit("webcam")
     assert camera.options["rtc_configuration"] == {"iceServers": []}
     assert camera.options["media_stream_constraints"]["audio"] is False
     assert not said(page)
     (how,) = [text.value for text in page.markdown if "allow the camera" in text.value]
-    assert "localhost" in how and "page Verify" in how and "Nothing of the video is stored" in how
+    assert "localhost" in how and "Verify page" in how and "No video is stored" in how
 
 
-def test_objects_are_found_beside_faces_where_that_is_switched_on(camera, known, monkeypatch):
+def test_objects_are_detected_beside_faces_if_switched_on(camera, known, monkeypatch):
     def cup(image):
         return Detections([[0, 0, 60, 50]], [0.75], ["cup"], image.width, image.height, "finder")
 
     monkeypatch.setattr(models, "detector", lambda name: cup)
     page = camera.see(visit("webcam"), (ADA, 5))
     assert camera.watch.latest.detections.labels == ("Ada",)
-    labeled(page.toggle, "Find objects as well").set_value(True)
+    labeled(page.toggle, "Detect objects as well").set_value(True)
     page = camera.see(page, (ADA, 5))
     assert camera.watch.latest.detections.labels == ("Ada", "cup")
     camera.see(page, (ADA, 5))
     assert (camera.shown != paint((ADA, 5)))[30:50, :8].any()  # the edge of the cup
 
 
-def test_the_challenge_is_off_until_it_is_switched_on_and_says_what_it_is_worth(camera, known):
+def test_the_challenge_is_off_by_default_and_states_its_limits(camera, known):
     page = camera.see(visit("webcam"), (ADA, 5))
     assert camera.watch.challenge is None and NO_PROOF not in [text.value for text in page.caption]
 
@@ -142,7 +142,7 @@ def test_the_challenge_is_off_until_it_is_switched_on_and_says_what_it_is_worth(
     assert camera.watch.challenge is None
 
 
-def test_how_a_challenge_ends_is_told(camera, known):
+def test_the_page_says_how_a_challenge_ended(camera, known):
     page = visit("webcam")
     labeled(page.toggle, "Challenge").set_value(True)
     camera.watch.clock = lambda: 100.0
@@ -152,17 +152,17 @@ def test_how_a_challenge_ends_is_told(camera, known):
     assert camera.see(page, (ADA, 5)).success[0].value.startswith("Challenge passed by Ada")
     for failure, why in FAILED.items():
         camera.watch.set_challenge(replace(begun, failure=failure))
-        assert camera.see(page, (ADA, 5)).error[0].value == f"Challenge not passed: {why}."
+        assert camera.see(page, (ADA, 5)).error[0].value == f"Challenge failed: {why}."
 
 
-def test_a_gallery_of_another_model_is_told_with_the_command_that_helps(camera, known, monkeypatch):
+def test_a_gallery_of_another_model_gets_the_command_that_helps(camera, known, monkeypatch):
     monkeypatch.setattr(webcam, "quick", lambda: painted_recognizer("second"))
     page = camera.see(visit("webcam"), (ADA, 5))
     assert "faces reembed" in page.error[0].value.replace("\\", "") and not page.success
 
 
 def test_without_people_or_the_package_the_page_says_what_to_do(camera, gallery_path, monkeypatch):
-    assert "page People" in said(visit("webcam"))[0] and not gallery_path.exists()
+    assert "People page" in said(visit("webcam"))[0] and not gallery_path.exists()
     monkeypatch.setattr(webcam, "find_spec", lambda name: None)
     (text,) = said(visit("webcam"))
-    assert "vision-app[webcam]" in text and "page Verify" in text
+    assert "vision-app[webcam]" in text and "Verify page" in text

@@ -1,4 +1,4 @@
-"""The Style page as a visitor's session sees it, without a browser and without networks."""
+"""The Style page without a browser and without networks."""
 
 import base64
 import io
@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from face_pages import labeled, press, run, said, upload, visit
+from app_pages import labeled, press, run, said, upload, visit
 from image_files import encode
 from PIL import Image
 from skimage import data
@@ -19,33 +19,32 @@ from vision_app.style.results import Progress
 from vision_app.style.samples import samples
 from vision_app.style.samples.samples import SAMPLES
 from vision_app.style.stylizer import Painted, Stylizer
-from vision_app.ui import models, style
-from vision_app.ui import style_job as easel
-from vision_app.ui import style_picker as wall
-from vision_app.ui.pictures import SAMPLES as PHOTOS
-from vision_app.ui.style import KEPT_RESULTS
-from vision_app.ui.style_job import Easel, Painting
+from vision_app.ui import models, style, style_job
+from vision_app.ui.image_files import SAMPLES as PHOTOS
+from vision_app.ui.style import MAX_RESULTS
+from vision_app.ui.style_job import JobSlot, StyleJob
+from vision_app.ui.widgets import style_picker
 
 PHOTO = Image.fromarray(data.rocket()).resize((80, 60))
 PHOTO_PIXELS = np.asarray(PHOTO)
 
 
-class Blend(Stylizer):
-    """Lays the mean color of each style over the content, and counts what it paints."""
+class BlendStylizer(Stylizer):
+    """Blends the content with the mean color of each style, and keeps the shapes of what it stylized."""
 
     method = "fast"
 
     def __init__(self):
-        self.painted = []
+        self.shapes = []
 
     def _paint(self, content, styles, shares, options, report, state) -> Painted:
-        self.painted.append(content.shape)
+        self.shapes.append(content.shape)
         color = sum(share * style.mean((0, 1)) for share, style in zip(shares, styles.pixels, strict=True))
         return Painted(np.uint8(content * (1 - options.strength) + color * options.strength), {})
 
 
-class Slow(Blend):
-    """Takes a step towards `Blend` whenever it is let go on."""
+class StepStylizer(BlendStylizer):
+    """Takes a step towards the result of `BlendStylizer` for each release of `go_on`."""
 
     method, longest_side = "optimize", 64
 
@@ -74,17 +73,17 @@ def small_samples(monkeypatch):
         random = np.random.default_rng(SAMPLES.index(name))
         return random.integers(0, 256, (2, 2, 3), np.uint8).repeat(32, 0).repeat(32, 1)
 
-    for module in (samples, wall):
+    for module in (samples, style_picker):
         monkeypatch.setattr(module, "sample", small)
-    wall.samples.clear()
+    style_picker.samples.clear()
     yield
-    wall.samples.clear()
+    style_picker.samples.clear()
 
 
 @pytest.fixture(autouse=True)
 def stylizers(monkeypatch) -> dict[str, Stylizer]:
-    """What paints by each method."""
-    found = {"fast": Blend(), "optimize": Slow(), "color": Stylizer.load("color")}
+    """The stylizer of each method."""
+    found = {"fast": BlendStylizer(), "optimize": StepStylizer(), "color": Stylizer.load("color")}
     monkeypatch.setattr(models, "stylizer", found.get)
     yield found
     found["optimize"].go_on.release(10_000)
@@ -110,7 +109,7 @@ def started(photo: bytes, *styles: str, method: str = "Fast"):
 
 
 def pictures(page) -> tuple[np.ndarray, np.ndarray] | None:
-    """What lies under the slider, before and after."""
+    """The images under the slider, before and after."""
     found = page.get("bidi_component")
     if not found:
         return None
@@ -125,16 +124,16 @@ def alike(shown: np.ndarray, expected: np.ndarray) -> bool:
     return shown.shape == expected.shape and abs(np.subtract(*small)).mean() < 4
 
 
-def test_a_visitor_without_pictures_is_told_what_to_choose(stylizers):
+def test_a_visitor_without_images_is_told_what_to_choose(stylizers):
     page = visit("style")
-    assert said(page) == ["Choose a photo and a style: the picture appears here."]
+    assert said(page) == ["Choose a photo and a style to see the result here."]
     assert [button.label for button in page.button] == [name.capitalize() for name in SAMPLES]
-    page.pills(key="photo to paint").set_value(next(iter(PHOTOS)))
-    assert said(run(page)) == ["Choose a style: a click on its picture is enough."]
-    assert pictures(page) is None and not stylizers["fast"].painted
+    page.pills(key="photo sample").set_value(next(iter(PHOTOS)))
+    assert said(run(page)) == ["Choose a style to see the result here."]
+    assert pictures(page) is None and not stylizers["fast"].shapes
 
 
-def test_a_click_on_a_style_paints_the_photo_in_it(photo, stylizers):
+def test_a_click_on_a_style_stylizes_the_photo(photo, stylizers):
     page = started(photo, "mosaic")
     before, after = pictures(page)
     assert alike(before, np.asarray(PHOTO))
@@ -142,7 +141,7 @@ def test_a_click_on_a_style_paints_the_photo_in_it(photo, stylizers):
     assert not said(page)
 
 
-def test_another_style_takes_the_place_of_the_first_and_a_second_click_none(photo, stylizers):
+def test_another_style_replaces_the_first_and_a_second_click_drops_it(photo, stylizers):
     page = started(photo, "mosaic", "waves")
     assert alike(pictures(page)[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
     assert pictures(choose(page, "waves")) is None
@@ -160,53 +159,53 @@ def test_styles_are_mixed_by_their_weights(photo, stylizers):
     assert alike(pictures(run(page))[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
 
 
-def test_settings_are_those_of_the_stylizer_and_nothing_is_painted_twice(photo, stylizers):
+def test_settings_reach_the_stylizer_and_nothing_is_computed_twice(photo, stylizers):
     page, fast = started(photo, "glass"), stylizers["fast"]
     labeled(page.slider, "Strength").set_value(0.4)
     labeled(page.selectbox, "Colors").set_value("Of the photo")
-    labeled(page.selectbox, "Long side in pixels").set_value(256)
+    labeled(page.selectbox, "Output size").set_value(256)
     expected = fast(PHOTO_PIXELS, samples.sample("glass"), strength=0.4, keep_colors="luminance", size=256).pixels
     assert alike(pictures(run(page))[1], expected) and expected.shape == (192, 256, 3)
-    count = len(fast.painted)
-    labeled(page.selectbox, "Long side in pixels").set_value("As the photo")
+    count = len(fast.shapes)
+    labeled(page.selectbox, "Output size").set_value("Same as the photo")
     labeled(page.selectbox, "Colors").set_value("Of the style")
     labeled(page.slider, "Strength").set_value(1.0)
     run(page)
-    assert len(fast.painted) == count
+    assert len(fast.shapes) == count
 
 
 def test_only_the_last_results_are_kept(photo):
     page = started(photo, "glass")
-    for number in range(KEPT_RESULTS + 3):
+    for number in range(MAX_RESULTS + 3):
         labeled(page.slider, "Strength").set_value(number / 20)
         run(page)
-    assert len(page.session_state["stylized"]) == KEPT_RESULTS
+    assert len(page.session_state["stylized"]) == MAX_RESULTS
 
 
-def test_colors_alone_offer_no_setting_that_they_refuse(photo, stylizers):
+def test_colors_only_offers_no_setting_that_it_refuses(photo, stylizers):
     page = started(photo, "autumn", method="Colors only")
     assert alike(pictures(page)[1], stylizers["color"](PHOTO_PIXELS, samples.sample("autumn")).pixels)
-    assert [box.label for box in page.selectbox] == ["Long side in pixels"]
+    assert [box.label for box in page.selectbox] == ["Output size"]
 
 
-def test_a_large_photo_is_painted_smaller_for_the_screen(stylizers):
+def test_a_large_photo_is_stylized_smaller_for_the_screen(stylizers):
     page = started(encode(PHOTO.resize((2400, 1800)), "JPEG"), "dots")
-    assert stylizers["fast"].painted == [(768, 1024, 3)] and pictures(page)[0].shape == (768, 1024, 3)
-    assert any("painted for 2400" in caption.value for caption in page.caption)
+    assert stylizers["fast"].shapes == [(768, 1024, 3)] and pictures(page)[0].shape == (768, 1024, 3)
+    assert any("download has 2400 pixels" in caption.value for caption in page.caption)
 
 
-def test_a_style_of_ones_own_is_chosen_at_once(photo, stylizers):
+def test_an_own_style_is_chosen_at_once(photo, stylizers):
     own = np.full((70, 70, 3), (200, 30, 90), np.uint8)
     own[:35] //= 2
     page = started(photo, "glass")
-    upload(page, "Styles of your own", {"my [style].png": encode(Image.fromarray(own), "PNG")})
+    upload(page, "Your own styles", {"my [style].png": encode(Image.fromarray(own), "PNG")})
     assert alike(pictures(run(page))[1], stylizers["fast"](PHOTO_PIXELS, own).pixels)
     assert any(button.label == "my \\[style\\]\\.png" for button in page.button)
 
 
-def test_bad_pictures_are_named_and_the_others_count(photo, stylizers, bad_files):
+def test_bad_images_are_named_and_the_others_are_used(photo, stylizers, bad_files):
     page = visit("style")
-    upload(page, "Styles of your own", {name: content for name, (content, _) in bad_files.items()})
+    upload(page, "Your own styles", {name: content for name, (content, _) in bad_files.items()})
     run(upload(page, "Photo", {"my photo.png": photo}))
     assert len(page.error) == len(bad_files)
     for error, (name, (_, reason)) in zip(page.error, bad_files.items(), strict=True):
@@ -216,14 +215,14 @@ def test_bad_pictures_are_named_and_the_others_count(photo, stylizers, bad_files
     assert "small\\.png\\: too small" in run(page).error[-1].value and pictures(page) is None
 
 
-def test_a_picture_that_can_be_no_style_is_named_and_stays_off_the_wall(photo, stylizers):
+def test_an_image_unusable_as_a_style_is_named_and_not_offered(photo, stylizers):
     own = {
         "low.png": Image.new("RGB", (90, 9)),
         "long.png": Image.new("RGB", (1200, 40)),
         "fits.png": PHOTO.rotate(180),
     }
     page = started(photo)
-    upload(page, "Styles of your own", {name: encode(picture, "PNG") for name, picture in own.items()})
+    upload(page, "Your own styles", {name: encode(picture, "PNG") for name, picture in own.items()})
     errors = [error.value for error in run(page).error]
     assert [error.split("\\:")[0] for error in errors] == ["low\\.png", "long\\.png"]
     assert "too small" in errors[0] and "too long" in errors[1]
@@ -231,88 +230,88 @@ def test_a_picture_that_can_be_no_style_is_named_and_stays_off_the_wall(photo, s
 
 
 @pytest.fixture
-def slow(stylizers) -> Slow:
+def slow(stylizers) -> StepStylizer:
     return stylizers["optimize"]
 
 
 @pytest.fixture
-def place(monkeypatch) -> Easel:
-    """The visitor's easel."""
-    found = Easel()
-    monkeypatch.setattr(style, "easel", lambda: found)
+def slot(monkeypatch) -> JobSlot:
+    """The visitor's job slot."""
+    found = JobSlot()
+    monkeypatch.setattr(style, "job_slot", lambda: found)
     return found
 
 
-def go_on(page, slow: Slow, painting: Painting, steps: int = 1):
-    """Let so many steps be taken, and look at the page anew."""
-    before = 0 if painting.progress is None else painting.progress.iteration
+def go_on(page, slow: StepStylizer, job: StyleJob, steps: int = 1):
+    """Let the job take so many steps, and draw the page again."""
+    before = 0 if job.progress is None else job.progress.iteration
     slow.go_on.release(steps)
     deadline = time.monotonic() + 20
-    while painting.running and (painting.progress is None or painting.progress.iteration < before + steps):
+    while job.is_alive() and (job.progress is None or job.progress.iteration < before + steps):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     return run(page)
 
 
-def test_the_classic_method_shows_its_steps_and_then_the_result(photo, slow, place):
+def test_the_classic_method_shows_its_steps_and_then_the_result(photo, slow, slot):
     page = started(photo, "waves", method="Classic")
-    assert pictures(page) is None and place.painting is None
+    assert pictures(page) is None and slot.job is None
     labeled(page.number_input, "Steps").set_value(10)
-    painting = press(run(page), "Paint") and place.painting
-    assert page.get("progress")[0].proto.text == "Looking at the pictures …"
-    go_on(page, slow, painting, 3)
-    assert page.get("progress")[0].proto.text == "Step 3 of 10, 64 x 48 pixels, cost 1234"
+    job = press(run(page), "Start") and slot.job
+    assert page.get("progress")[0].proto.text == "Preparing …"
+    go_on(page, slow, job, 3)
+    assert page.get("progress")[0].proto.text == "Step 3 of 10, 64 x 48 pixels, loss 1234"
     assert page.get("progress")[0].proto.value == 30 and page.get("image")
     slow.go_on.release(7)
-    painting.join(20)
+    job.join(20)
     run(page)
-    expected = Blend()(PHOTO_PIXELS, samples.sample("waves"), size=64)
+    expected = BlendStylizer()(PHOTO_PIXELS, samples.sample("waves"), size=64)
     assert alike(pictures(page)[1], expected.pixels)
     assert any(caption.value == "64 x 48 pixels, after 10 steps" for caption in page.caption)
 
 
-def test_a_stopped_picture_can_be_saved_and_painted_again(photo, slow, place):
-    page = press(started(photo, "waves", method="Classic"), "Paint")
-    painting = place.painting
-    go_on(page, slow, painting)
+def test_a_stopped_result_can_be_saved_and_started_over(photo, slow, slot):
+    page = press(started(photo, "waves", method="Classic"), "Start")
+    job = slot.job
+    go_on(page, slow, job)
     press(page, "Stop")
     assert labeled(page.button, "Stop").disabled
     slow.go_on.release()
-    painting.join(20)
+    job.join(20)
     assert any(caption.value.endswith("stopped after 2 steps") for caption in run(page).caption)
-    assert page.get("download_button") and place.painting is None
-    press(page, "Paint again")
-    assert pictures(page) is None and labeled(page.button, "Paint")
+    assert page.get("download_button") and slot.job is None
+    press(page, "Start over")
+    assert pictures(page) is None and labeled(page.button, "Start")
 
 
-def test_a_small_photo_is_not_enlarged_unasked_and_a_large_one_is_painted_up_to_the_limit(photo, slow, place):
+def test_a_small_photo_keeps_its_size_and_a_large_one_is_reduced_to_the_limit(photo, slow, slot):
     for resized, size in ((PHOTO.resize((48, 36)), (48, 36)), (PHOTO.resize((640, 480)), (64, 48))):
         page = started(encode(resized, "PNG"), "waves", method="Classic")
-        assert labeled(page.selectbox, "Long side in pixels").value == "As the photo, at most 64"
-        press(page, "Paint")
-        painting = place.painting
-        go_on(page, slow, painting)
-        assert painting.progress.size == size
-        painting.stop()
+        assert labeled(page.selectbox, "Output size").value == "Same as the photo, at most 64"
+        press(page, "Start")
+        job = slot.job
+        go_on(page, slow, job)
+        assert job.progress.size == size
+        job.stop()
         slow.go_on.release()
-        painting.join(20)
+        job.join(20)
 
 
-def test_a_visitor_waits_for_the_turn_and_may_stop_waiting(photo, place):
-    with easel.TURN:
-        page = press(started(photo, "waves", method="Classic"), "Paint")
-        painting = place.painting
+def test_a_visitor_waits_for_the_turn_and_may_stop_waiting(photo, slot):
+    with style_job.TURN:
+        page = press(started(photo, "waves", method="Classic"), "Start")
+        job = slot.job
         deadline = time.monotonic() + 20
-        while not painting.waiting:
+        while not job.waiting:
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        assert run(page).get("progress")[0].proto.text == "Waiting for another visitor's picture …"
+        assert run(page).get("progress")[0].proto.text == "Waiting for another visitor's image …"
         press(page, "Stop")
-        painting.join(20)
-        assert labeled(run(page).button, "Paint") and pictures(page) is None and place.painting is None
+        job.join(20)
+        assert labeled(run(page).button, "Start") and pictures(page) is None and slot.job is None
 
 
-def test_pictures_that_are_painted_at_once_take_turns(photo, stylizers, monkeypatch):
+def test_single_passes_take_turns(photo, stylizers, monkeypatch):
     turns = []
     paint = stylizers["fast"]._paint
     monkeypatch.setattr(stylizers["fast"], "_paint", lambda *given: turns.append(style.TURN.locked()) or paint(*given))
@@ -321,9 +320,9 @@ def test_pictures_that_are_painted_at_once_take_turns(photo, stylizers, monkeypa
 
 
 @pytest.mark.parametrize("change", ["style", "setting", "photo"])
-def test_what_is_not_asked_for_any_more_is_painted_no_further(photo, slow, place, change):
-    page = press(started(photo, "waves", method="Classic"), "Paint")
-    painting = place.painting
+def test_a_job_that_is_no_longer_wanted_is_stopped(photo, slow, slot, change):
+    page = press(started(photo, "waves", method="Classic"), "Start")
+    job = slot.job
     if change == "style":
         choose(page, "glass")
     elif change == "setting":
@@ -331,15 +330,15 @@ def test_what_is_not_asked_for_any_more_is_painted_no_further(photo, slow, place
     else:
         upload(page, "Photo", {"broken.png": b"no picture"})
     run(page)
-    assert painting.stopping and place.painting is None
+    assert job.stopping and slot.job is None
 
 
-def test_what_goes_wrong_while_it_is_painted_is_said(photo, slow, place):
+def test_an_error_during_a_job_is_shown(photo, slow, slot):
     slow.error = ImageError("my photo.png", "too blue")
-    page = press(started(photo, "waves", method="Classic"), "Paint")
-    go_on(page, slow, place.painting)
-    assert [error.value for error in page.error] == ["my photo\\.png\\: too blue"] and place.painting is None
-    assert labeled(run(page).button, "Paint")
+    page = press(started(photo, "waves", method="Classic"), "Start")
+    go_on(page, slow, slot.job)
+    assert [error.value for error in page.error] == ["my photo\\.png\\: too blue"] and slot.job is None
+    assert labeled(run(page).button, "Start")
 
 
 def test_the_page_offers_as_many_steps_as_the_method_takes_by_default(photo):

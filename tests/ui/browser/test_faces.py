@@ -6,43 +6,23 @@ import cv2
 import fake_camera
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from served_page import CHROMIUM, FLAGS, PATIENCE, needs_chromium, serve, visit
+from playwright.sync_api import BrowserContext, Page, expect
+from served_page import PATIENCE, browser_test, settle, visit
 from skimage import data
 
 from vision_app import Gallery
 from vision_app.faces.gallery.forget import search
 from vision_app.faces.gallery.store import to_blob
 
-pytestmark = needs_chromium
+pytestmark = browser_test
 
 NAME = "Eileen *Collins*"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("faces")
-
-
-@pytest.fixture(scope="module")
-def address(folder):
-    with serve(VISION_APP_GALLERY=str(folder / "people.db")) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser(folder):
-    """Chromium with a camera."""
-    with sync_playwright() as playwright:
-        flags = FLAGS + fake_camera.flags(folder / "camera.y4m")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(browser: Browser, address: str):
-    with visit(browser, address) as page:
+def page(browser: BrowserContext, address: str):
+    """The People page."""
+    with visit(browser, address, "people") as page:
         yield page
 
 
@@ -56,12 +36,12 @@ def go_to(page: Page, name: str) -> None:
     page.get_by_text("Faces", exact=True).click()
     page.get_by_role("menuitem", name=name).click()
     expect(page.get_by_role("heading", name=name)).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=PATIENCE)
+    settle(page)
 
 
 def choose(page: Page, label: str) -> None:
     page.get_by_role("radio", name=label, exact=True).click()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=PATIENCE)
+    settle(page)
 
 
 def snap(page: Page) -> None:
@@ -77,7 +57,7 @@ def take_snapshots(page: Page) -> None:
         snap(page)
 
 
-def test_somebody_is_enrolled_by_camera_verified_and_forgotten_and_others_are_refused(page, folder):
+def test_a_person_is_enrolled_by_camera_verified_and_forgotten_and_others_are_rejected(page, folder):
     camera_shows = partial(fake_camera.show, folder / "camera.y4m")
     camera_shows(data.astronaut())
     go_to(page, "People")
@@ -86,7 +66,7 @@ def test_somebody_is_enrolled_by_camera_verified_and_forgotten_and_others_are_re
     page.get_by_role("textbox", name="Name", exact=True).fill(NAME)
     snap(page)
     expect(page.get_by_role("button", name="Clear photo")).to_be_visible(timeout=PATIENCE)
-    page.get_by_text("This person agreed").click()
+    page.get_by_text("This person has consented").click()
     page.get_by_role("button", name="Enroll").click()
     expect(page.get_by_text(f"accepted as {NAME}")).to_be_visible(timeout=PATIENCE)
 
@@ -98,11 +78,11 @@ def test_somebody_is_enrolled_by_camera_verified_and_forgotten_and_others_are_re
     assert set().union(*(search(file, traces) for file in left)) == traces
 
     go_to(page, "Verify")
-    choose(page, "Somebody enrolled")
+    choose(page, "Enrolled person")
     choose(page, "Camera")
     take_snapshots(page)
     expect(page.get_by_test_id("stAlert").get_by_text("Same person")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_test_id("stAlert")).to_contain_text("at a false accept rate of 1 in 1,000, model")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("false accept rate 1 in 1,000), model id")
     camera_shows(stranger())
     page.get_by_role("button", name="Start over").click()
     take_snapshots(page)
@@ -115,13 +95,13 @@ def test_somebody_is_enrolled_by_camera_verified_and_forgotten_and_others_are_re
 
     go_to(page, "People")
     page.get_by_role("button", name="Forget").click()
-    page.get_by_role("button", name=f"Forget {NAME} for good").click()
+    page.get_by_role("button", name=f"Forget {NAME} permanently").click()
     expect(page.get_by_text("none is left")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Nobody is enrolled")).to_be_visible(timeout=PATIENCE)
     assert not any(search(file, traces) for file in folder.iterdir())
 
 
-def test_faces_of_a_picture_get_their_names(page, folder, tmp_path):
+def test_the_faces_of_an_image_get_their_names(page, folder, tmp_path):
     crowd = np.hstack([data.astronaut(), cv2.resize(stranger(), (512, 512))])
     cv2.imwrite(str(tmp_path / "crowd.png"), crowd[..., ::-1])
     with Gallery.open(folder / "people.db") as gallery:
@@ -134,7 +114,7 @@ def test_faces_of_a_picture_get_their_names(page, folder, tmp_path):
     assert f"{NAME} 1." in said and "unknown 0." in said  # it is the very photo that was enrolled
 
 
-def test_live_video_names_who_is_known_and_nobody_else(page, folder):
+def test_live_video_names_enrolled_people_only(page, folder):
     with Gallery.open(folder / "people.db") as gallery:
         gallery.enroll(NAME, [data.astronaut()])
     files = set(folder.iterdir())
@@ -143,12 +123,12 @@ def test_live_video_names_who_is_known_and_nobody_else(page, folder):
     video, said = page.frame_locator("iframe"), page.get_by_test_id("stAlert")
     video.get_by_role("button", name="START").click(timeout=PATIENCE)
     expect(said.get_by_text(NAME)).to_be_visible(timeout=2 * PATIENCE)
-    expect(said).to_contain_text("Similarity")
-    expect(said).to_contain_text("at a false positive rate of 1 in 100, model")
+    expect(said).to_contain_text("Cosine similarity")
+    expect(said).to_contain_text("false positive rate 1 in 100), model id")
     expect(said.get_by_text("unknown", exact=True)).to_be_visible(timeout=2 * PATIENCE)
-    expect(said.get_by_text("No face in sight")).to_be_visible(timeout=2 * PATIENCE)
-    expect(page.get_by_text("frames a second")).to_be_visible()
+    expect(said.get_by_text("No face in view")).to_be_visible(timeout=2 * PATIENCE)
+    expect(page.get_by_text("frames per second")).to_be_visible()
     assert video.locator("video").evaluate("video => video.videoWidth") > 0
     video.get_by_role("button", name="STOP").click()
-    expect(page.get_by_text("frames a second")).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_text("frames per second")).to_have_count(0, timeout=PATIENCE)
     assert set(folder.iterdir()) <= files | {folder / "camera.y4m", folder / "people.db-wal", folder / "people.db-shm"}

@@ -1,16 +1,24 @@
-"""The pages about faces without a browser, with painted people."""
+"""Pages of the web app without a browser, as a visitor's session sees them."""
+
+from pathlib import Path
 
 from image_files import encode
 from painted_people import paint
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+APP = Path(__file__).parents[1] / "streamlit_app.py"
 ADA, BOB, EVE = 1, 2, 3
 
 
 def picture(*people: tuple[int, int]) -> bytes:
     """A file that shows painted people, each a number and the number of a photo."""
     return encode(Image.fromarray(paint(*people)), "PNG")
+
+
+def visit_app() -> AppTest:
+    """The whole app, just opened: it shows the Detect page."""
+    return run(AppTest.from_file(APP, default_timeout=60))
 
 
 def visit(name: str) -> AppTest:
@@ -25,19 +33,19 @@ def run(page: AppTest) -> AppTest:
 
 
 def labeled(widgets, label: str):
-    """The widget that is called so."""
+    """The widget with this label."""
     (found,) = [one for one in widgets if one.label == label]
     return found
 
 
 def press(page: AppTest, label: str) -> AppTest:
-    """Press the button that is called so."""
+    """Press the button with this label."""
     labeled(page.button, label).click()
     return run(page)
 
 
 def upload(page: AppTest, label: str, files: dict[str, bytes]) -> AppTest:
-    """Bring files to the uploader that is called so."""
+    """Add files to the uploader with this label."""
     contents = [(name, content, "image/png") for name, content in files.items()]
     box = labeled(page.file_uploader, label)
     box.set_value(contents if box.accept_multiple_files else contents[0])
@@ -45,11 +53,16 @@ def upload(page: AppTest, label: str, files: dict[str, bytes]) -> AppTest:
 
 
 def snap(page: AppTest, content: bytes) -> AppTest:
-    """Take a picture with the camera."""
+    """Take a photo with the camera."""
     page.camera_input[0].set_value(("shot.jpg", content, "image/jpeg"))
     return page
 
 
 def said(page: AppTest) -> list[str]:
-    """What stands in boxes of any color."""
+    """The texts in colored boxes."""
     return [box.value for kind in (page.success, page.warning, page.error, page.info) for box in kind]
+
+
+def words(page: AppTest) -> str:
+    """All plain text of the page."""
+    return "\n".join(item.value for item in page.markdown)

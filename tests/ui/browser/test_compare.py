@@ -3,18 +3,19 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
-from served_page import PATIENCE, needs_chromium, visit
+from playwright.sync_api import BrowserContext, Page, expect
+from served_page import PATIENCE, browser_test, settle, visit
 
 from vision_app import Detector
+from vision_app.core.text import amounts
 from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.report import counts_text
 
-pytestmark = needs_chromium
+pytestmark = browser_test
 
 
 @pytest.fixture
-def page(browser: Browser, address: str):
+def page(browser: BrowserContext, address: str):
     """The Compare page, reached by the link at the top."""
     with visit(browser, address) as page:
         page.get_by_role("link", name="Compare").click()
@@ -31,21 +32,19 @@ def choose(page: Page, *names: str) -> None:
         box.fill(name)
         page.get_by_role("option", name=name, exact=True).click()
     box.press("Escape")
-    for name in names:  # a file that comes while the page is drawn anew would be lost
+    for name in names:
         expect(page.get_by_role("slider", name=f"Confidence of {name}")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=PATIENCE)
+    settle(page)
 
 
-def test_two_models_are_seen_side_by_side_and_the_report_opens_without_a_network(
-    page, browser, tiny_model, cat, tmp_path
-):
+def test_two_models_are_shown_side_by_side_and_the_report_opens_offline(page, browser, tiny_model, cat, tmp_path):
     choose(page, "yolo", "tiny")
     photo = tmp_path / "my_cat *and* <b>.png"
     photo.write_bytes(cat)
     page.locator("input[type=file]").set_input_files([photo])
     first, second = (Detector.load(model, runtime="torch")(photo) for model in ("yolo", tiny_model))
     for name, found in (("yolo", first), ("tiny", second)):
-        text = ", ".join(f"{n} {label}" for label, n in found.count().items())
+        text = amounts(found.count())
         image = page.get_by_role("img", name=f"{photo.name} by {name}: {text}")
         expect(image).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text(counts_text(agree(first, second).counts, "yolo"))).to_be_visible()

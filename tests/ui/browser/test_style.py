@@ -8,61 +8,55 @@ import numpy as np
 import pytest
 from image_files import encode
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
-from served_page import PATIENCE, needs_chromium, visit
+from playwright.sync_api import BrowserContext, Page, expect
+from served_page import PATIENCE, browser_test, settle, visit
 from skimage import data
 
 from vision_app.style.samples.samples import sample
 
-pytestmark = needs_chromium
+pytestmark = browser_test
 
 STYLE = "mosaic"
 PHOTO = Image.fromarray(data.chelsea()).resize((120, 80))
 
 
 @pytest.fixture
-def page(browser: Browser, address: str):
-    """The page, just opened."""
-    with visit(browser, address) as page:
-        open_style(page)
+def page(browser: BrowserContext, address: str):
+    """The Style page."""
+    with visit(browser, address, "style") as page:
         yield page
 
 
 def open_style(page: Page) -> None:
     page.get_by_role("link", name="Style").click()
     expect(page.get_by_role("button", name="Gravel")).to_be_visible(timeout=PATIENCE)
-    still(page)
-
-
-def still(page: Page) -> None:
-    """Wait until the page stands still."""
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=PATIENCE)
+    settle(page)
 
 
 def upload(page: Page, path: Path, content: bytes) -> None:
     path.write_bytes(content)
     page.locator("input[type=file]").first.set_input_files([path])
-    still(page)
+    settle(page)
 
 
 def choose(page: Page, text: str) -> None:
     page.get_by_text(text, exact=True).click()
-    still(page)
+    settle(page)
 
 
 def choose_style(page: Page) -> None:
     page.get_by_role("button", name=STYLE.capitalize()).click()
-    still(page)
+    settle(page)
 
 
 def choose_size(page: Page, size: int) -> None:
-    still(page)
-    box, option = page.get_by_role("combobox", name="Long side in pixels"), page.get_by_role("option", name=str(size))
-    while not option.is_visible():  # a page that is drawn anew closes the list
+    settle(page)
+    box, option = page.get_by_role("combobox", name="Output size"), page.get_by_role("option", name=str(size))
+    while not option.is_visible():  # a redrawn page closes the list
         box.click()
         page.wait_for_timeout(1000)
     option.click()
-    still(page)
+    settle(page)
 
 
 def save(page: Page) -> Image.Image:
@@ -79,57 +73,57 @@ def difference(first: Image.Image, second: Image.Image) -> float:
     return abs(np.subtract(first, second.resize(first.size), dtype=float)).mean()
 
 
-def check_painted(picture: Image.Image) -> None:
+def check_stylized(picture: Image.Image) -> None:
     """A picture is neither the photo nor the style, and still shows the photo."""
     assert difference(picture, PHOTO) > 5 and difference(picture, Image.fromarray(sample(STYLE))) > 20
     light, photo = (np.asarray(one.convert("L").resize((24, 16)), float).ravel() for one in (picture, PHOTO))
     assert np.corrcoef(light, photo)[0, 1] > 0.3
 
 
-def test_a_picture_is_watched_stopped_and_saved_and_then_painted_at_once(page, tmp_path):
+def test_a_job_is_watched_stopped_and_saved_and_then_the_fast_method_runs(page, tmp_path):
     upload(page, tmp_path / "my cat.png", encode(PHOTO, "PNG"))
     choose(page, "Classic")
     choose_size(page, 256)
     choose_style(page)
-    page.get_by_role("button", name="Paint").click()
-    preview = page.get_by_role("img", name="The picture so far")
+    page.get_by_role("button", name="Start").click()
+    preview = page.get_by_role("img", name="The image so far")
     expect(preview).to_be_visible(timeout=2 * PATIENCE)
     first = preview.get_attribute("src")
     expect(preview).not_to_have_attribute("src", first, timeout=PATIENCE)
-    expect(page.get_by_text(re.compile(r"Step \d\d of 150, .* cost"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile(r"Step \d\d of 150, .* loss"))).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Stop").click()
     stopped = page.get_by_text("256 x 171 pixels, stopped after")
     expect(stopped).to_be_visible(timeout=PATIENCE)
     picture = save(page)
     assert picture.size == (256, 171)
-    check_painted(picture)
+    check_stylized(picture)
 
     choose(page, "Fast")
     expect(stopped).to_have_count(0, timeout=PATIENCE)
     expect(page.get_by_role("img", name="my cat.png in the style of Mosaic")).to_be_visible(timeout=PATIENCE)
-    still(page)
-    slider = page.get_by_role("slider", name="How much is shown of the picture before")
+    settle(page)
+    slider = page.get_by_role("slider", name="Percentage of the original")
     assert slider.input_value() == "50"
     slider.press("ArrowLeft")
     before = page.get_by_role("img", name="my cat.png", exact=True)
     assert before.evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 51% 0px 0px)"
     picture = save(page)
     assert picture.size == PHOTO.size
-    check_painted(picture)
+    check_stylized(picture)
 
 
-def test_a_page_that_is_left_paints_no_further(page):
+def test_leaving_the_page_stops_the_job(page):
     choose(page, "Cat")
     choose(page, "Classic")
     choose_style(page)
-    page.get_by_role("button", name="Paint").click()
+    page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("button", name="Stop")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("link", name="Compare").click()
     expect(page.get_by_role("heading", name="Compare detectors")).to_be_visible(timeout=PATIENCE)
     open_style(page)
     choose(page, "Cat")
     choose(page, "Classic")
-    expect(page.get_by_role("button", name="Paint")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Start")).to_be_visible(timeout=PATIENCE)
 
 
 def test_a_photo_that_cannot_be_used_is_named(page, tmp_path, bad_files):

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 import pytest
-from face_pages import ADA, BOB, EVE, labeled, picture, press, run, said, snap, upload, visit
+from app_pages import ADA, BOB, EVE, labeled, picture, press, run, said, snap, upload, visit
 from painted_people import BLURRED, paint
 
 from vision_app import Gallery
@@ -15,8 +15,9 @@ from vision_app.faces.challenge import Challenge
 from vision_app.faces.gallery.forget import search
 from vision_app.faces.gallery.store import to_blob
 from vision_app.faces.live import Watch
+from vision_app.ui.inference_cache import CACHE
 from vision_app.ui.people import AGREED
-from vision_app.ui.text import plain
+from vision_app.ui.text import escape
 
 PHOTOS = "Photos of one face each"
 
@@ -44,17 +45,17 @@ def people(path) -> dict[str, int]:
 
 def fill(page, name: str, *, agreed: bool = True):
     labeled(page.text_input, "Name").set_value(name)
-    labeled(page.checkbox, "This person agreed to be recognized with this gallery").set_value(agreed)
+    labeled(page.checkbox, "This person has consented to being recognized with this gallery").set_value(agreed)
     return page
 
 
 def test_without_a_gallery_nothing_is_written(painted, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     page = visit("people")
-    assert "Name the file of a gallery" in said(page)[0] and not page.form_submit_button
+    assert "Enter a gallery file" in said(page)[0] and not page.form_submit_button
     labeled(page.text_input, "Gallery").set_value("own.db")
     run(page)
-    assert "Nobody is enrolled" in said(page)[0] and plain(str(tmp_path / "own.db")) in said(page)[0]
+    assert "Nobody is enrolled" in said(page)[0] and escape(str(tmp_path / "own.db")) in said(page)[0]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,15 +73,15 @@ def test_each_photo_gets_an_answer_and_the_good_ones_are_kept(page, gallery_path
         assert {sample.consent for sample in gallery.samples("Ada")} == {AGREED}
     assert stat.S_IMODE(gallery_path.stat().st_mode) == 0o600
     assert labeled(page.text_input, "Name").value == "" and not labeled(page.file_uploader, PHOTOS).value
-    assert not labeled(page.checkbox, "This person agreed to be recognized with this gallery").value
+    assert not labeled(page.checkbox, "This person has consented to being recognized with this gallery").value
 
 
-@pytest.mark.parametrize("lacking", ["a name", "a photo", "the consent"])
+@pytest.mark.parametrize("lacking", ["a name", "a photo", "the person's consent"])
 def test_nobody_is_enrolled_without_name_photo_and_consent(page, gallery_path, lacking):
     if lacking != "a photo":
         upload(page, PHOTOS, {"a.png": picture((ADA, 1))})
-    press(fill(page, " " if lacking == "a name" else "Ada", agreed=lacking != "the consent"), "Enroll")
-    assert page.warning[0].value == f"Not enrolled: {lacking} is missing."
+    press(fill(page, " " if lacking == "a name" else "Ada", agreed=lacking != "the person's consent"), "Enroll")
+    assert page.warning[0].value == f"Please add: {lacking}."
     assert not gallery_path.exists()
 
 
@@ -88,7 +89,7 @@ def test_the_camera_and_a_note_of_consent(page, gallery_path):
     page.segmented_control[0].set_value("Camera")
     run(page)
     assert not page.file_uploader
-    labeled(page.text_input, "What was agreed").set_value("asked in person")
+    labeled(page.text_input, "Consent note").set_value("asked in person")
     press(fill(snap(page, picture((ADA, 1))), "Ada"), "Enroll")
     assert said(page) == ["snapshot: accepted as Ada."]
     with Gallery.open(gallery_path, readonly=True) as gallery:
@@ -98,18 +99,18 @@ def test_the_camera_and_a_note_of_consent(page, gallery_path):
     assert page.camera_input[0].value is None
 
 
-def test_lookalikes_and_groups_are_accepted_only_when_asked_for(known):
+def test_lookalikes_and_groups_are_accepted_only_on_request(known):
     page = upload(visit("people"), PHOTOS, {"ada.png": picture((ADA, 3)), "all.png": picture((EVE, 1), (BOB, 2))})
     press(fill(page, "Eve"), "Enroll")
     assert people(known) == {"Ada": 2, "Bob": 1}
     assert "shows Ada" in said(page)[0] and "2 faces" in said(page)[1]
-    labeled(page.checkbox, "Accept who looks like somebody enrolled, such as a twin").set_value(True)
-    labeled(page.checkbox, "Take the largest face of a photo that shows several").set_value(True)
+    labeled(page.checkbox, "Accept people who look like an enrolled person, such as twins").set_value(True)
+    labeled(page.checkbox, "Use the largest face if a photo shows several").set_value(True)
     press(page, "Enroll")  # what was filled in is still there
     assert people(known) == {"Ada": 2, "Bob": 1, "Eve": 2}
 
 
-def test_somebody_is_renamed_and_a_taken_name_refused(known):
+def test_a_person_is_renamed_and_a_taken_name_refused(known):
     page = visit("people")
     labeled(page.text_input, "New name").set_value("Bob")
     labeled(page.button, "Rename").click()
@@ -118,10 +119,10 @@ def test_somebody_is_renamed_and_a_taken_name_refused(known):
     labeled(page.text_input, "New name").set_value("Ada *L*")
     press(page, "Rename")
     assert people(known) == {"Ada *L*": 2, "Bob": 1}
-    assert said(page) == ["Ada is now Ada \\*L\\*."]
+    assert said(page) == ["Renamed Ada to Ada \\*L\\*."]
 
 
-def test_somebody_is_forgotten_after_a_confirmation_and_nothing_is_left(known):
+def test_a_person_is_forgotten_after_a_confirmation_and_nothing_is_left(known):
     with Gallery.open(known, readonly=True) as gallery:
         samples = gallery.samples("Ada")
     traces = {b"Ada", b"signed in May"}
@@ -132,27 +133,27 @@ def test_somebody_is_forgotten_after_a_confirmation_and_nothing_is_left(known):
     page = visit("people")
     assert list(page.dataframe[0].value["Consent"]) == ["signed in May", ""]
     assert sum("signed in May" in text.value for text in page.caption) == 2
-    press(page, "Forget Ada for good")
+    press(page, "Forget Ada permanently")
     assert people(known) == {"Bob": 1}
     assert "Ada is forgotten" in said(page)[0] and "2 photos" in said(page)[0] and "none is left" in said(page)[0]
-    assert said(page)[0].endswith("to be looked for: Ada.")
+    assert said(page)[0].endswith("to search for: Ada.]")
     assert not any(search(path, traces) for path in known.parent.iterdir())
     last = json.loads((known.parent / "people.db.audit.jsonl").read_text().splitlines()[-1])
     assert last["action"] == "forget"
     assert labeled(page.selectbox, "Person").options == ["Bob"]
 
 
-def test_with_somebody_all_goes_that_the_session_has_seen(known, painted):
+def test_forgetting_a_person_clears_the_session(known, painted):
     watch = Watch(known, painted)
     watch.set_challenge(replace(Challenge.new(), who="Ada"))
     watch.show(paint((ADA, 5)))
     with watch._busy:
         assert watch.latest.verdicts[0].name == "Ada"
-    seen = {"looks": OrderedDict(a=1), "snapshots": {"a": []}, "identified": {"a": 1}, "watch": watch}
+    seen = {CACHE: OrderedDict(a=1), "snapshots": {"a": []}, "identified": {"a": 1}, "watch": watch}
     page = visit("people")
     for key, value in seen.items():
         page.session_state[key] = value
-    press(page, "Forget Ada for good")
+    press(page, "Forget Ada permanently")
     assert not [key for key in seen if key in page.session_state]
     end = time.monotonic() + 10
     while watch.challenge is not None and time.monotonic() < end:

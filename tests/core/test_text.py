@@ -1,0 +1,34 @@
+"""Counts in words."""
+
+import pytest
+
+from vision_app import Detector
+from vision_app.core.text import amount, amounts, plural
+
+IRREGULAR = {
+    "broccoli": "broccoli",
+    "knife": "knives",
+    "mouse": "mice",
+    "scissors": "scissors",
+    "sheep": "sheep",
+    "skis": "skis",
+}
+WITH_ES = {"bench", "bus", "couch", "sandwich", "toothbrush", "wine glass"}
+
+
+def test_every_coco_class_has_its_plural():
+    classes = Detector.load("yolo").classes
+    assert {*IRREGULAR, *WITH_ES} <= {*classes}
+    for name in classes:
+        assert plural(name) == IRREGULAR.get(name, f"{name}es" if name in WITH_ES else f"{name}s")
+
+
+@pytest.mark.parametrize(("noun", "expected"), [("lorry", "lorries"), ("toy", "toys"), ("box", "boxes")])
+def test_other_nouns_follow_the_rules_of_spelling(noun, expected):
+    assert plural(noun) == expected
+
+
+def test_counts_are_followed_by_the_singular_or_the_plural():
+    assert [amount(n, "image") for n in (0, 1, 2, 1203)] == ["0 images", "1 image", "2 images", "1,203 images"]
+    assert amounts({"person": 3, "dog": 2, "mouse": 1}) == "3 persons, 2 dogs, 1 mouse"
+    assert amounts({}) == "no objects"

@@ -1,0 +1,32 @@
+"""Counts of things in words."""
+
+from collections.abc import Mapping
+
+_IRREGULAR = {"broccoli": "broccoli", "knife": "knives", "mouse": "mice", "sheep": "sheep"}
+
+
+def amount(count: int, noun: str) -> str:
+    """Return "1 image", "1,203 images" or "2 buses"."""
+    return f"{count:,} {noun if count == 1 else plural(noun)}"
+
+
+def amounts(counts: Mapping[str, int]) -> str:
+    """Return "3 persons, 2 dogs", or "no objects" if there are none."""
+    return ", ".join(amount(count, label) for label, count in counts.items()) or "no objects"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of an English noun, irregular ones among the COCO classes included.
+
+    A noun such as "skis" or "scissors" has only one form.
+    """
+    for singular, form in _IRREGULAR.items():
+        if noun.endswith(singular):
+            return noun.removesuffix(singular) + form
+    if noun.endswith(("ss", "us", "x", "ch", "sh")):
+        return f"{noun}es"
+    if noun.endswith("s"):
+        return noun
+    if noun.endswith("y") and noun[-2:-1] not in set("aeiou"):
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"

@@ -1,0 +1,137 @@
+"""What the face pages share: the gallery, the faces of an image, error rates and verdicts."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from vision_app import Detections, Face, FaceRecognizer, Faces, Gallery, Verification, draw
+from vision_app.core.errors import FaceError, ImageError
+from vision_app.faces import calibration
+from vision_app.faces.calibration import FPIR, Calibration
+from vision_app.faces.gallery import Person
+from vision_app.faces.quality import Quality
+from vision_app.faces.recognizer import only
+from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
+from vision_app.ui import models
+from vision_app.ui.image_files import ImageFile
+from vision_app.ui.inference_cache import cached, screen_image
+from vision_app.ui.text import escape
+from vision_app.ui.widgets.outputs import show_error, show_image
+
+GALLERY = "VISION_APP_GALLERY"
+FPIRS = (0.1, 0.03, 0.01, 0.003, 0.001)
+LIMITS = (
+    "The cosine similarity of two embeddings ranges from -1 to 1 and is not a probability. Siblings, children and poor "
+    "light cause more errors than the rate says, and a photo of a face passes as the face."
+)
+_VERDICTS = {
+    SAME: (st.success, "Same person", ":material/check_circle:"),
+    DIFFERENT: (st.error, "Different people", ":material/cancel:"),
+    UNCERTAIN: (st.warning, "Uncertain", ":material/help:"),
+}
+
+
+def gallery_file() -> Path:
+    """Draw the sidebar's field for the gallery file and return the file; stop the page with a hint if it is empty."""
+    name = st.sidebar.text_input(
+        "Gallery",
+        os.environ.get(GALLERY, ""),
+        key="gallery",
+        persist_state="session",  # on all pages
+        placeholder="people.db",
+        help="The file that enrolled people are stored in. Only its owner can read it. Nothing else is written, except "
+        f"files of the same name beside it. The environment variable `{GALLERY}` sets the default.",
+    ).strip()
+    if not name:
+        st.info("Enter a gallery file in the sidebar, such as `people.db`. People are stored there and nowhere else.")
+        st.stop()
+    return Path(name).expanduser().absolute()
+
+
+@contextmanager
+def open_gallery(path: Path, recognizer: FaceRecognizer | None = None) -> Iterator[tuple[Gallery, list[Person]]]:
+    """Open a gallery to read it; yields it and the people in it. Stop the page with a hint if nobody is enrolled."""
+    if path.exists():
+        with Gallery.open(path, readonly=True, recognizer=recognizer) as gallery:
+            if people := gallery.people():
+                yield gallery, people
+                return
+    st.info("Nobody is enrolled yet. Enroll people on the People page.")
+    st.stop()
+
+
+def find_faces(image: ImageFile) -> Faces:
+    """Return the faces of an image with their embeddings.
+
+    Raises:
+        ImageError: The image cannot be read.
+    """
+    recognizer = models.recognizer()
+    with st.spinner(f"Finding faces in {escape(image.name)} …"):
+        return cached(image, (recognizer.detector.name, recognizer.model_id), lambda: recognizer(image.data))
+
+
+def used_face(image: ImageFile, *, largest: bool) -> Face | None:
+    """Draw an image with the face that is used and return the face; or draw why there is none."""
+    try:
+        faces = find_faces(image)
+        face = only(faces, image.name, largest=largest)
+    except (ImageError, FaceError) as error:
+        show_error(error)
+        return None
+    box, score, landmarks = face.box[None], np.array([face.score]), face.landmarks[None]
+    found = Detections(box, score, ("face",), faces.width, faces.height, faces.model, landmarks)
+    show_image(draw(screen_image(image), found, ["this face"]), f"{image.name}: the face that is used")
+    st.caption(f"{escape(image.name)}: {quality_text(face.quality)}")
+    return face
+
+
+def quality_text(quality: Quality) -> str:
+    """Return how well a face can be recognized, in words."""
+    reasons = ", ".join(reason.replace("_", " ") for reason in quality.reasons)
+    return f"hard to recognize: {reasons}" if reasons else f"a face of {quality.size:.0f} pixels, easy to recognize"
+
+
+def far_slider(measured: Calibration) -> float:
+    """Draw the choice of a false accept rate and return it."""
+    return st.select_slider(
+        "False accept rate",
+        measured.fars,
+        min(measured.fars, key=lambda far: abs(far - calibration.FAR)),
+        format_func=one_in,
+        help="How often a stranger is accepted as the person. The lower the rate, the more often the person is "
+        f"rejected as well. Measured on {measured.impostor_pairs:,} pairs of different people.",
+    )
+
+
+def fpir_slider() -> float:
+    """Draw the choice of a false positive identification rate and return it."""
+    return st.select_slider(
+        "False positive rate",
+        FPIRS,
+        FPIR,
+        format_func=one_in,
+        help="How often a stranger is given somebody's name. The lower the rate, the more often enrolled people stay "
+        "unknown as well. The more people are enrolled, the higher the threshold.",
+    )
+
+
+def show_verdict(answer: Verification) -> None:
+    """Draw what a comparison says, and the numbers behind it."""
+    show, words, icon = _VERDICTS[answer.verdict]
+    rate = f"false accept rate {one_in(answer.far)}"
+    show(f"**{words}**  \n{numbers(answer.similarity, answer.threshold, rate, answer.model_id)}", icon=icon)
+
+
+def numbers(similarity: float, threshold: float, rate: str, model_id: str) -> str:
+    """Return the numbers behind a verdict."""
+    return f"Cosine similarity {similarity:.3f} (threshold {threshold:.3f}, {rate}), model id {model_id}"
+
+
+def one_in(rate: float) -> str:
+    """Return an error rate such as "1 in 1,000", which nobody takes for the probability of a match."""
+    return f"1 in {1 / rate:,.0f}"

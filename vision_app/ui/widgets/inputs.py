@@ -1,0 +1,68 @@
+"""Where images come from: uploads, the camera and samples. All stay in memory."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
+
+import streamlit as st
+
+from vision_app.core.images import SUFFIXES
+from vision_app.core.text import amount
+from vision_app.ui.image_files import SAMPLES, ImageFile, from_uploads, sample
+
+MAX_IMAGES = 20
+FILE_TYPES = sorted(suffix[1:] for suffix in SUFFIXES)
+FILES, CAMERA = "Files", "Camera"
+T = TypeVar("T")
+MEMORY_ONLY = "Images stay in the memory of the machine that runs this page while the page is open. None are saved."
+
+
+def choose_source(key: str) -> str:
+    """Draw the choice between files and the camera. The browser asks for the camera only once it is chosen."""
+    return st.segmented_control("Image source", [FILES, CAMERA], default=FILES, required=True, key=key)
+
+
+def upload_one(label: str) -> ImageFile | None:
+    """Draw an uploader for one image and return the image."""
+    upload = st.file_uploader(label, type=FILE_TYPES, help=MEMORY_ONLY)
+    return from_uploads([upload])[0] if upload else None
+
+
+def upload_several(
+    label: str, command: str, key: str | None = None, on_change: Callable[[], None] | None = None
+) -> list[ImageFile]:
+    """Draw an uploader for several images and return up to MAX_IMAGES of them; `command` takes more."""
+    uploads = st.file_uploader(
+        label, type=FILE_TYPES, accept_multiple_files=True, key=key, on_change=on_change, help=MEMORY_ONLY
+    )
+    return from_uploads(first_of(uploads, MAX_IMAGES, command))
+
+
+def first_of(images: Sequence[T], limit: int, command: str) -> Sequence[T]:
+    """Return the first `limit` images; if there are more, say so and name the command for them."""
+    if len(images) > limit:
+        st.warning(
+            f"Showing the first {limit} of {amount(len(images), 'image')}. For more, use the command `{command}`."
+        )
+    return images[:limit]
+
+
+def snapshot(
+    label: str, key: str, resolution: Literal["480p", "720p", "1080p"], name: str = "snapshot"
+) -> ImageFile | None:
+    """Draw the camera and return the photo taken with it."""
+    shot = st.camera_input(label, key=key, resolution=resolution, help=MEMORY_ONLY)
+    return ImageFile(name, shot.getvalue()) if shot else None
+
+
+def uploads_or_samples(command: str) -> list[ImageFile]:
+    """Draw an uploader and the samples; return the visitor's own images or else the chosen samples."""
+    if images := upload_several("Upload images", command):
+        return images
+    if st.session_state.get("samples"):
+        return [sample(name) for name in st.pills("Samples", list(SAMPLES), selection_mode="multi", key="samples")]
+    st.markdown("Upload images to detect the objects in them, or try a sample:")
+    for column, name in zip(st.columns(len(SAMPLES)), SAMPLES, strict=True):
+        with column.container(border=True):
+            st.image(sample(name).data, width="stretch", alt=f"Sample: {name}")
+            st.button(name, width="stretch", on_click=st.session_state.update, kwargs={"samples": [name]})
+    return []
