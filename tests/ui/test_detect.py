@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from app_pages import labeled, run, upload, visit_app, words
@@ -10,8 +11,8 @@ from image_files import encode
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from vision_app import Detector
 from vision_app.detection.compare import FAMILY
+from vision_app.released.find import find
 from vision_app.ui import models
 from vision_app.ui.image_files import SAMPLES, sample
 from vision_app.ui.text import escape
@@ -142,12 +143,9 @@ def test_too_many_images_are_cut_off_with_a_warning(page):
 def test_the_page_says_which_model_runs_and_what_its_card_says(page, detector, monkeypatch):
     measured = {"VOC val": {"AP": 0.4711, "AP50": 0.7163}, "my set": {"AP": 0.5}}
     info = {"measured": measured, "learned_from": ["some photos", "some boxes"], "license": "A-1.0"}
-    monkeypatch.setitem(detector.model.info, "parameters", 1_234_567)
-    for key, value in info.items():
-        monkeypatch.setitem(detector.model.info, key, value)
-    monkeypatch.setattr(Detector, "load", lambda name, **_: detector)
-    models.detector.clear()
-    page.run()
+    info |= {"parameters": 1_234_567}
+    monkeypatch.setattr(models, "find", lambda name: replace(find(name), info=find(name).info | info))
+    run(page)
 
     (about,) = page.expander
     assert (about.label, page.selectbox[0].value) == ("About yolo", "yolo")

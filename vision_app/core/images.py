@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,7 +46,7 @@ SUFFIXES = frozenset(
 )
 """Suffixes, in lower case, of the files that a folder walk takes."""
 
-WRITERS = {
+WRITERS: dict[str, dict[str, Any]] = {
     ".jpg": {"format": "JPEG", "quality": 92},
     ".jpeg": {"format": "JPEG", "quality": 92},
     ".png": {"format": "PNG", "compress_level": 3},

@@ -67,7 +67,7 @@ def page() -> None:
 
 def settings() -> list[Contender]:
     """Draw the sidebar and return the detectors to compare, each with its options."""
-    names = models.detector_names()
+    names = list(models.detectors())
     if len(names) < 2:
         raise ModelError("a comparison needs two detectors: the folder models/ contains fewer")
     both = [ENSEMBLE] if {*FAMILY[:2]} <= {*names} else []

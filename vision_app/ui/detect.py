@@ -32,11 +32,11 @@ def page() -> None:
 
 def settings() -> tuple[Detector, DetectOptions]:
     """Draw the sidebar and return the detector and its options. Every model keeps its own settings."""
-    names = models.detector_names()
-    if not names:
+    found = models.detectors()
+    if not found:
         raise ModelError("no detector is installed: the folder models/ contains none")
     with st.sidebar:
-        name = st.selectbox("Model", names)
+        name = st.selectbox("Model", list(found))
         detector = models.detector(name)
         defaults = detector.defaults
         confidence = percentage(
@@ -52,7 +52,7 @@ def settings() -> tuple[Detector, DetectOptions]:
         limit = st.number_input(
             "Max. objects per image", 1, 1000, defaults["max_detections"], key=f"max_detections {name}"
         )
-        about(detector.model)
+        about(found[name])
     return detector, DetectOptions(confidence, iou, tuple(classes) or None, limit)
 
 

@@ -7,16 +7,16 @@ from vision_app import Classifier, Detector, FaceRecognizer, Stylizer
 from vision_app.core.errors import ModelError
 from vision_app.detection.compare import FAMILY
 from vision_app.faces.detector import FACE
-from vision_app.released.find import available, find
+from vision_app.released.find import Model, available, find
 from vision_app.ui.text import escape
 
 
-def detector_names() -> list[str]:
-    """Return the names of the released detectors: first the family on one backbone, fastest first, then the others.
+def detectors() -> dict[str, Model]:
+    """Return the released detectors by name: first the family on one backbone, fastest first, then the others.
 
     Show a warning for each model that cannot be opened. A face detector belongs to the face pages.
     """
-    names = []
+    found = {}
     for name in available():
         try:
             model = find(name)
@@ -24,8 +24,8 @@ def detector_names() -> list[str]:
             st.warning(escape(str(error)), icon=":material/warning:")
         else:
             if model.task == "detection" and model.classes != (FACE,):
-                names.append(name)
-    return sorted(names, key=lambda name: FAMILY.index(name) if name in FAMILY else len(FAMILY))
+                found[name] = model
+    return {name: found[name] for name in sorted(found, key=lambda name: (*FAMILY, name).index(name))}
 
 
 @st.cache_resource(show_spinner="Loading the model …")

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import delitem
 from pathlib import PurePath
 
 import numpy as np
@@ -181,7 +182,7 @@ def step_by_step(request: StyleRequest) -> None:
         st.caption(f"{result.width} x {result.height} pixels, {early} {amount(result.iterations or 0, 'step')}")
         with st.container(horizontal=True):
             download(request, result)
-            st.button("Start over", on_click=lambda: results().pop(request.key), icon=":material/restart_alt:")
+            st.button("Start over", on_click=delitem, args=(results(), request.key), icon=":material/restart_alt:")
     elif job is not None:
         st.fragment(watch, run_every=REFRESH)(job)
     else:
