@@ -14,7 +14,10 @@ import tempfile
 from pathlib import Path
 
 from vision_app.cli import main as vision_app
+from vision_app.data.coco import load_coco
+from vision_app.data.samples import DetectionSet
 from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
+from vision_app.detection.evaluate.table import rows_in_order
 from vision_app.released.write import describe
 
 FLAGS = [
@@ -24,11 +27,10 @@ FLAGS = [
 ]
 
 
-def detect(truth_path: Path, truth: dict, model: str, output: Path) -> Path:
-    """Runs the command on the photos that a truth lists and returns its rows' file."""
-    folder = truth_path.parent / "images"
-    photos = [str(folder / image["file_name"]) for image in truth["images"]]
-    code = vision_app(["detect", *photos, "--output", str(output), "--model", model, *FLAGS])
+def detect(data: DetectionSet, model: str, output: Path) -> Path:
+    """Run the command on the images of a set and return its rows' file."""
+    images = [str(sample.path) for sample in data.samples]
+    code = vision_app(["detect", *images, "--output", str(output), "--model", model, *FLAGS])
     if code:
         sys.exit(code)
     return output / "detections.jsonl"
@@ -51,16 +53,16 @@ def main() -> None:
         parser.error("--record goes with a model folder")
     measured, confidence = {}, None
     for path in arguments.truth:
-        truth = json.loads(path.read_text(encoding="utf-8"))
+        data = load_coco(path)
         with tempfile.TemporaryDirectory() as output:
-            rows = arguments.rows or detect(path, truth, arguments.model, Path(output))
-            found = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
-        metrics, (best, f1) = average_precision(truth, found), best_confidence(truth, found)
+            rows = arguments.rows or detect(data, arguments.model, Path(output))
+            found = rows_in_order(data, map(json.loads, rows.read_text(encoding="utf-8").splitlines()))
+        metrics, (best, f1) = average_precision(data, found), best_confidence(data, found)
         confidence = confidence or best
         figures = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         name = f"{path.parent.name} {path.stem}"
         measured[name] = {key: round(metrics[key], 4) for key in ("AP", "AP50")}
-        print(f"{name} ({len(truth['images'])} images): {figures}  best F1 {f1:.3f} at confidence {best:.2f}")
+        print(f"{name} ({len(data)} images): {figures}  best F1 {f1:.3f} at confidence {best:.2f}")
     if arguments.record:
         folder = Path(arguments.model)
         defaults = json.loads((folder / "model.json").read_text(encoding="utf-8"))["defaults"]

@@ -21,13 +21,14 @@ import numpy as np
 from vision_app.core.boxes import iou_matrix
 from vision_app.core.errors import VisionAppError
 from vision_app.core.images import read_image
-from vision_app.data.detection import Sample, load_detection
+from vision_app.data.detection import load_detection
+from vision_app.data.samples import AnnotatedImage
 from vision_app.detection.proposals import selective_search
 
 IOUS = (0.5, 0.7)
 
 
-def measure(sample: Sample, most: Sequence[int]) -> tuple[np.ndarray, list[int], float]:
+def measure(sample: AnnotatedImage, most: Sequence[int]) -> tuple[np.ndarray, list[int], float]:
     """Searches one photo.
 
     Returns:
@@ -39,7 +40,7 @@ def measure(sample: Sample, most: Sequence[int]) -> tuple[np.ndarray, list[int],
     started = time.process_time()
     boxes = selective_search(pixels, most=max(most))
     milliseconds = 1000 * (time.process_time() - started)
-    overlaps = iou_matrix(boxes, sample.boxes)  # (N, M)
+    overlaps = iou_matrix(boxes, sample.boxes.not_ignored.xyxy)  # (N, M)
     best = np.stack([overlaps[:count].max(axis=0) for count in most])
     return best, [min(count, len(boxes)) for count in most], milliseconds
 
@@ -73,7 +74,7 @@ def main() -> None:
     except VisionAppError as error:
         parser.error(str(error))
     most, rows = sorted(arguments.most), []
-    if most[0] < 1 or arguments.workers < 1 or not any(len(sample.boxes) for sample in samples):
+    if most[0] < 1 or arguments.workers < 1 or not any(len(sample.boxes.not_ignored) for sample in samples):
         parser.error("--most and --workers are at least 1, and some photo must have an object")
     with ProcessPoolExecutor(arguments.workers) as processes:
         for row in processes.map(measure, samples, [most] * len(samples)):

@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -169,10 +168,11 @@ def measure_quality(
 
 def draw_sheet(columns: dict[str, list[np.ndarray]]) -> np.ndarray:
     """(H, W, 3) uint8 with a row a pair and a column a method, each picture with its caption."""
+    from vision_app.core.labeled_boxes import LabeledBoxes
     from vision_app.training.contact_sheet import contact_sheet
 
     pictures = [picture for row in zip(*columns.values(), strict=True) for picture in row]
-    plain = SimpleNamespace(boxes=[], labels=[], confidences=[], unknown=[])
+    plain = LabeledBoxes.empty()
     captions = list(columns) * (len(pictures) // len(columns))
     return contact_sheet(
         pictures, [plain] * len(pictures), (), captions=captions, columns=len(columns), side=TILE

@@ -13,7 +13,6 @@ from vision_app.core.images import read_image
 from vision_app.data.coco import load_coco
 from vision_app.detection.evaluate import MEASURING
 from vision_app.detection.evaluate.landmarks import landmark_error
-from vision_app.detection.train.datasets import Validation
 from vision_app.detection.train.trainer import predict_rows
 from vision_app.released.find import find
 from vision_app.released.landmarks import Landmarks
@@ -68,8 +67,8 @@ def test_a_run_logs_the_landmarks_loss_and_leaves_a_model_that_knows_their_names
 
 def test_what_is_measured_tells_how_far_landmarks_are_off(run):
     path, folder = run
-    truth = Validation("set", load_coco(path))
-    error = landmark_error(truth.truth, predict_rows(Detector.load(folder / "best"), truth.paths, MEASURING))
+    data = load_coco(path)
+    error = landmark_error(data, predict_rows(Detector.load(folder / "best"), data.paths, MEASURING))
     (figures,) = find(folder / "best").info["measured"].values()
     assert error > 0 and figures["landmark_error"] == round(error, 4)
 

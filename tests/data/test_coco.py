@@ -46,27 +46,27 @@ def test_boxes_labels_and_sizes_of_every_photo(write):
     assert found.classes == ("dog", "cat", "sofa") and found.report.problems == []
     first, second, third = found.samples
     assert first.path.name == "1.png" and (first.width, first.height) == (64, 48)
-    np.testing.assert_array_equal(first.boxes, [[2, 3, 12, 23], [5, 5, 12, 14]])
-    assert first.boxes.dtype == np.float32
-    assert first.labels.tolist() == [2, 0] and first.confidences.tolist() == [1, 1]
-    assert second.labels.tolist() == [0]
+    np.testing.assert_array_equal(first.boxes.xyxy, [[2, 3, 12, 23], [5, 5, 12, 14]])
+    assert first.boxes.xyxy.dtype == np.float32
+    assert first.boxes.labels.tolist() == [2, 0] and first.boxes.scores.tolist() == [1, 1]
+    assert second.boxes.labels.tolist() == [0]
     assert all(sample.labeled == {0, 2} and sample.exhaustive for sample in found.samples)
     # a photo without objects stays: it shows what is nothing
-    assert third.boxes.shape == (0, 4) and third.labels.shape == (0,) and third.unknown.shape == (0, 4)
+    assert third.boxes.xyxy.shape == (0, 4) and third.boxes.labels.shape == (0,)
 
 
 def test_classes_of_the_file_itself_keep_their_names_and_are_each_there_once(write):
     categories = [*CATEGORIES, {"id": 9, "name": "dog"}, {"id": 1, "name": "couch"}]
     found = load_coco(write([image(1)], [annotation(1, [1, 1, 9, 9], category_id=9)], categories))
     assert found.classes == ("sofa", "dog", "couch")
-    assert found.samples[0].labels.tolist() == [1] and found.samples[0].labeled == {0, 1, 2}
+    assert found.samples[0].boxes.labels.tolist() == [1] and found.samples[0].labeled == {0, 1, 2}
 
 
 def test_other_names_of_the_same_things_are_understood_under_cocos_classes_alone(write):
     path = write([image(1)], [annotation(1, [1, 1, 9, 9], category_id=3), annotation(1, [3, 3, 9, 9], iscrowd=1)])
     (sample,) = load_coco(path, COCO_CLASSES).samples
     couch, dog = COCO_CLASSES.index("couch"), COCO_CLASSES.index("dog")
-    assert (sample.labels.tolist(), sample.unknown_labels.tolist()) == ([couch], [dog])
+    assert sample.boxes.labels.tolist() == [couch, dog] and sample.boxes.ignored.tolist() == [False, True]
     assert sample.labeled == {couch, dog}
     with pytest.raises(DataError, match="category 'sofa' is none of the 2 classes"):
         load_coco(path, ["dog", "couch"])
@@ -78,15 +78,15 @@ def test_photos_may_lie_beside_the_file(write, tmp_path):
     assert load_coco(path).samples[0].path == tmp_path / "1.png"
 
 
-def test_crowds_and_difficult_objects_are_neither_right_nor_wrong(write):
+def test_crowds_and_difficult_objects_are_ignored(write):
     rows = [
         annotation(1, [1, 1, 9, 9], iscrowd=1),
         annotation(1, [2, 2, 9, 9], difficult=1),
         annotation(1, [3, 3, 9, 9], difficult=0, iscrowd=0),
     ]
     (sample,) = load_coco(write([image(1)], rows)).samples
-    np.testing.assert_array_equal(sample.boxes, [[3, 3, 12, 12]])
-    np.testing.assert_array_equal(sample.unknown, [[1, 1, 10, 10], [2, 2, 11, 11]])
+    np.testing.assert_array_equal(sample.boxes.xyxy, [[1, 1, 10, 10], [2, 2, 11, 11], [3, 3, 12, 12]])
+    assert sample.boxes.ignored.tolist() == [True, True, False]
 
 
 def test_a_photo_labeled_for_animals_only_says_so(write):
@@ -109,7 +109,7 @@ def test_a_photo_labeled_for_animals_only_says_so(write):
 )
 def test_boxes_are_clipped_to_the_photo_and_odd_ones_reported(write, bbox, kind, kept):
     found = load_coco(write([image(1)], [annotation(1, bbox), annotation(1, [1, 1, 9, 9])]))
-    assert found.samples[0].boxes.tolist() == ([kept] if kept else []) + [[1, 1, 10, 10]]
+    assert found.samples[0].boxes.xyxy.tolist() == ([kept] if kept else []) + [[1, 1, 10, 10]]
     assert dict(found.report.kinds) == ({kind: 1} if kind else {})
     assert all("annotation 101 of 1.png" in problem and str(bbox) in problem for problem in found.report.problems)
 
@@ -122,9 +122,9 @@ def test_whatever_the_box_what_is_kept_lies_in_the_photo(tmp_path_factory, x, y,
     content = {"images": [image(1)], "annotations": rows, "categories": CATEGORIES}
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
     found = load_coco(folder / "boxes.json")
-    for x1, y1, x2, y2 in found.samples[0].boxes:
+    for x1, y1, x2, y2 in found.samples[0].boxes.xyxy:
         assert 0 <= x1 < x2 <= 64 and 0 <= y1 < y2 <= 48 and x2 - x1 > 0.99 and y2 - y1 > 0.99
-    assert len(found.samples[0].boxes) == 1 - found.report.kinds["empty box"]
+    assert len(found.samples[0].boxes.not_ignored) == 1 - found.report.kinds["empty box"]
 
 
 def test_a_photo_of_which_no_row_is_usable_is_left_out_and_one_without_rows_is_kept(write):
@@ -142,7 +142,7 @@ def test_entries_that_contradict_each_other_are_reported_and_left_out(write, tmp
     (tmp_path / "images" / "3.png").unlink()
     found = load_coco(path)
     assert [sample.path.name for sample in found.samples] == ["1.png", "2.png"]
-    assert found.samples[0].boxes.tolist() == [[2, 2, 11, 11]]
+    assert found.samples[0].boxes.xyxy.tolist() == [[2, 2, 11, 11]]
     kinds = {"annotation without image": 1, "unknown category": 1, "missing image": 1, "duplicate image": 2}
     assert found.report.kinds == kinds
     text = "\n".join(found.report.problems)
@@ -187,7 +187,7 @@ def test_malformed_rows_are_named_and_the_others_used(write, tmp_path, images, a
     found = load_coco(path)
     (problem,) = found.report.problems
     assert problem.startswith(f"malformed row: {words}") and len(problem) < 120
-    assert [sample.boxes.tolist() for sample in found.samples] == [[[2, 2, 11, 11]]]
+    assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [[[2, 2, 11, 11]]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from image_files import quadrants
 from PIL import Image
 
 from vision_app.core.errors import DataError, UsageError
-from vision_app.data.detection import load_detection, splits, title
+from vision_app.data.detection import load_detection, open_dataset
 
 BOXES = {"a": [("cat", (8, 6, 24, 18))], "b": [("dog", (0, 0, 64, 48)), ("cat", (32, 24, 48, 36))]}
 
@@ -46,14 +46,15 @@ def test_every_format_gives_the_same_set(folder, name, split):
     assert found.classes == ("cat", "dog") and not found.report.entries
     for sample, (stem, rows) in zip(found.samples, BOXES.items(), strict=True):
         assert (sample.path.name, sample.width, sample.height) == (f"{stem}.png", 64, 48)
-        np.testing.assert_allclose(sample.boxes, [box for _, box in rows], atol=1e-4)
-        assert [found.classes[label] for label in sample.labels] == [name for name, _ in rows]
+        np.testing.assert_allclose(sample.boxes.xyxy, [box for _, box in rows], atol=1e-4)
+        assert [found.classes[label] for label in sample.boxes.labels] == [name for name, _ in rows]
     swapped = load_detection(folder / name, classes=["dog", "cat"], split=split)
-    assert [sample.labels.tolist() for sample in swapped.samples] == [[1], [0, 1]]
+    assert [sample.boxes.labels.tolist() for sample in swapped.samples] == [[1], [0, 1]]
 
 
 def test_splits_by_format(folder):
-    assert [splits(folder / name) for name in ("boxes.json", "voc", "data.yaml")] == [[], ["val"], ["train", "val"]]
+    found = [list(open_dataset(folder / name).splits) for name in ("boxes.json", "voc", "data.yaml")]
+    assert found == [[], ["val"], ["train", "val"]]
     assert [sample.path.stem for sample in load_detection(folder / "voc", split="val").samples] == ["b"]
     with pytest.raises(UsageError, match=r"boxes\.json: a COCO file has no splits; name the file of 'val' instead"):
         load_detection(folder / "boxes.json", split="val")
@@ -96,4 +97,5 @@ def test_a_folder_of_yolos_photos_and_labels_needs_a_data_yaml(tmp_path):
 def test_what_a_set_is_called(tmp_path, name, content, expected):
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text(content)
-    assert title(tmp_path / "tmp" if name.endswith(".xml") else tmp_path / name) == expected
+    path = tmp_path / "tmp" if name.endswith(".xml") else tmp_path / name
+    assert open_dataset(path).title == expected

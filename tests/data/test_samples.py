@@ -1,6 +1,5 @@
-"""Sets as values: joining, renaming, choosing, counting, and what they are as COCO content."""
+"""Sets as values: joining, renaming, choosing and counting."""
 
-import csv
 import pickle
 
 import numpy as np
@@ -9,13 +8,14 @@ from image_files import quadrants
 from PIL import Image
 
 from vision_app.core.errors import DataError
-from vision_app.data.samples import DetectionSet, Objects, Photos, ScanReport, read_reports, write_reports
+from vision_app.data.samples import DetectionSet, ImageAnnotations, ImageCache
+from vision_app.data.scan_report import ScanReport
 
 
 def sample(tmp_path, name="a.png", boxes=(((2, 3, 12, 23), 0),), ignored=(), report=None):
     """A 64 x 48 photo with some boxes, as a sample of a set of two classes."""
     Image.fromarray(quadrants()).save(tmp_path / name)
-    objects = Objects(name, 64, 48, report or ScanReport())
+    objects = ImageAnnotations(name, 64, 48, report or ScanReport())
     for box, label in boxes:
         objects.add(box, label, "a row")
     for box, label in ignored:
@@ -26,34 +26,34 @@ def sample(tmp_path, name="a.png", boxes=(((2, 3, 12, 23), 0),), ignored=(), rep
 def test_a_box_that_is_there_twice_counts_once_and_one_of_another_class_counts(tmp_path):
     report = ScanReport()
     found = sample(tmp_path, boxes=[((2, 3, 12, 23), 0), ((2, 3, 12, 23), 1), ((2, 3, 12, 23), 0)], report=report)
-    assert found.labels.tolist() == [0, 1]
+    assert found.boxes.labels.tolist() == [0, 1]
     assert report.problems == ["duplicate box: a row in 64 x 48 (counted once)"]
 
 
-def test_photos_are_held_as_far_as_they_fit_and_read_otherwise(tmp_path):
+def test_images_are_kept_as_far_as_they_fit_and_read_otherwise(tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for path in paths:
         Image.fromarray(quadrants()).save(path)
-    photos, size = Photos(limit=2 * 64 * 48 * 3), 64 * 48 * 3
+    images, size = ImageCache(limit=2 * 64 * 48 * 3), 64 * 48 * 3
     for path in paths:
-        photos.hold(path, np.zeros((48, 64, 3), np.uint8))
-    assert photos.left == 0 and size * 2 == 18432
-    assert [int(photos.read(path).max()) for path in paths] == [0, 0, 255]
-    np.testing.assert_array_equal(photos.read(paths[2]), quadrants())
+        images.keep(path, np.zeros((48, 64, 3), np.uint8))
+    assert images.left == 0 and size * 2 == 18432
+    assert [int(images.read(path).max()) for path in paths] == [0, 0, 255]
+    np.testing.assert_array_equal(images.read(paths[2]), quadrants())
 
 
-def test_photos_that_are_held_are_not_sent_to_other_processes(tmp_path):
+def test_images_that_are_kept_are_not_sent_to_other_processes(tmp_path):
     Image.fromarray(quadrants(640, 480)).save(tmp_path / "a.jpg")
-    photos = Photos(target=100)
-    photos.hold(tmp_path / "a.jpg", np.zeros((480, 640, 3), np.uint8))
-    sent = pickle.dumps(photos)
+    images = ImageCache(target=100)
+    images.keep(tmp_path / "a.jpg", np.zeros((480, 640, 3), np.uint8))
+    sent = pickle.dumps(images)
     assert len(sent) < 200 and pickle.loads(sent).read(tmp_path / "a.jpg").shape == (120, 160, 3)
 
 
 def test_large_jpegs_are_read_no_larger_than_they_are_needed(tmp_path):
     Image.fromarray(quadrants(640, 480)).save(tmp_path / "a.jpg")
-    assert Photos(target=100).read(tmp_path / "a.jpg").shape == (120, 160, 3)
-    assert Photos().read(tmp_path / "a.jpg").shape == (480, 640, 3)
+    assert ImageCache(target=100).read(tmp_path / "a.jpg").shape == (120, 160, 3)
+    assert ImageCache().read(tmp_path / "a.jpg").shape == (480, 640, 3)
 
 
 def test_sets_join_under_the_same_classes_only(tmp_path):
@@ -69,7 +69,8 @@ def test_sets_join_under_the_same_classes_only(tmp_path):
 def test_renamed_classes_keep_what_they_mean(tmp_path):
     one = sample(tmp_path, boxes=[((0, 0, 9, 9), 1), ((5, 5, 9, 9), 0)], ignored=[((1, 1, 5, 5), 1)])
     (found,) = DetectionSet(("a", "b"), (one,)).relabeled(["c", "b", "a"], "x").samples
-    assert (found.labels.tolist(), found.unknown_labels.tolist(), found.labeled) == ([1, 2], [1], {1, 2})
+    assert (found.boxes.labels.tolist(), found.boxes.ignored.tolist()) == ([1, 2, 1], [False, False, True])
+    assert found.labeled == {1, 2}
     with pytest.raises(DataError, match=r"^x: category 'a' is none of the 2 classes"):
         DetectionSet(("a", "b"), (one,)).relabeled(["b", "c"], "x")
 
@@ -81,23 +82,7 @@ def test_some_samples_of_a_set_and_their_boxes_by_class(tmp_path):
     chosen = data.subset([3, 1])
     assert [one.name for one in chosen.samples] == ["3.png", "1.png"] and not chosen.report.entries
     assert chosen.boxes_per_class() == {"a": 0, "b": 4} and data.subset([]).boxes_per_class() == {"a": 0, "b": 0}
-    np.testing.assert_array_equal(chosen.photo(0), quadrants())
-
-
-def test_a_set_as_coco_content(tmp_path):
-    first = sample(tmp_path, "sub-a.png", [((2, 3, 12, 23), 1)], ignored=[((0, 0, 5, 6), 1)])
-    content = DetectionSet(("none", "b", "c"), (first,)).to_coco()
-    assert content["images"] == [{"id": 0, "file_name": "sub-a.png", "width": 64, "height": 48}]
-    assert content["categories"] == [{"id": 0, "name": "none"}, {"id": 1, "name": "b"}]  # what it is labeled for
-    assert content["annotations"] == [
-        {"image_id": 0, "category_id": 1, "bbox": [2, 3, 10, 20], "area": 200, "iscrowd": 0, "id": 1},
-        {"image_id": 0, "category_id": 1, "bbox": [0, 0, 5, 6], "area": 30, "iscrowd": 1, "id": 2},
-    ]
-
-
-def test_what_costs_a_set_something_is_told_from_what_does_not():
-    report = ScanReport([("empty box", "a"), ("missing image", "b"), ("unlabeled image", "c"), ("wrong size", "d")])
-    assert report.faults == ["missing image: b", "wrong size: d"] and len(report.problems) == 4
+    np.testing.assert_array_equal(chosen.pixels(0), quadrants())
 
 
 def test_the_digest_of_a_set_follows_its_content_and_not_its_place(tmp_path):
@@ -112,11 +97,3 @@ def test_the_digest_of_a_set_follows_its_content_and_not_its_place(tmp_path):
         DetectionSet(("x", "y"), (sample(tmp_path, name="b.png"),)),
     ]
     assert one.digest() == same.digest() and len({one.digest(), *(other.digest() for other in others)}) == 6
-
-
-def test_reports_as_a_table(tmp_path):
-    report = ScanReport([("empty box", 'a row of "a, b.png"'), ("wrong size", "b")])
-    write_reports(tmp_path / "scan.csv", {"data": report, "val": ScanReport()})
-    rows = list(csv.reader((tmp_path / "scan.csv").open(newline="")))
-    assert rows == [["set", "kind", "entry"], ["data", "empty box", 'a row of "a, b.png"'], ["data", "wrong size", "b"]]
-    assert read_reports(tmp_path / "scan.csv") == {"data": report} and read_reports(tmp_path / "none.csv") == {}

@@ -8,8 +8,9 @@ from image_files import encode, quadrants
 from PIL import Image
 
 from vision_app.core.errors import DataError
-from vision_app.data.samples import DetectionSet, Objects, ScanReport
+from vision_app.data.samples import DetectionSet, ImageAnnotations
 from vision_app.data.scan import scan, summarize
+from vision_app.data.scan_report import ScanReport
 
 
 def photos_set(folder, count, width=64, height=48, boxes=1):
@@ -20,7 +21,7 @@ def photos_set(folder, count, width=64, height=48, boxes=1):
         pixels = quadrants()
         pixels[0, 0] = number % 250
         Image.fromarray(pixels).save(folder / f"{number}.png")
-        objects = Objects(f"{number}.png", width, height, ScanReport())
+        objects = ImageAnnotations(f"{number}.png", width, height, ScanReport())
         for _ in range(boxes):
             objects.add((1, 1, 10, 10), 0, "a row")
         samples.append(objects.sample(folder / f"{number}.png", {0}))
@@ -35,8 +36,8 @@ def test_every_photo_is_decoded_and_bad_ones_are_left_out(tmp_path):
     (tmp_path / "6.png").unlink()
     kept = scan(data)
     assert [sample.path.name for sample in kept.samples] == ["4.png", "5.png"]
-    assert [kept.photo(i)[0, 0, 0] for i in range(2)] == [4, 5] and (kept.photo(0)[1:] == quadrants()[1:]).all()
-    assert kept.samples[1].boxes.tolist() == [[1, 1, 10, 10]]
+    assert [kept.pixels(i)[0, 0, 0] for i in range(2)] == [4, 5] and (kept.pixels(0)[1:] == quadrants()[1:]).all()
+    assert kept.samples[1].boxes.xyxy.tolist() == [[1, 1, 10, 10]]
     assert kept.report.kinds == {"corrupt image": 3, "wrong size": 1}
     assert [f"{n}.png" in problem for n, problem in zip((1, 2, 3, 6), kept.report.problems, strict=True)] == [True] * 4
     assert kept.report.problems[2] == "wrong size: 3.png is 48 x 64, listed as 64 x 48"
@@ -66,7 +67,7 @@ def test_the_size_of_a_turned_photo_is_that_of_the_upright_picture(tmp_path):
     for folder in "ab":
         Image.fromarray(quadrants()).save(tmp_path / folder / "1.png", exif=sideways)
     found = scan(upright)
-    np.testing.assert_array_equal(found.photo(0), np.rot90(quadrants(), -1))
+    np.testing.assert_array_equal(found.pixels(0), np.rot90(quadrants(), -1))
     with pytest.raises(DataError, match=r"wrong size: 1\.png is 48 x 64, listed as 64 x 48"):
         scan(wrong)
 
@@ -75,20 +76,20 @@ def test_what_does_not_fit_into_memory_is_decoded_again(tmp_path):
     found = scan(photos_set(tmp_path, 3), limit=2 * 64 * 48 * 3)
     for path in tmp_path.glob("*.png"):
         Image.new("RGB", (64, 48)).save(path)
-    assert [int(found.photo(i).max()) for i in range(3)] == [255, 255, 0]
+    assert [int(found.pixels(i).max()) for i in range(3)] == [255, 255, 0]
 
 
 def test_large_jpegs_are_scanned_at_the_size_that_is_needed(tmp_path):
     Image.fromarray(quadrants(640, 480)).save(tmp_path / "a.jpg")
-    objects = Objects("a.jpg", 640, 480, ScanReport())
+    objects = ImageAnnotations("a.jpg", 640, 480, ScanReport())
     found = scan(DetectionSet(("dog",), (objects.sample(tmp_path / "a.jpg", {0}),)), target=100)
-    assert found.photo(0).shape == (120, 160, 3) and found.report.kinds == {"unlabeled image": 1}
+    assert found.pixels(0).shape == (120, 160, 3) and found.report.kinds == {"unlabeled image": 1}
 
 
 def test_no_readable_photo_at_all_is_an_error(tmp_path):
     data = photos_set(tmp_path, 1)
     (tmp_path / "1.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of the 1 photos can be read \(corrupt image: .*1\.png"):
+    with pytest.raises(DataError, match=r"none of the 1 images can be read \(corrupt image: .*1\.png"):
         scan(data)
 
 
@@ -96,7 +97,7 @@ def test_progress_is_told_every_thousand_photos(tmp_path):
     data = photos_set(tmp_path, 1)
     lines = []
     scan(DetectionSet(data.classes, data.samples * 2001), log=lines.append)
-    assert lines == ["checked 1000 of 2001 photos", "checked 2000 of 2001 photos"]
+    assert lines == ["checked 1000 of 2001 images", "checked 2000 of 2001 images"]
 
 
 def test_a_name_that_holds_a_comma_is_quoted_in_the_summary(tmp_path):

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from labeled import boxes
 
 from vision_app.core.errors import DataError
 from vision_app.data.names import COCO_CLASSES
-from vision_app.data.samples import DetectionSet, Sample, ScanReport
+from vision_app.data.samples import AnnotatedImage, DetectionSet
+from vision_app.data.scan_report import ScanReport
 from vision_app.data.teacher import DOUBTED, TRUSTED, add_teacher_boxes, confidence
 
 DOG, CAT, KITE = (COCO_CLASSES.index(name) for name in ("dog", "cat", "kite"))
@@ -37,15 +39,11 @@ def sample(**changes):
         "name": "1.jpg",
         "width": 100,
         "height": 100,
-        "boxes": np.array([LABEL], np.float32),
-        "labels": np.array([DOG]),
-        "confidences": np.ones(1, np.float32),
+        "boxes": boxes([LABEL], [DOG]),
         "areas": np.array([1600.0], np.float32),
-        "unknown": np.zeros((0, 4), np.float32),
-        "unknown_labels": np.zeros(0, np.int64),
         "labeled": frozenset({DOG, CAT}),
     }
-    return Sample(**fields | changes)
+    return AnnotatedImage(**fields | changes)
 
 
 @pytest.fixture
@@ -68,8 +66,8 @@ def teach(tmp_path):
         (KITE, SURE, NEAR, True, "nothing"),
         (KITE, DOUBTFUL, NEAR, True, "nothing"),
         (KITE, SURE, FAR, False, "target"),
-        (KITE, DOUBTFUL, FAR, True, "unknown"),
-        (KITE, DOUBTFUL, FAR, False, "unknown"),
+        (KITE, DOUBTFUL, FAR, True, "ignored"),
+        (KITE, DOUBTFUL, FAR, False, "ignored"),
         (KITE, NOISE, FAR, True, "nothing"),
         # labeled classes, every object boxed: people are right
         (DOG, SURE, NEAR, True, "nothing"),
@@ -78,35 +76,37 @@ def teach(tmp_path):
         (DOG, DOUBTFUL, FAR, True, "nothing"),
         # labeled classes, more objects possible: what meets no label may be one
         (DOG, SURE, NEAR, False, "nothing"),
-        (DOG, SURE, FAR, False, "unknown"),
-        (CAT, SURE, NEAR, False, "unknown"),
+        (DOG, SURE, FAR, False, "ignored"),
+        (CAT, SURE, NEAR, False, "ignored"),
         (DOG, DOUBTFUL, FAR, False, "nothing"),
     ],
 )
 def test_what_becomes_of_a_teachers_box(teach, label, score, box, exhaustive, becomes):
     taught = teach([[label, score, *box]], sample(exhaustive=exhaustive))
-    targets, unknown = taught.boxes.tolist(), taught.unknown.tolist()
+    found = taught.boxes.not_ignored
+    targets, ignored = found.xyxy.tolist(), taught.boxes.xyxy[taught.boxes.ignored].tolist()
     assert targets == [LABEL, box] if becomes == "target" else targets == [LABEL]
-    assert unknown == ([box] if becomes == "unknown" else [])
-    assert taught.labels.tolist() == ([DOG, label] if becomes == "target" else [DOG])
+    assert ignored == ([box] if becomes == "ignored" else [])
+    assert found.labels.tolist() == ([DOG, label] if becomes == "target" else [DOG])
     sure = [1, confidence(score)] if becomes == "target" else [1]
-    np.testing.assert_allclose(taught.confidences, sure, rtol=1e-6)
-    assert taught.confidences.dtype == np.float32 and taught.labels.dtype == np.int64
+    np.testing.assert_allclose(found.scores, sure, rtol=1e-6)
+    assert found.scores.dtype == np.float32 and found.labels.dtype == np.int64
+    assert len(taught.areas) == len(taught.boxes)
 
 
 def test_a_box_half_over_a_label_is_the_same_object(teach):
     # IoU of 40 x 40 with its upper 20 and 19 rows: 0.5 and 0.475
     rows = [[DOG, SURE, 10, 10, 50, 30], [DOG, SURE, 10, 10, 50, 29]]
-    assert teach(rows, sample(exhaustive=False)).unknown.tolist() == [rows[1][2:]]
+    taught = teach(rows, sample(exhaustive=False)).boxes
+    assert taught.xyxy[taught.ignored].tolist() == [rows[1][2:]]
 
 
 def test_what_was_there_stays_and_a_photo_may_have_no_boxes(teach):
-    before = sample(unknown=np.array([FAR], np.float32))
+    before = sample(boxes=boxes([LABEL], [DOG], ignored=[FAR]))
     after = teach([], before)
-    for name in ("boxes", "labels", "confidences", "unknown"):
-        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
-    bare = sample(boxes=np.zeros((0, 4), np.float32), labels=np.zeros(0, int), confidences=np.zeros(0, np.float32))
-    assert teach([[KITE, SURE, *NEAR]], bare).labels.tolist() == [KITE]
+    for name in ("xyxy", "labels", "scores", "ignored"):
+        np.testing.assert_array_equal(getattr(after.boxes, name), getattr(before.boxes, name))
+    assert teach([[KITE, SURE, *NEAR]], sample(boxes=boxes())).boxes.labels.tolist() == [KITE]
 
 
 def test_photos_are_found_by_their_last_folders_wherever_the_program_runs(teach, tmp_path, monkeypatch):

@@ -55,14 +55,15 @@ def test_pixels_count_from_one_and_a_box_holds_both_of_its_ends(voc):
     assert found.classes == ("cat", "dog") and not found.report.entries
     first, second = found.samples
     assert (first.path.name, first.name, first.width, first.height) == ("a.jpg", "a.jpg", 64, 48)
-    np.testing.assert_array_equal(first.boxes, [[10, 5, 30, 25]])  # 20 x 20 pixels
-    np.testing.assert_array_equal(second.boxes, [[0, 0, 64, 48], [10, 5, 30, 25]])
-    assert second.labels.tolist() == [1, 0] and first.labeled == {0, 1}
+    np.testing.assert_array_equal(first.boxes.xyxy, [[10, 5, 30, 25]])  # 20 x 20 pixels
+    np.testing.assert_array_equal(second.boxes.xyxy, [[0, 0, 64, 48], [10, 5, 30, 25]])
+    assert second.boxes.labels.tolist() == [1, 0] and first.labeled == {0, 1}
 
 
-def test_difficult_objects_are_neither_right_nor_wrong(voc):
+def test_difficult_objects_are_ignored(voc):
     (found,) = load_voc(voc({"a": xml(CAT + objects(("dog", 1, 1, 9, 9), difficult=1))})).samples
-    assert (found.labels.tolist(), found.unknown.tolist(), found.unknown_labels.tolist()) == ([0], [[0, 0, 9, 9]], [1])
+    assert (found.boxes.labels.tolist(), found.boxes.ignored.tolist()) == ([0, 1], [False, True])
+    assert found.boxes.xyxy[1].tolist() == [0, 0, 9, 9]
 
 
 def test_splits_are_lists_of_names(voc):
@@ -110,7 +111,7 @@ def test_entries_that_cannot_be_used_are_reported(voc):
     (folder / "JPEGImages" / "e.jpg").write_bytes(b"no picture")
     (folder / "Annotations" / "f.xml").rename(folder / "f.txt")
     found = load_voc(folder)
-    assert [sample.boxes.tolist() for sample in found.samples] == [[[0, 0, 64, 40]]]
+    assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [[[0, 0, 64, 40]]]
     assert found.report.kinds == {
         "malformed row": 3, "empty box": 1, "box out of range": 1, "malformed annotation": 2, "missing image": 1,
         "corrupt image": 1, "image without annotation": 1,
@@ -137,7 +138,7 @@ def test_what_a_split_lists_but_is_not_there(voc):
 
 def test_a_photo_that_two_xml_files_name_counts_once(voc):
     found = load_voc(voc({"a": xml(CAT, filename="a.jpg"), "b": xml(DOG, filename="a.jpg")}))
-    assert [sample.labels.tolist() for sample in found.samples] == [[0]]
+    assert [sample.boxes.labels.tolist() for sample in found.samples] == [[0]]
     # b.jpg belongs to b.xml by its name, which the other name goes before
     assert found.report.problems == ["duplicate image: b.xml is not the first to name a.jpg"]
 
@@ -145,7 +146,7 @@ def test_a_photo_that_two_xml_files_name_counts_once(voc):
 def test_classes_may_be_given_and_vocs_own_names_are_understood_under_cocos(voc):
     folder = voc({"a": xml(objects(("sofa", 1, 1, 9, 9)))})
     assert load_voc(folder).classes == ("sofa",)
-    assert load_voc(folder, COCO_CLASSES).samples[0].labels.tolist() == [COCO_CLASSES.index("couch")]
+    assert load_voc(folder, COCO_CLASSES).samples[0].boxes.labels.tolist() == [COCO_CLASSES.index("couch")]
     with pytest.raises(DataError, match="category 'sofa' is none of the 1 classes"):
         load_voc(folder, ["couch"])
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.data.names import COCO_CLASSES
-from vision_app.data.yolo import _box, load_yolo, yolo_splits
+from vision_app.data.yolo import YoloFile, _box, load_yolo
 
 NAMES = "names: [screw, nut]\n"
 
@@ -45,14 +45,14 @@ def test_boxes_are_fractions_of_the_photo_and_photos_without_labels_are_backgrou
     assert found.classes == ("screw", "nut") and not found.report.entries
     first, second = found.samples
     assert (first.name, first.width, first.height) == ("images/train/a.png", 64, 48)
-    np.testing.assert_array_equal(first.boxes, [[16, 18, 48, 30], [0, 24, 32, 48]])
-    assert (first.labels.tolist(), first.labeled) == ([0, 1], {0, 1})
-    assert second.name == "images/train/sub/b.png" and second.boxes.shape == (0, 4)
+    np.testing.assert_array_equal(first.boxes.xyxy, [[16, 18, 48, 30], [0, 24, 32, 48]])
+    assert (first.boxes.labels.tolist(), first.labeled) == ([0, 1], {0, 1})
+    assert second.name == "images/train/sub/b.png" and second.boxes.xyxy.shape == (0, 4)
 
 
 def test_splits(yolo):
     path = yolo(YAML, PHOTOS, LABELS)
-    assert yolo_splits(path) == ["train", "val"]
+    assert YoloFile(path).splits == ["train", "val"]
     assert names(load_yolo(path, split="val")) == ["images/val/c.png"] and len(load_yolo(path)) == 3
     with pytest.raises(UsageError, match=r"data\.yaml: unknown split 'valid'; did you mean 'val'"):
         load_yolo(path, split="valid")
@@ -64,13 +64,13 @@ def test_a_turned_photo_has_the_size_that_people_see(yolo, tmp_path):
     path = yolo(YAML, PHOTOS, LABELS)
     Image.fromarray(quadrants()).save(tmp_path / "images" / "val" / "c.png", exif=sideways)
     (found,) = load_yolo(path, split="val").samples
-    assert (found.width, found.height, found.boxes.tolist()) == (48, 64, [[0, 0, 48, 64]])
+    assert (found.width, found.height, found.boxes.xyxy.tolist()) == (48, 64, [[0, 0, 48, 64]])
 
 
 def test_outlines_become_the_boxes_around_them(yolo):
     rows = "0 0.25 0.5 0.5 0.25 0.75 0.5\n1 0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5"
     (found,) = load_yolo(yolo("val: images\n" + NAMES, ["images/a.png"], {"labels/a.txt": rows})).samples
-    np.testing.assert_allclose(found.boxes, [[16, 12, 48, 24], [6.4, 4.8, 32, 24]], rtol=1e-6)
+    np.testing.assert_allclose(found.boxes.xyxy, [[16, 12, 48, 24], [6.4, 4.8, 32, 24]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (17, 3), (4, 3), (1, 2)])
@@ -79,7 +79,7 @@ def test_key_points_behind_a_box_are_no_outline(yolo, shape):
     whole = "0 0.5 0.5 0.5 0.25" + " 0.1" * (shape[0] * shape[1])
     rows = [whole, whole + " 0.1", whole.removesuffix(" 0.1"), "0 0.5 0.5 0.5 0.25"]
     found = load_yolo(yolo(content, ["images/a.png"], {"labels/a.txt": "\n".join(rows)}))
-    np.testing.assert_array_equal(found.samples[0].boxes, [[16, 18, 48, 30]])
+    np.testing.assert_array_equal(found.samples[0].boxes.xyxy, [[16, 18, 48, 30]])
     assert found.report.kinds == {"malformed row": 3}
 
 
@@ -107,7 +107,7 @@ def test_photos_are_found_where_people_keep_them(yolo, tmp_path, content, photos
     labels = {name.replace("images", "labels").replace("png", "txt"): "0 .5 .5 .5 .5" for name in photos}
     found = load_yolo(yolo(content + "\n" + NAMES, photos, labels), split="train")
     assert [name.removeprefix(f"{tmp_path}/") for name in names(found)] == expected
-    assert all(sample.labels.tolist() == [0] for sample in found.samples)
+    assert all(sample.boxes.labels.tolist() == [0] for sample in found.samples)
 
 
 def test_paths_in_a_list_may_be_absolute(yolo, tmp_path):
@@ -121,7 +121,7 @@ def test_paths_in_a_list_may_be_absolute(yolo, tmp_path):
 def test_labels_lie_in_labels_or_beside_the_photo(yolo, labels):
     photo = "photos/a.png" if labels.startswith("photos") else "images/images/a.png"
     found = load_yolo(yolo(f"val: {photo.partition('/')[0]}\n{NAMES}", [photo], {labels: "1 .5 .5 .5 .5"}))
-    assert found.samples[0].labels.tolist() == [1]
+    assert found.samples[0].boxes.labels.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_labels_lie_in_labels_or_beside_the_photo(yolo, labels):
 )
 def test_class_names_are_a_list_or_by_index(yolo, lines, classes, label):
     found = load_yolo(yolo(f"val: images\n{lines}\n", ["images/a.png"], {"labels/a.txt": "1 .5 .5 .5 .5"}))
-    assert (found.classes, found.samples[0].labels.tolist()) == (classes, [label])
+    assert (found.classes, found.samples[0].boxes.labels.tolist()) == (classes, [label])
 
 
 def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path):
@@ -149,7 +149,7 @@ def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path
     (tmp_path / "images" / "b.png").write_bytes(b"no picture")
     found = load_yolo(path)
     assert names(found) == ["images/a.png", "images/c.png"]
-    np.testing.assert_allclose(found.samples[0].boxes, [[16, 12, 48, 36], [41.6, 12, 64, 36]], rtol=1e-6)
+    np.testing.assert_allclose(found.samples[0].boxes.xyxy, [[16, 12, 48, 36], [41.6, 12, 64, 36]], rtol=1e-6)
     assert found.report.kinds == {
         "unknown category": 2, "malformed row": 4, "box out of range": 1, "empty box": 1, "duplicate box": 1,
         "corrupt image": 1, "duplicate image": 1, "malformed annotation": 1,
@@ -232,16 +232,16 @@ def test_keys_that_other_programs_read_pass(yolo):
         ("train: images\nnames: {screw: 0}", "'names' must list"),
         ("train: images\nnc: 3\n" + NAMES, "'nc' is 3, but 'names' lists 2"),
         ("train: images\nkpt_shape: 17\n" + NAMES, "'kpt_shape' must be two whole numbers"),
-        (NAMES, "lists no photos"),
+        (NAMES, "lists no images"),
         (
             "Train: images\n" + NAMES,
-            "lists no photos, it has none of the keys train, val, test; it has 'Train'; did you",
+            "lists no images, it has none of the keys train, val, test; it has 'Train'; did you",
         ),
         ("train: images\nnames: [nut, screw, nut]", "'names' lists 'nut' more than once"),
         ("train: images\nnames: {0: 1, 1: '1'}", "'names' lists '1' more than once"),
         ("train: image\n" + NAMES, "its train 'image' is not there; looked for "),
-        ("train: empty\n" + NAMES, "none of its 0 photos can be used"),
-        ("train: images\n" + NAMES, "none of its 1 photos has labels; those of "),
+        ("train: empty\n" + NAMES, "none of its 0 images can be used"),
+        ("train: images\n" + NAMES, "none of its 1 images has labels; those of "),
     ],
 )
 def test_files_that_are_no_data_set(yolo, tmp_path, content, words):
@@ -254,6 +254,6 @@ def test_files_that_are_no_data_set(yolo, tmp_path, content, words):
 
 def test_classes_may_be_given(yolo):
     path = yolo("val: images\nnames: [sofa, dog]", ["images/a.png"], {"labels/a.txt": "0 .5 .5 .5 .5"})
-    assert load_yolo(path, COCO_CLASSES).samples[0].labels.tolist() == [COCO_CLASSES.index("couch")]
+    assert load_yolo(path, COCO_CLASSES).samples[0].boxes.labels.tolist() == [COCO_CLASSES.index("couch")]
     with pytest.raises(DataError, match="category 'sofa' is none of the 1 classes"):
         load_yolo(path, ["dog"])

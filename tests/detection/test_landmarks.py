@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from labeled import boxes as labeled
 from PIL import Image, ImageDraw
 
+from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.detection.grid import make_grid
 from vision_app.detection.model.heads import DecoupledHead, DistributionHead
 from vision_app.detection.model.targets import Targets
@@ -110,12 +112,10 @@ def scene():
     generator = torch.Generator().manual_seed(0)
     grid = TorchGrid.make(64, 96, STRIDES, ANCHORS)
     raw = torch.randn(2, len(grid.cells), 5 + CLASSES + 2 * K, generator=generator) * 0.5
-    boxes = torch.tensor([[5.0, 6.0, 30.0, 25.0], [40.0, 10.0, 90.0, 60.0], [2.0, 30.0, 30.0, 60.0]])
-    marks = torch.tensor([[[9.0, 9.0], [NAN, NAN]], [[45.0, 20.0], [80.0, 50.0]], [[NAN, NAN], [NAN, NAN]]])
-    first = Targets(boxes, torch.tensor([2, 0, 1]), torch.tensor([1.0, 0.4, 1.0]), torch.zeros(0, 4), marks)
-    none = torch.zeros(0, 4)
-    nothing = Targets(none, torch.zeros(0, dtype=torch.long), torch.zeros(0), none, torch.zeros(0, K, 2))
-    return raw, [first, nothing], grid
+    boxes = [[5, 6, 30, 25], [40, 10, 90, 60], [2, 30, 30, 60]]
+    marks = [[[9, 9], [NAN, NAN]], [[45, 20], [80, 50]], [[NAN, NAN], [NAN, NAN]]]
+    first = labeled(boxes, [2, 0, 1], [1, 0.4, 1], landmarks=marks)
+    return raw, [Targets.of(first), Targets.of(LabeledBoxes.empty(K))], grid
 
 
 def test_the_loss_sums_distances_over_positives_and_leaves_the_other_terms_alone():
@@ -133,10 +133,10 @@ def test_the_loss_sums_distances_over_positives_and_leaves_the_other_terms_alone
             (cx, cy), (a_w, a_h) = grid.centers[row].tolist(), grid.anchors[row].tolist()
             if not math.isnan(u):
                 parts.append(smooth_l1((cx + l_x * a_w - u) / size) + smooth_l1((cy + l_y * a_h - v) / size))
-        expected += target.confidences[owner].item() * sum(parts) / max(len(parts), 1)
+        expected += target.scores[owner].item() * sum(parts) / max(len(parts), 1)
     assert expected > 1 and losses.landmarks.item() == pytest.approx(expected, rel=1e-4)
     assert list(losses.parts) == ["box", "score", "landmarks"]
-    plain = [Targets(one.boxes, one.labels, one.confidences, one.unknown) for one in (target, nothing)]
+    plain = [replace(one, landmarks=one.landmarks[:, :0]) for one in (target, nothing)]
     without = detection_loss(raw[..., : 5 + CLASSES], plain, grid)
     assert list(without.parts) == ["box", "score"] and without.landmarks is None
     assert (without.box, without.score) == (losses.box, losses.score)
@@ -166,9 +166,8 @@ def test_a_head_learns_the_corners_of_two_triangles_by_heart(kind):
         picture = Image.new("RGB", (32, 32), (90, 90, 90))
         ImageDraw.Draw(picture).polygon(corners, fill=(220, 40, 40))
         images.append(torch.from_numpy(np.asarray(picture) / np.float32(255)).permute(2, 0, 1))
-        marks = torch.tensor(corners, dtype=torch.float32)
-        box = torch.cat([marks.amin(dim=0), marks.amax(dim=0)])[None]
-        targets.append(Targets(box, torch.tensor([0]), torch.ones(1), torch.zeros(0, 4), marks[None]))
+        box = [*np.min(corners, axis=0), *np.max(corners, axis=0)]
+        targets.append(Targets.of(labeled([box], [0], landmarks=[corners])))
     cells, steps = torch.nn.functional.pixel_unshuffle(torch.stack(images), 8), 80  # (2, 192, 4, 4)
     optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)

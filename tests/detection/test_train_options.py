@@ -12,11 +12,13 @@ from PIL import Image
 
 from vision_app.data.coco import load_coco
 from vision_app.data.names import COCO_CLASSES
-from vision_app.data.samples import DetectionSet, Objects, ScanReport
+from vision_app.data.samples import DetectionSet, ImageAnnotations
+from vision_app.data.scan_report import ScanReport
 from vision_app.detection.base import Detector
+from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, TorchGrid, YOLOConfig
 from vision_app.detection.train.batches import Scenes, plain_batches, sizes
-from vision_app.detection.train.datasets import Validation
+from vision_app.detection.train.datasets import ValidationSet
 from vision_app.detection.train.loss import detection_loss
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.trainer import DEFAULTS, DetectionTask, train
@@ -33,7 +35,7 @@ def task_of(data, **options):
     torch.manual_seed(0)
     network = YOLO(YOLOConfig(len(data.classes), ANCHORS, width=4, depths=(1, 1, 1, 1)))
     options = DetectionOptions(size=96, **options)
-    return DetectionTask(network, data, [Validation("set", data)], options, workers=0)
+    return DetectionTask(network, data, [ValidationSet("set", data)], options, workers=0)
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def long_photo(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (60, 240, 3), dtype=np.uint8)
     pixels[BOX[1] : BOX[3], BOX[0] : BOX[2]] = (250, 0, 0)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    objects = Objects("a.png", 240, 60, ScanReport())
+    objects = ImageAnnotations("a.png", 240, 60, ScanReport())
     objects.add(BOX, 0, "a row")
     return DetectionSet(("red",), (objects.sample(tmp_path / "a.png", {0}),))
 
@@ -57,14 +59,14 @@ class Nothing:
 
 
 def whole_view(scene, view, generator):
-    """A view without chance."""
+    """A crop without chance."""
     scale = augment.fitting_scale(*scene.pixels.shape[1::-1], view.size, view.stretch)
     return augment.place(scene, view.canvas(), scale, (0, 0), (0, 0, view.size, view.size))
 
 
 @pytest.mark.parametrize(("stretch", "rows"), [(1.0, 24), (3.0, 72)])
 def test_training_validation_and_prediction_stretch_a_photo_alike(long_photo, tmp_path, monkeypatch, stretch, rows):
-    monkeypatch.setattr(augment, "random_view", whole_view)
+    monkeypatch.setattr(augment, "random_crop", whole_view)
     monkeypatch.setattr(augment, "default_transforms", lambda degraded: Nothing())
     task = task_of(long_photo, stretch=stretch, multi_scale=False, mosaic=0.0)
     task.release(task.network.eval(), tmp_path / "model")
@@ -78,7 +80,7 @@ def test_training_validation_and_prediction_stretch_a_photo_alike(long_photo, tm
     for images, (target,) in ((plain, plain_targets), (trained, trained_targets)):
         shown = (images[0].permute(1, 2, 0).numpy() * 255).round()
         np.testing.assert_array_equal(shown[: len(pixels)], pixels)
-        np.testing.assert_allclose(back.to_photo(target.boxes.numpy()), [BOX], atol=1e-4)
+        np.testing.assert_allclose(back.to_photo(target.xyxy), [BOX], atol=1e-4)
 
 
 @pytest.fixture
@@ -132,8 +134,16 @@ def test_targets_are_smoothed_as_the_option_says(data):
         output = task.network.eval()(images)
         loss, *_ = task.loss(images, output, targets)
         grid = TorchGrid.make(96, 96, task.network.config.strides, ANCHORS)
-        assert loss.item() == detection_loss(output, targets, grid, label_smoothing=smoothing).total.item()
-        assert smoothing == 0 or loss.item() != detection_loss(output, targets, grid).total.item()
+        assert (
+            loss.item()
+            == detection_loss(
+                output, [Targets.of(one) for one in targets], grid, label_smoothing=smoothing
+            ).total.item()
+        )
+        assert (
+            smoothing == 0
+            or loss.item() != detection_loss(output, [Targets.of(one) for one in targets], grid).total.item()
+        )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +152,7 @@ def test_targets_are_smoothed_as_the_option_says(data):
 )
 def test_the_confidence_with_the_best_f1_becomes_the_models(tmp_path, monkeypatch, scores, confidence):
     data = load_coco(coco(tmp_path / "set", photos=2, boxes=1))
-    box = data.samples[0].boxes[0].tolist()
+    box = data.samples[0].boxes.xyxy[0].tolist()
 
     answers = [scores, (0.99, 0.99)]  # on the first set, which decides, and on the second
 
@@ -156,7 +166,7 @@ def test_the_confidence_with_the_best_f1_becomes_the_models(tmp_path, monkeypatc
 
     monkeypatch.setattr("vision_app.detection.train.trainer.predict_rows", rows)
     task = task_of(data)
-    task.validations = [*task.validations, Validation("other", data)]
+    task.validations = [*task.validations, ValidationSet("other", data)]
     task.release(task.network.eval(), tmp_path / "model")
     assert Detector.load(tmp_path / "model").defaults == DEFAULTS | {"confidence": confidence}
 

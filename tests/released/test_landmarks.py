@@ -1,6 +1,4 @@
-"""Named points of objects: read from a COCO file, checked, mirrored, joined and written again."""
-
-import json
+"""Named points of objects: read from a COCO file, checked, mirrored and joined."""
 
 import numpy as np
 import pytest
@@ -49,9 +47,10 @@ def test_points_of_a_coco_file_are_not_known_where_v_is_0_or_there_are_none(tmp_
     data = load(tmp_path, annotation(), ball, annotation(bbox=[0, 0, 9, 9], keypoints=[]), annotation(iscrowd=1))
     assert data.landmarks == Landmarks(("left_end", "tail", "right_end"), ("kite",)) and not data.report.entries
     (sample,) = data.samples
-    assert sample.landmarks.dtype == np.float32 and sample.landmarks.shape == (3, 3, 2) and len(sample.unknown) == 1
-    np.testing.assert_array_equal(sample.landmarks[0], [[30, 20], [np.nan, np.nan], [79.5, 20.25]])
-    assert np.isnan(sample.landmarks[1:]).all()
+    found = sample.boxes.not_ignored.landmarks
+    assert found.dtype == np.float32 and found.shape == (3, 3, 2) and sample.boxes.ignored.sum() == 1
+    np.testing.assert_array_equal(found[0], [[30, 20], [np.nan, np.nan], [79.5, 20.25]])
+    assert np.isnan(found[1:]).all()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ def test_points_of_a_coco_file_are_not_known_where_v_is_0_or_there_are_none(tmp_
 def test_odd_points_are_reported_and_the_box_is_kept(tmp_path, points, kind, kept):
     data = load(tmp_path, annotation(keypoints=points))
     wanted = [[np.nan, np.nan] if point is None else point for point in kept]
-    np.testing.assert_array_equal(data.samples[0].landmarks, np.float32([wanted]))
+    np.testing.assert_array_equal(data.samples[0].boxes.landmarks, np.float32([wanted]))
     assert dict(data.report.kinds) == ({kind: 1} if kind else {})
     assert bool(data.report.faults) == (kind == "malformed keypoints")
     assert all("annotation 1 of 0.png" in problem for problem in data.report.problems)
@@ -90,16 +89,6 @@ def test_lists_of_points_that_cannot_be_learned_are_refused(tmp_path, keypoints,
     assert words in str(error.value)
 
 
-def test_points_survive_a_coco_file(tmp_path):
-    data = load(tmp_path, annotation(), annotation(category_id=8, bbox=[1, 1, 9, 9]), annotation(iscrowd=1))
-    content = data.to_coco()
-    assert [row.get("num_keypoints") for row in content["annotations"]] == [2, 0, None]
-    (tmp_path / "set" / "boxes.json").write_text(json.dumps(content))
-    again = load_coco(tmp_path / "set" / "boxes.json")
-    assert again.landmarks == data.landmarks and again.digest() == data.digest()
-    np.testing.assert_array_equal(again.samples[0].landmarks, data.samples[0].landmarks)
-
-
 def test_the_digest_follows_the_points_and_their_names(tmp_path):
     other = [{**CATEGORIES[0], "keypoints": ["left_end", "tail", "end"]}, CATEGORIES[1]]
     sets = [
@@ -114,17 +103,17 @@ def test_the_digest_follows_the_points_and_their_names(tmp_path):
 def test_a_set_without_points_joins_one_with(tmp_path):
     data = load(tmp_path, annotation())
     plain = load(tmp_path, annotation(), categories=[{"id": 7, "name": "kite"}]).relabeled(data.classes, "plain")
-    assert plain.landmarks == NO_LANDMARKS and plain.samples[0].landmarks.shape == (1, 0, 2)
+    assert plain.landmarks == NO_LANDMARKS and plain.samples[0].boxes.landmarks.shape == (1, 0, 2)
     with pytest.raises(ValueError, match="same classes and landmarks"):
         data.joined(plain)
     both = data.joined(plain.with_landmarks(data.landmarks, "plain"))
-    assert both.landmarks == data.landmarks and np.isnan(both.samples[1].landmarks).all()
-    assert both.samples[1].landmarks.shape == both.samples[0].landmarks.shape
-    assert data.with_landmarks(NO_LANDMARKS, "data").samples[0].landmarks.shape == (1, 0, 2)
+    assert both.landmarks == data.landmarks and np.isnan(both.samples[1].boxes.landmarks).all()
+    assert both.samples[1].boxes.landmarks.shape == both.samples[0].boxes.landmarks.shape
+    assert data.with_landmarks(NO_LANDMARKS, "data").samples[0].boxes.landmarks.shape == (1, 0, 2)
     with pytest.raises(DataError, match=r"^there: its keypoints are left_end, tail, right_end, not nose"):
         data.with_landmarks(Landmarks(("nose",), ("kite",)), "there")
 
 
 def test_the_classes_that_have_points_are_renamed_with_the_others(tmp_path):
     data = load(tmp_path, annotation()).relabeled(["ball", "box", "kite"], "there")
-    assert data.landmarks.classes == ("kite",) and data.samples[0].labels.tolist() == [2]
+    assert data.landmarks.classes == ("kite",) and data.samples[0].boxes.labels.tolist() == [2]

@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from labeled import boxes
 
 from vision_app.core.letterbox import PAD, letterbox
 from vision_app.training import augment
 from vision_app.training.augment import (
     Augmenter,
     Scene,
-    View,
+    SceneScale,
     default_transforms,
     fitting_scale,
     mosaic,
     place,
-    random_view,
+    random_crop,
 )
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
@@ -34,7 +35,7 @@ def scene(width, height, box, color=RED, number=0):
     pixels = np.full((height, width, 3), PAD, np.uint8)
     x1, y1, x2, y2 = box
     pixels[y1:y2, x1:x2] = color
-    return Scene(pixels, np.float32([box]), np.array([number]))
+    return Scene(pixels, boxes([box], [number]))
 
 
 def colored(pixels, color):
@@ -46,9 +47,9 @@ def colored(pixels, color):
 
 def assert_boxes_follow(result, colors=COLORS, tolerance=1.0):
     """Every box surrounds the pixels of its object's color, inside the picture."""
-    assert len(set(result.ids.tolist())) == len(result.ids) == len(result.boxes)
+    assert len(set(result.boxes.labels.tolist())) == len(result.boxes)
     height, width = result.pixels.shape[:2]
-    for box, number in zip(result.boxes, result.ids, strict=True):
+    for box, number in zip(result.boxes.xyxy, result.boxes.labels, strict=True):
         np.testing.assert_allclose(box, colored(result.pixels, colors[number]), atol=tolerance)
         assert 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
 
@@ -57,7 +58,7 @@ def test_a_view_takes_the_box_along():
     kept = 0
     for seed in range(60):
         one = scene(120 + 3 * seed, 100, (30, 20, 90, 70))
-        result = random_view(one, View(96, 1.0, ZOOM), np.random.default_rng(seed))
+        result = random_crop(one, SceneScale(96, 1.0, ZOOM), np.random.default_rng(seed))
         assert result.pixels.shape == (96, 96, 3)
         assert_boxes_follow(result)
         kept += len(result.boxes)
@@ -68,7 +69,7 @@ def test_a_mosaic_takes_all_four_boxes_along():
     kept = 0
     for seed in range(60):
         scenes = [scene(100, 80 + 20 * i, (20, 15, 80, 60), color, i) for i, color in enumerate(COLORS)]
-        result = mosaic(scenes, View(160, 1.0, ZOOM), np.random.default_rng(seed))
+        result = mosaic(scenes, SceneScale(160, 1.0, ZOOM), np.random.default_rng(seed))
         assert result.pixels.shape == (160, 160, 3)
         assert_boxes_follow(result)
         kept += len(result.boxes)
@@ -78,13 +79,13 @@ def test_a_mosaic_takes_all_four_boxes_along():
 def test_views_shrink_and_crop_and_a_mosaic_meets_where_it_is_told():
     whole = scene(100, 100, (0, 0, 100, 100))
     sides = [
-        np.ptp(random_view(whole, View(64, 1.0, ZOOM), np.random.default_rng(seed)).boxes.reshape(2, 2), axis=0).max()
+        np.ptp(random_crop(whole, SceneScale(64, 1.0, ZOOM), np.random.default_rng(seed)).boxes.xyxy.reshape(2, 2), axis=0).max()
         for seed in range(60)
     ]
     assert min(sides) < 40 and max(sides) == 64
     scenes = [scene(100, 100, (0, 0, 100, 100), color, i) for i, color in enumerate(COLORS)]
     for seed in range(20):
-        result = mosaic(scenes, View(100, 1.0, (1.1, 1.5)), np.random.default_rng(seed))
+        result = mosaic(scenes, SceneScale(100, 1.0, (1.1, 1.5)), np.random.default_rng(seed))
         corner = colored(result.pixels, RED)[2:]
         assert all(30 <= side <= 70 for side in corner)
         corners = [tuple(result.pixels[y, x]) for y in (1, -2) for x in (1, -2)]
@@ -112,9 +113,9 @@ def test_place_puts_the_object_where_the_formula_says(width, height, scale, x, y
     inside = np.clip(moved, np.tile(window[:2], 2), np.tile(window[2:], 2))
     size, full = inside[2:] - inside[:2], moved[2:] - moved[:2]
     if len(result.boxes):
-        np.testing.assert_allclose(result.boxes, [inside], atol=1e-3)
+        np.testing.assert_allclose(result.boxes.xyxy, [inside], atol=1e-3)
         assert (size > 1.99).all() and size.prod() > 0.199 * full.prod()
-        np.testing.assert_allclose(result.boxes[0], colored(canvas, RED), atol=1)
+        np.testing.assert_allclose(result.boxes.xyxy[0], colored(canvas, RED), atol=1)
     else:
         assert (size < 2.01).any() or size.prod() < 0.201 * full.prod()
 
@@ -133,8 +134,7 @@ def test_place_puts_the_object_where_the_formula_says(width, height, scale, x, y
 def test_boxes_that_are_mostly_cut_off_are_dropped(box, kept):
     wide = scene(200, 100, box)
     result = place(wide, np.zeros((100, 100, 3), np.uint8), (1.0, 1.0), (0.0, 0.0), (0, 0, 100, 100))
-    assert result.ids.tolist() == ([0] if kept else [])
-    assert len(result.boxes) == len(result.ids)
+    assert result.boxes.labels.tolist() == ([0] if kept else [])
 
 
 GEOMETRY = (A.HorizontalFlip, A.Affine)
@@ -158,7 +158,7 @@ def test_geometry_is_told_from_the_rest():
 
 def test_degraded_pictures_are_gray_and_lose_fine_detail():
     rng = np.random.default_rng(0)
-    noise = Scene(rng.integers(0, 256, (96, 96, 3), np.uint8), np.float32([[8, 8, 80, 80]]), np.array([0]))
+    noise = Scene(rng.integers(0, 256, (96, 96, 3), np.uint8), boxes([[8, 8, 80, 80]], [0]))
     compose, details = default_transforms(degraded=1.0), []
     for seed in range(4):
         compose.set_random_seed(seed)
@@ -175,28 +175,28 @@ def test_the_whole_augmenter_takes_boxes_along(kinds):
     y, x = np.mgrid[:120, :150] + 0.5
     for number, cx, cy in zip(ids, (38, 112, 38, 112), (30, 30, 90, 90), strict=True):
         pixels[((x - cx) / 30) ** 2 + ((y - cy) / 20) ** 2 <= 1] = COLORS[number]
-    boxes = np.float32([[8, 10, 68, 50], [82, 10, 142, 50], [8, 70, 68, 110], [82, 70, 142, 110]])
-    photo = Scene(pixels, boxes, np.array(ids))
+    photo = Scene(pixels, boxes([[8, 10, 68, 50], [82, 10, 142, 50], [8, 70, 68, 110], [82, 70, 142, 110]], ids))
     augmenter = Augmenter(128, seed=5, mosaic=0.0)
     augmenter._transforms = only(kinds)
     kept = 0
     for index in range(40):
         result = augmenter(lambda _: photo, 1, 0, index, close=True)
-        x1, y1, x2, y2 = result.boxes.T
+        x1, y1, x2, y2 = result.boxes.xyxy.T
         whole = (x1 > 6) & (y1 > 6) & (x2 < 122) & (y2 < 122)  # of a cut ellipse the box is that of its rectangle
         kept += whole.sum()
-        assert_boxes_follow(Scene(result.pixels, result.boxes[whole], result.ids[whole]), tolerance=2.0)
+        assert_boxes_follow(Scene(result.pixels, result.boxes[whole]), tolerance=2.0)
     assert kept > 60
 
 
 def photos(number):
     generator = np.random.default_rng(number)
     pixels = generator.integers(0, 256, (60 + 10 * number, 80, 3), dtype=np.uint8)
-    return Scene(pixels, np.float32([[5, 5, 40, 40], [20, 10, 70, 50]]), np.array([2 * number, 2 * number + 1]))
+    return Scene(pixels, boxes([[5, 5, 40, 40], [20, 10, 70, 50]], [2 * number, 2 * number + 1]))
 
 
 def digest(result):
-    return hashlib.sha256(result.pixels.tobytes() + result.boxes.tobytes() + result.ids.tobytes()).hexdigest()
+    parts = (result.pixels, result.boxes.xyxy, result.boxes.labels)
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
 def draw_all(augmenter, order):
@@ -222,7 +222,7 @@ def elsewhere():
         "def refuse(*words): raise AssertionError('a connection')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "import vision_app.training.augment, os; print(os.environ['NO_ALBUMENTATIONS_UPDATE'])\n"
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys; sys.path[:0] = {[str(Path(__file__).parents[i]) for i in (0, 1)]!r}\n"
         "import random, numpy; random.seed(99); numpy.random.seed(99)\n"
         "from test_augment import KEYS, Augmenter, draw_all\n"
         "print(*draw_all(Augmenter(64, seed=7), KEYS[::-1]).values())"
@@ -238,23 +238,23 @@ def test_another_process_draws_the_same_scenes(elsewhere):
 
 def test_scenes_are_what_the_network_takes():
     augmenter = Augmenter(64, seed=1)
-    ids = set()
+    seen = set()
     for epoch, index in [(epoch, index) for epoch in range(20) for index in range(5)]:
         result = augmenter(photos, 5, epoch, index, close=False)
         assert result.pixels.shape == (64, 64, 3) and result.pixels.dtype == np.uint8
-        assert result.boxes.dtype == np.float32 and result.boxes.shape == (len(result.ids), 4)
-        assert (result.boxes >= 0).all() and (result.boxes <= 64).all()
-        assert (result.boxes[:, 2:] > result.boxes[:, :2]).all()
-        assert (result.ids >= 0).all() and (result.ids < 10).all()
-        ids |= set(result.ids.tolist())
-    assert ids == set(range(10))
+        xyxy, labels = result.boxes.xyxy, result.boxes.labels
+        assert xyxy.dtype == np.float32 and xyxy.shape == (len(labels), 4)
+        assert (xyxy >= 0).all() and (xyxy <= 64).all() and (xyxy[:, 2:] > xyxy[:, :2]).all()
+        assert (labels >= 0).all() and (labels < 10).all()
+        seen |= set(labels.tolist())
+    assert seen == set(range(10))
 
 
 def test_photos_without_objects_stay_without():
-    empty = Scene(np.zeros((50, 70, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, int))
+    empty = Scene(np.zeros((50, 70, 3), np.uint8), boxes())
     for index in range(10):
         result = Augmenter(64, seed=1)(lambda _: empty, 3, 0, index, close=index % 2 == 0)
-        assert result.boxes.shape == (0, 4) and result.ids.shape == (0,)
+        assert result.boxes.xyxy.shape == (0, 4) and result.boxes.labels.shape == (0,)
 
 
 def test_the_last_passes_show_one_photo_each():
@@ -280,7 +280,7 @@ def test_a_stretched_view_is_as_prediction_sees_the_photo(width, height):
     result = place(whole, canvas, fitting_scale(width, height, 96, 1.5), (0, 0), (0, 0, 96, 96))
     pixels, back = letterbox(whole.pixels, width, height, 96, PAD, 1.5)
     np.testing.assert_array_equal(result.pixels[: pixels.shape[0], : pixels.shape[1]], pixels)
-    np.testing.assert_allclose(back.to_photo(result.boxes), [[0, 0, width, height]], atol=0.5)
+    np.testing.assert_allclose(back.to_photo(result.boxes.xyxy), [[0, 0, width, height]], atol=0.5)
 
 
 def test_training_imports_nothing_of_what_is_trained():

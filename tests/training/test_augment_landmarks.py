@@ -3,10 +3,12 @@
 import albumentations as A
 import numpy as np
 import pytest
+from labeled import boxes
 
+from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.core.letterbox import PAD
 from vision_app.released.landmarks import Landmarks
-from vision_app.training.augment import Augmenter, Scene, View, mosaic, place, random_view
+from vision_app.training.augment import Augmenter, Scene, SceneScale, mosaic, place, random_crop
 
 NAMES = Landmarks(("left_eye", "right_eye", "nose", "mark"))
 DOTS = (255, 0, 0), (0, 0, 255), (0, 255, 0), (255, 255, 0)
@@ -22,8 +24,8 @@ def photo(width=120, height=90):
         pixels[(x - cx) ** 2 + (y - cy) ** 2 <= RADIUS**2] = color
     landmarks = PLACES.copy()
     landmarks[3] = np.nan
-    boxes = np.float32([[30, 5, 90, 70], [0, 0, 20, 20]])
-    return Scene(pixels, boxes, np.arange(2), np.stack([landmarks, np.full((4, 2), np.nan, np.float32)]))
+    points = np.stack([landmarks, np.full((4, 2), np.nan, np.float32)])
+    return Scene(pixels, boxes([[30, 5, 90, 70], [0, 0, 20, 20]], [0, 1], landmarks=points))
 
 
 def near(pixels, color):
@@ -42,8 +44,9 @@ def center(pixels, color):
 def assert_points_follow(scene, mirrored=False):
     """Every known point is the center of its dot, in a mirrored picture of its partner's; returns how many are."""
     checked, colors = 0, [DOTS[i] for i in NAMES.flip] if mirrored else DOTS
-    assert len(scene.landmarks) == len(scene.ids) and np.isnan(scene.landmarks[scene.ids == 1]).all()
-    for points in scene.landmarks[scene.ids == 0]:
+    landmarks, labels = scene.boxes.landmarks, scene.boxes.labels
+    assert np.isnan(landmarks[labels == 1]).all()
+    for points in landmarks[labels == 0]:
         assert np.isnan(points[3]).all()
         for point, color in zip(points[:3], colors[:3], strict=True):
             if (found := center(scene.pixels, color)) is not None:
@@ -60,22 +63,20 @@ def _at_the_edge(point, pixels):
 
 
 def test_crops_and_shrunken_copies_move_points():
-    views = [random_view(photo(), View(96, 1.0, (0.6, 1.5)), np.random.default_rng(seed)) for seed in range(40)]
+    views = [random_crop(photo(), SceneScale(96, 1.0, (0.6, 1.5)), np.random.default_rng(seed)) for seed in range(40)]
     assert sum(map(assert_points_follow, views)) > 80
 
 
 def test_points_outside_the_window_are_not_known():
     result = place(photo(), np.zeros((90, 120, 3), np.uint8), (1.0, 1.0), (-50.0, 0.0), (0, 0, 120, 50))
-    np.testing.assert_array_equal(result.landmarks, np.float32([[[np.nan] * 2, [30, 36], [np.nan] * 2, [np.nan] * 2]]))
+    np.testing.assert_array_equal(result.boxes.landmarks, np.float32([[[np.nan] * 2, [30, 36], [np.nan] * 2, [np.nan] * 2]]))
 
 
 def test_a_mosaic_takes_the_points_of_its_four_photos():
-    view = View(200, 1.0, (0.9, 1.1))
+    view = SceneScale(200, 1.0, (0.9, 1.1))
     for seed in range(10):
         generator = np.random.default_rng(seed)
-        blank = Scene(np.zeros((90, 120, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, int))
-        blank = Scene(blank.pixels, blank.boxes, blank.ids, np.zeros((0, 4, 2), np.float32))
-        scenes = [blank] * 4
+        scenes = [Scene(np.zeros((90, 120, 3), np.uint8), LabeledBoxes.empty(points=4))] * 4
         scenes[seed % 4] = photo()
         assert_points_follow(mosaic(scenes, view, generator))
 
@@ -88,7 +89,7 @@ def test_left_stays_left_in_a_mirror(turning):
     checked = 0
     for index in range(20):
         result = augmenter(lambda _: photo(), 1, 0, index, close=False)
-        left, right = result.landmarks[result.ids == 0, :2].reshape(-1, 2, 2).transpose(1, 0, 2)
+        left, right = result.boxes.landmarks[result.boxes.labels == 0, :2].reshape(-1, 2, 2).transpose(1, 0, 2)
         assert not (left[:, 0] > right[:, 0]).any()
         checked += assert_points_follow(result, mirrored=True)
     assert checked > 30
@@ -99,8 +100,9 @@ def test_the_usual_changes_keep_points_in_the_picture_and_apart_from_what_is_not
     known = 0
     for index in range(60):
         result = augmenter(lambda _: photo(), 4, 0, index, close=index % 2 == 0)
-        assert result.landmarks.dtype == np.float32 and result.landmarks.shape == (len(result.boxes), 4, 2)
-        points = result.landmarks[np.isfinite(result.landmarks).all(axis=2)]
+        landmarks = result.boxes.landmarks
+        assert landmarks.dtype == np.float32 and landmarks.shape == (len(result.boxes), 4, 2)
+        points = landmarks[np.isfinite(landmarks).all(axis=2)]
         assert (points >= 0).all() and (points <= 96).all()
         known += len(points)
     assert known > 120

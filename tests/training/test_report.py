@@ -4,16 +4,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from labeled import boxes
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vision_app.core.draw import label_color
 from vision_app.core.images import read_image
-from vision_app.detection.model.targets import Targets
 from vision_app.training.config import TrainConfig
 from vision_app.training.report import PICTURES, Curves, FirstBatches, Predictions, TensorBoard, Verdict
 
@@ -96,7 +95,7 @@ def test_the_first_batches_are_drawn_with_their_targets(tmp_path):
     batches = FirstBatches(CLASSES)
     batches.on_start(tmp_path, None, None)
     images = torch.zeros(PICTURES + 3, 3, 32, 32)
-    target = Targets(torch.tensor([[8.0, 8, 24, 24]]), torch.tensor([1]), torch.ones(1), torch.zeros(0, 4))
+    target = boxes([[8, 8, 24, 24]], [1])
     for step in range(2):
         batches.on_batch(step, images, [target] * len(images))
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"batch-{n + 1}.png" for n in range(2)]
@@ -105,20 +104,15 @@ def test_the_first_batches_are_drawn_with_their_targets(tmp_path):
     assert color_of("dog", sheet, (6 + 239, 6 + 160))  # the lower side of the first box, scaled by 10
 
 
-class Found(SimpleNamespace):
-    def __init__(self, box, label, confidence):
-        super().__init__(boxes=[box], labels=[label], confidences=[confidence], unknown=[])
-
-
 def test_predictions_stand_beside_the_truth_in_the_model_just_measured_and_the_best(tmp_path):
     asked = []
 
     def predict(folder, pictures):
         asked.append((folder, len(pictures)))
-        return [Found([16, 16, 48, 48], 1, 0.9)] * len(pictures)
+        return [boxes([[16, 16, 48, 48]], [1], [0.9])] * len(pictures)
 
     pictures = [np.zeros((64, 64, 3), np.uint8)] * 3
-    predictions = Predictions(pictures, [Found([16, 16, 48, 48], 0, 1.0)] * 3, CLASSES, predict)
+    predictions = Predictions(pictures, [boxes([[16, 16, 48, 48]], [0])] * 3, CLASSES, predict)
     predictions.on_start(tmp_path, None, None)
     predictions.on_epoch(ROWS[0])
     assert asked == []  # nothing was measured in this epoch

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vision_app.batch.sinks import Journal
     from vision_app.batch.sources import Input
-    from vision_app.data.detection import DetectionSet
+    from vision_app.data.samples import DetectionSet
     from vision_app.detection.compare.measure import Worker
     from vision_app.detection.compare.table import Line
 

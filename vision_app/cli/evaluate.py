@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vision_app.batch.run import Task
     from vision_app.classification.classifier import Classifier
-    from vision_app.data.detection import DetectionSet
+    from vision_app.data.samples import DetectionSet
     from vision_app.detection.base import Detector
     from vision_app.faces.embedder import Embedder
 
@@ -88,7 +88,7 @@ def detector(
     from vision_app.detection.evaluate.evaluation import evaluate
     from vision_app.detection.evaluate.plots import write_plots
     from vision_app.detection.evaluate.report import summary, write_report
-    from vision_app.detection.evaluate.table import Table
+    from vision_app.detection.evaluate.table import Table, rows_in_order
     from vision_app.detection.load import load_detector
 
     if rows and model:
@@ -108,9 +108,9 @@ def detector(
             files = [str(sample.path) for sample in truth.samples]
             write_rows(DetectTask(found, MEASURING), found, files, rows, failed, settings)
         answers = list(read_rows(rows))
-        table = Table.make(truth.to_coco(), answers)
+        table = Table.make(truth, rows_in_order(truth, answers))
         failed.pop_all()
-    if not found and len(table.scores) and (lowest := table.scores[-1]) > DOUBTFUL:
+    if not found and len(table.detections) and (lowest := table.detections.scores[-1]) > DOUBTFUL:
         print(f"{rows}: no score is below {lowest:.2f}; AP needs the doubtful boxes too", file=sys.stderr)
     evaluation = evaluate(table)
     about = {"data": str(data), "split": split, "model": answers[0].get("model")}
@@ -154,14 +154,15 @@ def load_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str | None
         DataError: It cannot be read, one of its images cannot be measured on, or there is nothing to find in them.
     """
     from vision_app.core.errors import DataError
-    from vision_app.data.detection import load_detection, splits
+    from vision_app.data.detection import open_dataset
 
-    if split is None and (split := next((name for name in ("val", "test") if name in splits(path)), None)):
+    source = open_dataset(path)
+    if split is None and (split := next((name for name in ("val", "test") if name in source.splits), None)):
         print(f"{path}: measured is its {split}; --split takes another part", file=sys.stderr)
-    data = load_detection(path, split=split)
+    data = source.load(split=split)
     if faults := data.report.faults:
         raise DataError(f"{path}: {_shortened(faults)}; mend this or take it out; `vision-app check` lists all of it")
-    if not any(len(sample.boxes) for sample in data.samples):
+    if not any(data.boxes_per_class().values()):
         raise DataError(f"{path}: holds no object to find; an evaluation needs some boxes")
     for kind, count in data.report.kinds.items():
         print(f"{path}: {kind}: {count:,}", file=sys.stderr)

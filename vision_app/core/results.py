@@ -1,10 +1,14 @@
 """What the models answer: frozen values that know nothing of files, networks or drawing."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from vision_app.core.labeled_boxes import LabeledBoxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +27,9 @@ class Detection:
     box: np.ndarray
     landmarks: np.ndarray | None = None
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: the score rounded to 4 digits, coordinates to 2."""
-        row = {"label": self.label, "score": rounded(self.score, 4), "box": rounded(self.box, 2)}
+        row: dict[str, Any] = {"label": self.label, "score": rounded(self.score, 4), "box": rounded(self.box, 2)}
         if self.landmarks is not None:
             row["landmarks"] = rounded(self.landmarks, 2)
         return row
@@ -58,7 +62,7 @@ class Detections:
     model: str
     landmarks: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_field = object.__setattr__  # the dataclass is frozen
         set_field(self, "labels", tuple(self.labels))
         set_field(self, "width", int(self.width))
@@ -99,7 +103,12 @@ class Detections:
         """Return how many objects each label has, the most frequent first, equal counts by name."""
         return dict(sorted(Counter(self.labels).items(), key=lambda item: (-item[1], item[0])))
 
-    def to_dict(self) -> dict:
+    def to_boxes(self, classes: Sequence[str]) -> LabeledBoxes:
+        """Return the objects as boxes whose labels are indices of `classes`."""
+        labels = np.array([classes.index(label) for label in self.labels], np.int64)
+        return LabeledBoxes.make(self.boxes, labels, self.scores, self.landmarks)
+
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, rounded so that two runs print the same text."""
         return {
             "width": self.width,
@@ -117,10 +126,10 @@ class Classes:
 
     Attributes:
         labels: N class names.
-        probabilities: (N,) float32, 0 to 1, of each class being there; a picture may show several, or none.
+        probabilities: (N,) float32, 0 to 1, that the class is in the image, which may show several or none.
         width: Width of the image in pixels.
         height: Height of the image in pixels.
-        model: Name of the model that said so.
+        model: Name of the model.
         box: (4,) float32 x1, y1, x2, y2 in pixels of the image: the best object, of the first class; None where no
             class is probable enough.
 
@@ -135,7 +144,7 @@ class Classes:
     model: str
     box: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_field = object.__setattr__  # the dataclass is frozen
         set_field(self, "labels", tuple(self.labels))
         set_field(self, "probabilities", checked_array("probabilities", self.probabilities, (len(self.labels),)))
@@ -156,7 +165,7 @@ class Classes:
             return Detections.empty(self.width, self.height, self.model)
         return Detections(self.box[None], self.probabilities[:1], self.labels[:1], self.width, self.height, self.model)
 
-    def to_dict(self, *, top: int | None = None, localize: bool = False) -> dict:
+    def to_dict(self, *, top: int | None = None, localize: bool = False) -> dict[str, Any]:
         """Return plain JSON values, rounded so that two runs print the same text.
 
         Args:
@@ -164,7 +173,7 @@ class Classes:
             localize: Whether to add the key `box`.
         """
         pairs = list(zip(self.labels, rounded(self.probabilities, 4), strict=True))[:top]
-        row = {
+        row: dict[str, Any] = {
             "width": self.width,
             "height": self.height,
             "model": self.model,
@@ -175,7 +184,7 @@ class Classes:
         return row
 
 
-def checked_array(name: str, values, shape: tuple[int | None, ...]) -> np.ndarray:
+def checked_array(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarray:
     """Return a read-only float32 copy of `values` after checking its shape (None: any size) and that it is finite."""
     array = np.array(values, dtype=np.float32)
     wanted = " x ".join("K" if size is None else str(size) for size in shape)
@@ -187,6 +196,6 @@ def checked_array(name: str, values, shape: tuple[int | None, ...]) -> np.ndarra
     return array
 
 
-def rounded(values, digits: int):
+def rounded(values: ArrayLike, digits: int) -> Any:
     """Round a number or an array to `digits` decimals as Python floats, which print in their shortest form."""
     return (np.round(np.asarray(values, dtype=np.float64), digits) + 0.0).tolist()  # + 0.0 turns -0.0 into 0.0

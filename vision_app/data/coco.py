@@ -9,25 +9,26 @@ from reprlib import repr as shortened
 import numpy as np
 
 from vision_app.core.errors import DataError
-from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
+from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
+from vision_app.data.scan_report import ScanReport
 from vision_app.released.landmarks import NO_LANDMARKS, Landmarks
 
 
 def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> DetectionSet:
-    """Reads a COCO-style JSON file whose photos lie in `images/` beside it, or beside it.
+    """Read a COCO-style JSON file whose images are in `images/` beside it, or beside it.
 
-    Beyond COCO's fields, `difficult` on an annotation marks it as neither right nor wrong, as `iscrowd` does; `labels`
-    on an image may be `voc20`: only animals of VOC's classes are boxed there and more may be in the picture.
+    Beyond COCO's fields, `difficult` on an annotation marks an ignore region, as `iscrowd` does; `labels` on an image
+    may be `voc20`: only animals of VOC's classes are boxed there and more may be in the image.
 
     The `keypoints` of a category are the names of its landmarks, those of an annotation x, y and v for each of them, v
     being 0 where a point is not known. All categories that have any name the same ones.
 
     Args:
-        path: the file.
-        classes: names of the set's classes in order; by default the file's own.
+        path: The file.
+        classes: Names of the set's classes in order; by default the file's own.
 
     Raises:
-        DataError: the file cannot be read, is no COCO file, or has a category that `classes` lacks.
+        DataError: The file cannot be read, is no COCO file, or has a category that `classes` lacks.
     """
     path = Path(path)
     content = _read_json(path)
@@ -105,7 +106,7 @@ _FIELDS = {  # what a row of each list must have
 
 
 def _well_formed(content: dict, name: str, report: ScanReport) -> list[dict]:
-    """The rows of one of the file's lists that have all that we need of them; the others are reported."""
+    """Return the rows of one of the file's lists that are complete; report the others."""
     rows = []
     for i, row in enumerate(content[name]):
         if not isinstance(row, dict):
@@ -120,7 +121,7 @@ def _well_formed(content: dict, name: str, report: ScanReport) -> list[dict]:
 
 
 def _landmarks(categories: list[dict], path: Path) -> Landmarks:
-    """The points that the file's categories name, and the classes that have them."""
+    """Return the points that the file's categories name, and the classes that have them."""
     named = {row["name"]: row["keypoints"] for row in categories if row.get("keypoints")}
     for label, names in named.items():
         if not isinstance(names, list) or not all(map(_is_name, names)) or len(set(names)) < len(names):
@@ -137,30 +138,30 @@ def _landmarks(categories: list[dict], path: Path) -> Landmarks:
 
 def _sample(
     folder: Path, image: dict, rows: list[dict], index: dict[int, int], points: dict[int, int], report: ScanReport
-) -> Sample | None:
+) -> AnnotatedImage | None:
     name = image["file_name"]
-    photo = next((p for p in (folder / "images" / name, folder / name) if p.is_file()), None)
-    if photo is None:
+    path = next((p for p in (folder / "images" / name, folder / name) if p.is_file()), None)
+    if path is None:
         report.add("missing image", f"{name} is neither in {folder / 'images'} nor in {folder}")
         return None
-    objects = Objects(name, image["width"], image["height"], report, max(points.values(), default=0))
+    annotations = ImageAnnotations(name, image["width"], image["height"], report, max(points.values(), default=0))
     for row in rows:
         if row["category_id"] not in index:
-            objects.refuse("unknown category", f"annotation {row.get('id')} of {name}: {row['category_id']}")
+            annotations.refuse("unknown category", f"annotation {row.get('id')} of {name}: {row['category_id']}")
             continue
         x, y, w, h = row["bbox"]
         ignored, area = bool(row.get("iscrowd") or row.get("difficult")), row.get("area")
         what = f"annotation {row.get('id')} of {name}: {row['bbox']}"
         landmarks = _points(row, points[row["category_id"]], what, report)
-        objects.add(
+        annotations.add(
             (x, y, x + w, y + h), index[row["category_id"]], what,
             ignored=ignored, area=area if _is_number(area) else None, landmarks=landmarks,
         )  # fmt: skip
-    return objects.sample(photo, index.values(), exhaustive=image.get("labels") != "voc20")
+    return annotations.sample(path, index.values(), exhaustive=image.get("labels") != "voc20")
 
 
 def _points(row: dict, points: int, what: str, report: ScanReport) -> np.ndarray | None:
-    """(K, 2) the keypoints of an annotation, NaN where one is not known; None where it has none."""
+    """Return the (K, 2) keypoints of an annotation, NaN where one is not known; None where it has none."""
     values = row.get("keypoints")
     if not points or not values:
         return None

@@ -1,58 +1,76 @@
-"""One door to photos with boxes, in whichever of the usual formats they come."""
+"""One door to images with boxes, in whichever of the usual formats they come."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.data.coco import load_coco
-from vision_app.data.samples import DetectionSet, Objects, Photos, Sample, ScanReport, write_reports
-from vision_app.data.scan import scan
+from vision_app.data.samples import DetectionSet
 from vision_app.data.voc import load_voc, voc_splits
-from vision_app.data.yolo import load_yolo, yolo_splits, yolo_title
+from vision_app.data.yolo import YoloFile
 
-__all__ = [
-    "DetectionSet", "Objects", "Photos", "Sample", "ScanReport", "load_coco", "load_detection", "load_voc", "load_yolo",
-    "scan", "splits", "title", "write_reports",
-]  # fmt: skip
+KINDS_BY_SUFFIX = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
 
 
-def load_detection(path: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
-    """Reads a set in the format that its path tells: COCO's (FILE.json), YOLO's (FILE.yaml), VOC's (a folder).
+@dataclass(frozen=True)
+class Dataset:
+    """A data set on disk, whose description is parsed; its images and boxes are read by `load`.
 
-    Args:
-        path: the file or folder.
-        classes: names of the set's classes in order; by default the set's own. VOC's names are understood where these
-            are COCO's.
-        split: train, val or test, for sets that have them; by default everything.
+    Attributes:
+        path: Its file or folder.
+        title: What the set is called.
+        splits: The splits that it lists; a COCO file has none.
+        read: Reads it, given names of classes and a split; see `load`.
+    """
+
+    path: Path
+    title: str
+    splits: Sequence[str]
+    read: Callable[[Sequence[str] | None, str | None], DetectionSet]
+
+    def load(self, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
+        """Read the set.
+
+        Args:
+            classes: Names of the set's classes in order; by default the set's own. VOC's names are understood where
+                these are COCO's.
+            split: Such as train, val or test, for sets that have them; by default everything.
+
+        Raises:
+            DataError: It cannot be used; see the readers.
+            UsageError: It has no such split.
+        """
+        return self.read(classes, split)
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Return the set of a path in the format that the path tells: COCO's .json, YOLO's .yaml or a VOC folder.
 
     Raises:
-        DataError: it is none of these or cannot be used; see the readers.
-        UsageError: it has no such split.
+        DataError: It is none of these, or its description cannot be used.
     """
-    path = Path(path)
-    kind = _kind(path)
-    if kind == "coco":
-        if split is not None:
-            raise UsageError(f"{path}: a COCO file has no splits; name the file of '{split}' instead")
-        return load_coco(path, classes)
-    return (load_yolo if kind == "yolo" else load_voc)(path, classes, split)
-
-
-def splits(path: str | Path) -> list[str]:
-    """The splits that a set lists; a COCO file has none."""
-    path = Path(path)
-    return {"coco": lambda _: [], "yolo": yolo_splits, "voc": voc_splits}[_kind(path)](path)
-
-
-def title(path: str | Path) -> str:
-    """What a set is called."""
     path = Path(path)
     match _kind(path):
         case "coco":
-            return f"{path.absolute().parent.name} {path.stem}"
+            title = f"{path.absolute().parent.name} {path.stem}"
+            return Dataset(path, title, (), lambda classes, split: _load_coco(path, classes, split))
         case "yolo":
-            return yolo_title(path)
-    return path.absolute().name
+            file = YoloFile(path)
+            return Dataset(path, file.title, file.splits, file.load)
+    title, splits = path.absolute().name, voc_splits(path)
+    return Dataset(path, title, splits, lambda classes, split: load_voc(path, classes, split))
+
+
+def load_detection(path: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
+    """Read a set; see `open_dataset` and `Dataset.load`."""
+    return open_dataset(path).load(classes, split)
+
+
+def _load_coco(path: Path, classes: Sequence[str] | None, split: str | None) -> DetectionSet:
+    if split is not None:
+        raise UsageError(f"{path}: a COCO file has no splits; name the file of '{split}' instead")
+    return load_coco(path, classes)
 
 
 def _kind(path: Path) -> str:
@@ -64,7 +82,7 @@ def _kind(path: Path) -> str:
         if not inside and (path / "labels").is_dir():
             hint = "; for YOLO's images/ and labels/, write a data.yaml with train, val and names, and name that"
         raise DataError(f"{path}: not a VOC folder, it has neither Annotations/ nor .xml files{hint}")
-    kind = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}.get(path.suffix.lower())
+    kind = KINDS_BY_SUFFIX.get(path.suffix.lower())
     if kind is None:
         raise DataError(f"{path}: not a data set; give a COCO .json, a data.yaml or a folder of VOC's .xml files")
     return kind

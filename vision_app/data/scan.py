@@ -1,4 +1,4 @@
-"""The scan: every photo of a set is decoded once before anything is trained."""
+"""The scan: every image of a set is decoded once before training starts."""
 
 import hashlib
 import os
@@ -12,7 +12,8 @@ import numpy as np
 
 from vision_app.core.errors import DataError, ImageError
 from vision_app.core.images import RGBImage, read_image
-from vision_app.data.samples import GIGABYTE, DetectionSet, Photos, Sample, ScanReport
+from vision_app.data.samples import GIGABYTE, AnnotatedImage, DetectionSet, ImageCache
+from vision_app.data.scan_report import ScanReport
 
 
 def scan(
@@ -23,27 +24,29 @@ def scan(
     seen: dict[str, Path] | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> DetectionSet:
-    """Decodes every photo once; leaves out those that cannot be read or whose size is not the one listed.
+    """Decode every image once; leave out those that cannot be read or whose size is not the one listed.
 
-    A photo that is there twice, by the digest of its file, and one without boxes, which stays as background, are
+    An image that is there twice, by the digest of its file, and one without boxes, which stays as background, are
     reported.
 
     Args:
-        target, limit: as for `Photos`; the first photos stay decoded in memory until `limit` is reached.
-        seen: digests of photos that were scanned before, those of other sets, too; this set's are added.
-        log: called with a line of progress every thousand photos.
+        data: The set.
+        target: As for `ImageCache`.
+        limit: As for `ImageCache`; the first images stay decoded in memory until it is reached.
+        seen: Digests of images that were scanned before, those of other sets, too; this set's are added.
+        log: Called with a line of progress every thousand images.
 
     Returns:
-        The set that is left, with its photos at hand.
+        The set that is left, with its images at hand.
 
     Raises:
-        DataError: no photo can be read.
+        DataError: No image can be read.
     """
-    kept, photos, report = [], Photos(limit, target), ScanReport(list(data.report.entries))
+    kept, images, report = [], ImageCache(limit, target), ScanReport(list(data.report.entries))
     seen = {} if seen is None else seen
     for done, (sample, image, digest) in enumerate(_decoded(data.samples, target)):
         if done and done % 1000 == 0:
-            log(f"checked {done} of {len(data)} photos")
+            log(f"checked {done} of {len(data)} images")
         if isinstance(image, ImageError):
             report.add("corrupt image", str(image))
             continue
@@ -53,19 +56,21 @@ def scan(
             continue
         if (first := seen.setdefault(digest, sample.path)) != sample.path:
             report.add("duplicate photo", f"{sample.path} is the same file as {first} (kept)")
-        if not len(sample.boxes) and not len(sample.unknown):
+        if not len(sample.boxes):
             report.add("unlabeled image", f"{sample.name} has no boxes (kept as background)")
         kept.append(sample)
-        photos.hold(sample.path, image.pixels)
+        images.keep(sample.path, image.pixels)
     if not kept:
-        raise DataError(f"none of the {len(data)} photos can be read ({report.first()})")
-    return replace(data, samples=tuple(kept), report=report, photos=photos)
+        raise DataError(f"none of the {len(data)} images can be read ({report.first()})")
+    return replace(data, samples=tuple(kept), report=report, images=images)
 
 
-def _decoded(samples: tuple[Sample, ...], target: int | None) -> Iterator[tuple[Sample, RGBImage | ImageError, str]]:
-    """Samples in order with their decoded photos, or why there is none, and the digests of their files."""
+def _decoded(
+    samples: tuple[AnnotatedImage, ...], target: int | None
+) -> Iterator[tuple[AnnotatedImage, RGBImage | ImageError, str]]:
+    """Yield samples in order with their decoded images, or why there is none, and the digests of their files."""
 
-    def decode(sample: Sample) -> tuple[Sample, RGBImage | ImageError, str]:
+    def decode(sample: AnnotatedImage) -> tuple[AnnotatedImage, RGBImage | ImageError, str]:
         try:
             content = sample.path.read_bytes()
             image = read_image(content, target=target, name=str(sample.path))
@@ -85,18 +90,20 @@ def _decoded(samples: tuple[Sample, ...], target: int | None) -> Iterator[tuple[
 
 
 def summarize(name: str, data: DetectionSet, shown: int = 3) -> Iterator[str]:
-    """What a set holds and what is odd about it, in a few lines.
+    """Yield what a set contains and what is odd about it, in a few lines.
 
     Args:
-        shown: how many entries of each kind are spelled out.
+        name: What the set is called.
+        data: The set.
+        shown: How many entries of each kind are spelled out.
     """
     boxes = data.boxes_per_class()
-    yield f"{name}: {len(data)} photos, {sum(boxes.values())} boxes, {len(data.report.entries)} remarks"
+    yield f"{name}: {len(data)} images, {sum(boxes.values())} boxes, {len(data.report.entries)} issues"
     yield "boxes by class: " + ", ".join(
         f"{label!r} {count}" if "," in label else f"{label} {count}" for label, count in boxes.items()
     )
     if data.landmarks:
-        known = [np.isfinite(sample.landmarks).all(axis=2).sum() for sample in data.samples]
+        known = [np.isfinite(sample.boxes.landmarks).all(axis=2).sum() for sample in data.samples]
         names, classes = ", ".join(data.landmarks.names), ", ".join(data.landmarks.classes)
         yield f"landmarks of {classes}: {names}; {sum(known)} are known"
     for kind, count in data.report.kinds.items():

@@ -1,4 +1,4 @@
-"""A teacher's boxes beside the true ones: what people did not label, a committee of detectors has an opinion on."""
+"""A teacher's boxes beside the ground truth: a committee of detectors labels what people did not."""
 
 import gzip
 import json
@@ -10,35 +10,35 @@ import numpy as np
 
 from vision_app.core.boxes import area, iou_matrix
 from vision_app.core.errors import DataError
-from vision_app.data.samples import DetectionSet, Sample
-from vision_app.released.landmarks import not_known
+from vision_app.core.labeled_boxes import LabeledBoxes, missing_landmarks
+from vision_app.data.samples import AnnotatedImage, DetectionSet
 
-# A committee's score is no probability. Counted on the 2,811 COCO photos whose true boxes are known, a box of score s
-# is right (IoU >= 0.5 with an unused true box of its class) with probability 1 / (1 + exp(-SLOPE (s - CENTER))).
+# A committee's score is no probability. Counted on the 2,811 COCO images whose ground truth is known, a box of score s
+# is right (IoU >= 0.5 with an unused ground-truth box of its class) with probability 1 / (1 + exp(-SLOPE (s - CENTER))).
 SLOPE, CENTER = 10.3, 0.37
-TRUSTED, DOUBTED = 0.3, 0.07  # by that probability: a target; below it, down to here, neither right nor wrong
+TRUSTED, DOUBTED = 0.3, 0.07  # by that probability: a target; below it, down to here, ignored
 SAME = 0.5  # IoU from which a teacher's box and a labeled one of its class are the same object
 SAME_PLACE = 0.7  # IoU from which they are whatever the class, and people know better what it is
 
 
 def confidence(scores: np.ndarray) -> np.ndarray:
-    """Committee scores -> probability that a box is right."""
+    """Turn committee scores into the probability that a box is right."""
     return 1 / (1 + np.exp(-SLOPE * (scores - CENTER)))
 
 
 def add_teacher_boxes(data: DetectionSet, path: str | Path) -> DetectionSet:
-    """Adds a committee's boxes to the samples they were made on.
+    """Add a committee's boxes to the samples they were made on.
 
-    A box of a class that the photo was not labeled for becomes a target with its confidence, or unknown ground when
-    that is low; neither where it lies on a labeled box, as a "truck" on a car does. A box of a labeled class adds
-    nothing, except where the labeling is not exhaustive: there, one that meets no label is unknown ground.
+    A box of a class that the image was not labeled for becomes a target with its confidence as the score, or ignored
+    when that is low; neither where it overlaps a labeled box, as a "truck" on a car does. A box of a labeled class adds
+    nothing, except where the labeling is not exhaustive: there, one that meets no label is ignored.
 
     Args:
-        data: its classes must begin with COCO's eighty, in order.
-        path: gzipped JSON, `{"set/images/photo.jpg": [[class, score, x1, y1, x2, y2], ...]}`.
+        data: Its classes must begin with COCO's eighty, in order.
+        path: Gzipped JSON, `{"set/images/photo.jpg": [[class, score, x1, y1, x2, y2], ...]}`.
 
     Raises:
-        DataError: the file cannot be read, a photo of `data` is not in it, or its boxes are not such rows.
+        DataError: The file cannot be read, an image of `data` is not in it, or its boxes are not such rows.
     """
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -62,30 +62,23 @@ def add_teacher_boxes(data: DetectionSet, path: str | Path) -> DetectionSet:
     return replace(data, samples=tuple(samples))
 
 
-def _taught(sample: Sample, rows: np.ndarray) -> Sample:
-    labels, boxes = rows[:, 0].astype(np.int64), rows[:, 2:]
-    sure = confidence(rows[:, 1])
+def _taught(sample: AnnotatedImage, rows: np.ndarray) -> AnnotatedImage:
+    labels, xyxy = rows[:, 0].astype(np.int64), rows[:, 2:]
+    probabilities = confidence(rows[:, 1])
     labeled = np.isin(labels, list(sample.labeled))
-    new = ~labeled & ~_met(sample, boxes, SAME_PLACE)
-    target = new & (sure >= TRUSTED)
-    doubt = new & (sure >= DOUBTED) & (sure < TRUSTED)
+    new = ~labeled & ~_met(sample, xyxy, SAME_PLACE)
+    target = new & (probabilities >= TRUSTED)
+    doubt = new & (probabilities >= DOUBTED) & (probabilities < TRUSTED)
     if not sample.exhaustive:
-        doubt |= labeled & (sure >= TRUSTED) & ~_met(sample, boxes, SAME, labels)
-    return replace(
-        sample,
-        boxes=np.concatenate([sample.boxes, boxes[target]]),
-        labels=np.concatenate([sample.labels, labels[target]]),
-        confidences=np.concatenate([sample.confidences, sure[target]]),
-        areas=np.concatenate([sample.areas, area(boxes[target])]),
-        unknown=np.concatenate([sample.unknown, boxes[doubt]]),
-        unknown_labels=np.concatenate([sample.unknown_labels, labels[doubt]]),
-        landmarks=np.concatenate([sample.landmarks, not_known(target.sum(), sample.landmarks.shape[1])]),
-    )
+        doubt |= labeled & (probabilities >= TRUSTED) & ~_met(sample, xyxy, SAME, labels)
+    points = missing_landmarks(len(rows), sample.boxes.landmarks.shape[1])
+    boxes = LabeledBoxes(xyxy, labels, probabilities, points, ignored=doubt)[target | doubt]
+    areas = np.concatenate([sample.areas, area(boxes.xyxy)])
+    return replace(sample, boxes=LabeledBoxes.concatenate([sample.boxes, boxes]), areas=areas)
 
 
-def _met(sample: Sample, boxes: np.ndarray, overlap: float, labels: np.ndarray | None = None) -> np.ndarray:
-    """(N,) does the box meet a labeled one, of its class if `labels` are given?"""
-    if not len(sample.boxes):
-        return np.zeros(len(boxes), bool)
-    met = iou_matrix(boxes, sample.boxes) >= overlap
-    return (met if labels is None else met & (labels[:, None] == sample.labels[None])).any(axis=1)
+def _met(sample: AnnotatedImage, xyxy: np.ndarray, overlap: float, labels: np.ndarray | None = None) -> np.ndarray:
+    """Return (N,) whether each box meets a labeled one, of its class if `labels` are given."""
+    known = sample.boxes.not_ignored
+    met = iou_matrix(xyxy, known.xyxy) >= overlap  # (N, M)
+    return (met if labels is None else met & (labels[:, None] == known.labels[None])).any(axis=1)

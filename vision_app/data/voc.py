@@ -6,26 +6,26 @@ from xml.etree import ElementTree
 
 from vision_app.core.errors import DataError, ImageError, UsageError, unknown
 from vision_app.core.images import SUFFIXES, read_size
-from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
+from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
+from vision_app.data.scan_report import ScanReport
 
 SPLITS = ("train", "val", "trainval", "test")
 
 
 def load_voc(folder: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
-    """Reads a folder laid out as VOC's, or one of XML files with their photos beside them.
+    """Read a folder laid out as VOC's, or one of XML files with their images beside them.
 
-    In VOC's layout `Annotations/` holds the XML files, `JPEGImages/` the photos and `ImageSets/Main/SPLIT.txt` the
-    names of a split's photos. Pixels count from 1, and both ends of a box lie in it. Objects marked `difficult` are
-    neither right nor wrong.
+    In VOC's layout `Annotations/` has the XML files, `JPEGImages/` the images and `ImageSets/Main/SPLIT.txt` the names
+    of a split's images. Pixels count from 1, and both ends of a box are inside. `difficult` objects are ignored.
 
     Args:
-        folder: the set.
-        classes: names of the set's classes in order; by default those of its objects, by the alphabet.
-        split: which list of ImageSets/Main; by default every XML file.
+        folder: The set.
+        classes: Names of the set's classes in order; by default those of its objects, by the alphabet.
+        split: Which list of ImageSets/Main; by default every XML file.
 
     Raises:
-        DataError: the folder holds no usable entry, or a class that `classes` lacks.
-        UsageError: there is no such split.
+        DataError: The folder has no usable entry, or a class that `classes` lacks.
+        UsageError: There is no such split.
     """
     folder = Path(folder)
     annotations = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
@@ -43,7 +43,7 @@ def load_voc(folder: str | Path, classes: Sequence[str] | None = None, split: st
             parsed.append((stem, root))
         seen.add(stem)
     names = tuple(sorted({_text(one, "name") for _, root in parsed for one in root.iter("object")} - {""}))
-    samples: dict[Path, Sample] = {}
+    samples: dict[Path, AnnotatedImage] = {}
     for stem, root in parsed:
         sample = _sample(folder, annotations, stem, root, names, report)
         if sample and sample.path in samples:
@@ -59,7 +59,7 @@ def load_voc(folder: str | Path, classes: Sequence[str] | None = None, split: st
 
 
 def voc_splits(folder: Path) -> list[str]:
-    """The usual splits that a folder lists."""
+    """Return the usual splits that a folder lists."""
     return [split for split in SPLITS if (folder / "ImageSets" / "Main" / f"{split}.txt").is_file()]
 
 
@@ -72,12 +72,12 @@ def _listed(folder: Path, split: str) -> list[str]:
 
 
 def _report_unannotated(folder: Path, stems: set[str], report: ScanReport) -> None:
-    for photo in sorted(path for place in _photo_folders(folder) for path in place.glob("*")):
-        if photo.suffix.lower() in SUFFIXES and photo.stem not in stems:
-            report.add("image without annotation", f"{photo.name} has no XML file (left out)")
+    for image in sorted(path for place in _image_folders(folder) for path in place.glob("*")):
+        if image.suffix.lower() in SUFFIXES and image.stem not in stems:
+            report.add("image without annotation", f"{image.name} has no XML file (left out)")
 
 
-def _photo_folders(folder: Path) -> list[Path]:
+def _image_folders(folder: Path) -> list[Path]:
     return [folder / name for name in ("JPEGImages", "images", ".") if (folder / name).is_dir()]
 
 
@@ -97,24 +97,24 @@ def _text(element: ElementTree.Element, key: str) -> str:
 
 def _sample(
     folder: Path, annotations: Path, stem: str, root: ElementTree.Element, names: Sequence[str], report: ScanReport
-) -> Sample | None:
-    photo = _photo(folder, annotations, stem, _text(root, "filename"))
-    if photo is None:
+) -> AnnotatedImage | None:
+    image = _image(folder, annotations, stem, _text(root, "filename"))
+    if image is None:
         report.add(
-            "missing image", f"the photo of {stem}.xml is in none of {', '.join(map(str, _photo_folders(folder)))}"
+            "missing image", f"the photo of {stem}.xml is in none of {', '.join(map(str, _image_folders(folder)))}"
         )
         return None
     try:
         width, height = (int(float(_text(root, f"size/{side}") or 0)) for side in ("width", "height"))
         if min(width, height) < 1:  # many tools leave it out
-            width, height = read_size(photo)
+            width, height = read_size(image)
     except ImageError as error:
         report.add("corrupt image", str(error))
         return None
     except (ValueError, OverflowError):
         report.add("malformed annotation", f"{stem}.xml has a size that is no number")
         return None
-    objects = Objects(photo.name, width, height, report)
+    annotated = ImageAnnotations(image.name, width, height, report)
     for number, one in enumerate(root.iter("object"), start=1):
         what, name = f"object {number} of {stem}.xml", _text(one, "name")
         try:
@@ -122,18 +122,18 @@ def _sample(
         except ValueError:
             sides = []
         if not name or not sides or not all(abs(side) < 1e9 for side in sides):
-            objects.refuse("malformed row", f"{what} has no {'bndbox of four numbers' if name else 'name'}")
+            annotated.refuse("malformed row", f"{what} has no {'bndbox of four numbers' if name else 'name'}")
             continue
         x1, y1, x2, y2 = sides
         ignored = _text(one, "difficult") == "1"
-        objects.add((x1 - 1, y1 - 1, x2, y2), names.index(name), f"{what}: {sides}", ignored=ignored)
-    return objects.sample(photo, range(len(names)))
+        annotated.add((x1 - 1, y1 - 1, x2, y2), names.index(name), f"{what}: {sides}", ignored=ignored)
+    return annotated.sample(image, range(len(names)))
 
 
-def _photo(folder: Path, annotations: Path, stem: str, filename: str) -> Path | None:
-    """The photo of an XML file: the one it names, or else one of its own name."""
+def _image(folder: Path, annotations: Path, stem: str, filename: str) -> Path | None:
+    """Return the image of an XML file: the one it names, or else one of its own name."""
     base = filename.replace("\\", "/").rpartition("/")[2]
     names = [base] if base else []
     names += [stem + suffix for suffix in sorted(SUFFIXES)] + [stem + suffix.upper() for suffix in sorted(SUFFIXES)]
-    places = dict.fromkeys([*_photo_folders(folder), annotations])
+    places = dict.fromkeys([*_image_folders(folder), annotations])
     return next((place / name for name in names for place in places if (place / name).is_file()), None)

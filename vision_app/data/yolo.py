@@ -1,14 +1,16 @@
 """Data sets in the YOLO text format, described by a `data.yaml`."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from vision_app.core.errors import DataError, ImageError, UsageError, nearest, unknown
 from vision_app.core.images import SUFFIXES, read_size
-from vision_app.data.samples import DetectionSet, Objects, Sample, ScanReport
+from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
+from vision_app.data.scan_report import ScanReport
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
 READ = {"path", "names", "nc", "kpt_shape"}.union(*SPLITS.values())
@@ -17,74 +19,108 @@ OTHERS = {"author", "kpt_names", "minival"}  # keys of such files that only look
 
 
 def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
-    """Reads a data.yaml: `path` (its root), `train`, `val`, `test`, and `names` as a list or by index.
+    """Read a data.yaml and what it describes; see `YoloFile`."""
+    return YoloFile(path).load(classes, split)
 
-    A split is a folder of photos, a text file that lists photos, or a list of such. The labels of `a/images/b.jpg` are
-    in `a/labels/b.txt`, or else beside the photo; a photo without them is background. A row of labels is a class index
-    and either center x, center y, width and height as fractions of the photo's sides, or the corners of an outline,
+
+class YoloFile:
+    """A data.yaml: `path` (the root of the set), `train`, `val`, `test`, and `names` as a list or by index.
+
+    A split is a folder of images, a text file that lists images, or a list of such. The labels of `a/images/b.jpg` are
+    in `a/labels/b.txt`, or else beside the image; an image without them is background. A row of labels is a class index
+    and either center x, center y, width and height as fractions of the image's sides, or the corners of an outline,
     which becomes the box around it. With `kpt_shape` in the file, key points follow each box; they are not read.
 
-    Args:
-        path: the data.yaml.
-        classes: names of the set's classes in order; by default the file's.
-        split: train, val or test; by default all that there are.
+    Attributes:
+        path: The data.yaml.
+        content: What it says.
+        splits: The splits that it lists.
 
     Raises:
-        DataError: the file cannot be read, the split has no usable photo or not one file of labels, or a class is
-            missing from `classes`.
-        UsageError: there is no such split.
+        DataError: The file cannot be read.
     """
-    path = Path(path)
-    content = _read_yaml(path)
-    index, names = _names(path, content)
-    key_points = _key_points(path, content)
-    available = yolo_splits(path)
-    if not available:
-        hint = "".join(f"; it has {key}" for key in _misspelled(content))
-        raise DataError(f"{path}: lists no photos, it has none of the keys {', '.join(SPLITS)}{hint}")
-    if split is not None and split not in available:
-        raise UsageError(f"{path}: {unknown('split', split, available)}")
-    report = ScanReport()
-    for key in _misspelled(content):
-        report.add("unknown key", f"{path.name} has {key}")
-    samples, seen, labeled, indices = [], {}, set(), Counter()
-    for one in available if split is None else [split]:
-        for photo, name in _photos(path, content, one):
-            if (place := photo.absolute()) in seen:
-                lists = one if seen[place] == one else f"{seen[place]} and in {one}"
-                report.add("duplicate image", f"{name} is listed twice, in {lists}")
-                continue
-            seen[place] = one
-            labels = _labels_of(photo)
-            if labels.is_file():
-                labeled.add(labels)
-            sample = _sample(photo, name, labels, index, key_points, indices, report)
-            if sample:
-                samples.append(sample)
-        for labels in _without_photo(path, content, one, labeled):
-            report.add("missing image", f"there is no photo for {labels}")
-    _check_indices(path, indices, index)
-    if samples and not labeled:
-        raise DataError(f"{path}: none of its {len(seen)} photos has labels; those of {photo} should be in {labels}")
-    if not samples:
-        raise DataError(f"{path}: none of its {len(seen)} photos can be used ({report.first()})")
-    data = DetectionSet(names, tuple(samples), report)
-    return data if classes is None else data.relabeled(classes, path)
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.content = _read_yaml(self.path)
+        self.splits = [split for split, keys in SPLITS.items() if any(self.content.get(key) for key in keys)]
+
+    @property
+    def title(self) -> str:
+        """The last part of its `path`; or else the file's name, or its folder's for a data.yaml."""
+        root = Path(str(self.content.get("path") or "")).name.strip(".")
+        named = self.path.stem not in ("data", "dataset")
+        return root or (self.path.stem if named else self.path.absolute().parent.name)
+
+    def load(self, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
+        """Read the labels and the sizes of the images.
+
+        Args:
+            classes: Names of the set's classes in order; by default the file's.
+            split: Train, val or test; by default all that there are.
+
+        Raises:
+            DataError: The split has no usable image or not one file of labels, or a class is missing from `classes`.
+            UsageError: There is no such split.
+        """
+        path, report = self.path, ScanReport()
+        index, names = _names(path, self.content)
+        key_points, misspelled = _key_points(path, self.content), list(_misspelled(self.content))
+        if not self.splits:
+            hint = "".join(f"; it has {key}" for key in misspelled)
+            raise DataError(f"{path}: lists no images, it has none of the keys {', '.join(SPLITS)}{hint}")
+        if split is not None and split not in self.splits:
+            raise UsageError(f"{path}: {unknown('split', split, self.splits)}")
+        for key in misspelled:
+            report.add("unknown key", f"{path.name} has {key}")
+        samples: list[AnnotatedImage] = []
+        seen: dict[Path, str] = {}
+        labeled: set[Path] = set()
+        indices: Counter[float | None] = Counter()
+        for one in self.splits if split is None else [split]:
+            places = list(self._places(one))
+            for image, name in _images(places):
+                if (place := image.absolute()) in seen:
+                    lists = one if seen[place] == one else f"{seen[place]} and in {one}"
+                    report.add("duplicate image", f"{name} is listed twice, in {lists}")
+                    continue
+                seen[place] = one
+                labels = _labels_of(image)
+                if labels.is_file():
+                    labeled.add(labels)
+                if sample := _sample(image, name, labels, index, key_points, indices, report):
+                    samples.append(sample)
+            for labels in _without_image(places, labeled):
+                report.add("missing image", f"there is no photo for {labels}")
+        _check_indices(path, indices, index)
+        if samples and not labeled:
+            raise DataError(
+                f"{path}: none of its {len(seen)} images has labels; those of {image} should be in {_labels_of(image)}"
+            )
+        if not samples:
+            raise DataError(f"{path}: none of its {len(seen)} images can be used ({report.first()})")
+        data = DetectionSet(names, tuple(samples), report)
+        return data if classes is None else data.relabeled(classes, path)
+
+    def _places(self, split: str) -> Iterator[tuple[Path, Path]]:
+        """Yield the root of the set and what an entry of a split names, a folder or a list, for each entry.
+
+        People move sets around: `path` may be relative to the file, to the working directory, or name a place
+        elsewhere, and some exports write `../train/images` for what is in `train/images`.
+        """
+        given = next(self.content[key] for key in SPLITS[split] if self.content.get(key))
+        root = self.content.get("path")
+        roots = (self.path.parent / str(root), Path(str(root)), self.path.parent) if root else (self.path.parent,)
+        for entry in map(str, given if isinstance(given, list) else [given]):
+            tried = [(base, base / name) for base in roots for name in (entry, entry.removeprefix("../"))]
+            found = next((pair for pair in tried if pair[1].exists()), None)
+            if found is None:
+                looked = ", ".join(dict.fromkeys(str(place) for _, place in tried))
+                raise DataError(f"{self.path}: its {split} '{entry}' is not there; looked for {looked}")
+            yield found
 
 
-def yolo_splits(path: Path) -> list[str]:
-    """The splits that a data.yaml lists."""
-    content = _read_yaml(path)
-    return [split for split, keys in SPLITS.items() if any(content.get(key) for key in keys)]
-
-
-def yolo_title(path: Path) -> str:
-    """What a set is called: the last part of its `path`; or else its file's name, or its folder's for a data.yaml."""
-    root = Path(str(_read_yaml(path).get("path") or "")).name.strip(".")
-    return root or (path.absolute().parent.name if path.stem in ("data", "dataset") else path.stem)
-
-
-def _read_yaml(path: Path) -> dict:
+def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -96,19 +132,19 @@ def _read_yaml(path: Path) -> dict:
     return content
 
 
-def _misspelled(content: dict) -> Iterator[str]:
-    """The keys that are none but look like one that is read, each with that one."""
+def _misspelled(content: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield the keys that are none but look like one that is read, each with that one."""
     for key in map(str, content):
         if key not in READ | OTHERS and (guess := nearest(key, READ)):
             yield f"{key!r}; did you mean {guess!r}?"
 
 
-def _names(path: Path, content: dict) -> tuple[dict[int, int], tuple[str, ...]]:
-    """From the class indices of labels to ours, and the names of these."""
-    names, count = content.get("names"), content.get("nc")
-    if names is None and isinstance(count, int):
-        names = [f"class {i}" for i in range(count)]
-    rows = dict(enumerate(names)) if isinstance(names, list) else names
+def _names(path: Path, content: Mapping[Any, Any]) -> tuple[dict[int, int], tuple[str, ...]]:
+    """Return our class index by that of the labels, and the names of the classes."""
+    listed, count = content.get("names"), content.get("nc")
+    if listed is None and isinstance(count, int):
+        listed = [f"class {i}" for i in range(count)]
+    rows = dict(enumerate(listed)) if isinstance(listed, list) else listed
     if not isinstance(rows, dict) or not rows or not all(isinstance(key, int) for key in rows):
         raise DataError(f"{path}: 'names' must list the names of the classes")
     if isinstance(count, int) and count != len(rows):
@@ -121,23 +157,25 @@ def _names(path: Path, content: dict) -> tuple[dict[int, int], tuple[str, ...]]:
     return {key: place for place, key in enumerate(indices)}, names
 
 
-def _check_indices(path: Path, found: Counter, known: dict[int, int]) -> None:
-    """Refuses labels whose classes are counted otherwise than `names`, such as from 1.
+def _check_indices(path: Path, found: Counter[float | None], known: Mapping[int, int]) -> None:
+    """Refuse labels whose classes are counted otherwise than `names`, such as from 1.
 
     Args:
-        found: how many rows have which class index; None stands for rows without one.
+        path: The data.yaml.
+        found: How many rows have which class index; None stands for rows without one.
+        known: The class indices of `names`.
     """
     strange = sum(count for index, count in found.items() if index is not None and index not in known)
     if strange > MISCOUNTED * found.total():
-        first, last = (f"{end(index for index in found if index is not None):g}" for end in (min, max))
+        given = [index for index in found if index is not None]
         raise DataError(
             f"{path}: {strange} of {found.total()} rows of its labels have a class that 'names' lacks: class indices "
-            f"run {first}..{last}, names {min(known)}..{max(known)}"
+            f"run {min(given):g}..{max(given):g}, names {min(known)}..{max(known)}"
         )
 
 
-def _key_points(path: Path, content: dict) -> int | None:
-    """How many numbers the key points of an object have, K points of D numbers each; None in a set without them."""
+def _key_points(path: Path, content: Mapping[Any, Any]) -> int | None:
+    """Return how many numbers the key points of an object have, K points of D numbers each; None without them."""
     match content.get("kpt_shape"):
         case None:
             return None
@@ -146,55 +184,32 @@ def _key_points(path: Path, content: dict) -> int | None:
     raise DataError(f"{path}: 'kpt_shape' must be two whole numbers, the key points and the numbers of each")
 
 
-def _photos(path: Path, content: dict, split: str) -> Iterator[tuple[Path, str]]:
-    """The photos of a split in order, each with its name: the path from the root of the set, where it lies there."""
-    for root, place in _places(path, content, split):
+def _images(places: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, str]]:
+    """Yield the images of a split in order, each with its name: the path from the root of the set, if inside."""
+    for root, place in places:
         if place.is_dir():
-            photos = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            images = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         else:
-            photos = [_listed(line.strip(), place, root) for line in _lines(place) if line.strip()]
-        for photo in photos:
-            yield photo, (photo.relative_to(root) if photo.is_relative_to(root) else photo).as_posix()
+            images = [_listed(line.strip(), place, root) for line in _lines(place) if line.strip()]
+        for image in images:
+            yield image, (image.relative_to(root) if image.is_relative_to(root) else image).as_posix()
 
 
-def _places(path: Path, content: dict, split: str) -> Iterator[tuple[Path, Path]]:
-    """What the entries of a split name, a folder or a list each, after the root of the set."""
-    given = next(content[key] for key in SPLITS[split] if content.get(key))
-    for entry in given if isinstance(given, list) else [given]:
-        yield _found(path, content, split, str(entry))
-
-
-def _without_photo(path: Path, content: dict, split: str, known: Set[Path]) -> Iterator[Path]:
-    """The files of labels that belong to the folders of a split, and to no photo.
+def _without_image(places: Sequence[tuple[Path, Path]], known: Set[Path]) -> Iterator[Path]:
+    """Yield the files of labels that belong to the folders of a split and to no image.
 
     Args:
-        known: those of the photos.
+        places: The root and the folder or list of each entry.
+        known: The files of labels that belong to an image.
     """
-    for _, place in _places(path, content, split):
+    for _, place in places:
         folder = _labels_of(place / "any").parent
-        if place.is_dir() and folder != place:  # other texts may lie beside photos
+        if place.is_dir() and folder != place:  # other texts may lie beside images
             yield from sorted(set(folder.rglob("*.txt")) - known - {folder / "classes.txt"})
 
 
-def _found(path: Path, content: dict, split: str, entry: str) -> tuple[Path, Path]:
-    """The root of the set and what an entry of a split names.
-
-    People move sets around: `path` may be relative to the file, to the working directory, or name a place elsewhere,
-    and some exports write `../train/images` for what lies in `train/images`.
-    """
-    given, tried = content.get("path"), []
-    for root in (path.parent / str(given), Path(str(given)), path.parent) if given else (path.parent,):
-        for name in (entry, entry.removeprefix("../")):
-            if (place := root / name).exists():
-                return root, place
-            tried.append(place)
-    raise DataError(
-        f"{path}: its {split} '{entry}' is not there; looked for {', '.join(dict.fromkeys(map(str, tried)))}"
-    )
-
-
 def _listed(line: str, file: Path, root: Path) -> Path:
-    """The photo that a line of a text file names: from the file's folder, or else from the root of the set."""
+    """Return the image that a line of a text file names: from the file's folder, or else from the set's root."""
     return next((place for place in (file.parent / line, root / line) if place.exists()), root / line)
 
 
@@ -205,10 +220,10 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"{path}: cannot be read as text ({error})") from error
 
 
-def _labels_of(photo: Path) -> Path:
-    """Where the labels of a photo are: the last `images` of its path read as `labels`, or else beside it."""
-    parts = list(photo.parts)
-    beside = photo.with_suffix(".txt")
+def _labels_of(image: Path) -> Path:
+    """Return the file of an image's labels: the last `images` of its path read as `labels`, or else beside it."""
+    parts = list(image.parts)
+    beside = image.with_suffix(".txt")
     if "images" in parts[:-1]:
         last = len(parts) - 2 - parts[-2::-1].index("images")
         swapped = Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt")
@@ -217,19 +232,19 @@ def _labels_of(photo: Path) -> Path:
 
 
 def _sample(
-    photo: Path,
+    image: Path,
     name: str,
     labels: Path,
-    index: dict[int, int],
+    index: Mapping[int, int],
     key_points: int | None,
-    indices: Counter,
+    indices: Counter[float | None],
     report: ScanReport,
-) -> Sample | None:
-    if not photo.is_file():
-        report.add("missing image", f"{photo} is not there")
+) -> AnnotatedImage | None:
+    if not image.is_file():
+        report.add("missing image", f"{image} is not there")
         return None
     try:
-        width, height = read_size(photo)
+        width, height = read_size(image)
         lines = _lines(labels) if labels.is_file() else []
     except ImageError as error:
         report.add("corrupt image", str(error))
@@ -237,7 +252,7 @@ def _sample(
     except DataError as error:
         report.add("malformed annotation", str(error))
         return None
-    objects = Objects(name, width, height, report)
+    annotations = ImageAnnotations(name, width, height, report)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -246,18 +261,19 @@ def _sample(
         indices[row and row[0]] += 1
         if row is None or row[0] not in index:
             kind = "malformed row" if row is None else "unknown category"
-            objects.refuse(kind, f"{what} (of {name})")
+            annotations.refuse(kind, f"{what} (of {name})")
             continue
         x1, y1, x2, y2 = _box(row[1:] if key_points is None else row[1:5])
-        objects.add((x1 * width, y1 * height, x2 * width, y2 * height), index[row[0]], what)
-    return objects.sample(photo, index.values())
+        annotations.add((x1 * width, y1 * height, x2 * width, y2 * height), index[int(row[0])], what)
+    return annotations.sample(image, index.values())
 
 
 def _numbers(line: str, key_points: int | None) -> list[float] | None:
-    """A class index and four numbers, or the x and y of three corners or more; None where it is no such row.
+    """Return a class index and four numbers, or the x and y of three corners or more; None where it is no such row.
 
     Args:
-        key_points: how many numbers of key points stand behind the four; None in a set without them.
+        line: A row of labels.
+        key_points: How many numbers of key points stand behind the four; None in a set without them.
     """
     try:
         row = [float(word) for word in line.split()]
@@ -267,8 +283,8 @@ def _numbers(line: str, key_points: int | None) -> list[float] | None:
     return row if complete and all(abs(value) < 1e6 for value in row) else None
 
 
-def _box(values: list[float]) -> tuple[float, float, float, float]:
-    """Center and size, or the corners of an outline -> xyxy."""
+def _box(values: Sequence[float]) -> tuple[float, float, float, float]:
+    """Turn center and size, or the corners of an outline, into x1, y1, x2, y2."""
     if len(values) == 4:
         x, y, w, h = values
         return x - w / 2, y - h / 2, x + w / 2, y + h / 2

@@ -1,4 +1,4 @@
-"""Augmentation of photos with boxes and landmarks: mosaic of our own, everything else by albumentations.
+"""Augmentation of images with boxes and landmarks: mosaic of our own, everything else by albumentations.
 
 Every random choice of a sample comes from one generator of its own, seeded by (seed, epoch, index), so that worker
 processes, their number and a resumed run cannot change it.
@@ -6,24 +6,26 @@ processes, their number and a resumed run cannot change it.
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.core.letterbox import PAD, letterbox_shape
-from vision_app.released.landmarks import not_known
+from vision_app.data.samples import DetectionSet
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for a newer version over the network
 import albumentations as A
 
 SMALLEST_SIDE = 2.0  # pixels; what is left of a box below this is no object any more
-SMALLEST_PART = 0.2  # fraction of a box that must stay in the picture
+SMALLEST_PART = 0.2  # fraction of a box that must stay in the image
 ASPECT = 0.1  # largest random change of the logarithm of height / width, halved between the two
+LARGEST_ZOOM = 1.5  # of the long side relative to the scene: more pixels of an image are never used
 
 
 def random_numbers(purpose: str, *seed: int) -> np.random.Generator:
-    """A stream of random numbers for one purpose, such as "order", and no other one with the same seed.
+    """Return a stream of random numbers for one purpose, such as "order", and no other one with the same seed.
 
     A seed alone is not enough: to NumPy, (1, 2) and (1, 2, 0) are the same.
     """
@@ -32,43 +34,51 @@ def random_numbers(purpose: str, *seed: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and its boxes and landmarks on the way through augmentation.
+    """An image and its boxes on the way through augmentation.
 
     Attributes:
-        pixels: (H, W, 3) uint8.
-        boxes: (M, 4) float32 xyxy in pixels.
-        ids: (M,) int, where each box came from: whatever the caller wants to find again.
-        landmarks: (M, K, 2) float32 x, y in pixels, NaN where a point is not known or not in the picture; by default K
-            is 0.
+        pixels: (H, W, 3) uint8 RGB.
+        boxes: M boxes in pixels, in float32; landmarks are NaN where a point is not in the image.
     """
 
     pixels: np.ndarray
-    boxes: np.ndarray
-    ids: np.ndarray
-    landmarks: np.ndarray | None = None
+    boxes: LabeledBoxes
 
-    def __post_init__(self):
-        if self.landmarks is None:
-            object.__setattr__(self, "landmarks", not_known(len(self.boxes), 0))
+
+def whole_scene(data: DetectionSet, index: int) -> Scene:
+    """Return an image of a set as it is, possibly decoded at a reduced size, with its boxes."""
+    sample, pixels = data.samples[index], data.pixels(index)
+    scale = np.float32([pixels.shape[1] / sample.width, pixels.shape[0] / sample.height])
+    return Scene(pixels, sample.boxes.scaled(scale))
 
 
 def fitting_scale(width: int, height: int, size: int, stretch: float) -> np.ndarray:
-    """(2,) scene pixels per photo pixel along x and y with which a photo fills (size, size), as in prediction.
+    """Return (2,) scene pixels per image pixel along x and y with which an image fills (size, size), as in prediction.
 
     Args:
-        stretch: see `letterbox.letterbox_shape`.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        size: Side of the scene in pixels.
+        stretch: See `letterbox.letterbox_shape`.
     """
     rows, columns, *_ = letterbox_shape(width, height, size, stretch)
     return np.array([columns / width, rows / height])
 
 
-def place(scene: Scene, canvas: np.ndarray, scale: Sequence[float], origin: Sequence[float], window: tuple) -> Scene:
-    """Draws a scaled scene into a window of a canvas, in place, and returns the scene's boxes and landmarks there.
+def place(
+    scene: Scene,
+    canvas: np.ndarray,
+    scale: Sequence[float] | np.ndarray,
+    origin: Sequence[float] | np.ndarray,
+    window: tuple[int, int, int, int],
+) -> Scene:
+    """Draw a scaled scene into a window of a canvas, in place, and return the canvas with the scene's boxes there.
 
     Args:
+        scene: What to draw.
         canvas: (H, W, 3) uint8, written to.
-        scale: canvas pixels per scene pixel along x and y.
-        origin: where the scene's top left corner lies on the canvas, (x, y), possibly outside; rounded to a pixel.
+        scale: Canvas pixels per scene pixel along x and y.
+        origin: Where the scene's top left corner goes on the canvas, (x, y), possibly outside; rounded to a pixel.
         window: (x1, y1, x2, y2) integers; nothing outside is touched.
     """
     x1, y1, x2, y2 = window
@@ -81,76 +91,74 @@ def place(scene: Scene, canvas: np.ndarray, scale: Sequence[float], origin: Sequ
     x3, y3, x4, y4 = max(x1, left), max(y1, top), min(x2, left + columns), min(y2, top + rows)
     if x3 < x4 and y3 < y4:
         canvas[y3:y4, x3:x4] = scaled[y3 - top : y4 - top, x3 - left : x4 - left]
-    factors, offset = np.float32([columns / width, rows / height]), np.float32([left, top])
-    moved = scene.boxes * np.tile(factors, 2) + np.tile(offset, 2)
-    inside = moved.clip(np.float32([x1, y1, x1, y1]), np.float32([x2, y2, x2, y2]))
-    before = (moved[:, 2:] - moved[:, :2]).prod(axis=1)
+    moved = scene.boxes.scaled(np.float32([columns / width, rows / height]), (left, top))
+    inside = moved.xyxy.clip(np.float32([x1, y1, x1, y1]), np.float32([x2, y2, x2, y2]))
+    before = (moved.xyxy[:, 2:] - moved.xyxy[:, :2]).prod(axis=1)
     size = inside[:, 2:] - inside[:, :2]
     keep = (size >= SMALLEST_SIDE).all(axis=1) & (size.prod(axis=1) >= SMALLEST_PART * before)
-    landmarks = inside_only(scene.landmarks[keep] * factors + offset, window)
-    return Scene(canvas, inside[keep], scene.ids[keep], landmarks)
+    return Scene(canvas, inside_only(replace(moved, xyxy=inside)[keep], window))
 
 
-def inside_only(landmarks: np.ndarray, window: Sequence[float]) -> np.ndarray:
-    """(M, K, 2) landmarks with NaN for those that lie outside a window (x1, y1, x2, y2)."""
+def inside_only(boxes: LabeledBoxes, window: Sequence[float]) -> LabeledBoxes:
+    """Return boxes with NaN for the landmarks that lie outside a window (x1, y1, x2, y2)."""
     x1, y1, x2, y2 = window
-    inside = ((landmarks >= (x1, y1)) & (landmarks <= (x2, y2))).all(axis=2, keepdims=True)
-    return np.where(inside, landmarks, np.float32(np.nan))
+    inside = ((boxes.landmarks >= (x1, y1)) & (boxes.landmarks <= (x2, y2))).all(axis=2, keepdims=True)
+    return replace(boxes, landmarks=np.where(inside, boxes.landmarks, np.float32(np.nan)))
 
 
 @dataclass(frozen=True)
-class View:
-    """How photos are scaled into a scene.
+class SceneScale:
+    """How images are scaled into a scene.
 
     Attributes:
-        size: side of the scene in pixels.
-        stretch: see `fitting_scale`.
-        zoom: range of the random scale relative to that with which a photo fills the scene.
+        size: Side of the scene in pixels.
+        stretch: See `fitting_scale`.
+        zoom: Range of the random scale relative to that with which an image fills the scene.
     """
 
     size: int
     stretch: float
     zoom: tuple[float, float]
 
-    def scale(self, scene: Scene, generator: np.random.Generator) -> np.ndarray:
-        """(2,) a random scale along x and y for a photo."""
+    def draw(self, scene: Scene, generator: np.random.Generator) -> np.ndarray:
+        """Return (2,), a random scale along x and y for an image."""
         height, width = scene.pixels.shape[:2]
         zoom, aspect = generator.uniform(*np.log(self.zoom)), generator.uniform(-ASPECT, ASPECT) / 2
         return fitting_scale(width, height, self.size, self.stretch) * np.exp([zoom - aspect, zoom + aspect])
 
     def canvas(self) -> np.ndarray:
+        """Return an empty scene, (size, size, 3) uint8."""
         return np.empty((self.size, self.size, 3), np.uint8)
 
 
-def random_view(scene: Scene, view: View, generator: np.random.Generator) -> Scene:
-    """A random crop or a shrunken copy on gray, (size, size)."""
-    scale, size = view.scale(scene, generator), view.size
-    room = size - scene.pixels.shape[1::-1] * scale  # negative: the crop moves, positive: the picture does
+def random_crop(scene: Scene, scales: SceneScale, generator: np.random.Generator) -> Scene:
+    """Return a random crop or a shrunken copy on gray, (size, size)."""
+    scale, size = scales.draw(scene, generator), scales.size
+    room = size - scene.pixels.shape[1::-1] * scale  # negative: the crop moves, positive: the image does
     origin = generator.uniform(np.minimum(room, 0), np.maximum(room, 0))
-    return place(scene, view.canvas(), scale, origin, (0, 0, size, size))
+    return place(scene, scales.canvas(), scale, origin, (0, 0, size, size))
 
 
-def mosaic(scenes: list[Scene], view: View, generator: np.random.Generator) -> Scene:
-    """Four scenes around a random point of one (size, size) picture (Bochkovskiy et al., 2020)."""
-    size, canvas, placed = view.size, view.canvas(), []
+def mosaic(scenes: Sequence[Scene], scales: SceneScale, generator: np.random.Generator) -> Scene:
+    """Return four scenes around a random point of one (size, size) image (Bochkovskiy et al., 2020)."""
+    size, canvas, placed = scales.size, scales.canvas(), []
     cx, cy = (int(c) for c in generator.uniform(0.3 * size, 0.7 * size, 2))
     windows = ((0, 0, cx, cy), (cx, 0, size, cy), (0, cy, cx, size), (cx, cy, size, size))
     for scene, window in zip(scenes, windows, strict=True):
-        scale = view.scale(scene, generator)
+        scale = scales.draw(scene, generator)
         width, height = scene.pixels.shape[1::-1] * scale
         # the corner that touches the point in the middle stays there, as far as the scene fills its window
         x = cx - width if window[0] == 0 else cx
         y = cy - height if window[1] == 0 else cy
-        placed.append(place(scene, canvas, scale, (x, y), window))
-    parts = ([getattr(p, name) for p in placed] for name in ("boxes", "ids", "landmarks"))
-    return Scene(canvas, *map(np.concatenate, parts))
+        placed.append(place(scene, canvas, scale, (x, y), window).boxes)
+    return Scene(canvas, LabeledBoxes.concatenate(placed))
 
 
 def default_transforms(degraded: float = 0.0) -> A.Compose:
-    """Flip, rotation, color shift, contrast, noise, blur, compression and information loss; boxes and points follow.
+    """Return flip, rotation, color shift, contrast, noise, blur, compression and information loss.
 
     Args:
-        degraded: probability of each of what old and tiny pictures have been through besides: no colors, a low
+        degraded: Probability of each of what old and tiny images have been through besides: no colors, a low
             resolution, strong compression.
     """
     more = [
@@ -177,42 +185,46 @@ def default_transforms(degraded: float = 0.0) -> A.Compose:
 
 
 def transformed(scene: Scene, transforms: A.Compose, flip: Sequence[int] = ()) -> Scene:
-    """A scene after some of albumentations' transforms.
+    """Return a scene after some of albumentations' transforms.
 
-    Three points of the picture travel along with the landmarks: where they come out mirrored, so is the picture, and
-    left and right landmarks change places.
+    Three points of the image travel along with the landmarks: where they come out mirrored, so is the image, and left
+    and right landmarks change places.
 
     Args:
-        flip: see `data.landmarks.Landmarks`.
+        scene: The scene before.
+        transforms: Such as `default_transforms`.
+        flip: See `released.landmarks.Landmarks`.
     """
     height, width = scene.pixels.shape[:2]
-    known = np.isfinite(scene.landmarks).all(axis=2)
-    points = np.concatenate([[(0, 0), (width, 0), (0, height)], scene.landmarks[known]])
+    known = np.isfinite(scene.boxes.landmarks).all(axis=2)
+    points = np.concatenate([[(0, 0), (width, 0), (0, height)], scene.boxes.landmarks[known]])
     out = transforms(
-        image=scene.pixels, bboxes=scene.boxes, rows=np.arange(len(scene.boxes)),
+        image=scene.pixels, bboxes=scene.boxes.xyxy, rows=np.arange(len(scene.boxes)),
         keypoints=points - 0.5,  # to albumentations, whole numbers are the centers of pixels
     )  # fmt: skip
     origin, right, down, *points = np.asarray(out["keypoints"], np.float32) + np.float32(0.5)
-    landmarks = scene.landmarks.copy()
+    landmarks = scene.boxes.landmarks.copy()
     landmarks[known] = np.reshape(points, (-1, 2))
     if np.linalg.det([right - origin, down - origin]) < 0:
         landmarks = landmarks[:, list(flip)]
     rows = np.asarray(out["rows"], int).reshape(-1)
-    boxes = np.asarray(out["bboxes"], np.float32).reshape(-1, 4)
-    return Scene(out["image"], boxes, scene.ids[rows], inside_only(landmarks[rows], (0, 0, width, height)))
+    xyxy = np.asarray(out["bboxes"], np.float32).reshape(-1, 4)
+    boxes = replace(scene.boxes[rows], xyxy=xyxy, landmarks=landmarks[rows])
+    return Scene(out["image"], inside_only(boxes, (0, 0, width, height)))
 
 
 @dataclass
 class Augmenter:
-    """Turns photos into training scenes.
+    """Turns images into training scenes.
 
     Attributes:
-        size: side of the square scenes in pixels.
-        seed: of every random choice.
-        mosaic: probability that a scene is made of four photos.
-        zoom, stretch: see `View`.
-        flip: see `data.landmarks.Landmarks`; of the photos' K landmarks.
-        degraded: see `default_transforms`.
+        size: Side of the square scenes in pixels.
+        seed: Random seed.
+        mosaic: Probability that a scene is made of four images.
+        zoom: See `SceneScale`.
+        stretch: See `SceneScale`.
+        flip: See `released.landmarks.Landmarks`; of the images' K landmarks.
+        degraded: See `default_transforms`.
     """
 
     size: int
@@ -223,25 +235,26 @@ class Augmenter:
     flip: tuple[int, ...] = ()
     degraded: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._transforms = default_transforms(self.degraded)
 
     def __call__(self, load: Callable[[int], Scene], count: int, epoch: int, index: int, close: bool) -> Scene:
-        """One scene.
+        """Return one scene.
 
         Args:
-            load: gives the scene of a photo by its index, as it is.
-            count: how many photos there are to draw a mosaic's partners from.
-            epoch, index: which pass, which photo.
-            close: the last passes show single photos only, so that the network ends on what it will see.
+            load: Gives the scene of an image by its index, as it is.
+            count: How many images there are to draw a mosaic's partners from.
+            epoch: Which epoch.
+            index: Which image.
+            close: The last epochs show single images only, so that the network ends on what it will see.
         """
         generator = random_numbers("scene", self.seed, epoch, index)
         if not close and generator.random() < self.mosaic:
             partners = generator.integers(count, size=3)
-            view = View(self.size, self.stretch, self.zoom)
-            scene = mosaic([load(i) for i in (index, *partners)], view, generator)
+            scales = SceneScale(self.size, self.stretch, self.zoom)
+            scene = mosaic([load(i) for i in (index, *partners)], scales, generator)
         else:
             zoom = (max(self.zoom[0], 0.7), min(self.zoom[1], 1.3)) if close else self.zoom
-            scene = random_view(load(index), View(self.size, self.stretch, zoom), generator)
+            scene = random_crop(load(index), SceneScale(self.size, self.stretch, zoom), generator)
         self._transforms.set_random_seed(int(generator.integers(2**31)))
         return transformed(scene, self._transforms, self.flip)

@@ -1,69 +1,51 @@
-"""Contact sheets: many pictures with boxes and landmarks on one, to look at what a network is taught and says."""
+"""Contact sheets: many images with boxes and landmarks on one, to see what a network is taught and predicts."""
 
 import colorsys
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vision_app.core.draw import WHITE, draw_label, label_color
+from vision_app.core.labeled_boxes import REGION, LabeledBoxes
 
-BACKGROUND, UNKNOWN = (24, 24, 24), (170, 170, 170)
+BACKGROUND, IGNORED = (24, 24, 24), (170, 170, 170)
 GAP, DASH, TEXT, DOT = 6, 5, 12, 2  # pixels; of a dot the radius
-UNCERTAIN = 0.995  # confidences below this are written beside the label
-
-
-class Boxes(Protocol):
-    """What to draw on a picture: arrays, or tensors on a CPU. `Sample` and `Targets` have these attributes.
-
-    Attributes:
-        boxes: (M, 4) xyxy in the picture's pixels.
-        labels: (M,) class indices.
-        confidences: (M,) 0 to 1.
-        unknown: (U, 4) boxes that are neither right nor wrong.
-        landmarks: (M, K, 2) x, y in the picture's pixels, NaN where a point is not known; may be missing.
-    """
-
-    boxes: Sequence
-    labels: Sequence
-    confidences: Sequence
-    unknown: Sequence
-    landmarks: Sequence
+UNCERTAIN = 0.995  # scores below this are written beside the label
 
 
 def contact_sheet(
     images: Sequence[np.ndarray],
-    targets: Sequence[Boxes],
+    boxes: Sequence[LabeledBoxes],
     classes: Sequence[str],
     *,
     captions: Sequence[str] | None = None,
     columns: int = 4,
     side: int = 320,
 ) -> np.ndarray:
-    """Draws pictures with their boxes in rows from the top left; unknown boxes are gray and dashed.
+    """Draw images with their boxes in rows from the top left; ignored boxes are gray and dashed, regions left out.
 
-    Each of the K landmarks has a color of its own, the same in all pictures, so that left and right can be told apart.
+    Each of the K landmarks has a color of its own, the same in all images, so that left and right can be told apart.
 
     Args:
         images: (H, W, 3) uint8 RGB each, of any size, or (3, H, W) tensors in 0..1 as networks take them.
-        targets: one per picture.
-        classes: names of the labels.
-        captions: a line for under each picture.
-        columns: pictures a row.
-        side: of the square that each picture is fitted into, in pixels.
+        boxes: The boxes of each image, in its pixels.
+        classes: Names of the labels.
+        captions: A line for under each image.
+        columns: Images per row.
+        side: Side of the square that each image is fitted into, in pixels.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: there are no pictures, or not as many targets or captions as pictures.
+        ValueError: There are no images, or not as many boxes or captions as images.
     """
     if not len(images):
-        raise ValueError("a contact sheet needs a picture")
+        raise ValueError("a contact sheet needs an image")
     captions = [""] * len(images) if captions is None else captions
     columns, font = min(columns, len(images)), ImageFont.load_default(size=TEXT)
-    tiles = [_tile(_pixels(image), target, classes, side) for image, target in zip(images, targets, strict=True)]
+    tiles = [_tile(_pixels(image), one, classes, side) for image, one in zip(images, boxes, strict=True)]
     tops, height = [], GAP  # of the rows
     for start in range(0, len(tiles), columns):
         tops.append(height)
@@ -78,30 +60,31 @@ def contact_sheet(
 
 
 def _pixels(image) -> np.ndarray:
-    """(H, W, 3) uint8 of a picture as `contact_sheet` takes it."""
+    """Return (H, W, 3) uint8 pixels of an image as `contact_sheet` takes it."""
     array = np.asarray(image)
     if array.dtype == np.uint8:
         return array
     return np.rint(array.transpose(1, 2, 0) * 255).clip(0, 255).astype(np.uint8)
 
 
-def _tile(pixels: np.ndarray, target: Boxes, classes: Sequence[str], side: int) -> Image.Image:
-    """The picture with its long side scaled to `side`, and its boxes on it."""
+def _tile(pixels: np.ndarray, boxes: LabeledBoxes, classes: Sequence[str], side: int) -> Image.Image:
+    """Return the image with its long side scaled to `side`, and its boxes on it."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     tile = Image.fromarray(pixels).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)
     canvas, font = ImageDraw.Draw(tile), ImageFont.load_default(size=TEXT)
-    for box in np.asarray(target.unknown).reshape(-1, 4) * scale:
+    boxes = boxes.scaled(scale)
+    for box in boxes.xyxy[boxes.ignored]:
         _dashed(canvas, *np.rint(box).astype(int).tolist())
-    boxes, labels, confidences = (np.asarray(part) for part in (target.boxes, target.labels, target.confidences))
+    shown = boxes[~boxes.ignored & (boxes.labels != REGION)]
     tags = []
-    for box, label, confidence in zip(boxes.reshape(-1, 4) * scale, labels, confidences, strict=True):
-        name = classes[int(label)]
+    for box, label, score in zip(shown.xyxy, shown.labels.tolist(), shown.scores, strict=True):
+        name = classes[label]
         left, top, right, bottom = np.rint(box).astype(int).tolist()
         canvas.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=label_color(name), width=2)
-        tags.append((f"{name} {confidence:.2f}" if confidence < UNCERTAIN else name, (left, top), label_color(name)))
-    for points in np.asarray(getattr(target, "landmarks", ())) * scale:
+        tags.append((f"{name} {score:.2f}" if score < UNCERTAIN else name, (left, top), label_color(name)))
+    for points in shown.landmarks:
         for i, (x, y) in enumerate(points.tolist()):
             if np.isfinite([x, y]).all():
                 canvas.circle((x, y), DOT, fill=landmark_color(i, len(points)), outline=WHITE)
@@ -111,17 +94,17 @@ def _tile(pixels: np.ndarray, target: Boxes, classes: Sequence[str], side: int) 
 
 
 def landmark_color(index: int, count: int) -> tuple[int, int, int]:
-    """The RGB color, 0 to 255 each, of one of the landmarks of a box."""
+    """Return the RGB color, 0 to 255 each, of one of the landmarks of a box."""
     red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(index / count, 1.0, 1.0))
     return red, green, blue
 
 
 def _dashed(canvas: ImageDraw.ImageDraw, left: int, top: int, right: int, bottom: int) -> None:
-    """Draws the outline of a box in gray dashes."""
+    """Draw the outline of a box in gray dashes."""
     right, bottom = right - 1, bottom - 1
     for x in range(left, right, 2 * DASH):
         for y in (top, bottom):
-            canvas.line((x, y, min(x + DASH, right), y), fill=UNKNOWN, width=2)
+            canvas.line((x, y, min(x + DASH, right), y), fill=IGNORED, width=2)
     for y in range(top, bottom, 2 * DASH):
         for x in (left, right):
-            canvas.line((x, y, x, min(y + DASH, bottom)), fill=UNKNOWN, width=2)
+            canvas.line((x, y, x, min(y + DASH, bottom)), fill=IGNORED, width=2)

@@ -7,12 +7,13 @@ import numpy as np
 
 from vision_app.core.figures import new_figure, save_figure
 from vision_app.core.images import write_image
-from vision_app.training.contact_sheet import Boxes, contact_sheet
+from vision_app.core.labeled_boxes import LabeledBoxes
+from vision_app.training.contact_sheet import contact_sheet
 from vision_app.training.diagnosis import PRECISION, TRAIN, VALIDATION, column, diagnose
 from vision_app.training.runs import read_metrics
 
 PICTURES = 16  # drawn of each of the first batches, at most
-PREDICT = Callable[[Path, Sequence[np.ndarray]], Sequence[Boxes]]
+PREDICT = Callable[[Path, Sequence[np.ndarray]], Sequence[LabeledBoxes]]
 
 
 class TensorBoard:
@@ -53,8 +54,8 @@ class FirstBatches:
         self._folder = folder
 
     def on_batch(self, step: int, images, targets) -> None:
-        images, targets = images[:PICTURES].cpu(), [target.to("cpu") for target in targets[:PICTURES]]
-        write_image(self._folder / f"batch-{step + 1}.png", contact_sheet(images, targets, self._classes))
+        sheet = contact_sheet(images[:PICTURES].cpu(), targets[:PICTURES], self._classes)
+        write_image(self._folder / f"batch-{step + 1}.png", sheet)
 
 
 class Predictions:
@@ -68,7 +69,7 @@ class Predictions:
     """
 
     def __init__(
-        self, pictures: Sequence[np.ndarray], truth: Sequence[Boxes], classes: Sequence[str], predict: PREDICT
+        self, pictures: Sequence[np.ndarray], truth: Sequence[LabeledBoxes], classes: Sequence[str], predict: PREDICT
     ):
         self._pictures, self._truth, self._classes, self._predict = pictures, truth, classes, predict
 

@@ -7,28 +7,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from labeled import boxes
 from sklearn.metrics import average_precision_score
 
 from vision_app.classification.evaluate.evaluation import average_precision, evaluate
 from vision_app.classification.evaluate.report import summary, to_dict, write_report
 from vision_app.classification.train.targets import presence
-from vision_app.data.samples import DetectionSet, Sample
+from vision_app.data.samples import AnnotatedImage, DetectionSet
 
 CLASSES = ("cat", "dog", "sofa", "bus")
-BOX = np.float32([[10, 10, 50, 60]])
-NOTHING = np.zeros((0, 4), np.float32)
+BOX = (10, 10, 50, 60)
 
 
-def sample(labels=(), unknown=(), labeled=(0, 1, 2, 3), confidences=None, **more) -> Sample:
+def sample(labels=(), ignored=(), labeled=(0, 1, 2, 3), scores=None, **more) -> AnnotatedImage:
     """A photo of 100 x 80 with a box at one place for each label."""
-    boxes, doubtful = (BOX.repeat(len(each), axis=0) if len(each) else NOTHING for each in (labels, unknown))
-    sure = [1] * len(labels) if confidences is None else confidences
-    return Sample(
-        path=Path("photo.jpg"), name="photo.jpg", width=100, height=80, boxes=boxes,
-        labels=np.array(labels, np.int64), confidences=np.float32(sure),
-        areas=np.ones(len(labels), np.float32), unknown=doubtful, unknown_labels=np.array(unknown, np.int64),
-        labeled=frozenset(labeled), **more,
-    )  # fmt: skip
+    found = boxes([BOX] * len(labels), labels, scores, ignored=[BOX] * len(ignored), ignored_labels=ignored)
+    areas = np.ones(len(found), np.float32)
+    return AnnotatedImage(Path("photo.jpg"), "photo.jpg", 100, 80, found, areas, frozenset(labeled), **more)
 
 
 NAN = float("nan")
@@ -39,12 +34,12 @@ NAN = float("nan")
     [
         (sample(), {}, [0, 0, 0, 0]),
         (sample([0, 2, 0]), {}, [1, 0, 1, 0]),
-        (sample([0], unknown=[0, 1]), {}, [1, NAN, 0, 0]),
+        (sample([0], ignored=[0, 1]), {}, [1, NAN, 0, 0]),
         (sample([0], labeled=[0, 1]), {}, [1, 0, NAN, NAN]),
-        (sample([0, 2, 2], unknown=[3], labeled=[0, 1], confidences=[1, 0.4, 0.7]), {"taught": True}, [1, 0, 0.7, NAN]),
-        (sample([0], unknown=[1], exhaustive=False), {}, [1, NAN, NAN, NAN]),
-        (sample([0], unknown=[1], exhaustive=False), {"taught": True}, [1, NAN, 0, 0]),  # a doubt is unknown
-        (sample([0, 1, 1], unknown=[2]), {"seen": np.array([2])}, [NAN, 1, NAN, 0]),
+        (sample([0, 2, 2], ignored=[3], labeled=[0, 1], scores=[1, 0.4, 0.7]), {"taught": True}, [1, 0, 0.7, NAN]),
+        (sample([0], ignored=[1], exhaustive=False), {}, [1, NAN, NAN, NAN]),
+        (sample([0], ignored=[1], exhaustive=False), {"taught": True}, [1, NAN, 0, 0]),  # a doubt is ignored
+        (sample([0, 1, 1], ignored=[2]), {"visible": boxes([BOX], [1])}, [NAN, 1, NAN, 0]),
     ],
 )
 def test_presence(photo, options, expected):
@@ -70,7 +65,7 @@ def row(box=None, **probabilities):
 @pytest.fixture
 def evaluation():
     """Cats are ranked 1, 3; dogs 1, of two photos that count; a couch is a sofa; there is no bus."""
-    samples = (sample([0]), sample([1]), sample([0], unknown=[1]), sample([2]))
+    samples = (sample([0]), sample([1]), sample([0], ignored=[1]), sample([2]))
     hit, miss = [12, 12, 50, 60], [40, 10, 90, 60]
     rows = [
         row(hit, cat=0.9, dog=0.3, couch=0.1),
@@ -90,7 +85,7 @@ def test_figures_of_four_photos(evaluation):
 
 def test_a_class_that_every_photo_shows_is_not_judged():
     """Nor is one that every photo shows where it counts: the dog is difficult in the first."""
-    samples = sample([0], unknown=[1]), sample([0, 1, 2]), sample([0, 1])
+    samples = sample([0], ignored=[1]), sample([0, 1, 2]), sample([0, 1])
     rows = [row(cat=0.9, dog=0.3, couch=0.5), row(cat=0.1, dog=0.2, couch=0.4), row(cat=0.3, dog=0.1)]
     evaluation = evaluate(DetectionSet(CLASSES, samples), rows)
     np.testing.assert_equal(evaluation.precision, [NAN, NAN, 0.5, NAN])
@@ -110,9 +105,9 @@ def test_a_class_that_every_photo_shows_is_not_judged():
     [
         (sample([0]), "cat", 34.5, 0),  # the upper 49 % of the cat
         (sample([0]), "cat", 35.5, 1),
-        (sample(unknown=[0]), "cat", 34.5, 0),
-        (sample(unknown=[0]), "cat", 35.5, 1),  # a difficult object is one, too
-        (sample([1], unknown=[2]), "cat", 60, 0),
+        (sample(ignored=[0]), "cat", 34.5, 0),
+        (sample(ignored=[0]), "cat", 35.5, 1),  # a difficult object is one, too
+        (sample([1], ignored=[2]), "cat", 60, 0),
         (sample([2]), "couch", 60, 1),
         (sample([2]), "sofa", 60, 1),
         (sample([0]), "kite", 60, NAN),  # a class that the truth lacks

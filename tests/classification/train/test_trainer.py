@@ -15,7 +15,7 @@ from vision_app.classification.train.trainer import STEPS, ClassifierTask, train
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.data.coco import load_coco
 from vision_app.data.scan import scan
-from vision_app.detection.train.datasets import Validation
+from vision_app.detection.train.datasets import ValidationSet
 from vision_app.released.write import describe
 from vision_app.training.augment import Scene
 from vision_app.training.config import TrainConfig
@@ -49,11 +49,11 @@ def test_photos_are_shown_singly_and_nearly_whole_as_in_the_last_epochs_of_a_det
     def augmenter(load, *how):
         asked.append(how)
         scene = load(0)
-        return Scene(scene.pixels.copy(), scene.boxes[3:], scene.ids[3:])  # the crowd alone is in view
+        return Scene(scene.pixels.copy(), scene.boxes[3:])  # the crowd alone is in view
 
     pixels, target = Views(task.data, augmenter, epoch=4, taught=False)[2]
     assert asked == [(5, 4, 2, True)]  # photos, epoch, photo, "close"
-    np.testing.assert_array_equal(pixels.permute(1, 2, 0), task.data.photo(2))
+    np.testing.assert_array_equal(pixels.permute(1, 2, 0), task.data.pixels(2))
     np.testing.assert_array_equal(target, [NAN, 0, 0])
 
 
@@ -102,8 +102,10 @@ def test_pooling_alone_leaves_the_detector_as_it_is(task):
 def test_a_released_model_leaves_out_what_there_was_nothing_to_measure_for(task, tmp_path):
     """No class is as probable as not, so that no photo has a box; in JSON there is no NaN."""
     first, *others = task.data.samples  # the first shows no motorbike, but a cup
-    mixed = replace(task.data, samples=(replace(first, labels=first.labels + 1), *others))
-    task.validations = [Validation("alike", task.data), Validation("drawn", mixed)]
+    mixed = replace(
+        task.data, samples=(replace(first, boxes=replace(first.boxes, labels=first.boxes.labels + 1)), *others)
+    )
+    task.validations = [ValidationSet("alike", task.data), ValidationSet("drawn", mixed)]
     torch.nn.init.constant_(task.network.context.bias, -100)
     found = task.release(task.network, tmp_path / "run" / "last")
     assert found.keys() == {"drawn mAP"} and 0 <= found["drawn mAP"] <= 1

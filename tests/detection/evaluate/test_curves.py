@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from detection_tables import by_hand, made_up
+from detection_tables import by_hand, made_up, table_of
 
 from vision_app.detection.evaluate.curves import Reliability, Sweep, precision_by_recall, precision_curves
 from vision_app.detection.evaluate.matching import match
-from vision_app.detection.evaluate.table import Table
 
 BOX, OTHER, NOTHING = (0, 0, 10, 10), (100, 100, 110, 110), (50, 50, 60, 60)
 
@@ -85,7 +84,8 @@ def test_empty_bins_and_edges():
     assert reliability.counts.tolist() == [0, 0, 0, 1, 0, 0, 0, 1, 0, 1]
     assert np.isnan(reliability.precision[0]) and reliability.precision[[3, 7, 9]].tolist() == [0, 1, 1]
     assert reliability.error == pytest.approx((0.3 + 0.3 + 0) / 3)
-    assert Reliability.make(table.keep(found=table.scores > 2), match(table.keep(found=table.scores > 2))).error == 0
+    nothing = table.keep(detections=table.detections.scores > 2)
+    assert Reliability.make(nothing, match(nothing)).error == 0
 
 
 def test_confidences_that_are_probabilities_have_no_error_but_chance():
@@ -103,7 +103,7 @@ def test_confidences_that_are_probabilities_have_no_error_but_chance():
 
 
 def test_every_figure_of_chance_boxes_lies_in_range():
-    table = Table.make(*made_up(5))
+    table = table_of(*made_up(5))
     sweep = Sweep.make(table, match(table)).at(np.linspace(0, 1, 11))
     for values in (sweep.precision, sweep.recall, sweep.f1):
         assert ((values >= 0) & (values <= 1)).all()

@@ -2,11 +2,24 @@ import contextlib
 import io
 
 import pytest
-from detection_tables import NAMES, as_coco, made_up
+from detection_tables import NAMES, as_coco, as_set, made_up
 from pycocotools.cocoeval import COCOeval
 
 from vision_app.core.errors import DataError
-from vision_app.detection.evaluate import average_precision, best_confidence
+from vision_app.detection import evaluate
+from vision_app.detection.evaluate.table import rows_in_order
+
+
+def average_precision(truth, rows):
+    """That of COCO-style content."""
+    data = as_set(truth)
+    return evaluate.average_precision(data, rows_in_order(data, rows))
+
+
+def best_confidence(truth, rows):
+    """That of COCO-style content."""
+    data = as_set(truth)
+    return evaluate.best_confidence(data, rows_in_order(data, rows))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -43,7 +56,7 @@ def test_one_right_box_is_perfect_and_one_shifted_by_half_is_not():
     assert average_precision(single(), [row([35, 10, 85, 50])])["AP50"] == pytest.approx(0)
 
 
-def test_a_difficult_object_is_neither_right_nor_wrong():
+def test_a_difficult_object_is_ignored():
     truth = single()
     truth["annotations"].append({**truth["annotations"][0], "id": 2, "bbox": [70, 70, 20, 20], "difficult": 1})
     found = row([10, 10, 60, 50])
@@ -64,9 +77,9 @@ def test_nothing_found_is_zero_where_there_is_something_to_find():
 
 
 def test_missing_and_doubled_rows_are_named():
-    with pytest.raises(DataError, match=r"hold no 'a\.jpg'"):
+    with pytest.raises(DataError, match=r"contain no 'a\.jpg'"):
         average_precision(single(), [])
-    with pytest.raises(DataError, match=r"hold more than one 'a\.jpg'"):
+    with pytest.raises(DataError, match=r"contain more than one 'a\.jpg'"):
         average_precision(single(), [row([0, 0, 1, 1]), row([0, 0, 1, 1])])
 
 

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from detection_tables import as_coco, by_hand, made_up
+from detection_tables import as_coco, by_hand, made_up, table_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.cocoeval import COCOeval
@@ -13,7 +13,6 @@ from pycocotools.cocoeval import COCOeval
 from vision_app.core.boxes import iou_matrix, xyxy_to_xywh
 from vision_app.detection.evaluate.curves import precision_curves
 from vision_app.detection.evaluate.matching import match
-from vision_app.detection.evaluate.table import Table
 
 BOX, FAR = (0, 0, 10, 10), (100, 100, 110, 110)
 
@@ -45,41 +44,42 @@ BOX, FAR = (0, 0, 10, 10), (100, 100, 110, 110)
 )  # fmt: skip
 def test_cases(true, found, truth, counts):
     matches = match(by_hand(true, found))
-    assert matches.truth.tolist() == truth
-    assert matches.counts.tolist() == counts
-    assert matches.wrong.tolist() == [c and t < 0 for t, c in zip(truth, counts, strict=True)]
+    assert matches.matched.tolist() == truth
+    assert matches.counted.tolist() == counts
+    assert matches.false_positives.tolist() == [c and t < 0 for t, c in zip(truth, counts, strict=True)]
 
 
 def test_without_classes_a_dog_finds_a_cat():
     table = by_hand([("cat", BOX), ("dog", FAR)], [("dog", BOX, 0.9), ("dog", FAR, 0.8)])
-    assert match(table).truth.tolist() == [-1, 1]
-    assert match(table, by_class=False).truth.tolist() == [0, 1]
+    assert match(table).matched.tolist() == [-1, 1]
+    assert match(table, by_class=False).matched.tolist() == [0, 1]
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 0.75]))
 def test_every_object_is_found_at_most_once_and_by_a_box_that_fits(seed, overlap):
-    table = Table.make(*made_up(seed))
+    table = table_of(*made_up(seed))
     matches = match(table, overlap)
-    truth = matches.truth[matches.right]
+    right, truth = matches.true_positives, matches.matched[matches.true_positives]
     assert len(set(truth.tolist())) == len(truth)
-    assert not table.ignored[truth].any()
-    assert (table.labels[matches.right] == table.true_labels[truth]).all()
-    assert (table.image[matches.right] == table.true_images[truth]).all()
-    ious = iou_matrix(table.boxes[matches.right], table.true_boxes[truth])
+    assert not table.ground_truth.ignored[truth].any()
+    assert (table.detections.labels[right] == table.ground_truth.labels[truth]).all()
+    assert (table.detection_images[right] == table.ground_truth_images[truth]).all()
+    ious = iou_matrix(table.detections.xyxy[right], table.ground_truth.xyxy[truth])
     assert (ious.diagonal() >= overlap).all()
-    lowered = table.keep(found=table.scores >= 0.5)  # what comes later changes nothing before it
-    assert match(lowered, overlap).truth.tolist() == matches.truth[: len(lowered.scores)].tolist()
+    lowered = table.keep(detections=table.detections.scores >= 0.5)  # what comes later changes nothing before it
+    assert match(lowered, overlap).matched.tolist() == matches.matched[: len(lowered.detections)].tolist()
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_precision_by_recall_equals_pycocotools(seed):
     """Point by point, for every class, and so its area, too."""
     truth, rows = made_up(seed)
-    table = Table.make(truth, rows)
+    table = table_of(truth, rows)
     with contextlib.redirect_stdout(io.StringIO()):
         coco = as_coco(truth)
-        columns = table.image, table.labels + 1, table.scores, xyxy_to_xywh(table.boxes)
+        found = table.detections
+        columns = table.detection_images, found.labels + 1, found.scores, xyxy_to_xywh(found.xyxy)
         names = "image_id", "category_id", "score", "bbox"
         lists = zip(*(column.tolist() for column in columns), strict=True)
         evaluation = COCOeval(coco, coco.loadRes([dict(zip(names, row, strict=True)) for row in lists]), "bbox")

@@ -1,13 +1,13 @@
-"""Confusions and kinds of errors: by hand, and against tables in which the errors were really mended."""
+"""Confusions and kinds of errors: by hand, and against tables in which the errors were really fixed."""
 
 import numpy as np
 import pytest
-from detection_tables import by_hand, made_up
+from detection_tables import by_hand, made_up, table_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vision_app.detection.evaluate.matching import match
-from vision_app.detection.evaluate.mistakes import KINDS, confusion_matrix, costs, find_mistakes
+from vision_app.detection.evaluate.mistakes import ERROR_KINDS, confusion_matrix, costs, find_mistakes
 from vision_app.detection.evaluate.precision import measure_precision
 from vision_app.detection.evaluate.table import Table
 
@@ -18,7 +18,7 @@ LOW, HALF = (0, 7, 10, 17), (0, 3, 10, 13)  # IoU with BOX: 3 / 17 = 0.18, 7 / 1
 def kinds(true, found):
     table = by_hand(true, found)
     mistakes = find_mistakes(table, match(table))
-    return [KINDS[kind] if kind >= 0 else None for kind in mistakes.kind], mistakes.missed.tolist()
+    return [ERROR_KINDS[kind] if kind >= 0 else None for kind in mistakes.kind], mistakes.missed.tolist()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,10 @@ def test_kinds_of_errors(true, found, kind, missed):
 def test_kinds_are_counted():
     table = by_hand([("cat", BOX), ("dog", FAR)], [("cat", BOX, 0.9), ("cat", BOX, 0.8), ("cat", BOX, 0.7)])
     counts = find_mistakes(table, match(table)).counts()
-    assert dict(zip(KINDS, counts.tolist(), strict=True)) == dict.fromkeys(KINDS, 0) | {"duplicate": 2, "missed": 1}
+    assert dict(zip(ERROR_KINDS, counts.tolist(), strict=True)) == dict.fromkeys(ERROR_KINDS, 0) | {
+        "duplicate": 2,
+        "missed": 1,
+    }
 
 
 TRUE = [("cat", BOX), ("cat", FAR), ("dog", BOX, 1)]
@@ -55,7 +58,7 @@ RIGHT = [("cat", FAR, 0.5), ("dog", BOX, 0.4, 1)]
 
 
 @pytest.mark.parametrize(
-    ("kind", "wrong", "mended"),
+    ("kind", "wrong", "fixed"),
     [
         ("classification", [("dog", BOX, 0.9)], [("cat", BOX, 0.9)]),
         ("localization", [("cat", LOW, 0.9)], [("cat", BOX, 0.9)]),
@@ -68,21 +71,21 @@ RIGHT = [("cat", FAR, 0.5), ("dog", BOX, 0.4, 1)]
         ("localization", [("cat", BOX, 0.8), ("cat", LOW, 0.3)], [("cat", BOX, 0.8)]),
     ],
 )
-def test_a_cost_is_what_coco_gives_for_the_mended_answers(kind, wrong, mended):
+def test_a_cost_is_what_coco_gives_for_the_fixed_answers(kind, wrong, fixed):
     table = by_hand(TRUE, wrong + RIGHT)
     matches = match(table)
-    cost = dict(zip(KINDS, costs(table, matches, find_mistakes(table, matches)), strict=True))
-    gained = ap50(by_hand(TRUE, mended + RIGHT)) - ap50(table)
+    cost = dict(zip(ERROR_KINDS, costs(table, matches, find_mistakes(table, matches)), strict=True))
+    gained = ap50(by_hand(TRUE, fixed + RIGHT)) - ap50(table)
     assert cost[kind] == pytest.approx(gained, abs=1e-9)
     assert gained > 0 or kind == "localization"
-    others = set(KINDS) - {kind, "missed"}
+    others = set(ERROR_KINDS) - {kind, "missed"}
     assert [cost[other] for other in others] == pytest.approx([0] * len(others), abs=1e-9)
 
 
 def test_missed_objects_cost_what_is_gained_without_them():
     table = by_hand([("cat", BOX), ("cat", FAR), ("dog", BOX)], [("cat", BOX, 0.9), ("dog", LOW, 0.8)])
     matches = match(table)
-    cost = dict(zip(KINDS, costs(table, matches, find_mistakes(table, matches)), strict=True))
+    cost = dict(zip(ERROR_KINDS, costs(table, matches, find_mistakes(table, matches)), strict=True))
     # The dog was found in the wrong place and is not missed; the far cat is: cats go from 51 / 101 to 1.
     assert cost["missed"] == pytest.approx((1 + 0) / 2 - (51 / 101 + 0) / 2)
     assert ap50(by_hand([("cat", BOX), ("dog", BOX)], [("cat", BOX, 0.9), ("dog", LOW, 0.8)])) == pytest.approx(0.5)
@@ -92,7 +95,7 @@ def test_a_class_that_was_missed_altogether_is_perfect_without_its_objects():
     table = by_hand([("cat", BOX), ("cat", FAR), ("dog", BOX)], [("cat", BOX, 0.9)])
     matches = match(table)
     cost = costs(table, matches, find_mistakes(table, matches))
-    assert cost[KINDS.index("missed")] == pytest.approx((1 + 1) / 2 - (51 / 101 + 0) / 2)
+    assert cost[ERROR_KINDS.index("missed")] == pytest.approx((1 + 1) / 2 - (51 / 101 + 0) / 2)
 
 
 def ap50(table: Table) -> float:
@@ -101,12 +104,12 @@ def ap50(table: Table) -> float:
 
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
-def test_every_wrong_detection_is_of_one_kind_and_mending_never_hurts(seed):
-    table = Table.make(*made_up(seed))
+def test_every_wrong_detection_is_of_one_kind_and_fixing_never_hurts(seed):
+    table = table_of(*made_up(seed))
     matches = match(table)
     mistakes = find_mistakes(table, matches)
-    assert ((mistakes.kind >= 0) == matches.wrong).all()
-    assert not mistakes.missed[matches.truth[matches.right]].any()
+    assert ((mistakes.kind >= 0) == matches.false_positives).all()
+    assert not mistakes.missed[matches.matched[matches.true_positives]].any()
     assert (costs(table, matches, mistakes)[2:5] >= 0).all()
 
 
@@ -130,9 +133,12 @@ def test_confusions_by_hand():
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_confusions_add_up(seed):
-    table = Table.make(*made_up(seed))
+    table = table_of(*made_up(seed))
     matches = match(table)
     matrix = confusion_matrix(table, matches)
     assert matrix[:-1].sum(axis=1).tolist() == table.wanted.tolist()
-    assert matrix[:, :-1].sum(axis=0).tolist() == np.bincount(table.labels[matches.counts], minlength=3).tolist()
-    assert matrix.trace() == matches.right.sum() and matrix[-1, -1] == 0
+    assert (
+        matrix[:, :-1].sum(axis=0).tolist()
+        == np.bincount(table.detections.labels[matches.counted], minlength=3).tolist()
+    )
+    assert matrix.trace() == matches.true_positives.sum() and matrix[-1, -1] == 0

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from labeled import boxes as labeled
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import box_iou
 
 from vision_app.detection.model.rcnn import BOX_WEIGHTS, CANONICAL, RCNN, RCNNConfig, Regions, StrideAnchors
-from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.region_detector import decode
 from vision_app.detection.train.export import write_model
@@ -27,14 +27,8 @@ def network(kind="faster-rcnn", classes=3, **changes):
     return RCNN(RCNNConfig(kind, classes, **SMALL | changes)).eval()
 
 
-def targets(boxes, labels, confidences=None, unknown=(), proposals=()):
-    return Targets(
-        torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-        torch.tensor(labels, dtype=torch.long),
-        torch.tensor(confidences or [1.0] * len(labels)),
-        torch.tensor(unknown, dtype=torch.float32).reshape(-1, 4),
-        proposals=torch.as_tensor(proposals, dtype=torch.float32).reshape(-1, 4),
-    )
+def targets(boxes, labels, scores=None, ignored=(), proposals=()):
+    return labeled(boxes, labels, scores, ignored=ignored, regions=proposals)
 
 
 def random_boxes(count, side=96.0, seed=0):
@@ -147,25 +141,25 @@ def test_r_cnn_works_through_regions_in_parts_and_through_none():
     assert [tuple(tensor.shape) for tensor in vars(none).values()] == [(0, 4), (0, 4), (0, 4)]
 
 
-def test_what_nobody_can_vouch_for_is_neither_object_nor_background():
-    """Anchors on unknown boxes get the label -1, which torchvision does not sample; others stay as they were."""
+def test_ignore_regions_are_neither_object_nor_background():
+    """Anchors in ignore regions get the label -1, which torchvision does not sample; others stay as they were."""
     net = network()
     anchor = torch.tensor([[0.0, 0, 10, 10], [40, 40, 60, 60], [41, 41, 60, 60], [80, 80, 90, 90]])
-    known = {"boxes": anchor[:1], "unknown": torch.tensor([[40.0, 40, 60, 60]])}
+    known = {"boxes": anchor[:1], "ignored": torch.tensor([[40.0, 40, 60, 60]])}
     (labels,), (matched,) = net.rpn.assign_targets_to_anchors([anchor], [known])
     assert labels.tolist() == [1, -1, -1, 0]
     torch.testing.assert_close(matched[0], anchor[0])
 
 
-@pytest.mark.parametrize("doubt", [{"unknown": [[10, 10, 60, 60]]}, {"boxes": [[10, 10, 60, 60]]}])
+@pytest.mark.parametrize("doubt", [{"ignored": [[10, 10, 60, 60]]}, {"boxes": [[10, 10, 60, 60]]}])
 def test_regions_on_doubtful_boxes_are_not_learned_from(monkeypatch, doubt):
-    """Whether a box is unknown from the start or a teacher is unsure of it."""
+    """Whether a box is ignored from the start or a teacher is unsure of it."""
     net, sampled = network("fast-rcnn").train(), []
     subsample = net.roi_heads.subsample
     monkeypatch.setattr(net.roi_heads, "subsample", lambda labels: sampled.extend(labels) or subsample(labels))
     boxes = doubt.get("boxes", [])
     target = targets(
-        [*boxes, [70, 70, 90, 90]], [2] * len(boxes) + [1], [0.4] * len(boxes) + [0.9], doubt.get("unknown", ()),
+        [*boxes, [70, 70, 90, 90]], [2] * len(boxes) + [1], [0.4] * len(boxes) + [0.9], doubt.get("ignored", ()),
         proposals=[[12, 10, 60, 60], [70, 70, 90, 91], [0, 80, 20, 95]],
     )  # fmt: skip
     net(torch.rand(1, 3, 96, 96), [target])
@@ -201,7 +195,7 @@ def test_a_small_batch_can_be_learned_by_heart(kind):
         best = regions.logits.softmax(dim=1)[:, 1:].amax(dim=1).argmax()
         assert regions.logits[best].argmax() == true.labels[0] + 1
         box = decode(regions.boxes[best, None].numpy(), regions.deltas[best, None].numpy())
-        assert box_iou(torch.from_numpy(box), true.boxes).item() > 0.5
+        assert box_iou(torch.from_numpy(box), torch.from_numpy(true.xyxy[:1])).item() > 0.5
 
 
 def test_training_starts_from_what_the_grid_detector_knows(tmp_path):
@@ -276,14 +270,14 @@ def test_boxes_keep_their_digits_in_mixed_precision(monkeypatch, kind):
         with torch.no_grad():
             (regions,) = net.eval()(torch.rand(1, 3, 96, 96), proposals=[proposals] if kind == "fast-rcnn" else None)
     ((proposed, true),) = sampled
-    assert true[0]["boxes"].tolist() == target.boxes.tolist()
+    assert true[0]["boxes"].tolist() == target.xyxy[:1].tolist()
     assert {x.dtype for x in (*proposed, *pooled, *vars(regions).values(), *losses.values())} == {torch.float32}
 
 
 def test_a_batch_without_a_region_to_learn_from_gives_losses_of_zero():
     """One picture has no box and no proposal, all of the other's lie on what nobody can vouch for."""
     net = network("fast-rcnn").train()
-    doubtful = targets([], [], unknown=[[10, 10, 60, 60]], proposals=[[11, 10, 60, 60]])
+    doubtful = targets([], [], ignored=[[10, 10, 60, 60]], proposals=[[11, 10, 60, 60]])
     losses = net(torch.rand(2, 3, 96, 96), [targets([], []), doubtful])
     assert {name: loss.item() for name, loss in losses.items()} == {"classes": 0, "boxes": 0}
     sum(losses.values()).backward()

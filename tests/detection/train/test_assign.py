@@ -7,7 +7,7 @@ import torch
 from torchvision.ops import box_iou
 
 from vision_app.detection.model.yolo import TorchGrid
-from vision_app.detection.train.assign import assign, weight_of_unknown
+from vision_app.detection.train.assign import assign, ignore_weight
 
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 SIZE, CLASSES = 128, 4
@@ -88,5 +88,5 @@ def test_no_objects_no_positives(grid):
 def test_predictions_on_unknown_ground_weigh_nothing():
     predicted = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 4.0], [50.0, 50.0, 60.0, 60.0]])
     unknown = torch.tensor([[0.0, 0.0, 10.0, 10.0]])  # IoU 1, 0.4, 0
-    assert weight_of_unknown(predicted, unknown).tolist() == [0, 1, 1]
-    assert weight_of_unknown(predicted, torch.zeros(0, 4)).tolist() == [1, 1, 1]
+    assert ignore_weight(predicted, unknown).tolist() == [0, 1, 1]
+    assert ignore_weight(predicted, torch.zeros(0, 4)).tolist() == [1, 1, 1]

@@ -6,12 +6,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from labeled import boxes as labeled
 from torch import nn
 
 from vision_app.core.draw import label_color
 from vision_app.core.images import read_image, write_image
-from vision_app.data.samples import DetectionSet, Photos, Sample, ScanReport
-from vision_app.detection.model.targets import Targets
+from vision_app.data.samples import AnnotatedImage, DetectionSet
+from vision_app.data.scan_report import ScanReport
 from vision_app.detection.model.yolo import YOLOConfig
 from vision_app.detection.train import checks, loss
 from vision_app.detection.train.checks import check_batches, check_data, check_gradients, check_overfit, loss_errors
@@ -36,21 +37,11 @@ def make_set(folder, boxes=BOXES, photos=3):
         path = folder / f"{i}.png"
         write_image(path, pixels)
         samples.append(
-            Sample(
-                path=path,
-                name=path.name,
-                width=SIZE,
-                height=SIZE,
-                boxes=boxes,
-                labels=labels,
-                confidences=np.ones(len(boxes), np.float32),
-                areas=np.ones(len(boxes), np.float32),
-                unknown=np.zeros((0, 4), np.float32),
-                unknown_labels=np.zeros(0, int),
-                labeled=frozenset((0, 1)),
+            AnnotatedImage(
+                path, path.name, SIZE, SIZE, labeled(boxes, labels), np.ones(len(boxes)), labeled=frozenset((0, 1))
             )
         )
-    return DetectionSet(CLASSES, tuple(samples), ScanReport(), Photos())
+    return DetectionSet(CLASSES, tuple(samples))
 
 
 class Table(nn.Module):
@@ -80,8 +71,8 @@ def test_a_network_that_can_learn_its_batch_passes(data, tmp_path):
     lines = []
     found = check_overfit(make_task(data), tmp_path, lines.append)
     assert found.passed, found
-    assert "6 of 6 boxes found and 0 others" in found.found and "on 3 photos" in found.found
-    assert lines[0].startswith("overfitting 3 photos: step 25 of at most 300, loss ")
+    assert "6 of 6 boxes found and 0 others" in found.found and "on 3 images" in found.found
+    assert lines[0].startswith("overfitting 3 images: step 25 of at most 300, loss ")
     sheet = read_image(tmp_path / "overfit.png").pixels
     blue = (sheet == label_color("blue")).all(axis=2)[6 + 250]  # a line through the blue box, scaled by 5
     assert blue[6 + 150 : 6 + 152].all() and blue[6 + 326 + 145 : 6 + 326 + 158].any()  # left side, true and found
@@ -93,7 +84,7 @@ class Careless(DetectionTask):
     generator = torch.Generator().manual_seed(0)
 
     def loss(self, images, output, targets):
-        places = (64 * torch.rand(target.landmarks.shape, generator=self.generator) for target in targets)
+        places = (64 * torch.rand(target.landmarks.shape, generator=self.generator).numpy() for target in targets)
         moved = [replace(target, landmarks=points) for target, points in zip(targets, places, strict=True)]
         return super().loss(images, output, moved)
 
@@ -102,7 +93,7 @@ class Careless(DetectionTask):
 def test_landmarks_must_be_learned_too(data, tmp_path, kind, passed):
     corners = np.stack([BOXES[:, :2], BOXES[:, 2:]], axis=1)
     corners[1] = np.nan  # of the blue box, whose class has none
-    samples = tuple(replace(sample, landmarks=corners) for sample in data.samples)
+    samples = tuple(replace(sample, boxes=replace(sample.boxes, landmarks=corners)) for sample in data.samples)
     pointed = replace(data, samples=samples, landmarks=Landmarks(("top_left", "bottom_right"), ("red",)))
     task = kind(Table(landmarks=2), pointed, options=DetectionOptions(size=SIZE, stretch=1.0), workers=0)
     found = check_overfit(task, tmp_path, lambda line: None, steps=150)
@@ -128,7 +119,7 @@ class Restless(DetectionTask):
 
     def loss(self, images, output, targets):
         boxes = 60 * torch.rand(2, 2, generator=self.generator)
-        moved = [replace(target, boxes=torch.cat([boxes, boxes + 20], dim=1)) for target in targets]
+        moved = [replace(target, xyxy=torch.cat([boxes, boxes + 20], dim=1).numpy()) for target in targets]
         return super().loss(images, output, moved)
 
 
@@ -141,8 +132,8 @@ class Mirrored(DetectionTask):
     """Forgets to mirror the boxes with the pictures."""
 
     def loss(self, images, output, targets):
-        mirrored = [torch.tensor([SIZE, 0, SIZE, 0]) + torch.tensor([-1, 1, -1, 1]) * t.boxes for t in targets]
-        moved = [replace(t, boxes=boxes[:, [2, 1, 0, 3]]) for t, boxes in zip(targets, mirrored, strict=True)]
+        mirrored = [np.float32([SIZE, 0, SIZE, 0]) + np.float32([-1, 1, -1, 1]) * target.xyxy for target in targets]
+        moved = [replace(t, xyxy=xyxy[:, [2, 1, 0, 3]]) for t, xyxy in zip(targets, mirrored, strict=True)]
         return super().loss(images, output, moved)
 
 
@@ -163,7 +154,7 @@ def test_without_a_learning_rate_the_network_fails(data, tmp_path, monkeypatch):
 def test_boxes_too_small_for_the_size_are_said_to_be(tmp_path):
     data = make_set(tmp_path, np.float32([[3, 3, 4, 4], [9, 9, 10, 10]]))
     found = check_overfit(make_task(data), tmp_path, lambda line: None)
-    assert str(found) == "overfit: FAILED, no box is left of the photos at 64 pixels; try a larger --size"
+    assert str(found) == "overfit: FAILED, no box is left of the images at 64 pixels; try a larger --size"
 
 
 def test_the_gradients_of_all_losses_are_right():
@@ -208,7 +199,7 @@ def test_a_wrong_gradient_fails_and_is_named(monkeypatch, home, name, wrong):
 
 def test_the_first_batches_are_drawn(data, tmp_path):
     found = check_batches(make_task(data), tmp_path)
-    assert found.passed and found.found.startswith("3 pictures with ") and "in batch-1.png;" in found.found
+    assert found.passed and found.found.startswith("3 images with ") and "in batch-1.png;" in found.found
     assert [path.name for path in tmp_path.iterdir()] == ["batch-1.png"]
     sheet = read_image(tmp_path / "batch-1.png").pixels
     assert any((sheet == label_color(name)).all(axis=2).sum() > 100 for name in CLASSES)
@@ -217,7 +208,7 @@ def test_the_first_batches_are_drawn(data, tmp_path):
 def test_batches_without_boxes_fail(tmp_path):
     data = make_set(tmp_path, np.zeros((0, 4), np.float32))
     found = check_batches(make_task(data), tmp_path)
-    assert not found.passed and found.found.startswith("3 pictures with 0 boxes")
+    assert not found.passed and found.found.startswith("3 images with 0 boxes")
 
 
 @pytest.mark.parametrize(
@@ -235,16 +226,16 @@ def test_data_fails_with_what_had_to_be_left_out(data, entries, passed):
     found = check_data(replace(data, report=ScanReport(entries)))
     assert found.passed == passed
     odd = f"; 1 x {entries[0][0]} (see scan.csv)" if entries else ""
-    advice = "" if passed else "; mend what is named there, or train on what is left"
-    assert found.found == "3 photos with 6 boxes of 2 classes" + odd + advice
+    advice = "" if passed else "; fix what is listed there, or train on the rest"
+    assert found.found == "3 images with 6 boxes of 2 classes" + odd + advice
 
 
 def test_data_without_boxes_fails(tmp_path):
     found = check_data(make_set(tmp_path, np.zeros((0, 4), np.float32)))
-    assert not found.passed and found.found.endswith("nothing to learn: look whether labels lie where they belong")
+    assert not found.passed and found.found.endswith("nothing to learn: check that the labels are where they belong")
 
 
-def test_other_boxes_are_counted_but_for_those_on_unknown_ones(data):
+def test_other_boxes_are_counted_but_for_those_in_ignore_regions(data):
     """A network that finds the red box of the first picture, and two things more, of which one is excused."""
     network = Table(photos=1)
     nn.init.constant_(network.raw, 0.0)
@@ -255,11 +246,12 @@ def test_other_boxes_are_counted_but_for_those_on_unknown_ones(data):
             x, y = (row - 64) % 4, (row - 64) // 4
             offsets = (cx / 16 - x, cy / 16 - y, np.log(h / 30), np.log(w / 26))
             network.raw[0, row] = torch.tensor([9.0, *offsets, 9.0, -9.0]) / 100
-    target = Targets(torch.from_numpy(BOXES), torch.tensor([0, 1]), torch.ones(2), torch.tensor([[50.0, 50, 62, 62]]))
+    target = labeled(BOXES, [0, 1], ignored=[[50, 50, 62, 62]])
     (found,), right, others = checks.predictions(network, torch.zeros(1, 3, SIZE, SIZE), [target])
-    assert (right, others, len(found.boxes)) == (1, 1, 3)
-    np.testing.assert_allclose(found.boxes[np.argmax(found.boxes[:, 3] - found.boxes[:, 1])], BOXES[0], atol=1e-3)
+    assert (right, others, len(found.not_ignored)) == (1, 1, 3)
+    xyxy = found.not_ignored.xyxy
+    np.testing.assert_allclose(xyxy[np.argmax(xyxy[:, 3] - xyxy[:, 1])], BOXES[0], atol=1e-3)
     with torch.no_grad():
         network.raw[0, 64 + 4, -1] = 0.05  # the red box is a blue one, too, as the released detector would say
     (found,), right, others = checks.predictions(network, torch.zeros(1, 3, SIZE, SIZE), [target])
-    assert (right, others, len(found.boxes)) == (1, 2, 4)
+    assert (right, others, len(found.not_ignored)) == (1, 2, 4)

@@ -25,7 +25,7 @@ def test_splits_that_come_with_the_data_are_used(tmp_path):
     data, (validation,), scanned, lines = load([path])
     assert (data.classes, len(data), len(validation.data)) == (("screw", "nut"), 6, 2)
     assert validation.name == "set val" and list(scanned) == ["set train", "set val"]
-    assert lines[0] == "set train: 6 photos, 12 boxes, 0 remarks" and "boxes by class: screw 6, nut 6" in lines
+    assert lines[0] == "set train: 6 images, 12 boxes, 0 issues" and "boxes by class: screw 6, nut 6" in lines
     assert names(validation.data) == {"images/val/0.png", "images/val/1.png"}
 
 
@@ -61,11 +61,11 @@ def test_without_a_validation_set_a_tenth_is_held_out_by_the_seed(tmp_path):
     data, (validation,), scanned, lines = load([path], seed=3)
     assert (len(data), len(validation.data), validation.name) == (18, 2, "held out")
     assert not names(data) & names(validation.data) and len(scanned["set train"]) == 20
-    assert lines[-1].startswith("no validation set: 2 of the photos, drawn by the seed, are held out")
+    assert lines[-1].startswith("no validation set: 2 of the images, drawn by the seed, are held out")
     again, other = load([path], seed=3), load([path], seed=4)
     assert names(again[1][0].data) == names(validation.data) != names(other[1][0].data)
     alone = yolo(tmp_path / "alone", splits=[("train", 1)])
-    with pytest.raises(DataError, match="one photo cannot be both"):
+    with pytest.raises(DataError, match="one image cannot be both"):
         load([alone])
 
 
@@ -80,7 +80,7 @@ def test_several_sets_are_joined_under_all_of_their_classes(tmp_path):
     data, validations, _, lines = load([one, yolo(tmp_path / "set")])
     assert data.classes == ("screw", "bolt", "nut") and len(data) == 9
     assert [one.name for one in validations] == ["set val"] and validations[0].data.classes == data.classes
-    assert "one boxes and set train: 9 photos, 21 boxes, 0 remarks" in lines
+    assert "one boxes and set train: 9 images, 21 boxes, 0 issues" in lines
 
 
 def test_classes_that_come_to_cocos_are_cocos(tmp_path):
@@ -98,7 +98,7 @@ def test_a_photo_that_is_trained_and_measured_on_is_reported(tmp_path):
     assert any(line.startswith("duplicate photo: ") and "train/3.png (kept)" in line for line in lines)
 
 
-def test_many_remarks_of_a_kind_are_counted(tmp_path):
+def test_many_issues_of_a_kind_are_counted(tmp_path):
     path = yolo(tmp_path / "set", splits=[("train", 6), ("val", 1)])
     for i in range(5):
         (tmp_path / "set" / "labels" / "train" / f"{i}.txt").write_text("")
@@ -128,7 +128,7 @@ def test_a_validation_set_that_cannot_be_measured_on_is_refused(tmp_path, broken
         load([data], [validation])
 
 
-def test_the_truth_goes_by_paths_and_boxes_may_stick_out(tmp_path):
+def test_the_ground_truth_goes_by_paths_and_boxes_may_stick_out(tmp_path):
     data, path = coco(tmp_path / "set"), coco(tmp_path / "val")
     content = json.loads(path.read_text())
     (tmp_path / "val" / "images" / "sub").mkdir()
@@ -139,9 +139,8 @@ def test_the_truth_goes_by_paths_and_boxes_may_stick_out(tmp_path):
     _, (validation,), _, _ = load([data], [path])
     assert validation.name == "val boxes"
     folder = tmp_path / "val" / "images"
-    assert validation.paths == [str(folder / name) for name in ("sub/0.png", "1.png", "2.png")]
-    assert [image["file_name"] for image in validation.truth["images"]] == validation.paths
-    assert validation.truth["annotations"][0]["bbox"] == [100, 20, 20, 40]
+    assert validation.data.paths == [str(folder / name) for name in ("sub/0.png", "1.png", "2.png")]
+    assert validation.data.samples[0].boxes.xyxy[0].tolist() == [100, 20, 120, 60]
 
 
 def warnings(lines):
@@ -154,9 +153,9 @@ def test_photos_that_are_trained_and_measured_on_are_warned_of(tmp_path):
     *_, lines = load([path])
     (line,) = warnings(lines)
     first = tmp_path / "set" / "images" / "train" / "0.png"
-    assert line.startswith(f"4 of the 4 photos of set val are trained on too, such as {first}; ")
+    assert line.startswith(f"4 of the 4 images of set val are trained on too, such as {first}; ")
     data, other = coco(tmp_path / "one"), yolo(tmp_path / "other", names=("motorbike", "nut"))
-    assert warnings(load([data], [data])[-1])[0].startswith("3 of the 3 photos of one boxes are trained on too")
+    assert warnings(load([data], [data])[-1])[0].startswith("3 of the 3 images of one boxes are trained on too")
     assert warnings(load([other], [other])[-1]) == []
 
 
@@ -170,12 +169,12 @@ def test_each_photo_that_is_trained_and_measured_on_is_in_the_report(tmp_path, l
     entries = [sentence for kind, sentence in scanned["set val"].report.entries if kind == "trained photo"]
     assert entries == [f"{sample.path} is trained on too (kept)" for sample in validation.data.samples]
     assert len(entries) == 2 and f"trained photo: {entries[1]}" in lines
-    assert warnings(lines)[0].startswith("2 of the 2 photos of set val are trained on too, ")
+    assert warnings(lines)[0].startswith("2 of the 2 images of set val are trained on too, ")
 
 
 def test_classes_that_a_set_is_not_labeled_for_are_warned_of(tmp_path):
     one, other = coco(tmp_path / "one", names=("screw", "bolt")), yolo(tmp_path / "set")
-    words = "; such objects in its photos count as background, and the model learns not to find them"
+    words = "; such objects in its images count as background, and the model learns not to find them"
     assert warnings(load([one, other])[-1]) == [
         f"one boxes is not labeled for nut{words}",
         f"set train is not labeled for bolt{words}",

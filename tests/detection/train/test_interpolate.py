@@ -11,7 +11,7 @@ from vision_app.core.errors import UsageError
 from vision_app.data.coco import load_coco
 from vision_app.data.scan import scan
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
-from vision_app.detection.train.datasets import Validation
+from vision_app.detection.train.datasets import ValidationSet
 from vision_app.detection.train.interpolate import blend, blend_models
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.trainer import DetectionTask
@@ -26,7 +26,7 @@ def task(tmp_path):
     torch.manual_seed(0)
     data = scan(load_coco(coco(tmp_path / "set", photos=5)))
     network = YOLO(YOLOConfig(1, ANCHORS, width=4, depths=(1, 1, 1, 1)))
-    return DetectionTask(network, data, [Validation("set", data)], DetectionOptions(size=96), workers=0)
+    return DetectionTask(network, data, [ValidationSet("set", data)], DetectionOptions(size=96), workers=0)
 
 
 def test_models_of_other_classes_are_not_blended(task, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from labeled import boxes as labeled
 from torchvision.ops import generalized_box_iou
 
 from vision_app.detection.model.targets import Targets
@@ -31,14 +32,8 @@ def scene(seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     grid = TorchGrid.make(64, 96, STRIDES, ANCHORS)
     raw = torch.randn(2, len(grid.cells), 5 + CLASSES, generator=generator) * 0.5
-    first = Targets(
-        torch.tensor([[5.0, 6.0, 30.0, 25.0], [40.0, 10.0, 90.0, 60.0]]),
-        torch.tensor([2, 0]),
-        torch.tensor([1.0, 0.4]),
-        torch.tensor([[0.0, 40.0, 30.0, 64.0]]),
-    )
-    nothing = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0, 4))
-    return raw, [first, nothing], grid
+    first = labeled([[5, 6, 30, 25], [40, 10, 90, 60]], [2, 0], [1, 0.4], ignored=[[0, 40, 30, 64]])
+    return raw, [Targets.of(first), Targets.of(labeled())], grid
 
 
 def varifocal(score: float, wanted: float) -> float:
@@ -61,13 +56,13 @@ def test_loss_equals_a_plain_loop_over_anchors(smoothing):
             wanted = [0.0] * CLASSES
             if row in owner:
                 j = owner[row]
-                o = target.confidences[j].item()
+                o = target.scores[j].item()
                 pair = predicted[row][None], target.boxes[j][None]
                 box += o * (1 - generalized_box_iou(*pair).item())
                 iou = found.ious[found.rows.tolist().index(row)].item()
                 wanted[target.labels[j].item()] = o * iou
                 wanted = [(1 - smoothing) * q + smoothing / CLASSES for q in wanted]
-            elif any(_iou(predicted[row].tolist(), u.tolist()) > 0.5 for u in target.unknown):
+            elif any(_iou(predicted[row].tolist(), u.tolist()) > 0.5 for u in target.ignored):
                 continue
             score += sum(varifocal(s, q) for s, q in zip(scores, wanted, strict=True))
     losses = detection_loss(raw, targets, grid, label_smoothing=smoothing)
@@ -127,11 +122,7 @@ def test_a_small_network_learns_two_pictures_by_heart():
     images = torch.rand(2, 3, 64, 64)
     images[0, 0, 10:34, 8:40] = 1.0
     images[1, 2, 30:60, 20:44] = 1.0
-    unknown = torch.zeros(0, 4)
-    targets = [
-        Targets(torch.tensor([[8.0, 10.0, 40.0, 34.0]]), torch.tensor([0]), torch.ones(1), unknown),
-        Targets(torch.tensor([[20.0, 30.0, 44.0, 60.0]]), torch.tensor([2]), torch.ones(1), unknown),
-    ]
+    targets = [Targets.of(labeled([box], [label])) for box, label in (((8, 10, 40, 34), 0), ((20, 30, 44, 60), 2))]
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=250)
     start = detection_loss(network(images), targets, grid)

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 from drawn_sets import coco, yolo
@@ -15,7 +16,7 @@ from vision_app.detection.base import Detector
 from vision_app.detection.model.rcnn import RCNN, RCNNConfig
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.train.batches import plain_batches, sizes
-from vision_app.detection.train.datasets import Validation
+from vision_app.detection.train.datasets import ValidationSet
 from vision_app.detection.train.loss import BOX_WEIGHT
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.rcnn import region_task
@@ -34,18 +35,18 @@ def task(tmp_path):
     torch.manual_seed(0)
     data = scan(load_coco(coco(tmp_path / "set", photos=5)))
     network = YOLO(YOLOConfig(1, ANCHORS, width=4, depths=(1, 1, 1, 1)))
-    return DetectionTask(network, data, [Validation("set", data)], OPTIONS, workers=0)
+    return DetectionTask(network, data, [ValidationSet("set", data)], OPTIONS, workers=0)
 
 
 def test_a_batch_holds_photos_and_where_things_are_in_them(task):
     ((images, targets),) = task.batches(TrainConfig(epochs=1, batch_size=5), 0)  # the last epoch: no mosaic
     assert images.shape[0] == 5 and images.shape[2] == images.shape[3] in sizes(96, True)
     for image, target in zip(images, targets, strict=True):
-        assert set(target.labels.tolist()) <= {0} and (target.confidences == 1).all()
-        for x1, y1, x2, y2 in target.boxes.tolist():
+        assert set(target.labels.tolist()) <= {0} and (target.scores == 1).all()
+        for x1, y1, x2, y2 in target.not_ignored.xyxy.tolist():
             middle = image[:, int((y1 + y2) / 2), int((x1 + x2) / 2)]
             assert middle[0] > middle[1] + 0.2 or torch.allclose(middle[0], middle[1], atol=0.05)  # red, or all gray
-    assert sum(len(target.unknown) for target in targets) > 0
+    assert sum(target.ignored.sum() for target in targets) > 0
 
 
 def test_batches_depend_on_seed_and_epoch_alone(task):
@@ -59,7 +60,8 @@ def equal(one, other):
     (images, targets), (others, other_targets) = one, other
     assert torch.equal(images, others) and len(targets) == len(other_targets)
     for target, same in zip(targets, other_targets, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(vars(target).values(), vars(same).values(), strict=True))
+        for name, values in vars(target).items():
+            np.testing.assert_array_equal(values, getattr(same, name))
 
 
 def test_an_epoch_can_be_entered_at_any_step(task):
@@ -174,7 +176,7 @@ def test_photos_are_searched_once_however_often_a_run_measures_on_them(tmp_path,
     network = RCNN(RCNNConfig("fast-rcnn", 1, width=4, depths=(1, 1, 1), pyramid=8, hidden=16, proposals=12))
     kept = tmp_path / "run" / "proposals"
     options = DetectionOptions(size=64)
-    task = region_task("fast-rcnn", kept)(network, data, [Validation("set", data)], options, workers=0)
+    task = region_task("fast-rcnn", kept)(network, data, [ValidationSet("set", data)], options, workers=0)
     (tmp_path / "run").mkdir()
     for name in ("initial", "best"):
         assert task.release(network, tmp_path / "run" / name).keys() == {"set AP", "set AP50"}

@@ -87,6 +87,6 @@ def _located(data: DetectionSet, rows: Sequence[Mapping]) -> float:
         label = canonical(row["classes"][0]["label"])
         if row["box"] is not None and label in names:
             k = names.index(label)
-            mine = np.concatenate([sample.boxes[sample.labels == k], sample.unknown[sample.unknown_labels == k]])
+            mine = sample.boxes.xyxy[sample.boxes.labels == k]
             right.append(bool((iou_matrix(np.array([row["box"]]), mine) >= OVERLAP).any()))
     return float(np.mean(right)) if right else float("nan")

@@ -1,14 +1,12 @@
 """Photos as the classifier learns from them: augmented, each with the probability that each class is there."""
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from vision_app.classification.train.targets import presence
 from vision_app.data.samples import DetectionSet
-from vision_app.detection.train.batches import whole_scene
-from vision_app.training.augment import Augmenter
+from vision_app.training.augment import Augmenter, whole_scene
 
 
 class Views(Dataset):
@@ -27,7 +25,6 @@ class Views(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         sample = self.data.samples[index]
-        scene = whole_scene(self.data, index, np.arange(len(sample.boxes) + len(sample.unknown)))
-        scene = self.augmenter(lambda _: scene, len(self), self.epoch, index, True)
-        target = presence(sample, len(self.data.classes), seen=scene.ids, taught=self.taught)
+        scene = self.augmenter(lambda _: whole_scene(self.data, index), len(self), self.epoch, index, True)
+        target = presence(sample, len(self.data.classes), visible=scene.boxes, taught=self.taught)
         return torch.from_numpy(scene.pixels).permute(2, 0, 1), torch.from_numpy(target)

@@ -2,10 +2,13 @@
 
 import numpy as np
 
-from vision_app.data.samples import Sample
+from vision_app.core.labeled_boxes import LabeledBoxes
+from vision_app.data.samples import AnnotatedImage
 
 
-def presence(sample: Sample, classes: int, *, seen: np.ndarray | None = None, taught: bool = False) -> np.ndarray:
+def presence(
+    sample: AnnotatedImage, classes: int, *, visible: LabeledBoxes | None = None, taught: bool = False
+) -> np.ndarray:
     """How probable it is that each class is in a photo, (classes,) float32, NaN where nobody knows.
 
     It is the highest confidence of the class's boxes: 1 for one that a person drew. NaN stands where all that speaks of
@@ -16,14 +19,12 @@ def presence(sample: Sample, classes: int, *, seen: np.ndarray | None = None, ta
         seen: which boxes are in view, as indices of `boxes` and behind them of `unknown`; by default all.
         taught: whether a teacher has looked for the objects that people have not boxed.
     """
-    labels = np.concatenate([sample.labels, sample.unknown_labels])
-    confidences = np.concatenate([sample.confidences, np.full(len(sample.unknown), np.nan, np.float32)])
-    if seen is not None:
-        confidences = np.where(np.isin(np.arange(len(labels)), seen), confidences, np.nan)
+    visible = sample.boxes if visible is None else visible
     result = np.zeros(classes, np.float32)
     if not taught:
         certain = list(sample.labeled) if sample.exhaustive else []
         result[np.setdiff1d(np.arange(classes), certain)] = np.nan
-    result[labels] = np.nan
-    np.fmax.at(result, labels, confidences)  # which takes the number of a number and NaN
+    result[sample.boxes.labels] = np.nan
+    scores = np.where(visible.ignored, np.float32(np.nan), visible.scores)
+    np.fmax.at(result, visible.labels, scores)  # which takes the number of a number and NaN
     return result

@@ -18,15 +18,15 @@ from vision_app.classification.train.batches import Views
 from vision_app.classification.train.export import write_model
 from vision_app.core.errors import UsageError, unknown
 from vision_app.data.names import COCO_CLASSES
-from vision_app.data.samples import DetectionSet, write_reports
+from vision_app.data.samples import DetectionSet
+from vision_app.data.scan_report import write_reports
 from vision_app.data.teacher import add_teacher_boxes
 from vision_app.detection.grid import FIRST_CLASS
-from vision_app.detection.train.batches import LARGEST_ZOOM
-from vision_app.detection.train.datasets import Validation, load_datasets
+from vision_app.detection.train.datasets import ValidationSet, load_datasets
 from vision_app.detection.train.initial import released_network, with_classes
 from vision_app.detection.train.trainer import find_model, identity
 from vision_app.released.write import describe
-from vision_app.training.augment import Augmenter
+from vision_app.training.augment import LARGEST_ZOOM, Augmenter
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import TRANSFER, freeze, set_trainable
 from vision_app.training.loop import fit
@@ -54,7 +54,7 @@ class ClassifierTask:
         self,
         network: ClassifierNetwork,
         data: DetectionSet,
-        validations: Sequence[Validation] = (),
+        validations: Sequence[ValidationSet] = (),
         *,
         size: int,
         stretch: float,
@@ -103,7 +103,7 @@ class ClassifierTask:
         )  # fmt: skip
         classifier, measured = Classifier.load(folder.resolve()), {}
         for validation in self.validations:
-            rows = [classifier(path).to_dict(localize=True) for path in validation.paths]
+            rows = [classifier(path).to_dict(localize=True) for path in validation.data.paths]
             found = to_dict(evaluate(validation.data, rows))
             measured[validation.name] = {key: found[key] for key in ("mAP", "located") if found[key] is not None}
         describe(folder, measured=measured)

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from vision_app.core.results import Detections
-from vision_app.data.detection import DetectionSet
+from vision_app.data.samples import DetectionSet
 from vision_app.detection.compare.agreement import Agreement, Counts, agree
 from vision_app.detection.compare.measure import Conditions, Cost
 
@@ -141,13 +141,10 @@ def accuracy(rows: Rows, truth: DetectionSet) -> tuple[int, float | None, float 
     by_path = {os.path.realpath(row["file"]): row for row in rows}
     places = [i for i, sample in enumerate(truth.samples) if os.path.realpath(sample.path) in by_path]
     known = truth.subset(places)
-    if not any(len(sample.boxes) for sample in known.samples):
+    if not any(known.boxes_per_class().values()):
         return len(known), None, None
-    answers = []
-    for sample in known.samples:
-        row = by_path[os.path.realpath(sample.path)]
-        answers.append({**row, "file": sample.name, "detections": row["doubtful"]})
-    metrics = average_precision(known.to_coco(), answers)
+    own = [by_path[os.path.realpath(sample.path)] for sample in known.samples]
+    metrics = average_precision(known, [{**row, "detections": row["doubtful"]} for row in own])
     return len(known), metrics["AP"], metrics["AP50"]
 
 

@@ -1,4 +1,4 @@
-"""Figures as functions of the confidence: precision and recall, F1, and how far the confidences can be trusted."""
+"""Figures as functions of the confidence: precision and recall, F1, and the calibration of the confidences."""
 
 import math
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ RECALLS = np.linspace(0, 1, 101)  # COCO's
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What is right and wrong when only detections at or above a confidence are kept, for each that makes a change.
+    """True positives when only detections at or above a confidence are kept, for each that makes a change.
 
     Attributes:
         thresholds: (S,) confidences, falling.
-        hits: (S,) number of detections kept there that are right.
+        hits: (S,) number of true positives kept there.
         kept: (S,) number of detections kept there that count.
-        wanted: number of objects to find.
+        wanted: Number of objects to find.
     """
 
     thresholds: np.ndarray
@@ -29,15 +29,15 @@ class Sweep:
 
     @classmethod
     def make(cls, table: Table, matches: Matches, label: int | None = None) -> "Sweep":
-        """Sweeps over the detections of one class, or of all together."""
-        chosen = matches.counts if label is None else matches.counts & (table.labels == label)
+        """Sweep over the detections of one class, or of all together."""
+        chosen = matches.counted if label is None else matches.counted & (table.detections.labels == label)
         wanted = table.wanted.sum() if label is None else table.wanted[label]
-        scores = table.scores[chosen]
+        scores = table.detections.scores[chosen]
         last = np.flatnonzero(np.diff(scores, append=-1))  # of each run of equal scores
-        return cls(scores[last], matches.right[chosen].cumsum()[last], last + 1, int(wanted))
+        return cls(scores[last], matches.true_positives[chosen].cumsum()[last], last + 1, int(wanted))
 
     def at(self, confidences: np.ndarray) -> "Sweep":
-        """The same at other confidences, (T,)."""
+        """Return the same at other confidences, (T,)."""
         place = np.searchsorted(-self.thresholds, -np.asarray(confidences), side="right")
         hits, kept = (np.append(0, counts)[place] for counts in (self.hits, self.kept))
         return Sweep(np.asarray(confidences), hits, kept, self.wanted)
@@ -58,7 +58,7 @@ class Sweep:
         return 2 * self.hits / np.maximum(self.kept + self.wanted, 1)
 
     def best(self) -> tuple[float, float]:
-        """The confidence with the best F1, rounded down to two digits, and the F1; 0 and 0 where nothing is right."""
+        """Return the confidence with the best F1, rounded down to two digits, and the F1; both 0 where nothing is right."""
         if not self.hits.any():
             return 0.0, 0.0
         best = int(self.f1.argmax())
@@ -66,13 +66,13 @@ class Sweep:
 
 
 def precision_by_recall(right: np.ndarray, wanted: int) -> np.ndarray:
-    """COCO's precision-recall curve, whose mean is the average precision.
+    """Return COCO's precision-recall curve, whose mean is the average precision.
 
     At each recall r it shows the best precision at recall r or more (Everingham et al., 2010, without their 11 points).
 
     Args:
-        right: (n,) bool, whether a detection that counts is right, best first.
-        wanted: number of objects to find, at least 1.
+        right: (n,) bool, whether a detection that counts is a true positive, best first.
+        wanted: Number of objects to find, at least 1.
 
     Returns:
         (101,) precision at `RECALLS`, 0 from where the detections do not reach.
@@ -85,10 +85,10 @@ def precision_by_recall(right: np.ndarray, wanted: int) -> np.ndarray:
 
 
 def precision_curves(table: Table, matches: Matches) -> np.ndarray:
-    """`precision_by_recall` of every class, (K, 101), NaN for a class without objects."""
+    """Return `precision_by_recall` of every class, (K, 101), NaN for a class without objects."""
     curves = np.full((len(table.classes), len(RECALLS)), np.nan)
     for label in np.flatnonzero(table.wanted):
-        right = matches.right[matches.counts & (table.labels == label)]
+        right = matches.true_positives[matches.counted & (table.detections.labels == label)]
         curves[label] = precision_by_recall(right, table.wanted[label])
     return curves
 
@@ -98,10 +98,10 @@ class Reliability:
     """How often detections of a confidence are right, in B bins of equal width (Guo et al., 2017).
 
     Attributes:
-        edges: (B + 1,) from 0 to 1; a bin holds its lower edge, the last one both.
+        edges: (B + 1,) from 0 to 1; a bin includes its lower edge, the last one both.
         counts: (B,) number of detections that count.
         confidence: (B,) their mean confidence, NaN in an empty bin.
-        precision: (B,) the share of them that is right, NaN in an empty bin.
+        precision: (B,) the share of true positives, NaN in an empty bin.
     """
 
     edges: np.ndarray
@@ -111,8 +111,8 @@ class Reliability:
 
     @classmethod
     def make(cls, table: Table, matches: Matches, bins: int = 10) -> "Reliability":
-        """Counts the detections of a table."""
-        scores, right = table.scores[matches.counts], matches.right[matches.counts]
+        """Count the detections of a table."""
+        scores, right = (values[matches.counted] for values in (table.detections.scores, matches.true_positives))
         place = np.minimum((scores * bins + 1e-9).astype(int), bins - 1)
         counts, total, hits = (np.bincount(place, weights, bins) for weights in (None, scores, right))
         with np.errstate(invalid="ignore"):

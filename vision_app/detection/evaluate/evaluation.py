@@ -1,4 +1,4 @@
-"""All figures of one evaluation, worked out once; `report` and `plots` put them on paper."""
+"""All figures of one evaluation, computed once; `report` and `plots` present them."""
 
 from dataclasses import dataclass
 
@@ -19,18 +19,18 @@ class Evaluation:
     """How good a detector is on some images.
 
     Attributes:
-        table: what was compared.
+        table: Ground truth and detections.
         precision: COCO's figures.
         curves: (K, 101) precision at `RECALLS` of each class at IoU 0.50, NaN for a class without objects.
-        strict_curves: the same at IoU 0.75.
-        sweep: precision, recall and F1 of all classes together by confidence.
-        class_sweeps: the same of each class.
-        confidence: the one with the best F1, two digits.
-        f1: the best F1.
-        reliability: how far the confidences can be trusted.
-        confusion: (K + 1, K + 1) what is taken for what at `confidence`, rows for the truth, background last.
-        errors: (6,) number of errors of each of `KINDS` at `confidence`.
-        costs: (6,) rise of AP50 without each of `KINDS`.
+        strict_curves: The same at IoU 0.75.
+        sweep: Precision, recall and F1 of all classes together by confidence.
+        class_sweeps: The same of each class.
+        confidence: The one with the best F1, two digits.
+        f1: The best F1.
+        reliability: Calibration of the confidences.
+        confusion: (K + 1, K + 1) what is taken for what at `confidence`, rows for the ground truth, background last.
+        errors: (6,) number of errors of each of `ERROR_KINDS` at `confidence`.
+        costs: (6,) rise of AP50 without each of `ERROR_KINDS`.
     """
 
     table: Table
@@ -48,17 +48,17 @@ class Evaluation:
 
 
 def evaluate(table: Table) -> Evaluation:
-    """Works out all figures.
+    """Compute all figures.
 
     Raises:
-        DataError: the truth holds no object to find.
+        DataError: There is no object to find.
     """
     if not table.wanted.any():
-        raise DataError("the truth holds no object to find; an evaluation needs some boxes")
+        raise DataError("the ground truth has no object to find; an evaluation needs some boxes")
     matches = match(table)
     sweep = Sweep.make(table, matches)
     confidence, f1 = sweep.best()
-    shown = table.keep(found=table.scores >= confidence)  # what a user sees
+    shown = table.keep(detections=table.detections.scores >= confidence)  # what a user sees
     shown_matches = match(shown)
     return Evaluation(
         table=table,

@@ -1,71 +1,54 @@
-"""How far landmarks are from where they should be, as parts of the size of their objects."""
+"""Errors of landmarks, as parts of the size of their objects."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from vision_app.core.boxes import area, iou_matrix, xywh_to_xyxy
+from vision_app.core.boxes import area, iou_matrix
+from vision_app.core.labeled_boxes import LabeledBoxes
+from vision_app.data.samples import DetectionSet
 from vision_app.detection.evaluate.matching import OVERLAP
 
 
-def landmark_errors(
-    boxes: np.ndarray,
-    labels: np.ndarray,
-    landmarks: np.ndarray,
-    found_boxes: np.ndarray,
-    found_labels: np.ndarray,
-    found_landmarks: np.ndarray,
-    found_scores: np.ndarray,
-) -> np.ndarray:
-    """The errors of one picture: (n,) distances of points divided by sqrt(w h) of the true box.
+def landmark_errors(ground_truth: LabeledBoxes, found: LabeledBoxes) -> np.ndarray:
+    """Return the errors of one image: (n,) distances of points divided by sqrt(w h) of the ground-truth box.
 
     An object is found by the box of its class with the highest score of those that overlap it with an IoU of 0.5 or
     more, as average precision has it: a doubtful box is no second try. Landmarks of others, and those that are not
     known, do not count.
-
-    Args:
-        boxes, labels: (M, 4) xyxy and (M,) of the true objects.
-        landmarks: (M, K, 2) x, y, NaN where one is not known.
-        found_boxes, found_labels, found_landmarks: (N, 4), (N,) and (N, K, 2) the same of what was found.
-        found_scores: (N,).
     """
-    matches = (labels[:, None] == found_labels) & (iou_matrix(boxes, found_boxes) >= OVERLAP)  # (M, N)
+    overlaps = iou_matrix(ground_truth.xyxy, found.xyxy)  # (M, N)
+    matches = (ground_truth.labels[:, None] == found.labels) & (overlaps >= OVERLAP)
     if not matches.size:
         return np.zeros(0)
-    best = np.where(matches, found_scores, -np.inf).argmax(axis=1)
-    distances = np.linalg.norm(found_landmarks[best] - landmarks, axis=2)  # (M, K)
-    errors = (distances / np.sqrt(area(boxes))[:, None])[matches.any(axis=1)]
+    best = np.where(matches, found.scores, -np.inf).argmax(axis=1)
+    distances = np.linalg.norm(found.landmarks[best] - ground_truth.landmarks, axis=2)  # (M, K)
+    errors: np.ndarray = (distances / np.sqrt(area(ground_truth.xyxy))[:, None])[matches.any(axis=1)]
     return errors[np.isfinite(errors)]
 
 
-def landmark_error(truth: Mapping, rows: Iterable[Mapping]) -> float | None:
-    """The mean of `landmark_errors` over all pictures; None where no known landmark was found.
+def landmark_error(data: DetectionSet, rows: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the mean of `landmark_errors` over all images; None where no known landmark was found.
 
     Args:
-        truth: COCO-style content with keypoints.
-        rows: of `vision-app detect`, one for each image of the truth by its `file`, in any order.
+        data: The ground truth.
+        rows: Rows of `vision-app detect`, one for each sample in order.
     """
-    names = {row["id"]: row["name"] for row in truth["categories"]}
-    files = {row["id"]: row["file_name"] for row in truth["images"]}
-    objects = {file: [] for file in files.values()}
-    for row in truth["annotations"]:
-        if row.get("num_keypoints"):
-            objects[files[row["image_id"]]].append(row)
-    errors = []
-    for row in rows:
-        true, found = objects.get(row["file"], []), [one for one in row["detections"] if "landmarks" in one]
-        if true and found:
-            points = np.array([one["keypoints"] for one in true]).reshape(len(true), -1, 3)
-            errors.append(
-                landmark_errors(
-                    xywh_to_xyxy(np.array([one["bbox"] for one in true], float)),
-                    np.array([names[one["category_id"]] for one in true]),
-                    np.where(points[..., 2:] > 0, points[..., :2], np.nan),
-                    np.array([one["box"] for one in found], float),
-                    np.array([one["label"] for one in found]),
-                    np.array([one["landmarks"] for one in found]),
-                    np.array([one["score"] for one in found]),
-                )
+    index = {name: i for i, name in enumerate(data.classes)}
+    errors = [np.zeros(0)]
+    for sample, row in zip(data.samples, rows, strict=True):
+        true = sample.boxes.not_ignored
+        true = true[np.isfinite(true.landmarks).all(axis=2).any(axis=1)]
+        found = [one for one in row["detections"] if "landmarks" in one and one["label"] in index]
+        if len(true) and found:
+            boxes = LabeledBoxes.make(
+                np.array([one["box"] for one in found], float),
+                np.array([index[one["label"]] for one in found]),
+                np.array([one["score"] for one in found]),
+                np.array([one["landmarks"] for one in found], float),
             )
-    errors = np.concatenate([np.zeros(0), *errors])
-    return float(errors.mean()) if len(errors) else None
+            xyxy, landmarks = true.xyxy.astype(float), true.landmarks.astype(float)
+            errors.append(landmark_errors(LabeledBoxes.make(xyxy, true.labels, landmarks=landmarks), boxes))
+    every = np.concatenate(errors)
+    return float(every.mean()) if len(every) else None

@@ -1,4 +1,4 @@
-"""Which detection found which object: the one routine behind every figure but COCO's own."""
+"""Matching of detections with objects: the one routine behind every figure but COCO's own."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,65 +13,75 @@ OVERLAP = 0.5  # IoU from which a detection has found an object, wherever nothin
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What became of the detections of a table.
+    """The outcome of each detection of a table.
 
     Attributes:
-        truth: (N,) index of the true box that a detection found, -1 where it found none.
-        counts: (N,) bool, False where a detection that found none is not wrong either.
+        matched: (N,) index of the ground-truth box that a detection found, -1 where it found none.
+        counted: (N,) bool, False where a detection that found none is in an ignore region.
     """
 
-    truth: np.ndarray
-    counts: np.ndarray
+    matched: np.ndarray
+    counted: np.ndarray
 
     @property
-    def right(self) -> np.ndarray:
+    def true_positives(self) -> np.ndarray:
         """(N,) whether a detection found an object."""
-        return self.truth >= 0
+        return self.matched >= 0
 
     @property
-    def wrong(self) -> np.ndarray:
+    def false_positives(self) -> np.ndarray:
         """(N,) whether a detection counts against the detector."""
-        return self.counts & ~self.right
+        return self.counted & ~self.true_positives
+
+    def missed(self, table: Table) -> np.ndarray:
+        """Return (M,), whether a ground-truth box is not ignored and no detection found it."""
+        missed = ~table.ground_truth.ignored
+        missed[self.matched[self.true_positives]] = False
+        return missed
 
 
 def match(table: Table, overlap: float = OVERLAP, *, by_class: bool = True) -> Matches:
-    """Pairs detections with true boxes by COCO's rules, best detections first.
+    """Pair detections with ground-truth boxes by COCO's rules, best detections first.
 
-    A detection finds the true box of its class and image that it overlaps most, of those that no better detection
-    found, if their IoU is `overlap` or more. If there is none, it does not count when that share of its own area or
-    more lies in an ignored box of the class (a crowd, a difficult object), and is wrong otherwise.
+    A detection finds the ground-truth box of its class and image that it overlaps most, of those that no better
+    detection found, if their IoU is `overlap` or more. If there is none, it does not count when that share of its own
+    area or more is in an ignored box of the class (a crowd, a difficult object), and is wrong otherwise.
 
     Args:
-        overlap: lowest IoU, above 0.
-        by_class: whether boxes of different classes stay apart.
+        table: Ground truth and detections.
+        overlap: Lowest IoU, above 0.
+        by_class: Whether boxes of different classes stay apart.
     """
-    truth, counts = np.full(len(table.scores), -1), np.ones(len(table.scores), bool)
-    labels, true_labels = (table.labels, table.true_labels) if by_class else (table.labels * 0, table.true_labels * 0)
-    classes = len(table.classes)
-    for found, true in groups(table.image * classes + labels, table.true_images * classes + true_labels):
-        boxes, true_boxes = table.boxes[found], table.true_boxes[true]
-        ignored = table.ignored[true]
+    detections, ground_truth = table.detections, table.ground_truth
+    matched, counted = np.full(len(detections), -1), np.ones(len(detections), bool)
+    found_keys, true_keys = table.detection_images, table.ground_truth_images
+    if by_class:
+        classes = len(table.classes)
+        found_keys, true_keys = found_keys * classes + detections.labels, true_keys * classes + ground_truth.labels
+    for found, true in groups(found_keys, true_keys):
+        boxes, true_boxes = detections.xyxy[found], ground_truth.xyxy[true]
+        ignored = ground_truth.ignored[true]
         ious = iou_matrix(boxes, true_boxes)  # (n, m)
         free = ~ignored
         for i in np.flatnonzero((ious[:, free] >= overlap).any(axis=1)):
             best = int(np.where(free, ious[i], -1).argmax())
             if free[best] and ious[i, best] >= overlap:
                 free[best] = False
-                truth[found[i]] = true[best]
+                matched[found[i]] = true[best]
         if ignored.any():
             # With intersection I and areas A, B: IoU = I / (A + B - I), hence I / A = IoU (A + B) / (A (1 + IoU)).
             a, b, ious = area(boxes)[:, None], area(true_boxes[ignored]), ious[:, ignored]
             shares = ious * (a + b) / np.maximum(a * (1 + ious), 1e-30)  # (n, ignored)
-            counts[found] = (truth[found] >= 0) | (shares < overlap).all(axis=1)
-    return Matches(truth, counts)
+            counted[found] = (matched[found] >= 0) | (shares < overlap).all(axis=1)
+    return Matches(matched, counted)
 
 
 def groups(found: np.ndarray, true: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Indices of the detections and of the true boxes of each key that both have, in their order.
+    """Yield the indices of the detections and of the ground-truth boxes of each key that both have, in their order.
 
     Args:
         found: (N,) keys of the detections.
-        true: (M,) keys of the true boxes.
+        true: (M,) keys of the ground-truth boxes.
     """
     places = dict(_indices(true))
     for key, indices in _indices(found):

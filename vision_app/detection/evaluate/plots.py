@@ -1,4 +1,4 @@
-"""An evaluation as pictures."""
+"""An evaluation as plots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vision_app.core.figures import new_figure, save_figure
 from vision_app.detection.evaluate.curves import RECALLS
 from vision_app.detection.evaluate.evaluation import STRICT, Evaluation
 from vision_app.detection.evaluate.matching import OVERLAP
-from vision_app.detection.evaluate.mistakes import KINDS
+from vision_app.detection.evaluate.mistakes import ERROR_KINDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def plot_confusion(evaluation: Evaluation) -> Figure:
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.set_xlabel("detected")
-    axes.set_ylabel("truth")
+    axes.set_ylabel("ground truth")
     axes.set_title(f"Confusions at confidence {evaluation.confidence:.2f}, in percent of the row")
     figure.colorbar(image, ax=axes, shrink=0.8)
     for i, j in zip(*np.nonzero(percent >= 0.5), strict=True) if numbered else ():
@@ -101,13 +101,13 @@ def plot_errors(evaluation: Evaluation) -> Figure:
         (left, evaluation.costs, "{:.3f}", BLUE),
         (right, evaluation.errors, "{:,}", ORANGE),
     ):
-        bars = axes.barh(KINDS, values, color=color)
+        bars = axes.barh(ERROR_KINDS, values, color=color)
         axes.bar_label(bars, [text.format(value) for value in values], padding=4)
         axes.margins(x=0.15)
         axes.spines[["top", "right"]].set_visible(False)
     left.invert_yaxis()
     right.tick_params(left=False)
-    left.set_title("AP50 gained if these errors were mended")
+    left.set_title("AP50 gained without these errors")
     right.set_title(f"Number at confidence {evaluation.confidence:.2f}")
     return figure
 

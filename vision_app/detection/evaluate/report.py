@@ -10,7 +10,7 @@ from vision_app.batch.sinks import OutputError, write_csv
 from vision_app.detection.evaluate.curves import RECALLS, Sweep
 from vision_app.detection.evaluate.evaluation import STRICT, Evaluation
 from vision_app.detection.evaluate.matching import OVERLAP
-from vision_app.detection.evaluate.mistakes import KINDS
+from vision_app.detection.evaluate.mistakes import ERROR_KINDS
 
 ALL = "(all)"  # stands for all classes together where a table names a class
 CONFIDENCES = np.linspace(0, 1, 101)
@@ -34,7 +34,7 @@ def tables(evaluation: Evaluation) -> dict[str, Sheet]:
         "confusion": (("truth", *classes, "background"), confusion),
         "errors": (
             ("kind", "dAP50", "count"),
-            list(zip(KINDS, _plain(evaluation.costs), _plain(evaluation.errors), strict=True)),
+            list(zip(ERROR_KINDS, _plain(evaluation.costs), _plain(evaluation.errors), strict=True)),
         ),
         "reliability": (("from", "to", "detections", "confidence", "precision"), list(bins)),
     }
@@ -48,8 +48,8 @@ def to_dict(evaluation: Evaluation) -> dict:
     return {
         "images": table.images,
         "boxes": int(table.wanted.sum()),
-        "ignored_boxes": int(table.ignored.sum()),
-        "detections": len(table.scores),
+        "ignored_boxes": int(table.ground_truth.ignored.sum()),
+        "detections": len(table.detections),
         **{name: _measured(value) for name, value in evaluation.precision.metrics.items()},
         "best_f1": {"f1": _plain(evaluation.f1)} | {name: column[0] for name, column in best.items() if name != "f1"},
         "expected_calibration_error": _plain(evaluation.reliability.error),

@@ -19,6 +19,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign, box_iou, roi_align
 from torchvision.ops.poolers import initLevelMapper
 
+from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.detection.model.backbone import BACKBONES
 from vision_app.detection.model.blocks import ConvUnit
 from vision_app.detection.model.targets import Targets
@@ -111,7 +112,7 @@ class RCNN(nn.Module):
         self.roi_heads = _heads(config)
 
     def forward(
-        self, images: Tensor, targets: Sequence[Targets] | None = None, proposals: Sequence[Tensor] | None = None
+        self, images: Tensor, targets: Sequence[LabeledBoxes] | None = None, proposals: Sequence[Tensor] | None = None
     ) -> dict[str, Tensor] | list[Regions]:
         """(B, 3, H, W) pictures, RGB in 0..1, H and W multiples of 32.
 
@@ -124,7 +125,7 @@ class RCNN(nn.Module):
             otherwise what the head says of each picture's regions.
         """
         if self.training:
-            return self._losses(images, [target.to(images.device) for target in targets])
+            return self._losses(images, [Targets.of(boxes, images.device) for boxes in targets or ()])
         if self.config.kind == "rcnn":
             return [self.look_at_each(*one) for one in zip(images, proposals, strict=True)]
         maps = self.maps(images)
@@ -183,21 +184,21 @@ class RCNN(nn.Module):
 
     def _losses(self, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
         maps, images = self.maps(images), _image_list(images)
-        sure = [target.confidences >= SURE for target in targets]
+        sure = [target.scores >= SURE for target in targets]
         boxes = [target.boxes[s] for target, s in zip(targets, sure, strict=True)]
         labels = [target.labels[s] + 1 for target, s in zip(targets, sure, strict=True)]
-        unknown = [torch.cat([t.unknown, t.boxes[~s]]) for t, s in zip(targets, sure, strict=True)]
+        ignored = [torch.cat([t.ignored, t.boxes[~s]]) for t, s in zip(targets, sure, strict=True)]
         losses = {}
         if self.config.kind == "faster-rcnn":
-            known = [{"boxes": b, "unknown": u} for b, u in zip(boxes, unknown, strict=True)]
+            known = [{"boxes": b, "ignored": u} for b, u in zip(boxes, ignored, strict=True)]
             with torch.autocast(images.tensors.device.type, enabled=False):
                 proposals, found = self.rpn(images, maps, known)
             losses = {"objectness": found["loss_objectness"], "proposals": found["loss_rpn_box_reg"]}
         else:
             proposals = [target.proposals for target in targets]
         # torchvision samples regions of label 1 or more and of label 0; -1 is what it leaves out
-        labels = [torch.cat([one, one.new_full((len(u),), -1)]) for one, u in zip(labels, unknown, strict=True)]
-        boxes = [torch.cat(pair) for pair in zip(boxes, unknown, strict=True)]
+        labels = [torch.cat([one, one.new_full((len(u),), -1)]) for one, u in zip(labels, ignored, strict=True)]
+        boxes = [torch.cat(pair) for pair in zip(boxes, ignored, strict=True)]
         true = [{"boxes": b, "labels": one} for b, one in zip(boxes, labels, strict=True)]
         regions, _, labels, wanted = self.roi_heads.select_training_samples(list(proposals), true)
         logits, deltas = self._head(maps, regions)
@@ -231,8 +232,8 @@ class ProposalNetwork(RegionProposalNetwork):
     def assign_targets_to_anchors(self, anchors, targets):
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
         for label, anchor, target in zip(labels, anchors, targets, strict=True):
-            if len(target["unknown"]):
-                doubtful = box_iou(anchor, target["unknown"]).amax(dim=1) >= self.proposal_matcher.low_threshold
+            if len(target["ignored"]):
+                doubtful = box_iou(anchor, target["ignored"]).amax(dim=1) >= self.proposal_matcher.low_threshold
                 label[doubtful & (label == 0)] = -1
         return labels, boxes
 

@@ -1,41 +1,38 @@
-"""What a grid detector is to learn from a batch."""
+"""What a detector is to learn of one image, as tensors."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from vision_app.core.labeled_boxes import REGION, LabeledBoxes
+
 
 @dataclass(frozen=True)
 class Targets:
-    """What is true of one image.
+    """The ground truth of one image by its role in a loss.
 
     Attributes:
-        boxes: (M, 4) xyxy in input pixels.
+        boxes: (M, 4) xyxy in input pixels, without ignored ones.
         labels: (M,) class indices.
-        confidences: (M,) 1 for a box that a person drew, less for one that a teacher proposed.
-        unknown: (U, 4) boxes that are neither right nor wrong: predictions on them are not punished.
-        landmarks: (M, K, 2) x, y in input pixels, NaN where a point is not known; by default K is 0.
-        proposals: (R, 4) boxes where objects may be, for Fast R-CNN; by default R is 0.
+        scores: (M,) 1 for a box that a person drew, less for one that a teacher proposed.
+        landmarks: (M, K, 2) x, y in input pixels, NaN where a point is not known.
+        ignored: (U, 4) ignore regions: predictions in them are not penalized.
+        proposals: (R, 4) boxes where objects may be, for Fast R-CNN.
     """
 
     boxes: Tensor
     labels: Tensor
-    confidences: Tensor
-    unknown: Tensor
-    landmarks: Tensor | None = None
-    proposals: Tensor | None = None
+    scores: Tensor
+    landmarks: Tensor
+    ignored: Tensor
+    proposals: Tensor
 
-    def __post_init__(self):
-        if self.landmarks is None:
-            object.__setattr__(self, "landmarks", self.boxes.new_zeros(len(self.boxes), 0, 2))
-        if self.proposals is None:
-            object.__setattr__(self, "proposals", self.boxes.new_zeros(0, 4))
-
-    def to(self, device: torch.device | str) -> "Targets":
-        return Targets(*(tensor.to(device) for tensor in vars(self).values()))
-
-    def scaled(self, scale: float) -> "Targets":
-        """Those of the image at another size."""
-        places = ("boxes", "unknown", "landmarks", "proposals")
-        return replace(self, **{name: getattr(self, name) * scale for name in places})
+    @classmethod
+    def of(cls, boxes: LabeledBoxes, device: torch.device | str = "cpu") -> "Targets":
+        """Return the targets that the boxes of an image make, on a device."""
+        region = boxes.labels == REGION
+        found = boxes[~(region | boxes.ignored)]
+        parts = (found.xyxy, found.labels, found.scores, found.landmarks)
+        rest = (boxes.xyxy[boxes.ignored], boxes.xyxy[region])
+        return cls(*(torch.from_numpy(part).to(device) for part in (*parts, *rest)))

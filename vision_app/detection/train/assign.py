@@ -1,4 +1,4 @@
-"""Which anchors answer for which objects: one anchor shape a scale, then the dynamic top-k of SimOTA.
+"""Assignment of objects to anchors: one anchor shape a scale, then the dynamic top-k of SimOTA.
 
 Source: OTA (Ge et al., 2021) in the simplified form of YOLOX (Ge et al., 2021, section 2.1).
 """
@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 
 from vision_app.detection.model.yolo import TorchGrid
 
-CENTER_RADIUS = 1.5  # cells around an object's center that may answer for it, also when they lie outside its box
+CENTER_RADIUS = 1.5  # cells around an object's center that may answer for it, also outside its box
 TOP_IOUS = 10  # an object gets as many anchors as the sum of its ten best IoUs
 IOU_COST = 3.0
 OUTSIDE = 1e5  # cost of an anchor that is not both inside the box and near its center
@@ -22,8 +22,8 @@ class Assignment:
     """Positives of one image.
 
     Attributes:
-        rows: (P,) indices of the anchors that answer, no index twice.
-        objects: (P,) which object each answers for.
+        rows: (P,) indices of the positive anchors, no index twice.
+        objects: (P,) which object each is assigned to.
         ious: (P,) IoU of the predicted box with that object.
     """
 
@@ -34,7 +34,7 @@ class Assignment:
 
 @torch.no_grad()
 def assign(boxes: Tensor, labels: Tensor, predicted: Tensor, logits: Tensor, grid: TorchGrid) -> Assignment:
-    """Matches the objects of one image to anchors.
+    """Match the objects of one image to anchors.
 
     An anchor may answer for an object if its shape has the best IoU with the object's among the anchors of its cell,
     and its cell's center lies inside the object's box or within 1.5 cells of its center. Among those, the cost
@@ -46,7 +46,7 @@ def assign(boxes: Tensor, labels: Tensor, predicted: Tensor, logits: Tensor, gri
         labels: (M,) class indices.
         predicted: (N, 4) boxes that the network predicts, xyxy in input pixels.
         logits: (N, 1 + p) objectness and class logits.
-        grid: of the same N anchors.
+        grid: The same N anchors.
     """
     if not len(boxes):
         empty = boxes.new_zeros(0, dtype=torch.long)
@@ -72,21 +72,21 @@ def assign(boxes: Tensor, labels: Tensor, predicted: Tensor, logits: Tensor, gri
 
 
 def _inside(boxes: Tensor, grid: TorchGrid) -> Tensor:
-    """(M, N) is the center of the anchor's cell inside the box?"""
+    """Return (M, N), whether the center of an anchor's cell is inside a box."""
     x, y = grid.centers.T
     left, top, right, bottom = boxes.T[:, :, None]
     return (x > left) & (x < right) & (y > top) & (y < bottom)
 
 
 def _near(boxes: Tensor, grid: TorchGrid) -> Tensor:
-    """(M, N) is it within CENTER_RADIUS cells of the box's center?"""
+    """Return (M, N), whether it is within CENTER_RADIUS cells of a box's center."""
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     distance = (grid.centers[None] - centers[:, None]).abs().amax(dim=2)
     return distance < CENTER_RADIUS * grid.strides.T
 
 
 def _best_shape(boxes: Tensor, grid: TorchGrid) -> Tensor:
-    """(M, N) has the anchor the best shape for the box among the anchors of its cell?"""
+    """Return (M, N), whether an anchor has the best shape for a box among the anchors of its cell."""
     shapes = (boxes[:, 2:] - boxes[:, :2])[:, None, None]  # (M, 1, 1, 2)
     smaller = torch.minimum(shapes, grid.table).prod(dim=3)  # (M, S, k)
     iou = smaller / (shapes.prod(dim=3) + grid.table.prod(dim=2) - smaller)
@@ -94,15 +94,15 @@ def _best_shape(boxes: Tensor, grid: TorchGrid) -> Tensor:
 
 
 def _class_cost(logits: Tensor, labels: Tensor) -> Tensor:
-    """(R, 1 + p) logits, (M,) labels -> (M, R) binary cross-entropy of sqrt(p_c c_i) against each object's one-hot."""
+    """Return (M, R) binary cross-entropy of sqrt(p_c c_i), from (R, 1 + p) logits, against each object's one-hot."""
     probability = (logits[:, :1].sigmoid() * logits[:, 1:].sigmoid()).sqrt().clamp(1e-7, 1 - 1e-7)
     absent = -torch.log1p(-probability)  # (R, p)
     own = probability[:, labels].T  # (M, R)
     return absent.sum(dim=1)[None] - absent[:, labels].T - own.log()
 
 
-def weight_of_unknown(predicted: Tensor, unknown: Tensor, threshold: float = 0.5) -> Tensor:
-    """(N,) 0 for predictions that lie on a box nobody can vouch for, (U, 4), by IoU; 1 elsewhere."""
-    if not len(unknown):
+def ignore_weight(predicted: Tensor, ignored: Tensor, threshold: float = 0.5) -> Tensor:
+    """Return (N,) 0 for predictions (N, 4) in one of the ignore regions (U, 4), by IoU; 1 elsewhere."""
+    if not len(ignored):
         return predicted.new_ones(len(predicted))
-    return 1.0 - (box_iou(predicted, unknown).amax(dim=1) > threshold).float()
+    return 1.0 - (box_iou(predicted, ignored).amax(dim=1) > threshold).float()

@@ -1,7 +1,8 @@
-"""What `vision-app check` tries before a detector's long run: the data, the losses, the batches, the network."""
+"""The checks of `vision-app check` before a detector's long run: the data, the losses, the batches, the network."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,57 +14,63 @@ from torch import Tensor
 from vision_app.core.boxes import iou_matrix
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.images import write_image
+from vision_app.core.labeled_boxes import LabeledBoxes, missing_landmarks
 from vision_app.core.letterbox import Letterbox
-from vision_app.data.detection import load_detection, scan, write_reports
+from vision_app.data.detection import open_dataset
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet
-from vision_app.data.scan import summarize
+from vision_app.data.scan import scan, summarize
+from vision_app.data.scan_report import write_reports
 from vision_app.detection.evaluate.landmarks import landmark_errors
 from vision_app.detection.grid import T_W, T_X
 from vision_app.detection.grid_detector import GridDetector, Raw
 from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, TorchGrid
-from vision_app.detection.train.batches import LARGEST_ZOOM, plain_batches
+from vision_app.detection.train.batches import plain_batches
 from vision_app.detection.train.initial import published, starting_network
 from vision_app.detection.train.loss import detection_loss, giou
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.trainer import SCAN, DetectionTask
 from vision_app.released.find import Model
-from vision_app.released.landmarks import not_known
+from vision_app.training.augment import LARGEST_ZOOM
 from vision_app.training.checks import GRADIENT_BOUND, Check, gradient_errors, overfit
 from vision_app.training.contact_sheet import contact_sheet
 from vision_app.training.loop import TrainConfig
 from vision_app.training.runs import SETTINGS, check_folder
 
-SHEETS, PICTURES = 3, 16  # contact sheets, and pictures on each
-PHOTOS, STEPS, LINES = 4, 300, 25  # overfitting: photos, steps at most, steps between lines of progress
+SHEETS, IMAGES = 3, 16  # contact sheets, and images on each
+OVERFITTED, STEPS, LINES = 4, 300, 25  # overfitting: images, steps at most, steps between lines of progress
 LEFT = 0.1  # of the first loss, at most, in the end; IoUs as targets of scores leave some even to perfect boxes
 FOUND = 0.8  # of the batch's boxes, at least, as tiny ones may stay out; for ten boxes two more may be found
-OVERFIT_ADVICE = "; look there whether the true boxes fit, then try a larger --size or --model yolo"
+OVERFIT_ADVICE = "; check there that the ground-truth boxes fit, then try a larger --size or --model yolo"
 SCORE, IOU = 0.3, 0.5  # from which on a box counts as found
-OFF = 0.1  # how far landmarks may be off on average, at most, as a part of their objects' size
+OFF = 0.1  # largest mean error of landmarks, as a part of their objects' size
 
 
 def run_checks(
     path: Path, output: Path, options: DetectionOptions, *, initial: Path | None, log: Callable[[str], None]
 ) -> Iterator[Check]:
-    """All checks one after the other, up to the network if there is none to start from, as with too few boxes.
+    """Run all checks one after the other, up to the network if there is none to start from, as with too few boxes.
 
     Leaves in `output`: scan.csv with everything odd about the data; batch-1.png and so on, the first batches as the
-    network would get them; overfit.png, truth and predictions on the batch that was learned by heart.
+    network would get them; overfit.png, ground truth and predictions on the batch that was overfitted.
 
     Args:
-        path: a set as `load_detection` takes it; all of its splits are looked at.
-        initial: what training would start from, see `start.starting_network`.
-        log: takes lines of progress.
+        path: A set as `open_dataset` takes it; all of its splits are checked.
+        output: Folder to write to.
+        options: Options of the training.
+        initial: What training would start from, see `initial.starting_network`.
+        log: Takes lines of progress.
 
     Raises:
-        DataError, ModelError, UsageError: the data or `initial` cannot be used at all.
+        DataError: The data cannot be used at all.
+        ModelError: `initial` cannot be used.
+        UsageError: There is a run in `output`, or an option does not fit.
     """
     if os.path.lexists(output / SETTINGS):
         raise UsageError(f"--output {output}: holds a run; choose another folder")
     check_folder(output, SCAN)
-    data = load_detection(path, COCO_CLASSES if published(initial) else None)
+    data = open_dataset(path).load(COCO_CLASSES if published(initial) else None)
     data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
     torch.manual_seed(0)
     try:
@@ -85,32 +92,32 @@ def run_checks(
 
 
 def check_data(data: DetectionSet) -> Check:
-    """A scanned set: failed if truth had to be left out, or there is nothing to learn; the rest is only told."""
-    boxes = sum(len(sample.boxes) for sample in data.samples)
-    what = f"{len(data):,} photos with {boxes:,} boxes of {len(data.classes)} classes"
+    """Check a scanned set: fail if ground truth had to be left out or there is nothing to learn; report the rest."""
+    boxes = sum(data.boxes_per_class().values())
+    what = f"{len(data):,} images with {boxes:,} boxes of {len(data.classes)} classes"
     odd = ", ".join(f"{count:,} x {kind}" for kind, count in data.report.kinds.items())
     what += f"; {odd} (see scan.csv)" if odd else ""
     if not boxes:
-        return Check("data", False, f"{what}; there is nothing to learn: look whether labels lie where they belong")
+        return Check("data", False, f"{what}; there is nothing to learn: check that the labels are where they belong")
     if data.report.faults:
-        return Check("data", False, f"{what}; mend what is named there, or train on what is left")
+        return Check("data", False, f"{what}; fix what is listed there, or train on the rest")
     return Check("data", True, what)
 
 
 def check_gradients() -> Check:
-    """The gradient of every loss of our own against finite differences, see `gradient_errors`."""
+    """Compare the gradient of every loss of our own with finite differences, see `gradient_errors`."""
     errors = loss_errors()
     wrong = {name: error for name, error in errors.items() if not error < GRADIENT_BOUND}
     error = max((wrong or errors).values())
     verdict = f"{', '.join(wrong or errors)} {'differ from' if wrong else 'equal'} finite differences"
     verdict += f", relative error up to {error:.0e} (bound {GRADIENT_BOUND:.0e})"
     return Check(
-        "gradients", not wrong, verdict + "; a fault of this program or of torch, not of the data" * bool(wrong)
+        "gradients", not wrong, verdict + "; a bug in this program or in torch, not a fault of the data" * bool(wrong)
     )
 
 
 def loss_errors() -> dict[str, float]:
-    """Relative errors of the gradients of the detector's losses, by name, on a made-up image of 32 pixels."""
+    """Return relative errors of the gradients of the detector's losses, by name, on a made-up image of 32 pixels."""
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:
@@ -121,10 +128,10 @@ def loss_errors() -> dict[str, float]:
         return torch.cat([center - side / 2, center + side / 2], dim=1)
 
     grid = TorchGrid.make(32, 32, (8, 16, 32), (((10.0, 14.0),), ((18.0, 12.0),), ((28.0, 24.0),)))
-    confidences = torch.tensor([1.0, 0.7], dtype=torch.float64)
+    scores = torch.tensor([1.0, 0.7], dtype=torch.float64)
     points = 16 + 6 * random(2, 1, 2)
     points[1] = torch.nan  # not known
-    target = Targets(boxes(2), torch.tensor([0, 1]), confidences, boxes(1), points)
+    target = Targets(boxes(2), torch.tensor([0, 1]), scores, points, ignored=boxes(1), proposals=torch.zeros(0, 4))
     raw = random(1, len(grid.cells), 5 + 2 + 2)
     raw[..., T_X : T_W + 1] *= 0.3
     names = []
@@ -139,38 +146,41 @@ def loss_errors() -> dict[str, float]:
 
 
 def check_batches(task: DetectionTask, output: Path) -> Check:
-    """Draws the first augmented batches with their targets; failed if there is no box on them."""
-    batches = islice(task.batches(TrainConfig(batch_size=PICTURES), epoch=0), SHEETS)
-    pictures = boxes = sheets = 0
-    for images, targets in batches:
+    """Draw the first augmented batches with their targets; fail if there is no box on them."""
+    batches = islice(task.batches(TrainConfig(batch_size=IMAGES), epoch=0), SHEETS)
+    images_drawn = boxes_drawn = sheets = 0
+    for images, boxes in batches:
         sheets += 1
-        pictures, boxes = pictures + len(images), boxes + sum(len(target.boxes) for target in targets)
-        write_image(output / f"batch-{sheets}.png", contact_sheet(images, targets, task.data.classes))
+        images_drawn, boxes_drawn = images_drawn + len(images), boxes_drawn + sum(len(one.not_ignored) for one in boxes)
+        write_image(output / f"batch-{sheets}.png", contact_sheet(images, boxes, task.data.classes))
     where = "batch-1.png" if sheets == 1 else f"batch-1.png to batch-{sheets}.png"
-    advice = "look whether they fit" if boxes else "boxes are missing or too small: try a larger --size"
-    return Check("batches", boxes > 0, f"{pictures} pictures with {boxes} boxes in {where}; {advice}")
+    advice = "check that they fit" if boxes_drawn else "boxes are missing or too small: try a larger --size"
+    return Check("batches", boxes_drawn > 0, f"{images_drawn} images with {boxes_drawn} boxes in {where}; {advice}")
 
 
 def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None], steps: int = STEPS) -> Check:
-    """Trains the task's network on a few photos, as they are, until it knows them by heart.
+    """Train the task's network on a few images, as they are, until it knows them by heart.
 
-    Passed if the loss falls under a tenth of where it began, and what the network then finds matches the boxes: eight
-    of ten are found, with their class, at an IoU of 0.5 and a score of 0.3, and hardly any besides. If in the end all
-    are found and none besides, the loss does not matter. Landmarks, if there are any, must lie where they should.
+    Passed if the loss falls under a tenth of where it began, and the network's detections match the boxes: eight of ten
+    are found, with their class, at an IoU of 0.5 and a score of 0.3, and hardly any besides. If in the end all are
+    found and none besides, the loss does not matter. Landmarks, if there are any, must be where they should.
 
     Args:
-        steps: after which to give up.
+        task: The training, of which the network is changed.
+        output: Folder for overfit.png.
+        log: Takes lines of progress.
+        steps: After which to give up.
     """
     data = task.data
     order = np.random.default_rng(0).permutation(len(data)).tolist()
-    chosen = data.subset([i for i in order if len(data.samples[i].boxes)][:PHOTOS])
+    chosen = data.subset([i for i in order if len(data.samples[i].boxes.not_ignored)][:OVERFITTED])
     if not len(chosen):
         return Check("overfit", False, "there is no box to learn")
     images, targets = next(plain_batches(chosen, task.options.size, task.options.stretch))
-    total = sum(len(target.boxes) for target in targets)
+    total = sum(len(boxes.not_ignored) for boxes in targets)
     if not total:
         return Check(
-            "overfit", False, f"no box is left of the photos at {task.options.size} pixels; try a larger --size"
+            "overfit", False, f"no box is left of the images at {task.options.size} pixels; try a larger --size"
         )
 
     def loss(result: Tensor) -> Tensor:
@@ -182,83 +192,71 @@ def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None],
     for value in overfit(task.network, images, loss, steps=steps):
         losses.append(value)
         if len(losses) % LINES == 0 or len(losses) == steps:
-            log(f"overfitting {len(images)} photos: step {len(losses)} of at most {steps}, loss {value:.3g}")
+            log(f"overfitting {len(images)} images: step {len(losses)} of at most {steps}, loss {value:.3g}")
             found, right, others = predictions(task.network, images, targets, pointed)
-            off = landmarks_off(found, targets) if pointed else 0.0
+            off = mean_landmark_error(found, targets) if pointed else 0.0
             passed = value <= LEFT * losses[0] and right >= FOUND * total and others <= (1 - FOUND) * total
             passed = (passed or (len(losses) == steps and right == total and not others)) and off <= OFF
             if passed:
                 break
     pairs = [each for pair in zip(targets, found, strict=True) for each in pair]
     pictures = images.repeat_interleave(2, dim=0)
-    captions = ["truth", "found"] * len(images)
+    captions = ["ground truth", "detected"] * len(images)
     write_image(output / "overfit.png", contact_sheet(pictures, pairs, data.classes, captions=captions))
     fell = f"loss from {losses[0]:.3g} to {losses[-1]:.3g} ({losses[-1] / losses[0]:.0%}, bound {LEFT:.0%})"
     what = f"{right} of {total} boxes found and {others} others (overfit.png)"
     if pointed:
         what += f", landmarks off by {off:.1%} of their objects' size (bound {OFF:.0%})"
     advice = "" if passed else OVERFIT_ADVICE
-    return Check("overfit", passed, f"{fell} in {len(losses)} steps on {len(images)} photos, {what}{advice}")
+    return Check("overfit", passed, f"{fell} in {len(losses)} steps on {len(images)} images, {what}{advice}")
 
 
 @torch.no_grad()
 def predictions(
-    network: YOLO, images: Tensor, targets: Sequence[Targets], pointed: Sequence[int] = ()
-) -> tuple[list[SimpleNamespace], int, int]:
-    """What a network finds in a batch, in the mode that it is in.
+    network: YOLO, images: Tensor, targets: Sequence[LabeledBoxes], pointed: Sequence[int] = ()
+) -> tuple[list[LabeledBoxes], int, int]:
+    """Run a network on a batch, in the mode that it is in.
 
     Args:
-        pointed: classes whose objects have landmarks.
+        network: The network.
+        images: (B, 3, H, W) in 0..1.
+        targets: The ground truth of each image.
+        pointed: Classes whose objects have landmarks.
 
     Returns:
-        For each picture what `sheets` draws; how many of the true boxes were found; how many others were, without those
-        on unknown boxes.
+        The boxes found in each image, to draw over its ignored ones; how many of the ground-truth boxes were found; how
+        many others were, without those in ignore regions.
     """
     outputs, (height, width) = network(images).numpy(), images.shape[2:]
     shapes, back = ((height, width),) * len(images), (Letterbox(width, height, 1.0, 1.0),) * len(images)
-    found, right, others = [], 0, 0
-    answers = _reader(network, pointed).postprocess(Raw(tuple(outputs), shapes, back))
-    for one, target in zip(answers, targets, strict=True):
-        boxes, labels = one.boxes, np.array(one.labels, int)
-        landmarks = not_known(len(one), 0) if one.landmarks is None else one.landmarks
-        found.append(
-            SimpleNamespace(
-                boxes=boxes, labels=labels, confidences=one.scores, unknown=target.unknown, landmarks=landmarks
-            )
-        )
-        same_class = target.labels.numpy()[:, None] == labels
-        hits = (iou_matrix(target.boxes.numpy(), boxes) >= IOU) & same_class  # (M, K)
-        excused = (iou_matrix(target.unknown.numpy(), boxes) >= IOU).any(axis=0)
+    drawn, right, others = [], 0, 0
+    reader = _reader(network, pointed)
+    answers = reader.postprocess(Raw(tuple(outputs), shapes, back))
+    for answer, target in zip(answers, targets, strict=True):
+        found, wanted, ignored = answer.to_boxes(reader.classes), target.not_ignored, target[target.ignored]
+        hits = (iou_matrix(wanted.xyxy, found.xyxy) >= IOU) & (wanted.labels[:, None] == found.labels)  # (M, K)
+        excused = (iou_matrix(ignored.xyxy, found.xyxy) >= IOU).any(axis=0)
         right += int(hits.any(axis=1).sum())
         others += int((~hits.any(axis=0) & ~excused).sum())
-    return found, right, others
+        points = missing_landmarks(len(ignored), found.landmarks.shape[1])
+        drawn.append(LabeledBoxes.concatenate([found, replace(ignored, landmarks=points)]))
+    return drawn, right, others
 
 
-def landmarks_off(found: Sequence[SimpleNamespace], targets: Sequence[Targets]) -> float:
-    """The mean of `landmark_errors` over a batch, 0 where no landmark is known."""
-    errors = [
-        landmark_errors(
-            target.boxes.numpy(),
-            target.labels.numpy(),
-            target.landmarks.numpy(),
-            one.boxes,
-            one.labels,
-            one.landmarks,
-            one.confidences,
-        )
-        for one, target in zip(found, targets, strict=True)
-    ]
+def mean_landmark_error(found: Sequence[LabeledBoxes], targets: Sequence[LabeledBoxes]) -> float:
+    """Return the mean of `landmark_errors` over a batch, 0 where no landmark is known."""
+    errors = [landmark_errors(target.not_ignored, one.not_ignored) for one, target in zip(found, targets, strict=True)]
     return float(np.concatenate([np.zeros(1), *errors]).sum() / max(1, sum(map(len, errors))))
 
 
 def _reader(network: YOLO, pointed: Sequence[int]) -> GridDetector:
-    """A detector to read the network's output with; classes are named by their indices."""
+    """Return a detector to read the network's output with; classes are named by their indices."""
     config = network.config
     info = {
         "classes": list(map(str, range(config.classes))),
         "landmarks": {"names": list(map(str, range(config.landmarks))), "classes": list(map(str, pointed))},
         "architecture": {"strides": list(config.strides), "anchors": list(config.anchors)},
-        "input": {"size": 0, "pad": 0},  # it gets no pictures
+        "input": {"size": 0, "pad": 0},  # it gets no images
         "defaults": {"confidence": SCORE, "iou": IOU, "max_detections": 100},
     }
     return GridDetector(Model("", Path(), info), SimpleNamespace(runtime="torch", device="cpu"))

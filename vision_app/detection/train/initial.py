@@ -41,8 +41,11 @@ def choose_anchors(
     Raises:
         DataError: there are fewer boxes than anchors.
     """
-    shapes = [(s.boxes[:, 2:] - s.boxes[:, :2]) * fitting_scale(s.width, s.height, size, stretch) for s in data.samples]
-    shapes, count = np.concatenate(shapes).clip(min=1), per_scale * len(strides)
+    sides = []
+    for sample in data.samples:
+        xyxy = sample.boxes.not_ignored.xyxy
+        sides.append((xyxy[:, 2:] - xyxy[:, :2]) * fitting_scale(sample.width, sample.height, size, stretch))
+    shapes, count = np.concatenate(sides).clip(min=1), per_scale * len(strides)
     if len(shapes) < count:
         raise DataError(f"{count} anchors cannot be found from {len(shapes)} boxes in all; start from a model folder")
     anchors, mean_iou = kmeans_anchors(shapes, count)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import TorchGrid
-from vision_app.detection.train.assign import assign, weight_of_unknown
+from vision_app.detection.train.assign import assign, ignore_weight
 
 BOX_WEIGHT, LANDMARK_WEIGHT = 2.0, 2.0
 BEND = 0.05  # sizes of an object; up to here the loss of a landmark is square, from here on straight
@@ -35,12 +35,13 @@ class Losses:
 
     @property
     def total(self) -> Tensor:
+        """The weighted sum of all parts."""
         total = BOX_WEIGHT * self.box + self.score
         return total if self.landmarks is None else total + LANDMARK_WEIGHT * self.landmarks
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
-    """Generalized IoU of pairs of boxes, (P, 4) and (P, 4) xyxy -> (P,) in -1..1.
+    """Return the generalized IoU, (P,) in -1..1, of pairs of boxes, (P, 4) and (P, 4) xyxy.
 
     IoU - |C \\ (A u B)| / |C| with C the smallest box around both (Rezatofighi et al., 2019, algorithm 1).
     """
@@ -52,20 +53,20 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def detection_loss(raw: Tensor, targets: list[Targets], grid: TorchGrid, *, label_smoothing: float = 0.0) -> Losses:
-    """The loss of a batch.
+    """Return the loss of a batch.
 
-    Positives come from `assign`. Box term: the sum of o (1 - GIoU) over them, o being the object's confidence. Score
+    Positives come from `assign`. Box term: the sum of o (1 - GIoU) over them, o being the object's score. Score
     term: the varifocal loss (Zhang et al., 2021) of s_i = p_c c_i over all anchors and classes, with the target
     q = o IoU(predicted box, object) for a positive's class and 0 elsewhere: q BCE(s, q) where q > 0, and
-    -0.75 s^2 ln(1 - s) where q = 0. So s_i comes to mean "this class, and this well
-    localized", and an easy background counts for little. Anchors on unknown boxes that answer for nothing are left out.
-    Landmark term: the sum of o times `landmark_distance` over the positives.
+    -0.75 s^2 ln(1 - s) where q = 0. So s_i comes to mean "this class, and this well localized", and an easy background
+    counts for little. Anchors in ignore regions that are not positive are left out. Landmark term: the sum of o times
+    `landmark_distance` over the positives.
 
     Args:
         raw: (B, N, 5 + p + 2 K) network output.
-        targets: one per image, with K landmarks a box.
-        grid: of the N anchors.
-        label_smoothing: e; targets become (1 - e) q + e / p for every class of a positive (Szegedy et al., 2016).
+        targets: One per image, with K landmarks a box.
+        grid: The N anchors.
+        label_smoothing: The e of (1 - e): targets become (1 - e) q + e / p for every class of a positive (Szegedy et al., 2016).
     """
     raw = raw.float() if raw.dtype in (torch.bfloat16, torch.float16) else raw
     points = 2 * targets[0].landmarks.shape[1]
@@ -77,22 +78,22 @@ def detection_loss(raw: Tensor, targets: list[Targets], grid: TorchGrid, *, labe
         raw, offsets, predicted, logits, targets, strict=True
     ):
         found = assign(target.boxes, target.labels, boxes.detach(), output_logits, grid)
-        confidence = target.confidences[found.objects]
-        box.append(((1 - giou(boxes[found.rows], target.boxes[found.objects])) * confidence).sum())
-        weight = weight_of_unknown(boxes.detach(), target.unknown)
-        quality = _quality(target.labels[found.objects], confidence * found.ious, output.shape[1] - 5, label_smoothing)
+        scores = target.scores[found.objects]
+        box.append(((1 - giou(boxes[found.rows], target.boxes[found.objects])) * scores).sum())
+        weight = ignore_weight(boxes.detach(), target.ignored)
+        quality = _quality(target.labels[found.objects], scores * found.ious, output.shape[1] - 5, label_smoothing)
         score.append(varifocal_loss(output, found.rows, quality.to(output), weight))
         if points:
             answers = grid.landmarks(point_offsets[found.rows], found.rows)
             true_points, true_boxes = target.landmarks[found.objects], target.boxes[found.objects]
-            landmarks.append((landmark_distance(answers, true_points, true_boxes) * confidence).sum())
+            landmarks.append((landmark_distance(answers, true_points, true_boxes) * scores).sum())
         positives += len(found.rows)
     sums = (torch.stack(part).sum() if part else None for part in (box, score, landmarks))
     return Losses(*sums, positives)
 
 
 def landmark_distance(predicted: Tensor, true: Tensor, boxes: Tensor) -> Tensor:
-    """How far the landmarks of objects are from where they should be, (P,).
+    """Return (P,), how far the landmarks of objects are from where they should be.
 
     With d the distance of two points along x or y, divided by the object's size sqrt(w h): the smooth L1 loss
     (Girshick, 2015, equation 3) with its bend at b = 0.05, d^2 / 2b up to there and |d| - b/2 beyond, summed over x and
@@ -100,7 +101,7 @@ def landmark_distance(predicted: Tensor, true: Tensor, boxes: Tensor) -> Tensor:
 
     Args:
         predicted: (P, K, 2) x, y in pixels.
-        true: (P, K, 2) the same, NaN where a point is not known.
+        true: (P, K, 2) the ground truth, NaN where a point is not known.
         boxes: (P, 4) xyxy of the objects in pixels.
     """
     known = true.isfinite().all(dim=2, keepdim=True)  # (P, K, 1)
@@ -111,19 +112,19 @@ def landmark_distance(predicted: Tensor, true: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _quality(labels: Tensor, quality: Tensor, classes: int, smoothing: float) -> Tensor:
-    """(P,) classes and qualities -> (P, p) targets."""
+    """Return (P, p) targets from (P,) classes and qualities."""
     targets = F.one_hot(labels, classes) * quality[:, None]
     return (1 - smoothing) * targets + smoothing / classes if smoothing else targets
 
 
 def varifocal_loss(raw: Tensor, rows: Tensor, quality: Tensor, weight: Tensor) -> Tensor:
-    """The score term of one image, see `detection_loss`.
+    """Return the score term of one image, see `detection_loss`.
 
     Args:
         raw: (N, 5 + p) network output.
-        rows: (P,) the positives, no index twice.
+        rows: (P,) indices of the positives, no index twice.
         quality: (P, p) their targets.
-        weight: (N,) of the anchors that are no positives.
+        weight: (N,) weights of the negatives.
     """
     log_score = F.logsigmoid(raw[:, :1]) + F.logsigmoid(raw[:, 5:])  # (N, p), ln s
     negative = _negative(log_score).sum(dim=1)  # (N,)
@@ -139,5 +140,5 @@ def _negative(log_score: Tensor) -> Tensor:
 
 
 def _log_rest(log_score: Tensor) -> Tensor:
-    """ln(1 - s) from ln s, without loss of digits where s is small."""
+    """Return ln(1 - s) from ln s, without loss of digits where s is small."""
     return torch.log(-torch.expm1(log_score.clamp(max=-1e-6)))

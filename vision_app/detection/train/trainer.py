@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vision_app.core.errors import UsageError
+from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.data.names import COCO_CLASSES
-from vision_app.data.samples import DetectionSet, write_reports
+from vision_app.data.samples import DetectionSet
+from vision_app.data.scan_report import write_reports
 from vision_app.data.teacher import add_teacher_boxes
 from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
@@ -22,16 +24,16 @@ from vision_app.detection.load import load_detector
 from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, TorchGrid
 from vision_app.detection.proposals import ProposalCache
-from vision_app.detection.train.batches import LARGEST_ZOOM, Scenes, collate, plain_batches, resized, sizes
+from vision_app.detection.train.batches import Scenes, collate, plain_batches, resized, sizes
 from vision_app.detection.train.callbacks import run_callbacks
-from vision_app.detection.train.datasets import Validation, load_datasets
+from vision_app.detection.train.datasets import ValidationSet, load_datasets
 from vision_app.detection.train.export import write_model
 from vision_app.detection.train.initial import Start, published, starting_network
 from vision_app.detection.train.loss import detection_loss
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.released.find import Model, find
 from vision_app.released.write import describe
-from vision_app.training.augment import Augmenter, random_numbers
+from vision_app.training.augment import LARGEST_ZOOM, Augmenter, random_numbers
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import set_trainable
 from vision_app.training.loop import fit
@@ -66,7 +68,7 @@ class SceneTask:
         self,
         network: nn.Module,
         data: DetectionSet,
-        validations: Sequence[Validation] = (),
+        validations: Sequence[ValidationSet] = (),
         options: DetectionOptions = DetectionOptions(),
         *,
         about: dict | None = None,
@@ -80,7 +82,7 @@ class SceneTask:
 
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
-    ) -> Iterator[tuple[Tensor, list[Targets]]]:
+    ) -> Iterator[tuple[Tensor, list[LabeledBoxes]]]:
         """Augmented batches of an epoch, (B, 3, S, S) in 0..1; see `training.loop.Task`.
 
         Raises:
@@ -96,8 +98,8 @@ class SceneTask:
         loader = DataLoader(scenes, batch_sampler=indices, num_workers=self.workers, collate_fn=collate)
         choices = sizes(self.options.size, self.options.multi_scale)
         sides = random_numbers("size", config.seed, epoch).choice(choices, self.batches_per_epoch(config))[start:]
-        for (pixels, targets), side in zip(loader, sides.tolist(), strict=True):
-            yield resized(pixels.float() / 255, targets, side)
+        for (pixels, boxes), side in zip(loader, sides.tolist(), strict=True):
+            yield resized(pixels.float() / 255, boxes, side)
 
     def release(self, network: nn.Module, folder: Path) -> dict[str, float]:
         """Writes a model folder and measures what was written; AP on the first validation set comes first.
@@ -110,13 +112,13 @@ class SceneTask:
         )  # fmt: skip
         detector, measured, defaults = self.load(folder), {}, dict(DEFAULTS)
         for validation in self.validations:
-            rows = list(predict_rows(detector, validation.paths, MEASURING))
-            precision = average_precision(validation.truth, rows)
-            confidence, f1 = best_confidence(validation.truth, rows)
+            rows = list(predict_rows(detector, validation.data.paths, MEASURING))
+            precision = average_precision(validation.data, rows)
+            confidence, f1 = best_confidence(validation.data, rows)
             if f1 and not measured:
                 defaults["confidence"] = max(confidence, LOWEST_CONFIDENCE)
             measured[validation.name] = {key: round(precision[key], 4) for key in ("AP", "AP50")}
-            if (error := landmark_error(validation.truth, rows)) is not None:
+            if (error := landmark_error(validation.data, rows)) is not None:
                 measured[validation.name]["landmark_error"] = round(error, 4)
         describe(folder, measured=measured, defaults=defaults)
         return {f"{name} {key}": figures[key] for name, figures in measured.items() for key in ("AP", "AP50")}
@@ -136,12 +138,14 @@ class DetectionTask(SceneTask):
         """See `export.write_model`."""
         write_model(network, folder, landmarks=self.data.landmarks, **about)
 
-    def loss(self, images: Tensor, output: Tensor, targets: list[Targets]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The sum of losses, the number of positives, and the sums that the loss is made of."""
+    def loss(
+        self, images: Tensor, output: Tensor, targets: Sequence[LabeledBoxes]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return the sum of losses, the number of positives, and the sums that the loss is made of."""
         config = self.network.config
         grid = TorchGrid.make(*images.shape[2:], config.strides, config.anchors, output.device)
-        targets = [target.to(output.device) for target in targets]
-        losses = detection_loss(output, targets, grid, label_smoothing=self.options.label_smoothing)
+        truth = [Targets.of(one, output.device) for one in targets]
+        losses = detection_loss(output, truth, grid, label_smoothing=self.options.label_smoothing)
         positives = torch.tensor(float(losses.positives), device=output.device)
         return losses.total, positives, {name: part.detach() for name, part in losses.parts.items()}
 
@@ -152,9 +156,9 @@ class DetectionTask(SceneTask):
         chosen = data.subset(np.random.default_rng(0).permutation(len(data))[:LOOKED_AT].tolist())
         device = next(self.network.parameters()).device
         total, positives = 0.0, 0.0
-        for images, targets in plain_batches(chosen, self.options.size, self.options.stretch):
+        for images, boxes in plain_batches(chosen, self.options.size, self.options.stretch):
             images = images.to(device)
-            loss, count, _ = self.loss(images, self.network(images), targets)
+            loss, count, _ = self.loss(images, self.network(images), boxes)
             total, positives = total + loss.item(), positives + count.item()
         return total / max(positives, 1.0)
 

@@ -12,7 +12,7 @@ from vision_app.core.files import atomic_write
 from vision_app.core.images import RGBImage, read_image
 from vision_app.core.results import Detections
 from vision_app.data.identities import Portrait
-from vision_app.data.samples import ScanReport
+from vision_app.data.scan_report import ScanReport
 from vision_app.faces.align import MARGIN, SIDE, align
 
 EVERY = 500  # photos between lines of progress

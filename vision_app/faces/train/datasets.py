@@ -9,7 +9,7 @@ import numpy as np
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.data.identities import Portrait, load_identities
-from vision_app.data.samples import read_reports, write_reports
+from vision_app.data.scan_report import read_reports, write_reports
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.evaluate.metrics import roc, tar_at
 from vision_app.faces.evaluate.pairs import PhotoSet, compare, load_photos
