@@ -54,7 +54,7 @@ LAYERS: dict[str, list[str]] = {
 WITHOUT_TORCH = ["core", "released/find", "released/runtime", "released/letterbox_model", "released/onnx_file",
                  "batch", "ui", "detection/base", "detection/load", "detection/grid", "detection/grid_detector",
                  "detection/ensemble", "detection/batch", "classification/classifier", "classification/batch",
-                 "faces/detector", "faces/embedder", "faces/recognizer", "faces/gallery", "faces/index", "faces/live",
+                 "faces/detector", "faces/embedder", "faces/recognizer", "faces/gallery", "faces/index",
                  "style/stylizer", "style/load", "style/fast", "style/color", "style/tiles", "style/batch"]  # fmt: skip
 HEAVY = {"albumentations", "cv2", "faiss", "matplotlib", "numpy", "onnxruntime", "PIL", "scipy", "streamlit", "torch"}
 

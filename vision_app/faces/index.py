@@ -66,11 +66,6 @@ class FaceIndex:
         return index
 
     @property
-    def dimension(self) -> int:
-        """Numbers of an embedding."""
-        return int(self._index.d)
-
-    @property
     def exact(self) -> bool:
         """Whether every embedding is compared with a query."""
         return isinstance(self._index, faiss.IndexIDMap2)
@@ -92,17 +87,13 @@ class FaceIndex:
         Raises:
             GalleryError: Wrong shapes, or a number that is not finite.
         """
-        embeddings, ids = _checked(embeddings, self.dimension), np.asarray(ids, np.int64)
+        embeddings, ids = _checked(embeddings, self._index.d), np.asarray(ids, np.int64)
         if ids.shape != (len(embeddings),) or (ids < 0).any():
             raise GalleryError(f"ids: expected one number from 0 up for each of {len(embeddings)} embeddings")
         self._index.add_with_ids(embeddings, ids)
 
     def remove(self, ids: np.ndarray) -> int:
-        """Remove embeddings with all that was derived from them; ids that are not there are ignored.
-
-        Returns:
-            How many were there.
-        """
+        """Remove embeddings with all that was derived from them, those that are there; return how many."""
         ids = np.asarray(ids, np.int64).reshape(-1)
         if self.exact:
             return int(self._index.remove_ids(ids))
@@ -128,7 +119,7 @@ class FaceIndex:
         Raises:
             GalleryError: Wrong shapes, or a number that is not finite.
         """
-        queries = _checked(queries, self.dimension)
+        queries = _checked(queries, self._index.d)
         if not len(queries) or k < 1:
             raise GalleryError(
                 f"cannot search for {k} neighbors of {len(queries)} faces; at least one of each is needed"

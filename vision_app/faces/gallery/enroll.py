@@ -12,9 +12,9 @@ from vision_app.core.images import ImageSource, RGBImage, open_file, read_image
 from vision_app.faces import quality
 from vision_app.faces.align import chip_of, crop_of
 from vision_app.faces.gallery.audit import AuditLog, now
+from vision_app.faces.gallery.database import Change
 from vision_app.faces.gallery.matching import Matcher
 from vision_app.faces.gallery.results import ACCEPTED, SOMEONE_ELSE, UNREADABLE, EnrolledPhoto, Enrollment, Person
-from vision_app.faces.gallery.store import Change
 from vision_app.faces.recognizer import only
 
 _AGAINST = {

@@ -21,16 +21,18 @@ def forget(store: Store, index: CachedIndex, audit: AuditLog, name: str) -> Forg
     index.current()  # into memory, before its file goes
     index.delete_file()
     with store.change() as change:
-        store.delete_person(person.id)
-        store.drop_models()
-        store.set_unswept(True)
+        store.forget(person.id)
         audit.write("forget", [person.id], photos=len(samples))
     index.follow(change)
     finish(store, index)
     index.save()
     files = [path for path in (*store.files, index.path) if path.exists()]
     size = sum(path.stat().st_size for path in files)
-    texts = {text: _ends(text) for text in (name, *(sample.consent for sample in samples)) if text}
+    texts = {  # their beginnings and ends: a page of the file may divide them
+        text: {text.encode()[:PIECE], text.encode()[-PIECE:]}
+        for text in (name, *(sample.consent for sample in samples))
+        if text
+    }
     traces = {*_traces(samples)}.union(() if centroid is None else [to_blob(centroid)[:PIECE]], *texts.values())
     traces = {trace for trace in traces if _tells(trace, size) and not store.holds(trace)}
     for path in files:
@@ -48,7 +50,6 @@ def finish(store: Store, index: CachedIndex) -> None:
     if store.is_unswept:
         index.delete_file()
         store.sweep()
-        store.set_unswept(False)
 
 
 def search(path: Path, traces: Iterable[bytes]) -> set[bytes]:
@@ -70,11 +71,6 @@ def _traces(samples: Iterable[EnrolledPhoto]) -> Iterator[bytes]:
         if sample.crop:
             middle = len(sample.crop) // 2
             yield sample.crop[middle : middle + PIECE]
-
-
-def _ends(text: str) -> set[bytes]:
-    """Return the beginning and the end of a name or a note, which a page of the file may divide."""
-    return {text.encode()[:PIECE], text.encode()[-PIECE:]}
 
 
 def _tells(trace: bytes, size: int) -> bool:

@@ -258,10 +258,7 @@ class Gallery:
         return forget(self.store, self.matcher.index, self.audit, name)
 
     def export(self, path: str | os.PathLike[str], names: Iterable[str] | None = None) -> int:
-        """Write everybody, or some, to a file that `import_file` reads; see `transfer`.
-
-        Returns:
-            The number of photos.
+        """Write everybody, or some, to a file that `import_file` reads, and count the photos; see `transfer`.
 
         Raises:
             UsageError: The file exists, it cannot be written, or nobody of a name is enrolled.
@@ -270,10 +267,9 @@ class Gallery:
         return transfer.export(self.store, self.audit, Path(path), names)
 
     def import_file(self, path: str | os.PathLike[str]) -> list[Enrollment]:
-        """Add what `export` wrote, all or nothing; people known by name get more photos.
+        """Add what `export` wrote, all or nothing, and say of each photo whether it was accepted, or why not.
 
-        Returns:
-            For each photo, whether it was accepted, or why not.
+        People known by name get more photos.
 
         Raises:
             UsageError: The file cannot be read.

@@ -7,7 +7,8 @@ import numpy as np
 
 from vision_app.core.errors import GalleryError
 from vision_app.core.files import OWNER_ONLY, atomic_write, remove_with_leftovers
-from vision_app.faces.gallery.store import Change, Store
+from vision_app.faces.gallery.database import Change
+from vision_app.faces.gallery.store import Store
 from vision_app.faces.index import EXACT_LIMIT, FaceIndex
 
 FORMAT = 1  # of the file: one line of JSON, then the index as FAISS writes it

@@ -65,10 +65,7 @@ class EnrolledPhoto:
     added: str
     crop: bytes | None = field(default=None, repr=False)
 
-    @property
-    def contract(self) -> str:
-        """The former name of `model_id`."""
-        return self.model_id
+    contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
 
 
 @dataclass(frozen=True)
@@ -174,10 +171,7 @@ class Identities:
     model_id: str
     threshold: float | None
 
-    @property
-    def contract(self) -> str:
-        """The former name of `model_id`."""
-        return self.model_id
+    contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
 
     @property
     def detections(self) -> Detections:

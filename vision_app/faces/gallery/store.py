@@ -2,13 +2,8 @@
 
 import json
 import secrets
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -16,8 +11,8 @@ import numpy as np
 from vision_app.core.errors import GalleryError, ModelError, UsageError, nearest
 from vision_app.faces.align import centroid_of
 from vision_app.faces.gallery.audit import now
+from vision_app.faces.gallery.database import Database
 from vision_app.faces.gallery.results import EnrolledPhoto, Person
-from vision_app.faces.gallery.schema import connect
 
 EMBEDDING = np.dtype("<f4")
 _PEOPLE = (
@@ -34,68 +29,8 @@ _MEMBERS = (  # of a person: the centroid's id and the embeddings as hexadecimal
 )
 
 
-class Store:
-    """One connection to a gallery's file. Several threads may use it; they take turns.
-
-    Attributes:
-        path: The file.
-        turn: The lock of the thread that uses the connection, or what is derived from the rows.
-    """
-
-    def __init__(self, path: Path, *, readonly: bool):
-        self.path, self.turn = path, RLock()
-        self._connection = connect(path, readonly=readonly)
-
-    def close(self) -> None:
-        """Close the connection."""
-        with self.turn:
-            self._connection.close()
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that may hold data of a person, except the index."""
-        return tuple(self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Run a statement and return all of its rows, each a tuple.
-
-        Raises:
-            GalleryError: SQLite cannot do it: the file is damaged, or the disk is full.
-        """
-        with self.turn:
-            try:
-                return self._connection.execute(sql, values).fetchall()
-            except sqlite3.Error as error:
-                raise GalleryError(f"{self.path}: {error}") from error
-
-    @contextmanager
-    def change(self) -> Iterator["Change"]:
-        """Apply all changes of the block or none of them. On return they are safely on the disk."""
-        with self.turn:
-            self._change = change = Change()
-            self._connection.create_function("next_revision", 1, change.next_revision)
-            self.rows("BEGIN IMMEDIATE")
-            try:
-                yield change
-                self.rows("UPDATE state SET revision = next_revision(revision)")
-                self.rows("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Read everything in the block from one moment, whatever another process changes meanwhile."""
-        with self.turn:
-            if self._connection.in_transaction:  # a wider snapshot or a change
-                yield
-                return
-            self.rows("BEGIN")
-            try:
-                yield
-            finally:
-                self.rows("ROLLBACK")
+class Store(Database):
+    """The people of a gallery and their photos, see `Database`."""
 
     @property
     def revision(self) -> str:
@@ -132,9 +67,9 @@ class Store:
 
     # People
 
-    def people(self) -> list[Person]:
-        """Return all people, by name."""
-        return [Person(*row) for row in self.rows(f"{_PEOPLE} GROUP BY person.id ORDER BY name")]
+    def people(self, which: str = "", values: Sequence[Any] = ()) -> list[Person]:
+        """Return all people, or those of an SQL condition, by name."""
+        return [Person(*row) for row in self.rows(f"{_PEOPLE} {which} GROUP BY person.id ORDER BY name", values)]
 
     def count_people(self) -> int:
         """Count the people."""
@@ -142,8 +77,7 @@ class Store:
 
     def find(self, name: str) -> Person | None:
         """Return the person of a name, if any."""
-        rows = self.rows(f"{_PEOPLE} WHERE name = ? GROUP BY person.id", [name])
-        return Person(*rows[0]) if rows else None
+        return next(iter(self.people("WHERE name = ?", [name])), None)
 
     def person(self, name: str) -> Person:
         """Return the person of a name.
@@ -264,13 +198,15 @@ class Store:
 
     # Deletion
 
+    def forget(self, person: int) -> None:
+        """Delete a person for good; `sweep` is to follow."""
+        self.delete_person(person)
+        self.drop_models()
+        self.rows("UPDATE state SET unswept = 1")
+
     def drop_models(self) -> None:
         """Delete the ids of models of which no embedding is left."""
         self.rows("DELETE FROM model WHERE NOT EXISTS (SELECT 1 FROM sample WHERE sample.model = model.id)")
-
-    def set_unswept(self, unswept: bool) -> None:
-        """Note whether traces of deleted rows may be in the file."""
-        self.rows("UPDATE state SET unswept = ?", [int(unswept)])
 
     @property
     def is_unswept(self) -> bool:
@@ -292,6 +228,7 @@ class Store:
                 f"{self.path}: deleted, but a reader in another process keeps old pages in use; end it and run "
                 "`vision-app faces check`, which finishes the deletion"
             )
+        self.rows("UPDATE state SET unswept = 0")
 
     # Checks
 
@@ -320,34 +257,6 @@ class Store:
         )
         sql = f"WITH kept (part) AS ({kept}) SELECT 1 FROM kept WHERE instr(CAST(part AS BLOB), ?) LIMIT 1"
         return bool(self.rows(sql, [trace]))
-
-
-@dataclass
-class Change:
-    """What a transaction does to the centroids.
-
-    Attributes:
-        before: The gallery's revision until then.
-        after: Its new revision.
-        gone: Ids of deleted centroids.
-        new: New centroids, (D,) float32, by their ids.
-    """
-
-    before: str = ""
-    after: str = ""
-    gone: list[int] = field(default_factory=list)
-    new: dict[int, np.ndarray] = field(default_factory=dict)
-
-    def drop(self, key: int) -> None:
-        """Note that a centroid was deleted."""
-        if self.new.pop(key, None) is None:
-            self.gone.append(key)
-
-    def next_revision(self, before: bytes) -> bytes:
-        """Return a new revision; SQLite calls this with the present one."""
-        after = secrets.token_bytes(16)
-        self.before, self.after = before.hex(), after.hex()
-        return after
 
 
 def to_blob(embedding: np.ndarray) -> bytes:

@@ -79,11 +79,7 @@ def _to_row(name: str, sample: EnrolledPhoto) -> dict[str, Any]:
     return {
         "name": name,
         "source": sample.source.hex(),
-        "box": sample.box,
-        "landmarks": sample.landmarks,
-        "quality": sample.quality,
-        "consent": sample.consent,
-        "added": sample.added,
+        **{key: getattr(sample, key) for key in ("box", "landmarks", "quality", "consent", "added")},
         "embedding": b64encode(to_blob(sample.embedding)).decode(),
         "crop": None if sample.crop is None else b64encode(sample.crop).decode(),
     }
@@ -97,10 +93,10 @@ def _read(lines: Iterator[str], path: Path) -> Iterator[tuple[str, EnrolledPhoto
     """
     try:
         header = json.loads(next(lines, ""))
-        is_ours, version, model_id = header["format"] == FORMAT, header["version"], header["contract"]
+        form, version, model_id = header["format"], header["version"], header["contract"]
     except (ValueError, TypeError, KeyError):
-        is_ours = False
-    if not is_ours:
+        form = None
+    if form != FORMAT:
         raise DataError(f"{path}: not an export of a gallery")
     if version != VERSION:
         raise DataError(f"{path}: of version {version!r}, which this version of Vision App does not know")
@@ -129,18 +125,14 @@ def _from_row(row: dict[str, Any], model_id: str) -> tuple[str, EnrolledPhoto]:
     box, landmarks = (np.array(row[key], np.float64) for key in ("box", "landmarks"))
     if box.shape != (4,) or landmarks.shape != (5, 2) or not (np.isfinite(box).all() and np.isfinite(landmarks).all()):
         raise ValueError("box and landmarks: expected 4 and 5 x 2 finite numbers")
-    _check_quality(**row["quality"])
+    reasons, numbers = row["quality"]["reasons"], {**row["quality"], "reasons": 0}
+    Quality(**row["quality"])  # raises TypeError unless the fields are right
+    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
+        raise ValueError("quality: expected reasons as texts")
+    if not all(map(math.isfinite, numbers.values())):
+        raise ValueError("quality: expected finite numbers")
     about = {"model_id": model_id, "consent": row["consent"], "added": row["added"]}
     if not all(isinstance(text, str) for text in about.values()):
         raise ValueError("contract, consent and added: expected text")
     places = box.tolist(), landmarks.tolist(), row["quality"]
     return checked_name(row["name"]), EnrolledPhoto(0, source, *places, embedding=embedding, crop=crop, **about)
-
-
-def _check_quality(reasons: list[str], **numbers: float) -> None:
-    """Raise ValueError or TypeError unless these are the fields of `Quality`, as JSON has them."""
-    Quality(**numbers, reasons=tuple(reasons))
-    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
-        raise ValueError("quality: expected reasons as texts")
-    if not all(map(math.isfinite, numbers.values())):
-        raise ValueError("quality: expected finite numbers")

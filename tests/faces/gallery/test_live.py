@@ -14,7 +14,7 @@ from vision_app import Gallery, draw
 from vision_app.core.errors import UsageError
 from vision_app.core.results import Detections
 from vision_app.faces.challenge import LOOK_AHEAD, Challenge
-from vision_app.faces.live import FRESH, KNOWN, PERIOD, FrameRate, Question, Watch
+from vision_app.faces.gallery.live import FRESH, KNOWN, PERIOD, FrameRate, Question, Watch
 from vision_app.faces.results import DIFFERENT, SAME
 
 ADA, BOB, STRANGER = (1, 1), (2, 1), (9, 1)

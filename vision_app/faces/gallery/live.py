@@ -5,7 +5,7 @@ No frame is kept, and none waits: one that comes while another is being analyzed
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
@@ -13,13 +13,12 @@ from threading import Lock, Thread
 import numpy as np
 
 from vision_app.core.draw import draw
-from vision_app.core.images import read_image
+from vision_app.core.images import RGBImage, read_image
 from vision_app.core.results import Detections
-from vision_app.detection.base import Detector
 from vision_app.faces import calibration
 from vision_app.faces.challenge import Challenge
-from vision_app.faces.gallery import Gallery
 from vision_app.faces.gallery.audit import AuditLog
+from vision_app.faces.gallery.gallery import Gallery
 from vision_app.faces.gallery.results import UNKNOWN, caption
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import FaceRecognizer
@@ -38,12 +37,12 @@ class Question:
         person: Verify each face as this person's; None: identify it among all people.
         rate: How often a stranger may pass: for one person the false accept rate, for all people the false positive
             identification rate; None: the default.
-        objects: Also detects objects, if given.
+        objects: Detects objects as well, if given.
     """
 
     person: str | None = None
     rate: float | None = None
-    objects: Detector | None = None
+    objects: Callable[[RGBImage], Detections] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,7 @@ class Watch:
         challenge: How far it has come, if there is one.
         latest: The latest result, or None.
         error: Why the latest analysis failed, or None.
-        frames: How often a frame came.
-        analyzed: How often one was analyzed.
+        frames, analyzed: How often a frame came, and how often one was analyzed.
     """
 
     def __init__(self, path: Path, recognizer: FaceRecognizer, clock: Callable[[], float] = time.monotonic):
@@ -179,12 +177,13 @@ class Watch:
             self._gallery.audit = FirstTimes(self.path)
         question, image = self.question, read_image(pixels)
         faces = self._recognizer(image)
-        if question.person is None:
-            rate = calibration.FPIR if question.rate is None else question.rate
-            verdicts, threshold = self._identify(self._gallery, faces, rate)
-        else:
-            rate = calibration.FAR if question.rate is None else question.rate
-            verdicts, threshold = self._verify(self._gallery, faces, question.person, rate)
+        default = calibration.FPIR if question.person is None else calibration.FAR
+        rate = default if question.rate is None else question.rate
+        verdicts, threshold = (
+            self._identify(self._gallery, faces, rate)
+            if question.person is None
+            else self._verify(self._gallery, faces, question.person, rate)
+        )
         self._follow(faces, verdicts, seconds)
         boxes, scores, labels = faces.boxes, faces.scores, [one.name or UNKNOWN for one in verdicts]
         captions = [one.caption for one in verdicts]
@@ -194,30 +193,25 @@ class Watch:
             labels += objects.labels
             captions += [f"{one.label} {one.score:.2f}" for one in objects]
         detections = Detections(boxes, scores, tuple(labels), faces.width, faces.height, faces.model)
-        return LiveResult(seconds, verdicts, threshold, rate, str(faces.model_id), detections, tuple(captions))
+        return LiveResult(seconds, tuple(verdicts), threshold, rate, str(faces.model_id), detections, tuple(captions))
 
-    def _identify(self, gallery: Gallery, faces: Faces, rate: float) -> tuple[tuple[LiveVerdict, ...], float | None]:
+    def _identify(self, gallery: Gallery, faces: Faces, rate: float) -> tuple[list[LiveVerdict], float | None]:
         """Return who of all people each face is; also the threshold."""
         who = gallery.identify_faces(faces, fpir=rate)
-        verdicts = (
-            LiveVerdict(one.name, KNOWN if one.name else UNKNOWN, one.similarity, quality)
-            for one, quality in zip(who.faces, faces.quality, strict=True)
-        )
-        return tuple(verdicts), who.threshold
+        pairs = zip(who.faces, faces.quality, strict=True)
+        verdicts = [LiveVerdict(one.name, KNOWN if one.name else UNKNOWN, one.similarity, good) for one, good in pairs]
+        return verdicts, who.threshold
 
-    def _verify(
-        self, gallery: Gallery, faces: Faces, person: str, rate: float
-    ) -> tuple[tuple[LiveVerdict, ...], float]:
+    def _verify(self, gallery: Gallery, faces: Faces, person: str, rate: float) -> tuple[list[LiveVerdict], float]:
         """Return whether each face is the person's; also the threshold."""
         answers = [gallery.verify_face(face, person, far=rate) for face in faces]
-        verdicts = (
+        verdicts = [
             LiveVerdict(person if one.verdict == SAME else None, one.verdict, one.similarity, one.face_a.quality)
             for one in answers
-        )
-        threshold = answers[0].threshold if answers else self._recognizer.calibration.threshold(rate)
-        return tuple(verdicts), threshold
+        ]
+        return verdicts, answers[0].threshold if answers else self._recognizer.calibration.threshold(rate)
 
-    def _follow(self, faces: Faces, verdicts: tuple[LiveVerdict, ...], seconds: float) -> None:
+    def _follow(self, faces: Faces, verdicts: Sequence[LiveVerdict], seconds: float) -> None:
         """Show the challenge the only face, if there is a challenge."""
         with self._turn:
             if self.challenge is not None:
