@@ -11,8 +11,8 @@ from vision_app.core.errors import VisionAppError
 from vision_app.faces import challenge as steps
 from vision_app.faces.challenge import Challenge
 from vision_app.faces.detector import FaceDetector
-from vision_app.faces.gallery.results import UNKNOWN
 from vision_app.faces.gallery.live import KNOWN, LiveResult, LiveVerdict, Question, Watch
+from vision_app.faces.gallery.results import UNKNOWN
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 from vision_app.ui import models
 from vision_app.ui.text import escape
