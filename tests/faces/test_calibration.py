@@ -88,7 +88,7 @@ def test_a_gallery_without_people_or_a_senseless_rate_is_refused(people, fpir):
 
 def test_a_model_without_thresholds_is_refused_with_the_command_that_measures_them():
     command = "`vision-app faces calibrate --model mine --data PEOPLE/ --output DIR --apply`"
-    with pytest.raises(ModelError, match=f"'mine' has no thresholds yet; {command}"):
+    with pytest.raises(ModelError, match=f"'mine' is not calibrated; {command}"):
         Calibration.of({"task": "face-embedding"}, "mine")
 
 

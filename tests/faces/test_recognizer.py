@@ -89,7 +89,7 @@ def test_exactly_one_face_is_taken_or_the_largest_when_asked(recognizer, tmp_pat
         recognizer.face(picture_of(A, B))
     assert error.value.code == "several_faces"
     np.testing.assert_allclose(recognizer.face(picture_of(A, B), largest=True).box, B, atol=3)
-    with pytest.raises(FaceError, match="<picture>: no face found") as error:
+    with pytest.raises(FaceError, match="<image>: no face found") as error:
         recognizer.face(picture_of(), largest=True)
     assert error.value.code == "no_face"
     with pytest.raises(ImageError, match="no such file"):
@@ -129,7 +129,7 @@ def turned(face, similarity):
 @pytest.mark.parametrize("wrong", [None, np.full(16, np.nan), np.ones(16), np.eye(128)[0]])
 def test_an_embedding_of_another_kind_is_refused(recognizer, wrong):
     face = recognizer.face(picture_of(A))
-    with pytest.raises(FaceError, match="16 finite numbers of length 1") as error:
+    with pytest.raises(FaceError, match="an embedding of 16 numbers and length 1") as error:
         recognizer.compare(face, replace(face, embedding=wrong))
     assert error.value.code == "bad_embedding"
 

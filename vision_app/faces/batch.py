@@ -1,9 +1,10 @@
-"""What `vision-app faces` does with each image of a batch; see `vision_app.batch.run.Task`."""
+"""What `vision-app faces` does with each image; see `vision_app.batch.run`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,12 @@ class FacesTask:
     """Finds the faces of images, with or without their embeddings.
 
     Args:
-        recognize: gives the faces of a picture.
-        model: name of the model that finds them.
-        device: where the networks run.
-        model_id: Of the embeddings; None where there are none.
-        pictures: takes annotated copies.
+        recognize: Returns the faces of an image.
+        model: Name of the model that finds them.
+        device: Where the networks run.
+        model_id: Of the embeddings; None without them.
+        max_pixels: See `read_image`.
+        pictures: Takes annotated copies.
     """
 
     def __init__(
@@ -58,12 +60,12 @@ class FacesTask:
         if self.pictures is not None:
             self.pictures.write(item.name, draw(image, result.detections))
 
-    def row(self, item: Input, result: Faces | None) -> dict:
+    def row(self, item: Input, result: Faces | None) -> dict[str, Any]:
         """Return the keys of `Faces.to_dict`."""
         return self._nothing if result is None else result.to_dict()
 
 
-def write_embeddings(path: Path, rows: Iterable[dict], *, model_id: str, dimension: int) -> None:
+def write_embeddings(path: Path, rows: Iterable[dict[str, Any]], *, model_id: str, dimension: int) -> None:
     """Write the faces of a journal as one NPZ file, which `np.load(path, allow_pickle=False)` opens.
 
     Its arrays have one row a face, N in all: `files` (unicode), `boxes` (N, 4) xyxy and `landmarks` (N, 5, 2) x, y in
@@ -71,13 +73,13 @@ def write_embeddings(path: Path, rows: Iterable[dict], *, model_id: str, dimensi
     id of all embeddings.
 
     Args:
-        path: the file, which only its owner may read; it appears whole or not at all.
-        rows: of the journal; those that failed hold no faces.
+        path: The file, which only its owner may read; it appears whole or not at all.
+        rows: Of the journal; failed ones have no faces.
         model_id: See `Embedder.model_id`.
         dimension: D.
 
     Raises:
-        OutputError: it could not be written.
+        OutputError: It could not be written.
     """
     files, columns = [], {"boxes": [], "landmarks": [], "quality": [], "embeddings": []}
     for row in rows:

@@ -1,10 +1,11 @@
-"""How well a face can be recognized: size, blur, pose and exposure, each with a reason code where it is too bad.
+"""How well a face can be recognized: size, blur, pose and exposure, each with a reason code if it is too bad.
 
-Nothing is dropped here: whoever enrolls or compares decides what to do with a face that has reasons against it.
+Nothing is dropped here: whoever enrolls or compares decides what to do with a poor face.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,31 +18,32 @@ TOO_SMALL, BLURRED, EXTREME_POSE = "too_small", "blurred", "extreme_pose"
 UNDER_EXPOSED, OVER_EXPOSED = "under_exposed", "over_exposed"
 
 MIN_SIZE = 24.0  # pixels
-MAX_BLUR = 0.93  # as a sharp face of 112 pixels has it after a Gaussian of sigma 2
+MAX_BLUR = 0.93  # that of a sharp face of 112 pixels after a Gaussian of sigma 2
 MAX_YAW, MAX_PITCH = 50.0, 40.0  # degrees
 MAX_CLIPPED = 0.5  # share of pixels that are nearly black, or nearly white
-BLACK, WHITE = 16, 250  # from here on they are
+BLACK, WHITE = 16, 250  # the limits for these
+DIGITS = {"size": 1, "blur": 3, "yaw": 1, "pitch": 1, "roll": 1, "exposure": 3}
 
-# The five points of a face in space, in distances between the eyes: x to the right of the picture, y down, z away from
-# the camera. x and y are medians of 3,000 portraits, so that these look straight ahead on the average; the depths of
-# nose and mouth are rounded means of adults.
+# The five points of a face in space, in distances between the eyes: x to the right of the image, y down, z away from
+# the camera. x and y are medians of 3,000 portraits, so that these look straight ahead on average; the depths of nose
+# and mouth are rounded means of adults.
 POINTS = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0, 0.55, -0.4], [-0.425, 0.965, -0.05], [0.425, 0.965, -0.05]])
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What is known of a face's picture.
+    """The quality of a face's image.
 
     Attributes:
-        size: side of a square as large as the face's box, in pixels of the photo.
-        blur: 0 (sharp) to 1 (nothing but smooth), at the size that the face has in the photo; see `blur_of`.
-        yaw: degrees that the face is turned, positive to the right of the picture.
-        pitch: degrees that it looks up; negative where it looks down.
-        roll: degrees that it is tilted clockwise. Alignment takes this out.
-        exposure: mean luminance, 0 (black) to 1 (white).
-        reasons: why the face is hard to recognize, as codes: `too_small`, `blurred`, `extreme_pose`, `under_exposed`,
-            `over_exposed`. Empty for a good picture.
-        score: 0 to 1, to choose the best of several pictures by; it is no probability.
+        size: Side of a square as large as the face's box, in pixels of the photo.
+        blur: 0 (sharp) to 1 (completely smooth), at the size that the face has in the photo; see `blur_of`.
+        yaw: Degrees that the face is turned, positive to the right of the image.
+        pitch: Degrees that it looks up; negative where it looks down.
+        roll: Degrees that it is tilted clockwise. Alignment removes this.
+        exposure: Mean luminance, 0 (black) to 1 (white).
+        reasons: Why the face is hard to recognize, as codes: `too_small`, `blurred`, `extreme_pose`, `under_exposed`,
+            `over_exposed`. Empty for a good image.
+        score: 0 to 1, to choose the best of several images; not a probability.
     """
 
     size: float
@@ -53,34 +55,28 @@ class Quality:
     reasons: tuple[str, ...]
     score: float
 
-    def to_dict(self) -> dict:
-        """Plain JSON values, rounded."""
-        return {
-            "size": rounded(self.size, 1),
-            "blur": rounded(self.blur, 3),
-            "yaw": rounded(self.yaw, 1),
-            "pitch": rounded(self.pitch, 1),
-            "roll": rounded(self.roll, 1),
-            "exposure": rounded(self.exposure, 3),
-            "reasons": list(self.reasons),
-            "score": rounded(self.score, 3),
-        }
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, rounded."""
+        values = {name: rounded(getattr(self, name), digits) for name, digits in DIGITS.items()}
+        return {**values, "reasons": list(self.reasons), "score": rounded(self.score, 3)}
 
 
 def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray) -> Quality:
-    """The quality of one face.
+    """Return the quality of one face.
 
     Args:
-        image: the photo.
+        image: The photo.
         box: (4,) x1, y1, x2, y2 in pixels of the photo.
         landmarks: (5, 2) x, y in pixels of the photo.
 
     Raises:
-        ValueError: the landmarks are not finite or all the same.
+        ValueError: The landmarks are not finite or all the same.
     """
     x1, y1, x2, y2 = np.asarray(box, np.float64)
     size = math.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))
-    gray = cv2.cvtColor(_inner(align_face(image, landmarks)), cv2.COLOR_RGB2GRAY)
+    chip, margin = align_face(image, landmarks), SIZE // 6
+    inner = chip[margin:-margin, margin:-margin]  # from the brows to the chin, without hair and background
+    gray = cv2.cvtColor(inner, cv2.COLOR_RGB2GRAY)
     blur = blur_of(_at_most(gray, 1 / scale_of(similarity(landmarks))))
     yaw, pitch, roll = pose(landmarks)
     dark, bright = float((gray <= BLACK).mean()), float((gray >= WHITE).mean())
@@ -98,9 +94,9 @@ def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray) -> Quality:
 
 
 def pose(landmarks: np.ndarray) -> tuple[float, float, float]:
-    """Where a face looks, from its five landmarks: yaw, pitch and roll in degrees, see `Quality`.
+    """Estimate yaw, pitch and roll in degrees from five landmarks, see `Quality`.
 
-    The points of a mean face in space are laid under the landmarks by scaled orthographic projection (the first step of
+    The points of a mean face in space are fitted to the landmarks by scaled orthographic projection (the first step of
     POSIT, DeMenthon and Davis 1995): the (2, 3) matrix M with M X near x in the sense of least squares is s times the
     first two rows of a rotation, and the nearest such rows are U V^T of M's singular value decomposition. The rotation
     is read as R_z(roll) R_y(-yaw) R_x(-pitch). Perspective and faces unlike the mean one leave errors of some degrees.
@@ -118,27 +114,18 @@ def pose(landmarks: np.ndarray) -> tuple[float, float, float]:
 
 
 def blur_of(gray: np.ndarray) -> float:
-    """How blurred a picture is, 0 to 1.
+    """Measure how blurred an image (H, W) uint8 is, 0 to 1.
 
-    The variance of the Laplacian over that of the picture itself does not depend on contrast, and is the larger the
-    finer the details are; b = 1 / (1 + 16 ratio) makes 0.5 of a ratio of 1/16.
-
-    Args:
-        gray: (H, W) uint8.
+    The variance of the Laplacian over that of the image itself does not depend on contrast, and grows with finer
+    details; b = 1 / (1 + 16 ratio) maps a ratio of 1/16 to 0.5.
     """
     gray = gray.astype(np.float32)
     details = float(cv2.Laplacian(gray, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE).var())
     return 1 / (1 + 16 * details / (float(gray.var()) + 1))
 
 
-def _inner(chip: np.ndarray) -> np.ndarray:
-    """The middle of an aligned face, from the brows to the chin, without hair and background."""
-    margin = len(chip) // 6
-    return chip[margin:, margin:-margin]
-
-
 def _at_most(gray: np.ndarray, scale: float) -> np.ndarray:
-    """An aligned face at the scale that it has in the photo where that is smaller: blur is not lack of size."""
+    """Return an aligned face at its scale in the photo where that is smaller: a small face is not a blurred one."""
     if scale >= 1:
         return gray
     side = [max(round(length * scale), 8) for length in gray.shape[::-1]]

@@ -1,7 +1,8 @@
-"""`FaceRecognizer`: finds faces, turns them into embeddings and says whether two are of one person. NumPy only."""
+"""`FaceRecognizer`: finds and embeds faces, and decides whether two are of one person. NumPy only."""
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,8 @@ class FaceRecognizer:
     >>> FaceRecognizer.load().verify("a.jpg", "b.jpg")
 
     Attributes:
-        detector: finds faces.
-        embedder: turns them into embeddings.
+        detector: Finds faces.
+        embedder: Embeds them.
     """
 
     def __init__(self, detector: FaceDetector, embedder: Embedder):
@@ -34,24 +35,17 @@ class FaceRecognizer:
     @classmethod
     def load(
         cls,
-        model="face-embedder",
+        model: str | os.PathLike[str] = "face-embedder",
         *,
-        detector="face-detector",
+        detector: str | os.PathLike[str] = "face-detector",
         device: str = "auto",
         runtime: str = "auto",
         threads: int | None = None,
         smallest: float = SMALLEST,
     ) -> "FaceRecognizer":
-        """Loads released models by name, or model folders or exported ONNX files by path; see `Detector.load`.
+        """Load released models by name, or model folders or exported ONNX files by path.
 
-        Args:
-            model: the embedder.
-            detector: the face detector.
-            smallest: side in pixels of the smallest face to be found.
-
-        Raises:
-            ModelError: no such model, one for something else, or damaged files.
-            UsageError: no such device or runtime here, or a wrong size.
+        `model` is the embedder; errors and other arguments are those of `FaceDetector.load`.
         """
         execution = Execution(device, runtime, threads)
         return cls(FaceDetector.open(detector, execution, smallest), Embedder.open(model, execution))
@@ -68,73 +62,72 @@ class FaceRecognizer:
 
     @property
     def calibration(self) -> Calibration:
-        """From which similarity on two faces are one person; raises ModelError where nobody has measured that."""
+        """The similarity thresholds of the embedder; raises ModelError where it is not calibrated."""
         return self.embedder.calibration
 
-    def read(self, source: ImageSource, **options) -> RGBImage:
-        """Reads a picture; options and errors are those of `read_image`."""
+    def read(self, source: ImageSource, **options: Any) -> RGBImage:
+        """Read an image; options and errors are those of `read_image`."""
         return self.detector.read(source, **options)
 
     def __call__(self, source: ImageSource) -> Faces:
-        """Finds the faces of one picture and embeds them.
-
-        Args:
-            source: path, bytes, file object, array or `RGBImage`.
+        """Find and embed the faces of one image, given as path, bytes, file object, array or `RGBImage`.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: The image cannot be read.
         """
         image = self.read(source)
         return self.embed(image, Faces.of(image, self.detector(image)))
 
     def embed(self, image: RGBImage, faces: Faces) -> Faces:
-        """The same faces of a photo with their embeddings."""
+        """Return the same faces of a photo with their embeddings."""
         chips = [align_face(image, landmarks, self.embedder.template) for landmarks in faces.landmarks]
         stack = np.stack(chips) if chips else np.zeros((0, SIZE, SIZE, 3), np.uint8)  # (N, 112, 112, 3)
         return replace(faces, embeddings=self.embedder.embed(stack), model_id=self.model_id)
 
     def face(self, source: ImageSource, *, largest: bool = False) -> Face:
-        """The face of a picture that shows one, with its embedding.
+        """Return the face of an image that shows one, with its embedding.
 
         Args:
-            source: path, bytes, file object, array or `RGBImage`.
-            largest: take the largest one where there are several.
+            source: Path, bytes, file object, array or `RGBImage`.
+            largest: Take the largest of several faces.
 
         Raises:
-            ImageError: the picture cannot be read.
-            FaceError: it shows no face ("no_face") or, without `largest`, more than one ("several_faces").
+            ImageError: The image cannot be read.
+            FaceError: It shows no face ("no_face") or, without `largest`, more than one ("several_faces").
         """
         return only(self(source), source, largest=largest)
 
     def verify(
         self, a: ImageSource, b: ImageSource, *, far: float | None = None, largest: bool = False
     ) -> Verification:
-        """Says whether two pictures show one person.
+        """Decide whether two images show one person.
 
         Args:
-            a, b: pictures of one face each.
-            far: false accept rate: how often strangers may pass for one person; 0.001 by default.
-            largest: take the largest face of a picture that shows several.
+            a: Image of one face.
+            b: Image of one face.
+            far: False accept rate: how often strangers may pass for one person; 0.001 by default.
+            largest: Take the largest face of an image that shows several.
 
         Raises:
-            ImageError: a picture cannot be read.
-            FaceError: see `face`.
-            ModelError: nobody has measured the model's thresholds.
-            UsageError: the thresholds were not measured for that rate.
+            ImageError: An image cannot be read.
+            FaceError: See `face`.
+            ModelError: The model is not calibrated.
+            UsageError: The model is not calibrated for that rate.
         """
         return self.compare(self.face(a, largest=largest), self.face(b, largest=largest), far=far)
 
     def compare(self, a: Face, b: Face, *, far: float | None = None, photos: int = 1) -> Verification:
-        """Says whether two faces are of one person, see `verify`.
+        """Decide whether two faces are of one person.
 
         Args:
-            a, b: faces with embeddings.
-            far: see `verify`.
-            photos: of how many photos of the person the embedding of `b` is the mean; the threshold rises with them.
+            a: Face with an embedding.
+            b: Face with an embedding.
+            far: See `verify`.
+            photos: Number of photos whose mean the embedding of `b` is; the threshold rises with them.
 
         Raises:
-            FaceError: one of them has no embedding of this model ("bad_embedding").
-            ModelError, UsageError: see `verify`.
+            FaceError: One of them has no embedding of this model ("bad_embedding").
+            ModelError, UsageError: See `verify`.
         """
         far = calibration.FAR if far is None else far
         gain = self.calibration.gain(photos)
@@ -146,19 +139,19 @@ class FaceRecognizer:
         return Verification(verdict, similarity, threshold, far, self.model_id, a, b)
 
     def _embedding(self, face: Face) -> np.ndarray:
-        """(D,) float64 after checking that it can be compared."""
+        """Return (D,) float64 after checking that it can be compared."""
         embedding = np.asarray([] if face.embedding is None else face.embedding, np.float64)
-        wanted = f"{self.embedder.dimension} finite numbers of length 1"
-        if embedding.shape != (self.embedder.dimension,) or not abs(np.linalg.norm(embedding) - 1) < 1e-3:
-            raise FaceError("<face>", BAD_EMBEDDING, f"expected an embedding of {wanted}")
+        dimension = self.embedder.dimension
+        if embedding.shape != (dimension,) or not abs(np.linalg.norm(embedding) - 1) < 1e-3:
+            raise FaceError("<face>", BAD_EMBEDDING, f"expected an embedding of {dimension} numbers and length 1")
         return embedding
 
 
 def only(faces: Faces, source: ImageSource, *, largest: bool = False) -> Face:
-    """The face of a picture that shows one; arguments and errors are those of `FaceRecognizer.face`."""
-    name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else "<picture>"
+    """Return the face of an image that shows one; arguments and errors are those of `FaceRecognizer.face`."""
+    name = os.fsdecode(source) if isinstance(source, str | os.PathLike) else "<image>"
     if len(faces) == 0:
         raise FaceError(name, NO_FACE, "no face found")
     if len(faces) > 1 and not largest:
-        raise FaceError(name, SEVERAL_FACES, f"shows {len(faces)} faces; crop it to one or ask for the largest")
+        raise FaceError(name, SEVERAL_FACES, f"shows {len(faces)} faces; crop it to one, or take the largest")
     return faces[int(np.argmax([quality.size for quality in faces.quality]))]

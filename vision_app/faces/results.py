@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,10 @@ class Face:
 
     Attributes:
         box: (4,) float32 x1, y1, x2, y2 in pixels of the photo.
-        score: how sure it is that this is a face, 0 to 1.
+        score: Probability that this is a face, 0 to 1.
         landmarks: (5, 2) float32 x, y in pixels of the photo, see `align.LANDMARKS`.
-        quality: how well it can be recognized.
-        embedding: (D,) float32 unit vector, or None where none was asked for.
+        quality: How well it can be recognized.
+        embedding: (D,) float32 unit vector, or None without one.
     """
 
     box: np.ndarray
@@ -30,8 +31,8 @@ class Face:
     quality: Quality
     embedding: np.ndarray | None = None
 
-    def to_dict(self) -> dict:
-        """Plain JSON values, rounded so that two runs print the same text. The embedding, if any, comes last."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, rounded so that two runs print the same text; the embedding, if any, is last."""
         row = {
             "box": rounded(self.box, 2),
             "score": rounded(self.score, 4),
@@ -43,20 +44,21 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """All faces of one photo, the surest first. Arrays are copied and made read-only.
+    """All faces of one photo, the best first. Arrays are copied and made read-only.
 
     Attributes:
         boxes: (N, 4) float32 x1, y1, x2, y2 in pixels of the photo.
         scores: (N,) float32, 0 to 1.
         landmarks: (N, 5, 2) float32 x, y in pixels of the photo, see `align.LANDMARKS`.
         quality: N of them.
-        width, height: of the photo in pixels.
-        model: name of the model that found them.
-        embeddings: (N, D) float32 unit vectors, or None where none were asked for.
-        model_id: Id of the model that made the embeddings, see `Embedder.model_id`; None without them.
+        width: Of the photo in pixels.
+        height: Of the photo in pixels.
+        model: Name of the model that found them.
+        embeddings: (N, D) float32 unit vectors, or None without them.
+        model_id: Of the model that made the embeddings, see `Embedder.model_id`; None without them.
 
     Raises:
-        ValueError: a field has the wrong shape or values; the message names the field.
+        ValueError: A field has the wrong shape or values; the message names the field.
     """
 
     boxes: np.ndarray
@@ -69,22 +71,18 @@ class Faces:
     embeddings: np.ndarray | None = None
     model_id: str | None = None
 
-    def __post_init__(self):
-        set_field = object.__setattr__  # the dataclass is frozen
-        set_field(self, "quality", tuple(self.quality))
-        count = len(self.quality)
-        set_field(self, "boxes", checked_array("boxes", self.boxes, (count, 4)))
-        set_field(self, "scores", checked_array("scores", self.scores, (count,)))
-        set_field(self, "landmarks", checked_array("landmarks", self.landmarks, (count, 5, 2)))
+    def __post_init__(self) -> None:
         if (self.embeddings is None) != (self.model_id is None):
             raise ValueError("embeddings and model_id: expected both or none")
-        if self.embeddings is not None:
-            set_field(self, "embeddings", checked_array("embeddings", self.embeddings, (count, None)))
+        object.__setattr__(self, "quality", tuple(self.quality))  # the dataclass is frozen
+        for name, shape in {"boxes": (4,), "scores": (), "landmarks": (5, 2), "embeddings": (None,)}.items():
+            if (array := getattr(self, name)) is not None:
+                object.__setattr__(self, name, checked_array(name, array, (len(self), *shape)))
 
     @classmethod
     def of(cls, image: RGBImage, found: Detections) -> "Faces":
-        """The faces that a `FaceDetector` found in a photo, judged, without embeddings."""
-        quality = [judge(image, face.box, face.landmarks) for face in found]
+        """Judge the faces that a `FaceDetector` found in a photo; they have no embeddings."""
+        quality = tuple(judge(image, face.box, face.landmarks) for face in found)
         return cls(found.boxes, found.scores, found.landmarks, quality, found.width, found.height, found.model)
 
     def __len__(self) -> int:
@@ -105,12 +103,12 @@ class Faces:
 
     @property
     def detections(self) -> Detections:
-        """The same faces as what a detector finds, to draw them."""
+        """The faces as detections, to draw them."""
         labels = ("face",) * len(self)
         return Detections(self.boxes, self.scores, labels, self.width, self.height, self.model, self.landmarks)
 
-    def to_dict(self) -> dict:
-        """Plain JSON values, rounded so that two runs print the same text; `contract` only with embeddings."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, rounded so that two runs print the same text; `contract` only with embeddings."""
         return {
             "width": self.width,
             "height": self.height,
@@ -125,12 +123,12 @@ class Verification:
     """Whether two faces are of one person.
 
     Attributes:
-        verdict: "same", "different", or "uncertain" where the similarity is too near to the threshold to tell.
-        similarity: cosine of the two embeddings, -1 to 1. It is no probability.
-        threshold: similarity from which two faces count as one person.
-        far: the false accept rate at that threshold: how many of many pairs of strangers would reach it.
-        model_id: Id of the model that made the embeddings.
-        face_a, face_b: the faces that were compared.
+        verdict: "same", "different", or "uncertain" where the similarity is too close to the threshold.
+        similarity: Cosine of the two embeddings, -1 to 1; not a probability.
+        threshold: Similarity from which two faces count as one person.
+        far: The false accept rate at that threshold: the share of pairs of strangers that reach it.
+        model_id: Of the model that made the embeddings.
+        face_a, face_b: The faces that were compared.
     """
 
     verdict: str
@@ -146,8 +144,8 @@ class Verification:
         """The former name of `model_id`."""
         return self.model_id
 
-    def to_dict(self) -> dict:
-        """Plain JSON values; of the faces all but their embeddings."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; of the faces all but their embeddings."""
         return {
             "verdict": self.verdict,
             "similarity": rounded(self.similarity, 4),

@@ -31,9 +31,8 @@ class FaceNetworkConfig:
     inner: int = 150
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        lists = {"widths": list(self.widths), "depths": list(self.depths), "ranks": [*map(list, self.ranks)]}
-        return asdict(self) | lists
+        """Return values for JSON."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "FaceNetworkConfig":
