@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vision_app.core.errors import ModelError
 from vision_app.detection.model.rcnn import PROPOSALS, RCNN, RCNNConfig
 from vision_app.detection.model.yolo import LAYOUTS, YOLO, YOLOConfig, layout
-from vision_app.model_summary import Axis, Layer, format_table, look_at_regions, summarize
+from vision_app.model_summary import Axis, Layer, format_table, run_on_regions, summarize
 
 
 class Small(nn.Module):
@@ -138,7 +138,7 @@ def test_receptive_fields_are_where_gradients_are_not_zero(name, monkeypatch):
 @pytest.mark.parametrize("kind", PROPOSALS)
 def test_a_network_that_looks_at_regions_has_all_its_parameters_and_works_on_each_of_them(kind):
     network = RCNN(RCNNConfig(kind, 3, width=4, depths=(1, 1, 1), pyramid=8, hidden=16, proposals=5)).eval()
-    layers = summarize(network, 96, 96, look_at_regions)
+    layers = summarize(network, 96, 96, run_on_regions)
     assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in network.parameters())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         maps = network.maps(torch.zeros(1, 3, 96, 96))
@@ -174,7 +174,7 @@ def test_attention_over_the_picture_sees_all_of_it():
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3)), "1 gets a map of 16x16 and not 32x32 cells"),
+        (nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3)), "1 gets a map of 16x16, not 32x32 cells"),
         (nn.Sequential(nn.ConvTranspose2d(3, 4, 2, 2)), "no rule for transposed convolutions"),
     ],
 )

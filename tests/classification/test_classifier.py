@@ -11,9 +11,9 @@ from tiny_detectors import ANCHORS
 from tiny_detectors import write_tiny as write_tiny_detector
 
 from vision_app import Classes, Classifier, read_image
-from vision_app.classification.classifier import Raw
 from vision_app.core.errors import ImageError, ModelError
 from vision_app.detection.grid import make_grid
+from vision_app.detection.grid_detector import GridOutput
 
 PICTURES = (data.chelsea, data.rocket, data.coffee)
 
@@ -32,7 +32,7 @@ def test_the_answer_is_sorted_and_its_box_is_that_of_the_row_that_won(classifier
     image = read_image(data.rocket())  # 640 x 427, letterboxed to 96 x 64
     inputs = classifier.preprocess([image])
     output = np.float32([7, 0.6, 0.3, -0.2, 0.4, -1, 2, 0.5])
-    (found,) = classifier.postprocess(Raw((output,), (inputs.pixels[0].shape[:2],), inputs.letterboxes))
+    (found,) = classifier.postprocess([GridOutput(output, inputs.pixels[0].shape[:2], inputs.letterboxes[0])])
     assert found.labels == ("cup", "dining table", "cat")
     np.testing.assert_allclose(found.probabilities, 1 / (1 + np.exp([-2, -0.5, 1])), rtol=1e-6)
     column, row, (width, height) = 3, 0, ANCHORS[0][1]  # row 7 of the grid: two anchors a cell, stride 8
@@ -49,7 +49,7 @@ def test_there_is_no_box_where_no_class_is_as_probable_as_not(classifier):
     inputs = classifier.preprocess([read_image(data.rocket())])
     for logit, located in ((-0.01, False), (0.01, True)):
         output = np.float32([0, 0, 0, 0, 0, -3, logit, -2])
-        (found,) = classifier.postprocess(Raw((output,), (inputs.pixels[0].shape[:2],), inputs.letterboxes))
+        (found,) = classifier.postprocess([GridOutput(output, inputs.pixels[0].shape[:2], inputs.letterboxes[0])])
         assert (found.box is not None) == located == bool(len(found.best))
 
 

@@ -96,7 +96,7 @@ def test_the_weights_of_fast_rcnn_serve_rcnn(runs, tmp_path):
     image = detector.read(runs / "set" / "images" / "val" / "0.png")
     _, stages = detector.timed(image)
     assert stages.times.keys() == {"preprocess", "proposals", "network"}
-    (raw,) = detector.forward(detector.preprocess([image])).regions
+    (raw,) = detector.forward(detector.preprocess([image]))
     assert raw.boxes.shape == (12, 4) and raw.logits.shape == (12, 3)
 
 

@@ -15,7 +15,7 @@ from vision_app import Detections, DetectOptions, Detector
 from vision_app.core.boxes import nms
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import read_image
-from vision_app.detection.ensemble import MEMBER, OVERLAP, Ensemble, Mirrored, fuse
+from vision_app.detection.ensemble import MEMBER, OVERLAP, Ensemble, FlippedDetector, fuse
 
 DOUBTFUL = DetectOptions(confidence=0.05, iou=0.6)
 
@@ -70,9 +70,9 @@ def test_pictures_can_be_prepared_one_by_one_and_joined(pictures):
 
 def test_augmentation_looks_at_three_sizes_each_in_a_mirror_too(pictures):
     detector, augmented = Detector.load("one"), Detector.load("one", tta=True)
-    views = [view for view in augmented.members if not isinstance(view, Mirrored)]
+    views = [view for view in augmented.members if not isinstance(view, FlippedDetector)]
     assert [view.size for view in views] == [64, 96, 128]  # to multiples of 32
-    assert [view.detector.size for view in augmented.members if isinstance(view, Mirrored)] == [64, 96, 128]
+    assert [view.detector.size for view in augmented.members if isinstance(view, FlippedDetector)] == [64, 96, 128]
     assert detector.size == 96  # as it was
     picture = pictures[0]
     mirror = replace(picture, pixels=np.ascontiguousarray(picture.pixels[:, ::-1]))
@@ -168,7 +168,7 @@ def test_models_that_cannot_be_joined_are_refused(models, tmp_path):
     shutil.copytree(models / "two", tmp_path / "other")
     info = json.loads((models / "two" / "model.json").read_text())
     (tmp_path / "other" / "model.json").write_text(json.dumps(info | {"classes": ["cat", "cup", "dog"]}))
-    with pytest.raises(UsageError, match=r"only one of one and \S+/other knows dining table, dog; join models of"):
+    with pytest.raises(UsageError, match=r"only one of one and \S+/other knows dining table, dog; combine models of"):
         Detector.load(f"one+{tmp_path / 'other'}")
     with pytest.raises(ModelError, match="unknown model 'tow'; did you mean 'two'"):
         Detector.load("one+tow")

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -18,7 +19,7 @@ from vision_app.core.images import read_image
 from vision_app.core.letterbox import Letterbox
 from vision_app.detection.base import DetectOptions
 from vision_app.detection.grid import make_grid
-from vision_app.detection.grid_detector import Raw
+from vision_app.detection.grid_detector import GridOutput
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.train.export import write_model
 from vision_app.released.landmarks import Landmarks
@@ -61,7 +62,7 @@ def test_onnx_and_torch_say_the_same(folder, detector, shape):
     other = Detector.load(folder, runtime="torch")
     assert (detector.runtime, other.runtime) == ("onnx", "torch")
     one, two = (d.forward(d.preprocess([image])) for d in (detector, other))
-    np.testing.assert_allclose(one.outputs[0], two.outputs[0], atol=1e-4)
+    np.testing.assert_allclose(one[0].values, two[0].values, atol=1e-4)
     options = DetectOptions(confidence=0.05)
     (one,), (two,) = detector.postprocess(one, options), other.postprocess(two, options)
     assert len(one) == len(two) > 0
@@ -80,13 +81,13 @@ def test_a_picture_gets_the_same_answer_in_any_company(detector):
         np.testing.assert_allclose(found.scores, alone.scores, atol=1e-6)
 
 
-def raw_of(rows: dict[int, tuple], shape=(64, 96), photo=(96, 64)) -> Raw:
+def raw_of(rows: dict[int, tuple], shape=(64, 96), photo=(96, 64)) -> list[GridOutput]:
     """Network output that is silent everywhere but in some rows: row -> (p_c logit, offsets, class logits)."""
     output = np.full((len(make_grid(*shape, STRIDES, ANCHORS).cells), 8), -20.0, np.float32)
     output[:, 1:5] = 0
     for row, (p_c, offsets, classes) in rows.items():
         output[row] = [p_c, *offsets, *classes]
-    return Raw((output,), (shape,), (Letterbox(*photo, 1.0, 1.0),))
+    return [GridOutput(output, shape, Letterbox(*photo, 1.0, 1.0))]
 
 
 def test_score_is_objectness_times_class_for_every_class_that_reaches_the_confidence(detector):
@@ -103,7 +104,7 @@ def test_score_is_objectness_times_class_for_every_class_that_reaches_the_confid
 
 def test_boxes_come_out_in_the_pixels_of_the_photo(detector):
     raw = raw_of({40: (5.0, (0.5, 0.5, 0, 0), (5.0, -5, -5))})
-    scaled = Raw(raw.outputs, raw.shapes, (Letterbox(960, 320, 0.1, 0.2),))
+    scaled = [replace(raw[0], letterbox=Letterbox(960, 320, 0.1, 0.2))]
     (one,), (two,) = detector.postprocess(raw), detector.postprocess(scaled)
     np.testing.assert_allclose(two.boxes, one.boxes * [10, 5, 10, 5], rtol=1e-5)
     assert (two.width, two.height) == (960, 320)
@@ -114,7 +115,7 @@ def test_postprocessing_equals_torchvision_on_all_boxes(detector):
     grid = make_grid(64, 96, STRIDES, ANCHORS)
     output = generator.normal(0, 1, (len(grid.cells), 8)).astype(np.float32)
     output[:, 1:5] *= 0.3
-    raw = Raw((output,), ((64, 96),), (Letterbox(96, 64, 1.0, 1.0),))
+    raw = [GridOutput(output, (64, 96), Letterbox(96, 64, 1.0, 1.0))]
     (found,) = detector.postprocess(raw, DetectOptions(confidence=0.4, iou=0.45, max_detections=1000))
     probability = 1 / (1 + np.exp(-output))
     every = probability[:, :1] * probability[:, 5:]
@@ -168,7 +169,7 @@ def test_landmarks_are_those_of_the_classes_that_have_them_in_the_pixels_of_the_
     output = np.full((len(make_grid(64, 96, STRIDES, ANCHORS).cells), 8 + 4), -20.0, np.float32)
     output[40] = [5, 0.5, 0.5, 0, 0, -9, 5, -9, 0.5, 0, -1, 0.5]  # a bee: column 8 and line 1 of the cells of 8 pixels
     output[90] = [5, 0.5, 0.5, 0, 0, -9, -9, 3, 0.5, 0, -1, 0.5]  # a cow
-    raw = Raw((output,), ((64, 96),), (Letterbox(960, 320, 0.1, 0.2),))
+    raw = [GridOutput(output, (64, 96), Letterbox(960, 320, 0.1, 0.2))]
     (found,) = Detector.load(tmp_path / "tiny").postprocess(raw)
     assert found.labels == ("bee", "cow")
     bee, cow = found.landmarks
@@ -262,8 +263,8 @@ def test_the_time_of_a_picture_is_told_by_stage(folder, runtime, network):
     passed = 1000 * (time.perf_counter() - start)
     assert stages.times.keys() == {"preprocess"} | network
     assert all(value > 0 for value in stages.times.values()) and 0.5 * passed < sum(stages.times.values()) < passed
-    (output,), (alone,) = raw.outputs, detector.forward(detector.preprocess([image])).outputs
-    assert np.array_equal(output, alone)
+    (output,), (alone,) = raw, detector.forward(detector.preprocess([image]))
+    assert np.array_equal(output.values, alone.values)
 
 
 def test_the_digest_follows_what_decides_the_answers(folder, tmp_path):

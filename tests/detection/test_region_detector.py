@@ -8,9 +8,9 @@ from vision_app import Detector
 from vision_app.core.images import RGBImage
 from vision_app.core.letterbox import Letterbox
 from vision_app.detection.base import DetectOptions
-from vision_app.detection.model.rcnn import RCNN, RCNNConfig, Regions
+from vision_app.detection.model.rcnn import RCNN, RCNNConfig
 from vision_app.detection.proposals import ProposalCache
-from vision_app.detection.region_detector import RawRegions
+from vision_app.detection.region_detector import RegionOutput
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.rcnn import photo_regions, region_task, write_regions_model
 
@@ -50,7 +50,7 @@ def test_a_mixed_batch_gives_every_picture_the_networks_own_answer(tmp_path, kin
     inputs = model.preprocess(images)
     raw = model.forward(inputs)
     assert [pixels.shape for pixels in inputs.pixels] == [(64, 64, 3), (64, 64, 3), (64, 64, 3)]
-    for found, pixels, (width, height) in zip(raw.regions, inputs.pixels, SIZES, strict=True):
+    for found, pixels, (width, height) in zip(raw, inputs.pixels, SIZES, strict=True):
         rows, columns = (53, 64) if width > height else (64, 40)  # of the photo, its short side stretched by 1.25
         assert (pixels[rows:] == 114).all() and (pixels[:, columns:] == 114).all()
         rgb = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / 255)
@@ -66,7 +66,7 @@ def test_pictures_of_two_shapes_keep_their_places(tmp_path):
     model.propose = lambda pixels, *, most: seen.append((pixels.shape, most)) or corner(pixels, most=most)
     images = [RGBImage(np.zeros((h, w, 3), np.uint8), w, h) for w, h in ((64, 20), (40, 80), (64, 20))]
     raw = model.forward(model.preprocess(images))
-    assert [tuple(regions.boxes[0].tolist()) for regions in raw.regions] == [
+    assert [tuple(regions.boxes[0].tolist()) for regions in raw] == [
         (0, 0, 64, 25), (0, 0, 40, 64), (0, 0, 64, 25)
     ]  # fmt: skip
     assert sorted(seen) == [((25, 64, 3), 6), ((25, 64, 3), 6), ((64, 40, 3), 6)]  # without the gray around them
@@ -74,13 +74,13 @@ def test_pictures_of_two_shapes_keep_their_places(tmp_path):
 
 def test_scores_are_of_the_classes_and_boxes_go_back_to_the_photo(tmp_path):
     """Reckoned by hand: a photo of 200 x 100 pixels, scaled by 0.32 and, stretched, 0.4."""
-    regions = Regions(
+    output = RegionOutput(
         np.float32([[10, 10, 30, 20], [0, 0, 16, 16], [40, 10, 50, 30]]),
         np.log(np.float32([[0.2, 0.7, 0.1], [0.6, 0.1, 0.3], [0.9, 0.05, 0.05]])) + 5,
         np.float32([[1, 0, 0, 5 * np.log(2)], [0, 2, 0, 0], [0, 0, 0, 0]]),
+        Letterbox(200, 100, 0.32, 0.4),
     )
-    raw = RawRegions((regions,), (Letterbox(200, 100, 0.32, 0.4),))
-    (found,) = detector(tmp_path, "faster-rcnn").postprocess(raw, DetectOptions(confidence=0.25))
+    (found,) = detector(tmp_path, "faster-rcnn").postprocess([output], DetectOptions(confidence=0.25))
     assert found.labels == ("cat", "cup")
     np.testing.assert_allclose(found.scores, [0.7, 0.3], rtol=1e-5)
     expected = np.float32([[12, 5, 32, 25], [0, 3.2, 16, 19.2]]) / np.float32([0.32, 0.4, 0.32, 0.4])
@@ -97,7 +97,7 @@ def test_training_and_prediction_search_the_same_picture(tmp_path):
     """What Fast R-CNN learns from is found in the stretched photo, and told in the photo's own pixels."""
     model, (image, *_), seen = detector(tmp_path / "model", "fast-rcnn"), pictures(), []
     model.propose = lambda pixels, *, most: seen.append(pixels) or corner(pixels, most=most)
-    (raw,) = model.forward(model.preprocess([image])).regions
+    (raw,) = model.forward(model.preprocess([image]))
     learned = photo_regions(image.pixels, propose=model.propose, most=6, size=64, stretch=1.25)
     np.testing.assert_array_equal(*seen)
     scale = np.float32([64 / 90, 53 / 60] * 2)

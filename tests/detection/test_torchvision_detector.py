@@ -14,7 +14,7 @@ from torchvision.models import get_model, get_model_weights
 from vision_app import Detections, DetectOptions, Detector, read_image
 from vision_app.cli import main
 from vision_app.core.errors import ModelError, UsageError
-from vision_app.detection.base import narrowed
+from vision_app.detection.base import ResolvedOptions
 from vision_app.detection.torchvision_detector import published
 from vision_app.released.find import find
 
@@ -91,8 +91,8 @@ def test_options_keep_some_of_what_was_found():
     found = Detections(np.array(boxes), np.array([0.9, 0.8, 0.7, 0.2]), ("cat", "dog", "cat", "dog"), 80, 80, "any")
 
     def kept(**changes):
-        options = DetectOptions(**{"confidence": 0.1, "iou": 0.5, "max_detections": 9} | changes)
-        return narrowed(found, options).scores.astype(float).round(3).tolist()
+        given = {"confidence": 0.1, "iou": 0.5, "classes": None, "max_detections": 9, "agnostic": False}
+        return ResolvedOptions(**given | changes).select(found).scores.astype(float).round(3).tolist()
 
     assert kept() == [0.9, 0.8, 0.2]
     assert kept(iou=0.85) == [0.9, 0.8, 0.7, 0.2]

@@ -1,26 +1,67 @@
 """What `vision-app detect` does with each image of a batch; see `vision_app.batch.run.Task`."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from vision_app.batch.sinks import Pictures
 from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
-from vision_app.core.images import MAX_PIXELS, read_image
+from vision_app.core.images import MAX_PIXELS, ImageSource, RGBImage, read_image
 from vision_app.core.results import Detections
 from vision_app.detection.base import DetectOptions, Detector
 
 CSV_COLUMNS = ("file", "label", "score", "x1", "y1", "x2", "y2", "width", "height", "model")
 
 
-class DetectTask:
-    """Finds objects in images and, if asked to, writes annotated copies.
+class ImageModel(Protocol):
+    """The steps that detectors and classifiers share."""
 
-    An image is letterboxed as soon as it is decoded, so that a batch holds the small inputs of the network and not the
-    photos. An annotated copy decodes its photo again, at full size.
+    name: str
+    device: str
+
+    def read(self, source: ImageSource, **options: Any) -> RGBImage:
+        """Read an image at the resolution that the model needs."""
+
+    def preprocess(self, images: Sequence[RGBImage]) -> Any:
+        """Turn images into the input of `forward`."""
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Join the inputs of several images to those of one batch."""
+
+    def forward(self, inputs: Any) -> Any:
+        """Run the network."""
+
+
+class ModelTask:
+    """Runs a model over images.
+
+    An image is preprocessed as soon as it is decoded, so that a batch holds the small inputs of the network and not the
+    photos.
     """
+
+    def __init__(self, model: ImageModel, *, max_pixels: int = MAX_PIXELS):
+        self._model, self.max_pixels = model, max_pixels
+        # Batches take turns on a GPU, or each worker would need memory there.
+        self._turn: AbstractContextManager[Any] = nullcontext() if model.device == "cpu" else Lock()
+
+    def read(self, item: Input) -> Any:
+        """Decode and preprocess one image."""
+        return self._model.preprocess([self._model.read(item.file, max_pixels=self.max_pixels)])
+
+    def forward(self, images: Sequence[Any]) -> Any:
+        """Return the network's output for what `read` gave of several images."""
+        batch = self._model.join(images)
+        with self._turn:
+            return self._model.forward(batch)
+
+    def save(self, item: Input, image: Any, result: Any) -> None:
+        """Write nothing beside the rows."""
+
+
+class DetectTask(ModelTask):
+    """Finds objects in images and, if asked to, writes annotated copies, for which it decodes them at full size."""
 
     def __init__(
         self,
@@ -30,23 +71,12 @@ class DetectTask:
         max_pixels: int = MAX_PIXELS,
         pictures: Pictures | None = None,
     ):
-        self.detector = detector
-        self.options = options
-        self.max_pixels = max_pixels
-        self.pictures = pictures
-        # Batches take turns on a GPU, or each worker would need memory there.
-        self._turn = nullcontext() if detector.device == "cpu" else Lock()
+        super().__init__(detector, max_pixels=max_pixels)
+        self.detector, self.options, self.pictures = detector, options.resolved(detector), pictures
 
-    def read(self, item: Input) -> Any:
-        """Decode and letterbox one image."""
-        return self.detector.preprocess([self.detector.read(item.file, max_pixels=self.max_pixels)])
-
-    def predict(self, items: Sequence[Input], images: list[Any]) -> list[Detections]:
+    def predict(self, items: Sequence[Input], images: Sequence[Any]) -> list[Detections]:
         """Find the objects of each image."""
-        batch = self.detector.join(images)
-        with self._turn:
-            raw = self.detector.forward(batch)
-        return self.detector.postprocess(raw, self.options)
+        return self.detector.postprocess(self.forward(images), self.options)
 
     def save(self, item: Input, image: Any, result: Detections) -> None:
         """Write the annotated copy."""
@@ -54,14 +84,14 @@ class DetectTask:
             photo = read_image(item.file, max_pixels=self.max_pixels)
             self.pictures.write(item.name, draw(photo, result))
 
-    def row(self, item: Input, result: Detections | None) -> dict:
+    def row(self, item: Input, result: Detections | None) -> dict[str, Any]:
         """Return the keys `width`, `height`, `model` and `detections`."""
         if result is None:
             return {"width": None, "height": None, "model": self.detector.name, "detections": []}
         return result.to_dict()
 
 
-def csv_lines(row: dict) -> Iterator[tuple]:
-    """Yield one line of the table an object, in the order of CSV_COLUMNS."""
+def csv_lines(row: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield one line of the table per object, in the order of CSV_COLUMNS."""
     for found in row["detections"]:
         yield (row["file"], found["label"], found["score"], *found["box"], row["width"], row["height"], row["model"])

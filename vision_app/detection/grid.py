@@ -29,7 +29,7 @@ class Grid:
     anchors: np.ndarray
 
     def decode(self, offsets: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """(N, 4) offsets `(t_x, t_y, t_h, t_w)` of the given rows -> (N, 4) boxes, xyxy in input pixels.
+        """Turn (N, 4) offsets `(t_x, t_y, t_h, t_w)` of the given rows into (N, 4) boxes, xyxy in input pixels.
 
         b_x = (column + t_x) s, b_y = (row + t_y) s, b_w = a_w exp(t_w), b_h = a_h exp(t_h): sizes as in YOLOv2
         (Redmon and Farhadi, 2017), centers linear as in YOLOX (Ge et al., 2021).
@@ -39,11 +39,11 @@ class Grid:
         return np.concatenate([center - half, center + half], axis=1)
 
     def landmarks(self, offsets: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """(N, 2 K) offsets `(l_1x, l_1y ...)` of the given rows -> (N, K, 2) points x, y in input pixels.
+        """Turn (N, 2 K) offsets `(l_1x, l_1y ...)` of the given rows into (N, K, 2) points x, y in input pixels.
 
-        x = (column + 1/2) s + l_x a_w, y = (row + 1/2) s + l_y a_h. In sizes of the anchor, since anchors answer for
-        objects of about their size: offsets are about as large for small objects as for large ones. From the cell, and
-        not from the predicted box, so that an error of the box is none of the points.
+        x = (column + 1/2) s + l_x a_w, y = (row + 1/2) s + l_y a_h. Relative to the anchor's size, which is about that
+        of its objects: offsets are about as large for small objects as for large ones. From the cell, and not from the
+        predicted box, so that an error of the box is none of the points.
         """
         centers = (self.cells[rows] + 0.5) * self.strides[rows]
         offsets = offsets.reshape(len(offsets), offsets.shape[1] // 2, 2)
@@ -56,11 +56,13 @@ Anchors = tuple[ScaleAnchors, ...]
 
 @lru_cache(maxsize=64)
 def make_grid(height: int, width: int, strides: tuple[int, ...], anchors: Anchors) -> Grid:
-    """The grid of an input of height x width pixels.
+    """Return the grid of an input.
 
     Args:
-        strides: one per scale.
-        anchors: for every scale its k anchors as (width, height) in pixels.
+        height: Height of the input in pixels.
+        width: Its width.
+        strides: One per scale.
+        anchors: For every scale its k anchors as (width, height) in pixels.
     """
     cells, steps, sizes = [], [], []
     for stride, scale_anchors in zip(strides, anchors, strict=True):

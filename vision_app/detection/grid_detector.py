@@ -1,61 +1,76 @@
 """The grid detector, ready to run. NumPy only; its network lives behind `runtime`."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from vision_app.core.letterbox import Letterbox
 from vision_app.core.results import Detections
 from vision_app.core.timing import Stages
-from vision_app.detection.base import DetectOptions, LetterboxDetector
+from vision_app.detection.base import LetterboxDetector, ResolvedOptions
 from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, Anchors, make_grid
 from vision_app.released.find import Model
 from vision_app.released.landmarks import Landmarks
-from vision_app.released.letterbox_model import Inputs, batches
+from vision_app.released.letterbox_model import Inputs, LetterboxModel, batches
 from vision_app.released.runtime import Execution, Network, open_network
 
 
 @dataclass(frozen=True)
-class Raw:
-    """What the network said: for each picture (N, 5 + p + 2 K) float32 of `grid`'s rows and columns."""
+class GridOutput:
+    """What the network gives for one image.
 
-    outputs: tuple[np.ndarray, ...]
-    shapes: tuple[tuple[int, int], ...]
-    letterboxes: tuple[Letterbox, ...]
+    Attributes:
+        values: (N, 5 + p + 2 K) float32, the rows and columns of `grid`; of a classifier (5 + p,).
+        shape: Height and width of the network's input.
+        letterbox: The way back to the pixels of the photo.
+    """
+
+    values: np.ndarray
+    shape: tuple[int, int]
+    letterbox: Letterbox
 
 
-class GridDetector(LetterboxDetector):
-    """A released grid detector."""
+class GridModel(LetterboxModel):
+    """A released model whose network predicts on a grid of cells: a detector or a classifier."""
 
     def __init__(self, model: Model, network: Network):
         super().__init__(model, runtime=network.runtime, device=network.device)
         self.network = network
-        self._strides, self._anchors = strides_and_anchors(model)
-        self.landmarks = Landmarks.of(model)
-        self._pointed = np.isin(self.classes, self.landmarks.classes)  # (p,) whose objects have landmarks
+        self.strides, self.anchors = strides_and_anchors(model)
 
     @classmethod
-    def open(cls, model: Model, execution: Execution) -> "GridDetector":
+    def open(cls, model: Model, execution: Execution) -> Self:
         """Open a released model; errors are those of `load.load_detector`."""
-        return cls(model, open_network(model, lambda: _build(model), execution))
+        return cls(model, open_network(model, lambda: cls._module(model), execution))
 
-    def forward(self, inputs: Inputs, stages: Stages | None = None) -> Raw:
-        """Runs the network, pictures of one shape together; each gets the answer that it would get alone."""
-        outputs = [None] * len(inputs.pixels)
+    def forward(self, inputs: Inputs, stages: Stages | None = None) -> list[GridOutput]:
+        """Run the network, images of one shape together; each gets the output that it would get alone."""
+        values: dict[int, np.ndarray] = {}
         for indices, pixels in batches(inputs):
-            for i, output in zip(indices, self.network(pixels, stages), strict=True):
-                outputs[i] = output
-        return Raw(tuple(outputs), tuple(p.shape[:2] for p in inputs.pixels), inputs.letterboxes)
+            values |= zip(indices, self.network(pixels, stages), strict=True)
+        images = enumerate(zip(inputs.pixels, inputs.letterboxes, strict=True))
+        return [GridOutput(values[i], (pixels.shape[0], pixels.shape[1]), back) for i, (pixels, back) in images]
 
-    def postprocess(self, raw: Raw, options: DetectOptions = DetectOptions()) -> list[Detections]:
-        """Decodes the boxes, drops those below the confidence and suppresses overlaps."""
-        options = options.resolved(self)
-        return [self._detections(*one, options) for one in zip(raw.outputs, raw.shapes, raw.letterboxes, strict=True)]
+    @staticmethod
+    def _module(model: Model) -> Any:
+        """Return the network as a torch module that takes bytes, without its weights."""
+        from vision_app.detection.model.build import build_network
+        from vision_app.detection.model.yolo import ByteInput
 
-    def _detections(
-        self, output: np.ndarray, shape: tuple[int, int], back: Letterbox, options: DetectOptions
-    ) -> Detections:
-        grid = make_grid(*shape, self._strides, self._anchors)
+        return ByteInput(build_network(model))
+
+
+class GridDetector(GridModel, LetterboxDetector):
+    """A released grid detector."""
+
+    def __init__(self, model: Model, network: Network):
+        super().__init__(model, network)
+        self.landmarks = Landmarks.of(model)
+        self._has_landmarks = np.isin(self.classes, self.landmarks.classes)  # (p,)
+
+    def _detections(self, raw: GridOutput, options: ResolvedOptions) -> Detections:
+        output, grid = raw.values, make_grid(*raw.shape, self.strides, self.anchors)
         points = FIRST_CLASS + len(self.classes)  # the first of their columns
         lowest = _logit(options.confidence)  # p_c c_i reaches the confidence only where both factors do
         rows = np.flatnonzero(output[:, P_C] >= lowest)
@@ -67,16 +82,16 @@ class GridDetector(LetterboxDetector):
 
         def landmarks(chosen: np.ndarray, labels: np.ndarray) -> np.ndarray:
             found = grid.landmarks(output[rows[chosen], points:], rows[chosen])
-            return np.where(self._pointed[labels, None, None], found, np.float32(np.nan))
+            return np.where(self._has_landmarks[labels, None, None], found, np.float32(np.nan))
 
-        return self._chosen(scores, boxes, back, options, landmarks if self.landmarks else None)
+        return self._selected(scores, boxes, raw.letterbox, options, landmarks if self.landmarks else None)
 
 
 def strides_and_anchors(model: Model) -> tuple[tuple[int, ...], Anchors]:
-    """What `make_grid` needs to know of a model.
+    """Return what `make_grid` needs to know of a model.
 
     Raises:
-        ModelError: model.json lacks it.
+        ModelError: Either is missing from model.json.
     """
     strides, anchors = tuple(model.value("architecture.strides", list)), model.value("architecture.anchors", list)
     try:
@@ -84,12 +99,6 @@ def strides_and_anchors(model: Model) -> tuple[tuple[int, ...], Anchors]:
         return strides, tuple(tuple((float(w), float(h)) for w, h in scale) for _, scale in scales)
     except (TypeError, ValueError) as error:
         raise model.lacks("architecture.anchors") from error
-
-
-def _build(model: Model):
-    from vision_app.detection.model.yolo import YOLO, ByteInput, YOLOConfig
-
-    return ByteInput(YOLO(YOLOConfig.from_dict(model.info["architecture"])))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

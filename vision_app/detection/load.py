@@ -38,11 +38,12 @@ def load_detector(
 
     Raises:
         ModelError: There is no such model, it is no detector, or its files are damaged.
-        UsageError: There is no such device or runtime here, a name is missing beside a "+", or models cannot be joined.
+        UsageError: There is no such device or runtime here, a name is missing beside a "+", or models cannot be
+            combined.
     """
     execution = Execution(device, runtime, threads)
     name = os.fspath(model)
-    names = [name] if Path(name).exists() else name.split("+")  # a path may hold a plus sign
+    names = [name] if Path(name).exists() else name.split("+")  # a path may contain a plus sign
     if len(names) > 1 and "" in names:
         raise UsageError(f"--model {name}: a name is missing beside the +; write it as in yolo+faster-rcnn")
     members = [_load(name, execution) for name in names]

@@ -1,4 +1,4 @@
-"""Detectors that torchvision publishes with weights from COCO, fetched when the user names one for the first time.
+"""Detectors that torchvision publishes with COCO weights, fetched when the user names one for the first time.
 
 They go by `torchvision:NAME`, e.g. `torchvision:fasterrcnn_resnet50_fpn_v2`. Nothing else in Vision App goes online.
 """
@@ -6,7 +6,6 @@ They go by `torchvision:NAME`, e.g. `torchvision:fasterrcnn_resnet50_fpn_v2`. No
 import hashlib
 import os
 import pickle
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,22 +19,22 @@ from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections
 from vision_app.core.timing import Stages
-from vision_app.detection.base import DetectOptions, Detector, narrowed
+from vision_app.detection.base import Detector, ResolvedOptions
 from vision_app.released.find import Model
 from vision_app.released.runtime import Execution
 
 PREFIX = "torchvision:"
 DEFAULTS = {"confidence": 0.5, "iou": 0.5, "max_detections": 100}  # usual values; not measured here
 # What the networks give, before the user's options: torchvision's own limits are stricter.
-LOWEST, LOOSEST, MOST = 0.01, 0.7, 300  # score, IoU of two boxes that both stay, boxes a picture
+LOWEST, LOOSEST, MOST = 0.01, 0.7, 300  # score, IoU of two boxes that both stay, boxes per image
 
 
 class TorchvisionDetector(Detector):
-    """A network of `torchvision.models.detection` with its published weights. Each picture goes through it alone.
+    """A network of `torchvision.models.detection` with its published weights. Each image goes through it alone.
 
     Raises:
-        ModelError: there is no such detector, its weights cannot be fetched, or they are damaged.
-        UsageError: no such device, or another runtime than torch.
+        ModelError: There is no such detector, its weights cannot be fetched, or they are damaged.
+        UsageError: There is no such device, or another runtime than torch was asked for.
     """
 
     runtime = "torch"
@@ -62,24 +61,24 @@ class TorchvisionDetector(Detector):
         self.models = (_describe(name, path, self.classes, weights.meta["num_params"]),)
 
     def scaled(self, factor: float) -> Detector:
+        """Refuse: the networks choose their input size themselves."""
         raise UsageError(f"--tta: not with {self.name}, which chooses its input size itself")
 
     def preprocess(self, images: Sequence[RGBImage]) -> tuple[RGBImage, ...]:
-        """The pictures as they are: the networks scale them."""
+        """Return the images as they are: the networks scale them."""
         return tuple(images)
 
     def join(self, parts: Sequence[tuple[RGBImage, ...]]) -> tuple[RGBImage, ...]:
+        """Join the images of several parts."""
         return tuple(image for part in parts for image in part)
 
     @torch.inference_mode()
-    def forward(self, inputs: Sequence[RGBImage], stages: Stages | None = None) -> tuple[Detections, ...]:
-        """What the network finds, doubtful boxes too, in one picture after the other: together they would change each
-        other's padding.
-        """
+    def forward(self, inputs: Sequence[RGBImage], stages: Stages | None = None) -> list[Detections]:
+        """Detect objects, those of low scores too, in one image after the other: a batch would change the padding."""
         with (stages or Stages()).stage("network"):
-            return tuple(self._look(image) for image in inputs)
+            return [self._all_detections(image) for image in inputs]
 
-    def _look(self, image: RGBImage) -> Detections:
+    def _all_detections(self, image: RGBImage) -> Detections:
         pixels = torch.from_numpy(np.array(image.pixels)).to(self.device).permute(2, 0, 1).float() / 255
         (found,) = self.network([pixels])
         boxes, scores = (found[key].float().cpu().numpy() for key in ("boxes", "scores"))
@@ -87,27 +86,26 @@ class TorchvisionDetector(Detector):
         boxes = clip(boxes * np.array([image.width / width, image.height / height] * 2), image.width, image.height)
         names = [self._categories[i] for i in found["labels"].tolist()]
         real = [i for i, name in enumerate(names) if name in self.classes]
-        return Detections(boxes[real], scores[real], [names[i] for i in real], image.width, image.height, self.name)
+        labels = tuple(names[i] for i in real)
+        return Detections(boxes[real], scores[real], labels, image.width, image.height, self.name)
 
-    def postprocess(self, raw: Sequence[Detections], options: DetectOptions = DetectOptions()) -> list[Detections]:
-        """Drops boxes below the confidence and suppresses overlaps."""
-        options = options.resolved(self)
-        return [narrowed(found, options) for found in raw]
+    def _detections(self, raw: Detections, options: ResolvedOptions) -> Detections:
+        return options.select(raw)
 
 
 def published() -> list[str]:
-    """Names of torchvision's detectors of boxes."""
+    """Return the names of torchvision's detectors of boxes."""
     return [name for name in list_models(module=detection) if not name.startswith(("maskrcnn", "keypointrcnn"))]
 
 
 def _fetched(name: str, url: str, megabytes: float) -> Path:
-    """The file of published weights in the folder where torch keeps such files, fetched if it is not there.
+    """Return the file of published weights in the folder where torch keeps such files, fetched if it is not there.
 
     Raises:
-        ModelError: it cannot be fetched, or its digest does not begin with what its name ends in.
+        ModelError: It cannot be fetched, or its digest does not begin with what its name ends in.
     """
     path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-    prefix = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)[1]
+    prefix = path.stem.rpartition("-")[2]
     if not path.is_file():
         print(f"{name}: fetching {url} ({megabytes:.0f} MB) to {path.parent}", file=sys.stderr)
         try:
@@ -122,7 +120,7 @@ def _fetched(name: str, url: str, megabytes: float) -> Path:
 
 
 def _describe(name: str, path: Path, classes: tuple[str, ...], parameters: int) -> Model:
-    """A published network as `model.json` would describe it; the file's name holds a part of its digest."""
+    """Describe a published network as `model.json` would; the file's name holds a part of its digest."""
     info = {
         "task": "detection",
         "classes": list(classes),

@@ -15,7 +15,7 @@ from vision_app.core.letterbox import Letterbox
 from vision_app.core.results import Detections
 from vision_app.core.timing import Stages
 from vision_app.detection.base import DetectOptions, Detector
-from vision_app.detection.grid_detector import GridDetector, Raw
+from vision_app.detection.grid_detector import GridDetector, GridOutput
 from vision_app.detection.load import load_detector
 from vision_app.faces.align import LANDMARKS
 from vision_app.faces.refine import refine
@@ -42,7 +42,7 @@ class RawFaces:
     """The network's raw output for the tiles of several photos, one after the other."""
 
     images: tuple[TiledImage, ...]
-    raw: Raw
+    raw: list[GridOutput]
 
 
 class FaceDetector(Detector):

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ class LetterboxModel:
     Raises:
         ModelError: model.json lacks something.
     """
+
+    models: tuple[Model, ...]
+    defaults: Mapping[str, Any]
 
     def __init__(self, model: Model, *, runtime: str, device: str):
         self.model, self.models = model, (model,)

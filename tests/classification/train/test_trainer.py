@@ -119,7 +119,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_read(tmp_path):
     config, missing = TrainConfig(epochs=1), tmp_path / "missing.json"
     with pytest.raises(UsageError, match="--transfer: unknown choice 'heads'; did you mean 'head'"):
         train([missing], [], tmp_path / "run", config, transfer="heads")
-    with pytest.raises(ModelError, match="not a grid detector"):
+    with pytest.raises(ModelError, match="not a detector of the kinds yolo"):
         train([missing], [], tmp_path / "run", config, initial=write_tiny(tmp_path / "tiny"))
     assert set(STEPS) == {"pooling", "head", "last", "all"}
     assert not (tmp_path / "run").exists()

@@ -114,7 +114,7 @@ def test_r_cnn_warps_a_region_with_its_surroundings(monkeypatch, box, around):
     monkeypatch.setattr(net, "classify", lambda _, inner: [Regions(inner[0], torch.zeros(1, 4), inner[0])])
     x, y = np.meshgrid(np.arange(80, dtype=np.float32), np.arange(48, dtype=np.float32))
     picture = np.stack([x, y, 20 * np.sin(x / 9) * np.cos(y / 7)], axis=2)
-    regions = net.look_at_each(torch.from_numpy(picture).permute(2, 0, 1), torch.tensor([box], dtype=torch.float32))
+    regions = net.classify_each(torch.from_numpy(picture).permute(2, 0, 1), torch.tensor([box], dtype=torch.float32))
     x1, y1, x2, y2 = around
     scale = np.array([128 / (x2 - x1), 128 / (y2 - y1)])
     # a pixel's center lies half a pixel from its corner; four samples a pixel, of which the mean counts
@@ -132,9 +132,9 @@ def test_r_cnn_works_through_regions_in_parts_and_through_none():
     net, image, boxes = network("rcnn"), torch.rand(3, 96, 64), random_boxes(7, side=60)
     with torch.no_grad():
         whole, parts, none = (
-            net.look_at_each(image, boxes),
-            net.look_at_each(image, boxes, batch=3),
-            net.look_at_each(image, boxes[:0]),
+            net.classify_each(image, boxes),
+            net.classify_each(image, boxes, batch=3),
+            net.classify_each(image, boxes[:0]),
         )
     torch.testing.assert_close(whole.logits, parts.logits)
     torch.testing.assert_close(whole.deltas, parts.deltas)

@@ -1,45 +1,31 @@
-"""Writes a classifier as a model folder: weights, ONNX file and model.json."""
+"""Write a classifier as a model folder: weights, ONNX file and model.json."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vision_app.classification.model.network import ClassifierNetwork
-from vision_app.core.letterbox import PAD
 from vision_app.detection.model.yolo import ByteInput
-from vision_app.detection.train.options import INPUT_SIZE
-from vision_app.released.write import make_info, write_folder
+from vision_app.detection.train.export import write_letterboxed
 
-CONFIDENCE = 0.5  # probability from which a class counts as present: as likely there as not
+CONFIDENCE = 0.5  # probability from which a class counts as present: more likely there than not
 
 
 def write_model(
-    network: ClassifierNetwork,
-    folder: Path,
-    *,
-    name: str,
-    classes: tuple[str, ...],
-    size: int = INPUT_SIZE,
-    stretch: float = 1.5,
-    **about,
+    network: ClassifierNetwork, folder: Path, *, classes: Sequence[str], stretch: float = 1.5, **about: Any
 ) -> None:
-    """Writes `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder, weights in half precision.
+    """Write the folder of a classifier, with weights in half precision.
 
     Args:
-        classes: names, p of them.
-        size: length in pixels that a photo's long side is scaled to, a multiple of 32.
-        stretch: how far the short side may be scaled up beyond that, see `letterbox.letterbox_shape`.
-        **about: more for model.json, such as `measured`, `license` and `learned_from`.
+        network: The classifier.
+        folder: Where to write.
+        classes: Names of the p classes.
+        stretch: See `export.write_letterboxed` of detection.
+        **about: `name`, `size` and more for model.json; see there.
     """
-    if network.config.classes != len(classes):
-        raise ValueError(f"the network has {network.config.classes} classes, {len(classes)} names were given")
-    info = make_info(
-        network,
-        name=name,
-        task="classification",
-        architecture=network.config.to_dict() | {"type": "classifier"},
-        classes=classes,
-        input={"size": size, "pad": PAD, "stretch": stretch},
-        output=f"batch, 5 + {len(classes)}: row of the best object, t_x, t_y, t_h, t_w, classes; logits and offsets",
-        defaults={"confidence": CONFIDENCE},
+    output = f"batch, 5 + {len(classes)}: row of the best object, t_x, t_y, t_h, t_w, classes; logits and offsets"
+    write_letterboxed(
+        network, folder, task="classification", classes=classes, stretch=stretch, output=output, exported=ByteInput,
+        architecture=network.config.to_dict() | {"type": "classifier"}, defaults={"confidence": CONFIDENCE}, half=True,
         **about,
-    )
-    write_folder(folder, network, info, exported=ByteInput, half=True)
+    )  # fmt: skip

@@ -1,11 +1,11 @@
-"""What training a classifier means: its data, its loss, its measure. The loop itself is `training.loop`."""
+"""What training a classifier consists of: its data, its loss, its metrics. For `training.loop`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
-from lightning_fabric.utilities import rank_zero_only
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -17,37 +17,35 @@ from vision_app.classification.model.network import ClassifierNetwork, from_dete
 from vision_app.classification.train.batches import Views
 from vision_app.classification.train.export import write_model
 from vision_app.core.errors import UsageError, unknown
-from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet
-from vision_app.data.scan_report import write_reports
-from vision_app.data.teacher import add_teacher_boxes
 from vision_app.detection.grid import FIRST_CLASS
-from vision_app.detection.train.datasets import ValidationSet, load_datasets
-from vision_app.detection.train.initial import released_network, with_classes
-from vision_app.detection.train.trainer import find_model, identity
+from vision_app.detection.model.build import load_network
+from vision_app.detection.model.yolo import YOLO
+from vision_app.detection.train.datasets import ValidationSet
+from vision_app.detection.train.initial import find_model, with_classes
+from vision_app.detection.train.trainer import SCAN, ImageTask, RunData
 from vision_app.released.write import describe
-from vision_app.training.augment import LARGEST_ZOOM, Augmenter
+from vision_app.training.augment import Augmenter
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import TRANSFER, freeze, set_trainable
 from vision_app.training.loop import fit
 from vision_app.training.runs import check_run_folder
-from vision_app.training.sampling import batch_indices, batches_per_epoch
+from vision_app.training.sampling import batch_indices
 
 STEPS = ("pooling", *TRANSFER)
-SCAN = "scan.csv"  # in the folder of every run: what is odd about its data
 
 
-class ClassifierTask:
-    """A `training.loop.Task`.
+class ClassifierTask(ImageTask):
+    """Trains a classifier; a `training.task.TrainingTask`.
 
     Args:
-        network: to train.
-        data: scanned, of the network's classes.
-        validations: to measure on; the first decides.
-        size, stretch: see `letterbox.letterbox_shape`.
-        taught: see `presence.presence`.
-        about: more for model.json.
-        workers: processes that augment.
+        network: See `ImageTask`, as all others.
+        data: See there.
+        validations: See there.
+        size: See `letterbox.letterbox_shape`.
+        stretch: See there.
+        taught: See `targets.presence`.
+        **more: See `ImageTask`.
     """
 
     def __init__(
@@ -59,23 +57,20 @@ class ClassifierTask:
         size: int,
         stretch: float,
         taught: bool = False,
-        about: dict | None = None,
-        workers: int = 1,
+        **more: Any,
     ):
-        self.network, self.data, self.validations = network, data, validations
+        super().__init__(network, data, validations, **more)
         self.size, self.stretch, self.taught = size, stretch, taught
-        self.about, self.workers = about or {}, workers
-
-    def batches_per_epoch(self, config: TrainConfig) -> int:
-        return batches_per_epoch(len(self.data), config)
 
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented batches of an epoch, (B, 3, S, S) in 0..1 and (B, p) of `presence`; see `training.loop.Task`.
+        """Yield augmented batches of an epoch, (B, 3, S, S) in 0..1 and (B, p) of `presence`.
+
+        See `training.task.TrainingTask`.
 
         Raises:
-            DataError: there are fewer photos than processes.
+            DataError: There are fewer images than processes.
         """
         indices = batch_indices(len(self.data), config, epoch, rank=rank, world=world, start=start)
         augmenter = Augmenter(self.size, config.seed, mosaic=0.0, stretch=self.stretch)
@@ -84,24 +79,23 @@ class ClassifierTask:
             yield pixels.float() / 255, targets
 
     def loss(self, images: Tensor, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The sum of binary cross-entropies of all classes that the targets tell, the number of classes that are there,
-        and nothing more.
-        """
+        """Return the sum of binary cross-entropies of all known targets and the number of present classes."""
         known = ~targets.isnan()
         logits, wanted = output[:, FIRST_CLASS:][known], targets.to(output.device)[known]
         return F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="sum"), wanted.sum(), {}
 
     def release(self, network: ClassifierNetwork, folder: Path) -> dict[str, float]:
-        """Writes a model folder and measures what was written; mAP on the first validation set comes first.
+        """Write a model folder and measure what was written; mAP on the first validation set comes first.
 
-        A figure that there is nothing to measure for is left out. Of a set without mAP, model.json alone gets figures:
-        whether photos have a box at all may change from one epoch to the next, and the first figure decides.
+        A metric that there is nothing to measure for is left out. Those of a set without mAP are in model.json alone:
+        whether images have a box at all may change from one epoch to the next, and the first metric decides.
         """
         write_model(
             network, folder, name=folder.parent.name, classes=self.data.classes, size=self.size, stretch=self.stretch,
             **self.about,
         )  # fmt: skip
-        classifier, measured = Classifier.load(folder.resolve()), {}
+        classifier = Classifier.load(folder.resolve())
+        measured: dict[str, dict[str, float]] = {}
         for validation in self.validations:
             rows = [classifier(path).to_dict(localize=True) for path in validation.data.paths]
             found = to_dict(evaluate(validation.data, rows))
@@ -123,49 +117,48 @@ def train(
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
-    callbacks: Sequence = (),
+    callbacks: Sequence[Any] = (),
 ) -> dict[str, float]:
-    """Trains a classifier that starts from a detector; see `training.loop.fit`.
+    """Train a classifier that starts from a detector; see `training.loop.fit`.
 
     The classes are those of the data, or COCO's eighty with a teacher's boxes, which know these.
 
     Args:
-        data, validation: sets as `data.detection.load_detection` takes them; see `datasets.load_datasets`. The mAP on
-            the first of what is measured on decides which network is best.
-        initial: a grid detector, by its folder or name.
-        transfer: what is trained of it: "pooling" leaves the detector inside as it is, and with it the boxes; for the
+        data: See `trainer.RunData` of detection.
+        validation: See there. The mAP on the first dataset that is measured on decides which network is best.
+        output: Folder of the run.
+        config: How to train.
+        initial: A grid detector, by its folder or name.
+        transfer: What to train of it: "pooling" leaves the detector inside as it is, and with it the boxes; for the
             others see `training.initialize.set_trainable`.
-        teacher_boxes: see `data.teacher`.
-        workers: processes that augment.
-        callbacks: see `training.task.Callback`.
+        teacher_boxes: See `data.teacher`.
+        workers: Number of processes that augment.
+        resume: Whether to continue an interrupted run.
+        log: Takes messages.
+        callbacks: See `training.task.Callback`.
 
     Raises:
-        DataError, ModelError, UsageError: before training starts, with the file or option named.
+        DataError, ModelError, UsageError: Before training starts, with the file or option named.
     """
     if transfer not in STEPS:
         raise UsageError("--transfer: " + unknown("choice", transfer, STEPS))
     check_run_folder(output, resume, SCAN)
     model = find_model(initial)
-    detector, size = released_network(model), model.value("input.size", int)
-    learned, validations, scanned = load_datasets(
-        data, validation, classes=COCO_CLASSES if teacher_boxes else None, target=round(LARGEST_ZOOM * size),
-        seed=config.seed, taught=True, log=log,
+    detector, size = load_network(model, YOLO), model.value("input.size", int)
+    read = RunData(
+        data, validation, size, config.seed, initial=initial, teacher_boxes=teacher_boxes, knows_coco=False,
+        labeled=True, log=log,
     )  # fmt: skip
-    if teacher_boxes:
-        learned = add_teacher_boxes(learned, teacher_boxes)
     torch.manual_seed(config.seed)
-    network = from_detector(with_classes(detector, model.classes, learned.classes))
+    network = from_detector(with_classes(detector, model.classes, read.learned.classes))
     set_trainable(network, "head" if transfer == "pooling" else transfer)
     if transfer == "pooling":
         freeze(network.heads)
-    output.mkdir(parents=True, exist_ok=True)
-    rank_zero_only(write_reports)(output / SCAN, {name: one.report for name, one in scanned.items()})
-    inputs = {"initial": identity(initial), "teacher_boxes": identity(teacher_boxes), "transfer": transfer}
-    trained = {"photos": len(learned), "initial": inputs["initial"], "transfer": transfer, **asdict(config)}
+    read.write_reports(output)
     task = ClassifierTask(
-        network, learned, validations, size=size, stretch=model.info["input"].get("stretch", 1.0),
-        taught=bool(teacher_boxes), about={"trained": trained}, workers=workers,
+        network, read.learned, read.validations, size=size, stretch=model.info["input"].get("stretch", 1.0),
+        taught=bool(teacher_boxes), about={"trained": read.trained({"transfer": transfer} | asdict(config))},
+        workers=workers,
     )  # fmt: skip
-    inputs["data"] = f"{', '.join(path.name for path in data)} {learned.digest()}"
-    inputs["validation"] = ", ".join(f"{one.name} {one.data.digest()}" for one in validations)
+    inputs = read.inputs({"transfer": transfer})
     return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=callbacks)

@@ -4,28 +4,30 @@ import numpy as np
 
 
 def shape_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of boxes that share a center. (N, 2) and (K, 2) widths and heights -> (N, K)."""
-    intersection = np.minimum(a[:, None], b[None]).prod(axis=-1)
+    """Return the (N, K) IoU of boxes that share a center, of (N, 2) and (K, 2) widths and heights."""
+    intersection: np.ndarray = np.minimum(a[:, None], b[None]).prod(axis=-1)
     return intersection / (a.prod(axis=-1)[:, None] + b.prod(axis=-1)[None] - intersection)
 
 
 def best_possible_recall(shapes: np.ndarray, anchors: np.ndarray, threshold: float = 0.5) -> float:
-    """Fraction of (N, 2) box shapes that some of the (K, 2) anchors meets with at least this IoU."""
+    """Return the fraction of (N, 2) box shapes that some of the (K, 2) anchors matches with at least this IoU."""
     return float((shape_iou(shapes, anchors).max(axis=1) >= threshold).mean())
 
 
 def kmeans_anchors(shapes: np.ndarray, k: int, seed: int = 0, iterations: int = 300) -> tuple[np.ndarray, float]:
-    """Clusters box shapes with the distance 1 - IoU; a cluster's center is its mean shape.
+    """Cluster box shapes with the distance 1 - IoU; a cluster's center is its mean shape.
 
     Args:
         shapes: (N, 2) widths and heights, N >= k, all positive.
-        k: how many anchors.
+        k: Number of anchors.
+        seed: Random seed.
+        iterations: Max. number of iterations.
 
     Returns:
         (k, 2) anchors ordered by area, and the mean over the shapes of their best IoU.
 
     Raises:
-        ValueError: fewer than k shapes, or shapes that are not positive.
+        ValueError: There are fewer than k shapes, or shapes that are not positive.
     """
     shapes = np.asarray(shapes, np.float64)
     if len(shapes) < k or (shapes <= 0).any():
@@ -45,7 +47,10 @@ def kmeans_anchors(shapes: np.ndarray, k: int, seed: int = 0, iterations: int = 
 
 
 def _spread_start(shapes: np.ndarray, k: int, generator: np.random.Generator) -> list[int]:
-    """k-means++ (Arthur and Vassilvitskii, 2007): each next center is drawn by its squared distance to the others."""
+    """Draw indices of k centers by k-means++: each next one by its squared distance to the others.
+
+    Arthur and Vassilvitskii, 2007.
+    """
     chosen = [int(generator.integers(len(shapes)))]
     while len(chosen) < k:
         distance = 1 - shape_iou(shapes, shapes[chosen]).max(axis=1)

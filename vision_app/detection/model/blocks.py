@@ -1,20 +1,23 @@
 """The blocks that the networks are built from, each with its source.
 
-Every block takes (B, inputs, H, W) and gives (B, outputs, H / stride, W / stride).
+Every block turns (B, inputs, H, W) into (B, outputs, H / stride, W / stride).
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_ACTIVATIONS = {"silu": F.silu, "hardswish": F.hardswish, "relu": F.relu, "none": None}
+_ACTIVATIONS: dict[str, Callable[..., Tensor] | None] = {
+    "silu": F.silu, "hardswish": F.hardswish, "relu": F.relu, "none": None,
+}  # fmt: skip
 
 
 class ConvUnit(nn.Module):
-    """Convolution without bias, batch norm, activation; with an odd kernel, stride 1 keeps the size.
+    """Convolution without bias, batch norm, activation ("silu", "hardswish", "relu" or "none").
 
-    Args:
-        activation: "silu", "hardswish", "relu" or "none".
+    With an odd kernel, stride 1 keeps the size.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class ConvUnit(nn.Module):
         self.activation = _ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
         x = self.norm(self.conv(x))
         return self.activation(x, inplace=True) if self.activation else x
 
@@ -48,7 +52,8 @@ class Bottleneck(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.spatial(self.reduce(x))
+        """(B, C, H, W) -> (B, C, H, W)."""
+        y: Tensor = self.spatial(self.reduce(x))
         return x + y if self.shortcut else y
 
 
@@ -67,11 +72,13 @@ class CSPStage(nn.Module):
         self.join = ConvUnit(2 * hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.join(torch.cat([self.blocks(self.main(x)), self.bypass(x)], dim=1))
+        """(B, inputs, H, W) -> (B, outputs, H, W)."""
+        joined: Tensor = self.join(torch.cat([self.blocks(self.main(x)), self.bypass(x)], dim=1))
+        return joined
 
 
 class SpatialPyramidPooling(nn.Module):
-    """Max pooling with windows of 5, 9 and 13 beside the identity, so that a cell sees far around itself.
+    """Max pooling with windows of 5, 9 and 13 beside the identity, for a large receptive field.
 
     After He et al. (2014), at stride 1 as in YOLOv3 (Redmon and Farhadi, 2018).
     """
@@ -82,20 +89,19 @@ class SpatialPyramidPooling(nn.Module):
         self.join = ConvUnit(2 * inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H, W)."""
         x = self.reduce(x)
         near = F.max_pool2d(x, 5, stride=1, padding=2)  # a window of 9 is two of 5 in a row, 13 is three
         middle = F.max_pool2d(near, 5, stride=1, padding=2)
         far = F.max_pool2d(middle, 5, stride=1, padding=2)
-        return self.join(torch.cat([x, near, middle, far], dim=1))
+        joined: Tensor = self.join(torch.cat([x, near, middle, far], dim=1))
+        return joined
 
 
 class Residual(nn.Module):
-    """What enters is added to what the body makes of it, then ReLU (He et al., 2015).
+    """Adds the input to the output of a body, then ReLU (He et al., 2015).
 
-    Where the shapes differ, a 1x1 convolution adapts what enters.
-
-    Args:
-        body: (B, inputs, H, W) -> (B, outputs, H / stride, W / stride), without an activation at its end.
+    Where the shapes differ, a 1x1 convolution adapts the input. The body has no activation at its end.
     """
 
     def __init__(self, body: nn.Module, inputs: int, outputs: int, stride: int):
@@ -105,6 +111,7 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if same else ConvUnit(inputs, outputs, 1, stride, activation="none")
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
         return F.relu(self.body(x) + self.shortcut(x), inplace=True)
 
 
@@ -150,6 +157,7 @@ class InceptionBlock(nn.Module):
         self.pool = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), _rectified(inputs, eighth))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H, W)."""
         return torch.cat([self.one(x), self.three(x), self.five(x), self.pool(x)], dim=1)
 
 
@@ -158,15 +166,17 @@ def _rectified(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> C
 
 
 def double(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, 2 H, 2 W), each cell four times."""
+    """Repeat each cell four times: (B, C, H, W) -> (B, C, 2 H, 2 W)."""
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 def light_unit(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> ConvUnit:
+    """Return a `ConvUnit` with hard swish."""
     return ConvUnit(inputs, outputs, kernel, stride, activation="hardswish")
 
 
 def light_depthwise(channels: int, kernel: int, stride: int = 1, activation: str = "hardswish") -> ConvUnit:
+    """Return a `ConvUnit` that works on each channel by itself."""
     return ConvUnit(channels, channels, kernel, stride, groups=channels, activation=activation)
 
 
@@ -178,7 +188,7 @@ class LightConv(nn.Sequential):
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs channels by what the whole picture holds: mean over it, two 1x1 convolutions, hard sigmoid."""
+    """Weights channels by the content of the whole image: its mean, two 1x1 convolutions, hard sigmoid."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -186,5 +196,6 @@ class SqueezeExcitation(nn.Module):
         self.excite = nn.Conv2d(channels // 4, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
         weight = F.relu(self.squeeze(F.adaptive_avg_pool2d(x, 1)))  # (B, C / 4, 1, 1)
         return x * F.hardsigmoid(self.excite(weight))

@@ -1,4 +1,4 @@
-"""The heads of the grid detector: what a scale's features say of its cells, as rows of `grid`'s columns."""
+"""The heads of the grid detector: turn the features of a scale into rows with the columns of `grid`."""
 
 import math
 
@@ -9,12 +9,12 @@ from torch.nn import functional as F
 from vision_app.detection.grid import ScaleAnchors
 from vision_app.detection.model.blocks import ConvUnit, LightConv, SeparableConv
 
-RARE = -math.log((1 - 0.01) / 0.01)  # logit to start from: "1 % of the cells hold something" (Lin et al., 2017)
+RARE = -math.log((1 - 0.01) / 0.01)  # initial logit: 1 % of the cells hold an object (Lin et al., 2017)
 BINS = 8  # distances of 0 to 7 cells
 
 
 class DecoupledHead(nn.Module):
-    """One branch for the classes, one for objectness, box and landmarks (Ge et al., 2021); offsets as they are."""
+    """One branch for the classes, one for objectness, box and landmarks (Ge et al., 2021)."""
 
     def __init__(
         self,
@@ -36,12 +36,11 @@ class DecoupledHead(nn.Module):
         self.offsets = nn.Conv2d(hidden, self.k * 4, 1)
         self.landmarks = nn.Conv2d(hidden, self.k * 2 * landmarks, 1) if landmarks else None
         self.dropout = nn.Dropout2d(dropout)
-        for layer in (self.class_logits, self.objectness):
-            nn.init.constant_(layer.bias, RARE)
+        _start_rare(self.class_logits, self.objectness)
 
     @property
     def tower(self) -> nn.Module:
-        """The layers before those that give classes."""
+        """The layers before those that predict classes."""
         return nn.Sequential(self.stem, self.class_branch)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,6 +65,9 @@ class DistributionHead(nn.Module):
     and t_w = ln(s (d_l + d_r) / a_w), s the stride, so that `grid` decodes this head's rows and the other's alike.
     """
 
+    log_cells: Tensor
+    sums: Tensor
+
     def __init__(
         self,
         inputs: int,
@@ -87,13 +89,12 @@ class DistributionHead(nn.Module):
         cells = torch.tensor(anchors).flip(1) / stride  # (k, 2) height, width in cells
         self.register_buffer("log_cells", cells.log(), persistent=False)
         sums = torch.stack([torch.ones(BINS), torch.arange(float(BINS))])  # of the probabilities, and the mean's
-        self.register_buffer("sums", torch.block_diag(*[sums] * 4), persistent=False)  # (8, 4 BINS)
-        for layer in (self.class_logits, self.objectness):
-            nn.init.constant_(layer.bias, RARE)
+        self.register_buffer("sums", torch.eye(4).kron(sums), persistent=False)  # (8, 4 BINS)
+        _start_rare(self.class_logits, self.objectness)
 
     @property
     def tower(self) -> nn.Module:
-        """The layers before those that give classes and boxes."""
+        """The layers before those that predict classes and boxes."""
         return self.branch
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,11 +111,18 @@ class DistributionHead(nn.Module):
         with torch.autocast(sides.device.type, enabled=False):
             sums = F.linear(sides.float().clamp(-40, 40).exp(), self.sums)  # one product instead of a softmax: faster
         distances = sums[..., 1::2] / sums[..., ::2]  # (B, N, 4) left, top, right, bottom in cells
-        near, far = distances.split(2, dim=2)
+        near, far = distances.split(2, dim=2)  # type: ignore[no-untyped-call]
         center = (1 + far - near) / 2  # (t_x, t_y)
         log_anchors = self.log_cells.repeat(sides.shape[1] // self.k, 1)  # (N, 2)
         size = (near + far).flip(2).clamp(min=1e-3).log() - log_anchors  # (t_h, t_w)
         return torch.cat([center, size], dim=2)
+
+
+def _start_rare(*layers: nn.Conv2d) -> None:
+    """Set the biases of layers so that they predict few objects at first."""
+    for layer in layers:
+        if layer.bias is not None:
+            nn.init.constant_(layer.bias, RARE)
 
 
 def _rows(x: Tensor, k: int) -> Tensor:

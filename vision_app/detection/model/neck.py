@@ -1,4 +1,4 @@
-"""The neck: mixes the backbone's maps across scales (path aggregation, Liu et al., 2018)."""
+"""Necks: mix the backbone's maps across scales (path aggregation, Liu et al., 2018)."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from vision_app.detection.model.blocks import ConvUnit, CSPStage, LightConv, Sep
 
 
 class PathAggregation(nn.Module):
-    """Top-down, then bottom-up: every scale gets the meaning of the coarse maps and the detail of the fine ones."""
+    """Top-down, then bottom-up: every scale gets the semantics of the coarse maps and the detail of the fine ones."""
 
     strides = (8, 16, 32)
 
@@ -25,7 +25,7 @@ class PathAggregation(nn.Module):
         self.channels = channels
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Three maps in, three of the same shapes out."""
+        """Mix three maps and return three of the same shapes."""
         c3, c4, c5 = maps
         p5 = self.lateral5(c5)
         p4 = self.lateral4(self.merge4(torch.cat([double(p5), c4], dim=1)))
@@ -46,7 +46,9 @@ class LightCSP(nn.Module):
         self.join = light_unit(2 * half, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.join(torch.cat([self.main(x), self.bypass(x)], dim=1))
+        """(B, inputs, H, W) -> (B, outputs, H, W)."""
+        joined: Tensor = self.join(torch.cat([self.main(x), self.bypass(x)], dim=1))
+        return joined
 
 
 class LightPathAggregation(nn.Module):
@@ -65,7 +67,7 @@ class LightPathAggregation(nn.Module):
         self.top, self.down5 = LightConv(c, c, 2), LightConv(c, c, 2)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Maps at strides 8, 16, 32 -> maps (B, c, H/s, W/s) for s = 8, 16, 32, 64; the last size is rounded up."""
+        """Turn maps at strides 8, 16, 32 into (B, c, H/s, W/s) for s = 8, 16, 32, 64; the last size is rounded up."""
         c3, c4, p5 = self.lateral3(maps[0]), self.lateral4(maps[1]), self.lateral5(maps[2])
         p4 = self.merge4(torch.cat([double(p5), c4], dim=1))
         n3 = self.merge3(torch.cat([double(p4), c3], dim=1))

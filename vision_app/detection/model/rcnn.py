@@ -8,6 +8,7 @@ al., 2017, "Feature pyramid networks", equation 1).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +26,11 @@ from vision_app.detection.model.blocks import ConvUnit
 from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import Layout, layout
 
-PROPOSALS = {"rcnn": 500, "fast-rcnn": 500, "faster-rcnn": 300}  # regions a picture that each kind looks at
-CANONICAL = 112  # side in pixels of a region that is pooled at stride 16, so that it covers 7 cells
+PROPOSALS = {"rcnn": 500, "fast-rcnn": 500, "faster-rcnn": 300}  # regions per image, by kind
+CANONICAL = 112  # side in pixels of a region that is pooled at stride 16, where it covers 7 cells
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh, which makes their targets about as large as each other
-SURE = 0.5  # boxes that a teacher is less sure of are neither right nor wrong
-WARPED = 128  # side in pixels that R-CNN warps a region to, with what surrounds it; a multiple of 32
+SURE = 0.5  # boxes of a teacher with less confidence are ignored
+WARPED = 128  # side in pixels that R-CNN warps a region to, with its surroundings; a multiple of 32
 CONTEXT = 1.4  # of the warped region relative to the proposal; R-CNN's 16 of 227 pixels on each side are 1.16
 
 
@@ -38,26 +39,28 @@ class RCNNConfig:
     """Everything that decides the network's shape.
 
     Attributes:
-        kind: one of `PROPOSALS`.
-        classes: number of classes p.
-        backbone, width, depths: see `yolo.YOLOConfig`.
-        pyramid: channels of the pooled maps.
-        hidden: width of the head on the pooled regions.
-        pooled: cells along each side of a pooled region.
-        proposals: most regions a picture that are looked at; by default the kind's.
+        kind: One of `PROPOSALS`.
+        classes: Number of classes p.
+        backbone: See `yolo.YOLOConfig`.
+        width: See there.
+        depths: See there.
+        pyramid: Channels of the pooled maps.
+        hidden: Width of the head on the pooled regions.
+        pooled: Cells along each side of a pooled region.
+        proposals: Max. number of regions per image; by default the kind's.
     """
 
     kind: str
     classes: int
     backbone: str = "shuffle"
-    width: int | None = None
-    depths: tuple[int, ...] | None = None
+    width: int = 0
+    depths: tuple[int, ...] = ()
     pyramid: int = 64
     hidden: int = 256
     pooled: int = 7
-    proposals: int | None = None
+    proposals: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in PROPOSALS:
             raise ValueError(f"kind: must be one of {', '.join(PROPOSALS)}")
         object.__setattr__(self, "proposals", self.proposals or PROPOSALS[self.kind])
@@ -67,24 +70,26 @@ class RCNNConfig:
 
     @property
     def strides(self) -> tuple[int, ...]:
+        """The strides of the pyramid's maps."""
         return layout(self.backbone).neck.strides
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as model.json has them."""
         values = asdict(self)
         return {"type": values.pop("kind"), **values}
 
     @classmethod
-    def from_dict(cls, values: Mapping) -> "RCNNConfig":
-        values = dict(values)
-        return cls(values.pop("type"), **values)
+    def from_dict(cls, values: Mapping[str, Any]) -> "RCNNConfig":
+        """Return the config that `to_dict` gave."""
+        return cls(values["type"], **{key: value for key, value in values.items() if key != "type"})
 
 
 @dataclass(frozen=True)
 class Regions:
-    """What the head says of a picture's regions.
+    """What the head predicts for one image's regions.
 
     Attributes:
-        boxes: (R, 4) the regions as proposed, xyxy in input pixels.
+        boxes: (R, 4), the regions as proposed, xyxy in input pixels.
         logits: (R, 1 + p) of background and the classes.
         deltas: (R, 4) dx, dy, dw, dh from the region to the object; see `region_detector.decode`.
     """
@@ -114,61 +119,63 @@ class RCNN(nn.Module):
     def forward(
         self, images: Tensor, targets: Sequence[LabeledBoxes] | None = None, proposals: Sequence[Tensor] | None = None
     ) -> dict[str, Tensor] | list[Regions]:
-        """(B, 3, H, W) pictures, RGB in 0..1, H and W multiples of 32.
+        """Compute losses in training, predictions otherwise.
 
         Args:
-            targets: of each picture, in training; those of Fast R-CNN have proposals.
-            proposals: (R, 4) of each picture, xyxy in input pixels, otherwise; Faster R-CNN finds its own.
+            images: (B, 3, H, W), RGB in 0..1, H and W multiples of 32.
+            targets: Those of each image, in training; those of Fast R-CNN have proposals.
+            proposals: (R, 4) of each image, xyxy in input pixels, otherwise; Faster R-CNN finds its own.
 
         Returns:
             In training the mean losses "objectness" and "proposals" (Faster R-CNN only), "classes" and "boxes",
-            otherwise what the head says of each picture's regions.
+            otherwise what the head predicts for each image's regions.
         """
         if self.training:
             return self._losses(images, [Targets.of(boxes, images.device) for boxes in targets or ()])
         if self.config.kind == "rcnn":
-            return [self.look_at_each(*one) for one in zip(images, proposals, strict=True)]
+            return [self.classify_each(*one) for one in zip(images, proposals or (), strict=True)]
         maps = self.maps(images)
         return self.classify(maps, self.propose(images, maps) if proposals is None else proposals)
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) -> the pyramid's maps by stride, (B, c, H/s, W/s) each, in single precision.
+        """Turn (B, 3, H, W) into the pyramid's maps by stride, (B, c, H/s, W/s) each, in single precision.
 
-        What is made of them is computed in it too: half precision rounds boxes to whole pixels and more.
+        All that follows is computed in it, too: half precision rounds boxes to whole pixels and more.
         """
         maps = self.neck(self.backbone(images))
         return {str(s): part(x).float() for s, part, x in zip(self.config.strides, self.pyramid, maps, strict=True)}
 
     def propose(self, images: Tensor, maps: Mapping[str, Tensor]) -> list[Tensor]:
-        """The regions that Faster R-CNN wants to look at, (R, 4) xyxy of each picture, the most promising first."""
+        """Return Faster R-CNN's proposals, (R, 4) xyxy of each image, the most promising first."""
         with torch.autocast(images.device.type, enabled=False):
-            return self.rpn(_image_list(images), dict(maps))[0]
+            proposals: list[Tensor] = self.rpn(_image_list(images), dict(maps))[0]
+            return proposals
 
     def classify(self, maps: Mapping[str, Tensor], proposals: Sequence[Tensor]) -> list[Regions]:
-        """What the head says of each picture's regions, (R, 4) xyxy each."""
+        """Return what the head predicts for each image's regions, (R, 4) xyxy each."""
         logits, deltas = self._head(maps, proposals)
         counts = [len(boxes) for boxes in proposals]
-        parts = zip(proposals, logits.split(counts), deltas[:, :4].split(counts), strict=True)
+        parts = zip(proposals, torch.split(logits, counts), torch.split(deltas[:, :4], counts), strict=True)
         return [Regions(*part) for part in parts]
 
-    def look_at_each(self, image: Tensor, proposals: Tensor, batch: int = 64) -> Regions:
-        """R-CNN: warps each region of a picture with its surroundings and runs the whole network on it.
+    def classify_each(self, image: Tensor, proposals: Tensor, batch: int = 64) -> Regions:
+        """Warp each region of an image with its surroundings and run the whole network on it, as R-CNN does.
 
         Args:
             image: (3, H, W).
             proposals: (R, 4) xyxy.
-            batch: regions at a time.
+            batch: Number of regions at a time.
         """
         size = proposals.new_tensor(image.shape[:0:-1])  # W, H
         center, half = (proposals[:, :2] + proposals[:, 2:]) / 2, (proposals[:, 2:] - proposals[:, :2]) / 2 * CONTEXT
         around = torch.cat([(center - half).clamp(min=0), torch.minimum(center + half, size)], dim=1)
         scale = WARPED / (around[:, 2:] - around[:, :2]).clamp(min=1e-3)  # (R, 2)
         inner = (proposals - around[:, :2].repeat(1, 2)) * scale.repeat(1, 2)
-        found = []  # of parts of (b, 3, WARPED, WARPED)
+        found: list[Regions] = []
         for start in range(0, len(proposals), batch):
             boxes = around[start : start + batch]
-            warped = roi_align(image[None], [boxes], WARPED, sampling_ratio=2, aligned=True)
-            found += self.classify(self.maps(warped), list(inner[start : start + batch].split(1)))
+            warped = roi_align(image[None], [boxes], WARPED, sampling_ratio=2, aligned=True)  # (b, 3, WARPED, WARPED)
+            found += self.classify(self.maps(warped), list(torch.split(inner[start : start + batch], 1)))
         logits, deltas = ([getattr(one, name) for one in found] for name in ("logits", "deltas"))
         width = 1 + self.config.classes
         return Regions(
@@ -176,42 +183,43 @@ class RCNN(nn.Module):
         )
 
     def _head(self, maps: Mapping[str, Tensor], proposals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """(sum of R, 1 + p) logits and (sum of R, (1 + p) 4) deltas of all pictures' regions."""
+        """Return (sum of R, 1 + p) logits and (sum of R, (1 + p) 4) deltas of all images' regions."""
         heads, boxes = self.roi_heads, list(proposals)
         with torch.autocast(maps[str(self.config.strides[0])].device.type, enabled=False):
             pooled = heads.box_roi_pool(dict(maps), boxes, [])  # (sum of R, c, 7, 7); sizes are fixed, see _heads
-            return heads.box_predictor(heads.box_head(pooled))
+            outputs: tuple[Tensor, Tensor] = heads.box_predictor(heads.box_head(pooled))
+            return outputs
 
     def _losses(self, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        maps, images = self.maps(images), _image_list(images)
+        maps, listed = self.maps(images), _image_list(images)
         sure = [target.scores >= SURE for target in targets]
         boxes = [target.boxes[s] for target, s in zip(targets, sure, strict=True)]
         labels = [target.labels[s] + 1 for target, s in zip(targets, sure, strict=True)]
         ignored = [torch.cat([t.ignored, t.boxes[~s]]) for t, s in zip(targets, sure, strict=True)]
-        losses = {}
+        losses: dict[str, Tensor] = {}
         if self.config.kind == "faster-rcnn":
             known = [{"boxes": b, "ignored": u} for b, u in zip(boxes, ignored, strict=True)]
-            with torch.autocast(images.tensors.device.type, enabled=False):
-                proposals, found = self.rpn(images, maps, known)
+            with torch.autocast(images.device.type, enabled=False):
+                proposals, found = self.rpn(listed, maps, known)
             losses = {"objectness": found["loss_objectness"], "proposals": found["loss_rpn_box_reg"]}
         else:
             proposals = [target.proposals for target in targets]
         # torchvision samples regions of label 1 or more and of label 0; -1 is what it leaves out
         labels = [torch.cat([one, one.new_full((len(u),), -1)]) for one, u in zip(labels, ignored, strict=True)]
         boxes = [torch.cat(pair) for pair in zip(boxes, ignored, strict=True)]
-        true = [{"boxes": b, "labels": one} for b, one in zip(boxes, labels, strict=True)]
-        regions, _, labels, wanted = self.roi_heads.select_training_samples(list(proposals), true)
+        truth = [{"boxes": b, "labels": one} for b, one in zip(boxes, labels, strict=True)]
+        regions, _, labels, wanted = self.roi_heads.select_training_samples(list(proposals), truth)
         logits, deltas = self._head(maps, regions)
         if not len(logits):  # the means of nothing would be NaN
             return losses | {"classes": logits.sum(), "boxes": deltas.sum()}
-        classes, boxes = fastrcnn_loss(logits, deltas, labels, wanted)
-        return losses | {"classes": classes, "boxes": boxes}
+        class_loss, box_loss = fastrcnn_loss(logits, deltas, labels, wanted)
+        return losses | {"classes": class_loss, "boxes": box_loss}
 
 
 class Trunk(nn.Module):
-    """The grid detector's neck and its heads' branches, up to where these turn to classes and boxes.
+    """The grid detector's neck and its heads' branches, without their last layers.
 
-    What they have learned of objects is as good for regions as for cells.
+    The features that they have learned are as good for regions as for cells.
     """
 
     def __init__(self, parts: Layout, channels: Sequence[int]):
@@ -223,35 +231,42 @@ class Trunk(nn.Module):
         self.channels = [hidden] * len(self.towers)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Turn the backbone's maps into features, (B, c, H/s, W/s) for each stride s."""
         return [tower(x) for tower, x in zip(self.towers, self.neck(maps), strict=True)]
 
 
 class ProposalNetwork(RegionProposalNetwork):
-    """torchvision's, which leaves out anchors that lie on boxes nobody can vouch for."""
+    """torchvision's, which leaves out anchors on ignored boxes."""
 
-    def assign_targets_to_anchors(self, anchors, targets):
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """See torchvision: labels 1, 0 or -1 (left out) of each image's anchors, and the boxes that they match."""
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
         for label, anchor, target in zip(labels, anchors, targets, strict=True):
             if len(target["ignored"]):
-                doubtful = box_iou(anchor, target["ignored"]).amax(dim=1) >= self.proposal_matcher.low_threshold
-                label[doubtful & (label == 0)] = -1
+                ignored = box_iou(anchor, target["ignored"]).amax(dim=1) >= self.proposal_matcher.low_threshold
+                label[ignored & (label == 0)] = -1
         return labels, boxes
 
 
 class StrideAnchors(AnchorGenerator):
     """torchvision's anchors at given strides. It would divide the input's size by the map's, which is rounded up."""
 
-    def __init__(self, sizes, ratios, strides: Sequence[int]):
+    def __init__(
+        self, sizes: tuple[tuple[int, ...], ...], ratios: tuple[tuple[float, ...], ...], strides: Sequence[int]
+    ):
         super().__init__(sizes, ratios)
         self.strides = strides
 
-    def grid_anchors(self, grid_sizes, strides):
+    def grid_anchors(self, grid_sizes: list[list[int]], strides: list[list[Tensor]]) -> list[Tensor]:
+        """See torchvision; the given strides are not used."""
         device = strides[0][0].device
         return super().grid_anchors(grid_sizes, [[torch.tensor(s, device=device)] * 2 for s in self.strides])
 
 
 class BoxPredictor(nn.Module):
-    """Class logits and one box for all classes, repeated for each of them as `RoIHeads` expects it."""
+    """Predicts class logits and one box for all classes, repeated for each of them as `RoIHeads` expects it."""
 
     def __init__(self, hidden: int, classes: int):
         super().__init__()
@@ -263,7 +278,7 @@ class BoxPredictor(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(R, hidden) -> (R, 1 + p) logits, (R, (1 + p) 4) deltas."""
+        """Turn (R, hidden) into (R, 1 + p) logits and (R, (1 + p) 4) deltas."""
         return self.class_logits(x), self.deltas(x).repeat(1, self.class_logits.out_features)
 
 
@@ -281,7 +296,7 @@ def _proposal_network(config: RCNNConfig) -> ProposalNetwork:
 def _heads(config: RCNNConfig) -> RoIHeads:
     names = [str(stride) for stride in config.strides]
     pool = MultiScaleRoIAlign(names, config.pooled, sampling_ratio=2, canonical_scale=CANONICAL, canonical_level=4)
-    # else it guesses the strides from the first picture's size, which is no multiple of the largest
+    # else it guesses the strides from the first image's size, which is no multiple of the largest
     pool.scales = [1 / stride for stride in config.strides]
     levels = [stride.bit_length() - 1 for stride in config.strides]
     pool.map_levels = initLevelMapper(levels[0], levels[-1], CANONICAL, 4)

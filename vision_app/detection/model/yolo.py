@@ -1,7 +1,8 @@
-"""The grid detector as a torch module: backbone, neck, and heads with k anchors a cell."""
+"""The grid detector as a torch module: backbone, neck, and heads with k anchors per cell."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,10 @@ from vision_app.detection.model.neck import LightPathAggregation, PathAggregatio
 
 @dataclass(frozen=True)
 class Layout:
-    """What goes with a backbone: neck, head, anchors a cell, and the width and depths that it was designed with."""
+    """What goes with a backbone: neck, head, anchors per cell, and the width and depths that it was designed with."""
 
-    neck: type[nn.Module] = PathAggregation
-    head: type[nn.Module] = DecoupledHead
+    neck: type[PathAggregation] | type[LightPathAggregation] = PathAggregation
+    head: type[DecoupledHead] | type[DistributionHead] = DecoupledHead
     width: int = 16
     depths: tuple[int, ...] = (1, 3, 3, 1)
     anchors: int = 2
@@ -34,7 +35,11 @@ LAYOUTS = {
 
 
 def layout(backbone: str) -> Layout:
-    """The layout of a backbone by name; UsageError for a name that there is none of."""
+    """Return the layout of a backbone.
+
+    Raises:
+        UsageError: There is no backbone of this name.
+    """
     if backbone not in LAYOUTS:
         raise UsageError("--backbone: " + unknown("backbone", backbone, tuple(LAYOUTS)))
     return LAYOUTS[backbone]
@@ -45,24 +50,24 @@ class YOLOConfig:
     """Everything that decides the network's shape.
 
     Attributes:
-        classes: number of classes p.
-        anchors: for each of the strides its k anchors, (width, height) in input pixels.
-        backbone: one of `LAYOUTS`, which also decides neck and head.
-        width: channels after the stem; by default the layout's.
-        depths: blocks of each stage of the backbone; by default the layout's.
-        dropout: probability that a channel in front of the class layer is dropped in training.
-        landmarks: number of points K of a box.
+        classes: Number of classes p.
+        anchors: For each of the strides its k anchors, (width, height) in input pixels.
+        backbone: One of `LAYOUTS`, which also decides neck and head.
+        width: Channels after the stem; by default the layout's.
+        depths: Number of blocks in each stage of the backbone; by default the layout's.
+        dropout: Probability that a channel in front of the class layer is dropped in training.
+        landmarks: Number of points K of a box.
     """
 
     classes: int
     anchors: Anchors
     backbone: str = "csp"
-    width: int | None = None
-    depths: tuple[int, ...] | None = None
+    width: int = 0
+    depths: tuple[int, ...] = ()
     dropout: float = 0.0
     landmarks: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         chosen = layout(self.backbone)
         object.__setattr__(self, "width", self.width or chosen.width)
         object.__setattr__(self, "depths", self.depths or chosen.depths)
@@ -71,14 +76,17 @@ class YOLOConfig:
 
     @property
     def strides(self) -> tuple[int, ...]:
+        """The strides of the maps that the heads predict from."""
         return layout(self.backbone).neck.strides
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as model.json has them."""
         values = {"type": "yolo", "strides": list(self.strides), **asdict(self)}
         return values if self.landmarks else {key: value for key, value in values.items() if key != "landmarks"}
 
     @classmethod
-    def from_dict(cls, values: Mapping) -> "YOLOConfig":
+    def from_dict(cls, values: Mapping[str, Any]) -> "YOLOConfig":
+        """Return the config that `to_dict` gave."""
         return cls(
             classes=values["classes"],
             anchors=tuple(tuple(tuple(anchor) for anchor in scale) for scale in values["anchors"]),
@@ -106,52 +114,71 @@ class YOLO(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the output of (B, 3, H, W) images."""
         return self.answer(self.maps(images))
 
     def maps(self, images: Tensor) -> Sequence[Tensor]:
-        """(B, 3, H, W) -> what the heads look at: the neck's maps, (B, c, H/s, W/s) for each stride s."""
-        return self.neck(self.backbone(images))
+        """Return the input of the heads: the neck's maps, (B, c, H/s, W/s) for each stride s."""
+        maps: Sequence[Tensor] = self.neck(self.backbone(images))
+        return maps
 
     def answer(self, maps: Sequence[Tensor]) -> Tensor:
-        """The neck's maps -> (B, N, 5 + p + 2 K)."""
+        """Turn the neck's maps into the output, (B, N, 5 + p + 2 K)."""
         return torch.cat([head(x) for head, x in zip(self.heads, maps, strict=True)], dim=1)
+
+    def timed(self, pixels: Tensor, stages: Stages) -> Tensor:
+        """Return the output of (B, H, W, 3) uint8 pixels, computed in stages."""
+        with stages.stage("backbone"):
+            maps = self.maps(to_floats(pixels))
+        with stages.stage("heads"):
+            return self.answer(maps)
 
 
 class ByteInput(nn.Module):
-    """A network behind the input that is exported: (B, H, W, 3) uint8 RGB pixels instead of floats in 0..1."""
+    """A `YOLO` behind the input that is exported: (B, H, W, 3) uint8 RGB pixels instead of floats in 0..1."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: YOLO):
         super().__init__()
         self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.network(self._floats(pixels))
+        """Return the network's output."""
+        output: Tensor = self.network(to_floats(pixels))
+        return output
 
     def timed(self, pixels: Tensor, stages: Stages) -> Tensor:
-        """`forward` of a `YOLO`, in its two stages."""
-        with stages.stage("backbone"):
-            maps = self.network.maps(self._floats(pixels))
-        with stages.stage("heads"):
-            return self.network.answer(maps)
+        """Return the network's output, computed in stages."""
+        return self.network.timed(pixels, stages)
 
-    def _floats(self, pixels: Tensor) -> Tensor:
-        return pixels.permute(0, 3, 1, 2).float() / 255
+
+def to_floats(pixels: Tensor) -> Tensor:
+    """Turn (B, H, W, 3) uint8 pixels into (B, 3, H, W) in 0..1."""
+    return pixels.permute(0, 3, 1, 2).float() / 255
 
 
 @dataclass(frozen=True)
 class TorchGrid:
-    """`grid.Grid` as tensors on a device, for the loss."""
+    """`grid.Grid` as tensors on a device, for the loss.
 
-    cells: Tensor  # (N, 2) column, row
-    strides: Tensor  # (N, 1) pixels per cell
-    table: Tensor  # (S, k, 2) the anchors of every scale, width and height in pixels
-    scale: Tensor  # (N,) index of the scale that a row belongs to
-    slot: Tensor  # (N,) which of its cell's k anchors a row is
+    Attributes:
+        cells: (N, 2) column, row.
+        strides: (N, 1) pixels per cell.
+        table: (S, k, 2) the anchors of every scale, width and height in pixels.
+        scale: (N,) index of the scale that a row belongs to.
+        slot: (N,) which of its cell's k anchors a row is.
+    """
+
+    cells: Tensor
+    strides: Tensor
+    table: Tensor
+    scale: Tensor
+    slot: Tensor
 
     @classmethod
     def make(
         cls, height: int, width: int, strides: tuple[int, ...], anchors: Anchors, device: torch.device | str = "cpu"
     ) -> "TorchGrid":
+        """Return the grid of an input of height x width pixels; see `grid.make_grid`."""
         grid = make_grid(height, width, strides, anchors)
         table = torch.tensor(anchors, device=device)
         k = table.shape[1]
@@ -162,20 +189,21 @@ class TorchGrid:
 
     @property
     def anchors(self) -> Tensor:
-        """(N, 2) width and height of every row's anchor."""
+        """The (N, 2) width and height of every row's anchor."""
         return self.table[self.scale, self.slot]
 
     @property
     def centers(self) -> Tensor:
-        """(N, 2) the centers of the cells in input pixels."""
+        """The (N, 2) centers of the cells in input pixels."""
         return (self.cells + 0.5) * self.strides
 
     def decode(self, offsets: Tensor) -> Tensor:
-        """(..., N, 4) offsets (t_x, t_y, t_h, t_w) -> (..., N, 4) boxes xyxy in input pixels; see `Grid.decode`."""
+        """Turn (..., N, 4) offsets (t_x, t_y, t_h, t_w) into boxes xyxy in input pixels; see `Grid.decode`."""
         center = (self.cells + offsets[..., :2]) * self.strides
         half = self.anchors * offsets[..., 2:].flip(-1).clamp(max=10).exp() / 2
         return torch.cat([center - half, center + half], dim=-1)
 
     def landmarks(self, offsets: Tensor, rows: Tensor) -> Tensor:
-        """(P, 2 K) offsets of the given rows -> (P, K, 2) points x, y in input pixels; see `Grid.landmarks`."""
-        return self.centers[rows, None] + offsets.unflatten(1, (-1, 2)) * self.anchors[rows, None]
+        """Turn (P, 2 K) offsets of the given rows into (P, K, 2) points in input pixels; see `Grid.landmarks`."""
+        points: Tensor = offsets.unflatten(1, (-1, 2))  # type: ignore[no-untyped-call]
+        return self.centers[rows, None] + points * self.anchors[rows, None]

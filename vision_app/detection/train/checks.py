@@ -23,7 +23,7 @@ from vision_app.data.scan import scan, summarize
 from vision_app.data.scan_report import write_reports
 from vision_app.detection.evaluate.landmarks import landmark_errors
 from vision_app.detection.grid import T_W, T_X
-from vision_app.detection.grid_detector import GridDetector, Raw
+from vision_app.detection.grid_detector import GridDetector, GridOutput
 from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, TorchGrid
 from vision_app.detection.train.batches import plain_batches
@@ -228,10 +228,10 @@ def predictions(
         many others were, without those in ignore regions.
     """
     outputs, (height, width) = network(images).numpy(), images.shape[2:]
-    shapes, back = ((height, width),) * len(images), (Letterbox(width, height, 1.0, 1.0),) * len(images)
+    raw = [GridOutput(output, (height, width), Letterbox(width, height, 1.0, 1.0)) for output in outputs]
     drawn, right, others = [], 0, 0
     reader = _reader(network, pointed)
-    answers = reader.postprocess(Raw(tuple(outputs), shapes, back))
+    answers = reader.postprocess(raw)
     for answer, target in zip(answers, targets, strict=True):
         found, wanted, ignored = answer.to_boxes(reader.classes), target.not_ignored, target[target.ignored]
         hits = (iou_matrix(wanted.xyxy, found.xyxy) >= IOU) & (wanted.labels[:, None] == found.labels)  # (M, K)

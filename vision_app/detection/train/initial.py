@@ -1,45 +1,50 @@
-"""The network that training starts from: fresh, from published weights, or from a model of ours."""
+"""The network that training starts from: random weights, published ones, or one of our models."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vision_app.core.errors import DataError, ModelError, UsageError
 from vision_app.data.names import canonical
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.grid import Anchors
 from vision_app.detection.model.anchors import best_possible_recall, kmeans_anchors
+from vision_app.detection.model.build import load_network
 from vision_app.detection.model.yolo import YOLO, YOLOConfig, layout
 from vision_app.detection.train.batches import typical_batches
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.pretrained import load_published, restore_batch_statistics
 from vision_app.released.find import Model, find
 from vision_app.released.landmarks import Landmarks
-from vision_app.released.runtime import load_weights
 from vision_app.training.augment import fitting_scale
 from vision_app.training.initialize import initialize
 
-Start = Callable[[Path | None, DetectionSet, DetectionOptions], tuple[nn.Module, dict]]  # see `starting_network`
-PUBLISHED = {".pth": "csp", ".bin": "shuffle"}  # which backbone a file of published weights fits, by its suffix
+Start = Callable[[Path | None, DetectionSet, DetectionOptions], tuple[Any, dict[str, Any]]]  # see `starting_network`
+PUBLISHED = {".pth": "csp", ".bin": "shuffle"}  # suffix of a file of published weights: the backbone that it fits
 
 
 def choose_anchors(
     data: DetectionSet, size: int, strides: tuple[int, ...], per_scale: int, stretch: float = 1.0
 ) -> tuple[Anchors, float, float]:
-    """Anchors for the strides from small to large by k-means on the boxes as the network sees them.
+    """Choose anchors for the strides from small to large by k-means on the boxes as the network sees them.
 
     Args:
-        size, stretch: long side in pixels that photos are scaled to, and how far the short one is stretched.
-        per_scale: anchors of each stride.
+        data: The images with their boxes.
+        size: Long side in pixels that images are scaled to.
+        strides: The strides to choose anchors for.
+        per_scale: Number of anchors of each stride.
+        stretch: See `letterbox.letterbox_shape`.
 
     Returns:
         The anchors, their best possible recall at IoU 0.5, and the mean best IoU.
 
     Raises:
-        DataError: there are fewer boxes than anchors.
+        DataError: There are fewer boxes than anchors.
     """
     sides = []
     for sample in data.samples:
@@ -54,32 +59,36 @@ def choose_anchors(
     return tuple(tuple(map(tuple, scale)) for scale in scales), best_possible_recall(shapes, rounded), mean_iou
 
 
-def starting_network(initial: Path | None, data: DetectionSet, options: DetectionOptions) -> tuple[YOLO, dict]:
-    """The network that training starts from, and what model.json says of its anchors.
+def starting_network(
+    initial: Path | None, data: DetectionSet, options: DetectionOptions
+) -> tuple[YOLO, dict[str, Any]]:
+    """Return the network that training starts from, and what model.json says of its anchors.
 
     Args:
-        initial: a model of ours, by its folder or name, whose anchors and backbone are kept and whose class layer
-            follows the classes of `data`; or a file of published weights, see `initialize.load_published`; or None for
-            fresh weights.
-        data: of the classes to learn.
-        options: its size, stretch, backbone, initialize and dropout count.
+        initial: A model, by its folder or name, whose anchors and backbone are kept and whose class layer follows the
+            classes of `data`; or a file of published weights, see `pretrained.load_published`; or None for random
+            weights.
+        data: The images, of the classes to learn.
+        options: Those called size, stretch, backbone, initialize and dropout are used.
 
     Raises:
-        DataError: there are too few boxes to choose anchors for.
+        DataError: There are too few boxes to choose anchors for.
         ModelError: `initial` does not fit.
-        UsageError: there is no such backbone, or `initial` has another one.
+        UsageError: There is no such backbone, or `initial` has another one.
     """
     if initial and not published(initial):
-        model = find(initial.resolve() if initial.is_dir() else str(initial), "detection")
+        model = find_model(initial)
         landmarks = Landmarks.of(model).names, data.landmarks.names
-        network = with_classes(released_network(model), model.classes, data.classes, options.dropout, landmarks)
+        network = with_classes(load_network(model, YOLO), model.classes, data.classes, options.dropout, landmarks)
         check_backbone(options, network.config.backbone)
         return network, {}
     backbone = options.backbone or (PUBLISHED[initial.suffix] if initial else "csp")
     parts = layout(backbone)
     anchors, recall, mean_iou = choose_anchors(data, options.size, parts.neck.strides, parts.anchors, options.stretch)
-    shape = {"backbone": backbone, "dropout": options.dropout, "landmarks": len(data.landmarks)}
-    network = YOLO(YOLOConfig(len(data.classes), anchors, **shape))
+    config = YOLOConfig(
+        len(data.classes), anchors, backbone=backbone, dropout=options.dropout, landmarks=len(data.landmarks)
+    )
+    network = YOLO(config)
     if initial:
         load_published(network, initial)
         restore_batch_statistics(network, typical_batches(data, options.size, options.stretch))
@@ -88,17 +97,30 @@ def starting_network(initial: Path | None, data: DetectionSet, options: Detectio
     return network, {"best_possible_recall": round(recall, 4), "mean_best_iou": round(mean_iou, 4)}
 
 
+def find_model(path: Path) -> Model:
+    """Return a detector by its folder or name; errors are those of `find`."""
+    return find(path.resolve() if path.is_dir() else str(path), "detection")
+
+
+def name_and_digest(path: Path | None) -> str:
+    """Return the name and digest of a file, or of a model's weights; the same wherever they are. "none" for None."""
+    if path is None:
+        return "none"
+    file = path if path.is_file() else find_model(path).file("weights.safetensors")
+    return f"{path.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+
+
 def check_backbone(options: DetectionOptions, found: str) -> None:
-    """UsageError if a backbone was asked for that the model to start from does not have."""
+    """Raise UsageError if a backbone was asked for that the model to start from does not have."""
     if options.backbone not in (None, found):
         raise UsageError(f"--backbone {options.backbone}: the model to start from has the backbone {found}")
 
 
 def published(initial: Path | None) -> bool:
-    """Whether it names a file of published weights, which know COCO's eighty classes.
+    """Return whether it is a file of published weights, which know COCO's eighty classes.
 
     Raises:
-        ModelError: it names another file.
+        ModelError: It is another file.
     """
     if initial is None or not initial.is_file():
         return False
@@ -110,34 +132,25 @@ def published(initial: Path | None) -> bool:
     return True
 
 
-def released_network(model: Model) -> YOLO:
-    """A released detector as a module to train on.
-
-    Raises:
-        ModelError: it is no grid detector, or its weights do not fit what model.json says.
-    """
-    if model.info["architecture"].get("type") != "yolo":
-        raise ModelError(f"{model.folder}: not a grid detector")
-    network = YOLO(YOLOConfig.from_dict(model.info["architecture"]))
-    load_weights(network, model.file("weights.safetensors"))
-    return network
-
-
 @torch.no_grad()
 def with_classes(
     network: YOLO,
-    old: tuple[str, ...],
-    new: tuple[str, ...],
+    old: Sequence[str],
+    new: Sequence[str],
     dropout: float = 0.0,
-    landmarks: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+    landmarks: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> YOLO:
-    """The same network for other classes and landmarks. Everything but their layers is copied, and of these the rows of
-    classes and landmarks that both know, COCO's and VOC's names for a thing counting as one. The others start fresh.
+    """Return the same network for other classes and landmarks.
+
+    Everything but their layers is copied, and of these the rows of classes and landmarks that both know, COCO's and
+    VOC's names for a thing counting as one. The other rows are random.
 
     Args:
-        old, new: names of the classes.
-        dropout: see `YOLOConfig`.
-        landmarks: names of the old landmarks and of the new ones.
+        network: Stays as it is.
+        old: Names of its classes.
+        new: Names of the classes of the returned network.
+        dropout: See `YOLOConfig`.
+        landmarks: Names of the old landmarks and of the new ones.
     """
     values = network.config.to_dict() | {"classes": len(new), "dropout": dropout, "landmarks": len(landmarks[1])}
     fresh, rows = YOLO(YOLOConfig.from_dict(values)), known_rows(old, new)
@@ -146,21 +159,26 @@ def with_classes(
     before = network.state_dict()
     for name, tensor in fresh.state_dict().items():
         if "class_logits" in name:
-            _take_over(tensor, before[name], rows, len(new), len(old))
+            copy_rows(tensor, before[name], rows, len(new), len(old))
         elif "landmarks" not in name:
             tensor.copy_(before[name])
         elif points:
-            _take_over(tensor, before[name], coordinates, 2 * len(landmarks[1]), 2 * len(landmarks[0]))
+            copy_rows(tensor, before[name], coordinates, 2 * len(landmarks[1]), 2 * len(landmarks[0]))
     return fresh
 
 
-def known_rows(old: tuple[str, ...], new: tuple[str, ...]) -> dict[int, int]:
-    """Index of each new class that is among the old ones -> its index there; COCO's and VOC's names count as one."""
+def known_rows(old: Sequence[str], new: Sequence[str]) -> dict[int, int]:
+    """Map the index of each new class that is among the old ones to its index there.
+
+    COCO's and VOC's names for a thing count as one.
+    """
     places = {canonical(name): i for i, name in enumerate(old)} | {name: i for i, name in enumerate(old)}
     found = {i: places.get(name, places.get(canonical(name))) for i, name in enumerate(new)}
     return {i: place for i, place in found.items() if place is not None}
 
 
-def _take_over(new: Tensor, old: Tensor, rows: Mapping[int, int], count: int, old_count: int) -> None:
-    """Copies rows of a layer, given as new: old. It has k times `count` of them one after the other, (k count, ...)."""
-    new.unflatten(0, (-1, count))[:, list(rows.keys())] = old.unflatten(0, (-1, old_count))[:, list(rows.values())]
+def copy_rows(new: Tensor, old: Tensor, rows: Mapping[int, int], count: int, old_count: int) -> None:
+    """Copy rows of a layer, given as new: old. It has k times `count` of them one after the other, (k count, ...)."""
+    target: Tensor = new.unflatten(0, (-1, count))  # type: ignore[no-untyped-call]
+    source: Tensor = old.unflatten(0, (-1, old_count))  # type: ignore[no-untyped-call]
+    target[:, list(rows.keys())] = source[:, list(rows.values())]

@@ -7,45 +7,42 @@ import torch
 from torch import Tensor
 
 from vision_app.core.errors import UsageError
-from vision_app.detection.train.export import write_model
-from vision_app.detection.train.initial import released_network
-from vision_app.detection.train.trainer import find_model, identity
+from vision_app.detection.model.build import load_network
+from vision_app.detection.model.yolo import YOLO
+from vision_app.detection.train.export import check_output, settings_of, write_model
+from vision_app.detection.train.initial import find_model, name_and_digest
 from vision_app.released.landmarks import Landmarks
-from vision_app.training.runs import check_folder
 
 
 def blend_models(start: Path, trained: Path, fraction: float, output: Path) -> None:
-    """Writes the model folder on the way from one detector to another; see `blend`.
+    """Write the model folder of a detector between two; see `blend`.
 
     Args:
-        start: a model, by its folder or name: `initial` of the run of `trained`, or what that run started from.
-        trained: another, which says of itself where its training started.
+        start: A model, by its folder or name: `initial` of the run of `trained`, or what that run started from.
+        trained: Another one, whose model.json says where its training started.
+        fraction: See `blend`.
+        output: Where to write.
 
     Raises:
-        UsageError: the fraction lies outside 0 to 1, training did not lead from one to the other, the two are not
-            alike, or `output` holds a model already.
+        UsageError: The fraction lies outside 0 to 1, training did not lead from one to the other, the two are not
+            alike, or `output` contains a model already.
     """
-    check_folder(output, "model.json")
-    if (output / "model.json").exists():
-        raise UsageError(f"--output {output}: holds a model already")
+    check_output(output)
     models = find_model(start), find_model(trained)
-    networks = [released_network(model) for model in models]
+    first, network = (load_network(model, YOLO) for model in models)
     if models[0].classes != models[1].classes:
         raise UsageError(f"{start} and {trained}: the two models know different classes")
     run = models[1].info.get("trained", {})
-    begun = run.get("initial", "").split()[-1:] == identity(start).split()[-1:]
+    begun = run.get("initial", "").split()[-1:] == name_and_digest(start).split()[-1:]
     if not begun and (not run or run != models[0].info.get("trained")):  # which initial/ and best/ of a run share
         raise UsageError(f"{start} and {trained}: the second did not start from the first; take initial/ of its run")
     try:
-        mixed = blend(*(network.state_dict() for network in networks), fraction)
+        network.load_state_dict(blend(first.state_dict(), network.state_dict(), fraction))
     except ValueError as error:
         raise UsageError(f"{start} and {trained}: {error}") from error
-    network, model = networks[1], models[1]
-    network.load_state_dict(mixed)
     write_model(
-        network, output, name=output.name, classes=model.classes, defaults=model.defaults,
-        size=model.value("input.size", int), stretch=model.info["input"].get("stretch", 1.0),
-        landmarks=Landmarks.of(model), trained=run | {"blended": fraction},
+        network, output, name=output.name, landmarks=Landmarks.of(models[1]), trained=run | {"blended": fraction},
+        **settings_of(models[1]),
     )  # fmt: skip
 
 

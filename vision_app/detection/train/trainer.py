@@ -1,14 +1,14 @@
-"""What training a detector means: its data, the grid detector's loss, its measure. The loop is `training.loop`."""
+"""What training a detector consists of: its data, the grid detector's loss, its metrics. For `training.loop`."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric.utilities import rank_zero_only
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vision_app.core.errors import UsageError
@@ -28,10 +28,9 @@ from vision_app.detection.train.batches import Scenes, collate, plain_batches, r
 from vision_app.detection.train.callbacks import run_callbacks
 from vision_app.detection.train.datasets import ValidationSet, load_datasets
 from vision_app.detection.train.export import write_model
-from vision_app.detection.train.initial import Start, published, starting_network
+from vision_app.detection.train.initial import Start, name_and_digest, published, starting_network
 from vision_app.detection.train.loss import detection_loss
 from vision_app.detection.train.options import DetectionOptions
-from vision_app.released.find import Model, find
 from vision_app.released.write import describe
 from vision_app.training.augment import LARGEST_ZOOM, Augmenter, random_numbers
 from vision_app.training.config import TrainConfig
@@ -41,52 +40,75 @@ from vision_app.training.runs import check_run_folder
 from vision_app.training.sampling import batch_indices, batches_per_epoch
 
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
-LOWEST_CONFIDENCE = 0.05  # by default; below it a picture fills with boxes
-SCAN = "scan.csv"  # in the folder of every run: what is odd about its data
-LOOKED_AT = 256  # validation photos that the validation loss is the mean of, at most
+LOWEST_CONFIDENCE = 0.05  # of a model's default; below it an image fills with boxes
+SCAN = "scan.csv"  # in the folder of every run: the issues of its data
+LOSS_IMAGES = 256  # max. number of validation images of the validation loss
 
 
-class SceneTask:
-    """What trainings on photos with boxes share; `loss` and `write` make a `training.loop.Task` of it.
-
-    Attributes:
-        propose: see `scenes.Scenes`.
-        degraded: see `training.augment.default_transforms`.
+class ImageTask:
+    """What trainings on images with boxes share, those of classifiers included.
 
     Args:
-        network: to train.
-        data: scanned, of the network's classes.
-        validations: to measure on; the first decides.
-        about: more for model.json.
-        workers: processes that augment.
+        network: The network to train.
+        data: Scanned images, with the network's classes.
+        validations: What is measured on; the first decides.
+        about: More for model.json.
+        workers: Number of processes that augment.
     """
 
-    propose = None
+    def __init__(
+        self,
+        network: Any,
+        data: DetectionSet,
+        validations: Sequence[ValidationSet] = (),
+        *,
+        about: dict[str, Any] | None = None,
+        workers: int = 1,
+    ):
+        self.network, self.data, self.validations = network, data, validations
+        self.about, self.workers = about or {}, workers
+
+    def batches_per_epoch(self, config: TrainConfig) -> int:
+        """Return the number of steps of an epoch."""
+        return batches_per_epoch(len(self.data), config)
+
+
+class SceneTask(ImageTask):
+    """What trainings of detectors share; `loss` and `write` make a `training.task.TrainingTask` of it.
+
+    Args:
+        network: See `ImageTask`, as all others.
+        data: See there.
+        validations: See there.
+        options: What is particular to detectors.
+        **more: See there.
+
+    Attributes:
+        propose: See `batches.Scenes`.
+        degraded: See `training.augment.default_transforms`.
+    """
+
+    propose: Callable[[np.ndarray], np.ndarray] | None = None
     degraded = 0.0
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Any,
         data: DetectionSet,
         validations: Sequence[ValidationSet] = (),
         options: DetectionOptions = DetectionOptions(),
-        *,
-        about: dict | None = None,
-        workers: int = 1,
+        **more: Any,
     ):
-        self.network, self.data, self.validations, self.options = network, data, validations, options
-        self.about, self.workers = about or {}, workers
-
-    def batches_per_epoch(self, config: TrainConfig) -> int:
-        return batches_per_epoch(len(self.data), config)
+        super().__init__(network, data, validations, **more)
+        self.options = options
 
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
     ) -> Iterator[tuple[Tensor, list[LabeledBoxes]]]:
-        """Augmented batches of an epoch, (B, 3, S, S) in 0..1; see `training.loop.Task`.
+        """Yield augmented batches of an epoch, (B, 3, S, S) in 0..1; see `training.task.TrainingTask`.
 
         Raises:
-            DataError: there are fewer photos than processes.
+            DataError: There are fewer images than processes.
         """
         indices = batch_indices(len(self.data), config, epoch, rank=rank, world=world, start=start)
         close = epoch >= config.epochs - self.options.close_epochs
@@ -101,8 +123,12 @@ class SceneTask:
         for (pixels, boxes), side in zip(loader, sides.tolist(), strict=True):
             yield resized(pixels.float() / 255, boxes, side)
 
-    def release(self, network: nn.Module, folder: Path) -> dict[str, float]:
-        """Writes a model folder and measures what was written; AP on the first validation set comes first.
+    def write(self, network: Any, folder: Path, **about: Any) -> None:
+        """Write a model folder."""
+        raise NotImplementedError
+
+    def release(self, network: Any, folder: Path) -> dict[str, float]:
+        """Write a model folder and measure what was written; AP on the first validation set comes first.
 
         The confidence with the best F1 on that set becomes the model's default.
         """
@@ -110,7 +136,8 @@ class SceneTask:
             network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS,
             size=self.options.size, stretch=self.options.stretch, **self.about,
         )  # fmt: skip
-        detector, measured, defaults = self.load(folder), {}, dict(DEFAULTS)
+        detector, defaults = self.load(folder), dict(DEFAULTS)
+        measured: dict[str, dict[str, float]] = {}
         for validation in self.validations:
             rows = list(predict_rows(detector, validation.data.paths, MEASURING))
             precision = average_precision(validation.data, rows)
@@ -124,24 +151,27 @@ class SceneTask:
         return {f"{name} {key}": figures[key] for name, figures in measured.items() for key in ("AP", "AP50")}
 
     def load(self, folder: Path) -> Detector:
-        """What `release` wrote, as a detector. Regions that it searches photos for are kept beside the folder."""
+        """Load what `release` wrote. Proposals of selective search are cached beside the folder."""
         detector = load_detector(folder.resolve())
         if self.propose is not None:
-            detector.propose = ProposalCache(folder.parent / "proposals")
+            from vision_app.detection.region_detector import RegionDetector  # whose import takes a second
+
+            if isinstance(detector, RegionDetector):
+                detector.propose = ProposalCache(folder.parent / "proposals")
         return detector
 
 
 class DetectionTask(SceneTask):
     """Trains the grid detector."""
 
-    def write(self, network: YOLO, folder: Path, **about) -> None:
-        """See `export.write_model`."""
+    def write(self, network: YOLO, folder: Path, **about: Any) -> None:
+        """Write a model folder; see `export.write_model`."""
         write_model(network, folder, landmarks=self.data.landmarks, **about)
 
     def loss(
         self, images: Tensor, output: Tensor, targets: Sequence[LabeledBoxes]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Return the sum of losses, the number of positives, and the sums that the loss is made of."""
+        """Return the sum of losses, the number of positives, and the sums of the loss's parts."""
         config = self.network.config
         grid = TorchGrid.make(*images.shape[2:], config.strides, config.anchors, output.device)
         truth = [Targets.of(one, output.device) for one in targets]
@@ -151,9 +181,9 @@ class DetectionTask(SceneTask):
 
     @torch.no_grad()
     def validation_loss(self) -> float:
-        """The mean loss over up to 256 photos of the first validation set, as they are."""
+        """Return the mean loss over up to LOSS_IMAGES images of the first validation set, without augmentation."""
         data = self.validations[0].data
-        chosen = data.subset(np.random.default_rng(0).permutation(len(data))[:LOOKED_AT].tolist())
+        chosen = data.subset(np.random.default_rng(0).permutation(len(data))[:LOSS_IMAGES].tolist())
         device = next(self.network.parameters()).device
         total, positives = 0.0, 0.0
         for images, boxes in plain_batches(chosen, self.options.size, self.options.stretch):
@@ -163,10 +193,71 @@ class DetectionTask(SceneTask):
         return total / max(positives, 1.0)
 
 
-def predict_rows(detector: Detector, paths: Sequence[str], options: DetectOptions) -> Iterator[dict]:
-    """Rows as `vision-app detect` writes them."""
+def predict_rows(detector: Detector, paths: Sequence[str], options: DetectOptions) -> Iterator[dict[str, Any]]:
+    """Yield rows as `vision-app detect` writes them."""
     for path in paths:
         yield {"file": path, **detector(path, options).to_dict()}
+
+
+class RunData:
+    """What a run learns from and is measured on.
+
+    Args:
+        data: Datasets as `data.detection.load_detection` takes them.
+        validation: Datasets, too; see `datasets.load_datasets` for what is measured on without them.
+        size: The network's input size, which decides at which resolution images are decoded.
+        seed: Random seed, of the images that are held out.
+        initial: What training starts from, see `initial.name_and_digest`.
+        teacher_boxes: See `data.teacher`.
+        knows_coco: Whether the classes are COCO's eighty, and not those of the data. With a teacher's boxes they are.
+        labeled: Whether missing boxes of a class need no warning.
+        log: Takes messages.
+
+    Attributes:
+        learned: What is learned from.
+        validations: What is measured on.
+
+    Raises:
+        DataError: A dataset cannot be used.
+        ModelError: `initial` is no model.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Path],
+        validation: Sequence[Path],
+        size: int,
+        seed: int,
+        *,
+        initial: Path | None,
+        teacher_boxes: Path | None,
+        knows_coco: bool,
+        labeled: bool,
+        log: Callable[[str], None],
+    ):
+        self._sources = {"initial": name_and_digest(initial)}
+        self.learned, self.validations, self._scanned = load_datasets(
+            data, validation, classes=COCO_CLASSES if teacher_boxes or knows_coco else None,
+            target=round(LARGEST_ZOOM * size), seed=seed, taught=labeled or bool(teacher_boxes), log=log,
+        )  # fmt: skip
+        if teacher_boxes:
+            self.learned = add_teacher_boxes(self.learned, teacher_boxes)
+        self._sources["teacher_boxes"] = name_and_digest(teacher_boxes)
+        self._names = ", ".join(path.name for path in data)
+
+    def inputs(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return all that a resumed run must have in common with its start; see `training.loop.fit`."""
+        measured = ", ".join(f"{one.name} {one.data.digest()}" for one in self.validations)
+        return self._sources | options | {"data": f"{self._names} {self.learned.digest()}", "validation": measured}
+
+    def trained(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return what model.json says of the training."""
+        return {"photos": len(self.learned), "initial": self._sources["initial"], **options}
+
+    def write_reports(self, output: Path) -> None:
+        """Write the issues of the data to the folder of the run, which is made if it is not there."""
+        output.mkdir(parents=True, exist_ok=True)
+        rank_zero_only(write_reports)(output / SCAN, {name: one.report for name, one in self._scanned.items()})
 
 
 def train(
@@ -181,63 +272,49 @@ def train(
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
-    callbacks: Sequence = (),
+    callbacks: Sequence[Any] = (),
     run: Callable[..., dict[str, float]] = fit,
     task: type[SceneTask] = DetectionTask,
     start: Start = starting_network,
 ) -> dict[str, float]:
-    """Trains a detector; see `training.loop.fit` and `callbacks` for what `output` holds beside scan.csv.
+    """Train a detector; see `training.loop.fit` and `callbacks` for what `output` holds beside scan.csv.
 
     The classes are those of the data, or COCO's eighty with a published network or a teacher's boxes, which know these.
 
     Args:
-        data, validation: sets as `data.detection.load_detection` takes them; see `datasets.load_datasets` for what is
-            measured on without `validation`. The AP on the first decides which network is best.
-        initial: what to start from: a model of ours, by its folder or name, or a file of published weights.
-        teacher_boxes: see `data.teacher`.
-        workers: processes that augment.
-        callbacks: more of them, see `training.task.Callback`.
-        run: what is done with the task: `fit`, or `training.learning_rate.find_learning_rate`.
-        task, start: of the kind of detector, see `start.starting_network`.
+        data: See `RunData`.
+        validation: See there. The AP on the first dataset that is measured on decides which network is best.
+        output: Folder of the run.
+        config: How to train.
+        options: What is particular to detectors.
+        initial: What to start from: a model, by its folder or name, or a file of published weights.
+        teacher_boxes: See `data.teacher`.
+        workers: Number of processes that augment.
+        resume: Whether to continue an interrupted run.
+        log: Takes messages.
+        callbacks: More of them, see `training.task.Callback`.
+        run: What is done with the task: `fit`, or `training.learning_rate.find_learning_rate`.
+        task: The task of the kind of detector.
+        start: Gives the network to start from, see `initial.starting_network`.
 
     Raises:
-        DataError, ModelError, UsageError: before training starts, with the file or option named.
+        DataError, ModelError, UsageError: Before training starts, with the file or option named.
     """
     check_run_folder(output, resume, SCAN)
     if options.transfer != "all" and initial is None:
         raise UsageError(f"--transfer {options.transfer}: there is nothing to transfer; --initial names a model")
-    inputs = {"initial": identity(initial)}
     torch.manual_seed(config.seed)
-    coco = COCO_CLASSES if teacher_boxes or published(initial) else None
-    target = round(LARGEST_ZOOM * options.size)
-    learned, validations, scanned = load_datasets(
-        data, validation, classes=coco, target=target, seed=config.seed, taught=bool(teacher_boxes), log=log
-    )
-    if teacher_boxes:
-        learned = add_teacher_boxes(learned, teacher_boxes)
-    inputs["teacher_boxes"] = identity(teacher_boxes)
-    network, about = start(initial, learned, options)
+    read = RunData(
+        data, validation, options.size, config.seed, initial=initial, teacher_boxes=teacher_boxes,
+        knows_coco=published(initial), labeled=False, log=log,
+    )  # fmt: skip
+    network, about = start(initial, read.learned, options)
     for key, value in about.items():
         log(f"anchors: {key.replace('_', ' ')} {value}")
     set_trainable(network, options.transfer)
-    output.mkdir(parents=True, exist_ok=True)
-    rank_zero_only(write_reports)(output / SCAN, {name: one.report for name, one in scanned.items()})
-    trained = {"photos": len(learned), "initial": inputs["initial"], **asdict(config), **asdict(options)}
-    learning = task(network, learned, validations, options, about={"trained": trained, **about}, workers=workers)
-    inputs |= asdict(options)
-    inputs["data"] = f"{', '.join(path.name for path in data)} {learned.digest()}"
-    inputs["validation"] = ", ".join(f"{one.name} {one.data.digest()}" for one in validations)
+    read.write_reports(output)
+    about = {"trained": read.trained(asdict(config) | asdict(options)), **about}
+    learning = task(network, read.learned, read.validations, options, about=about, workers=workers)
     shown = rank_zero_only(run_callbacks, default=())(learning, log, pretrained=initial is not None)
+    inputs = read.inputs(asdict(options))
     return run(learning, config, output, inputs=inputs, resume=resume, log=log, callbacks=(*shown, *callbacks))
-
-
-def identity(path: Path | None) -> str:
-    """The name and digest of a file, or of a model's weights; the same wherever they lie."""
-    if path is None:
-        return "none"
-    file = path if path.is_file() else find_model(path).file("weights.safetensors")
-    return f"{path.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
-
-
-def find_model(path: Path) -> Model:
-    return find(path.resolve() if path.is_dir() else str(path), "detection")
