@@ -107,7 +107,7 @@ def test_the_validation_loss_is_the_mean_over_the_photos_as_they_are(task, monke
     ((images, targets),) = plain_batches(task.data, 96, task.options.stretch)
     loss, positives, _ = task.loss(images, task.network(images), targets)
     assert task.validation_loss() == pytest.approx(loss.item() / positives.item(), rel=1e-4)
-    monkeypatch.setattr("vision_app.detection.train.trainer.LOOKED_AT", 2)
+    monkeypatch.setattr("vision_app.detection.train.trainer.LOSS_IMAGES", 2)
     chosen = [task.validation_loss() for _ in range(2)]
     assert chosen[0] == chosen[1] > 0
 
