@@ -1,4 +1,4 @@
-"""Vision App finds objects in pictures, knows faces and repaints pictures, on your own machine.
+"""Object detection, face recognition and style transfer on your own machine.
 
 >>> from vision_app import Detector
 >>> detections = Detector.load("yolo")("photo.jpg")
@@ -26,58 +26,36 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-__all__ = [
-    "Classes",
-    "Classifier",
-    "DetectOptions",
-    "Detections",
-    "Detector",
-    "Face",
-    "FaceDetector",
-    "FaceError",
-    "FaceRecognizer",
-    "Faces",
-    "Gallery",
-    "RGBImage",
-    "StyleOptions",
-    "Stylized",
-    "Stylizer",
-    "Verification",
-    "VisionAppError",
-    "crop",
-    "draw",
-    "read_image",
-]
-
 _HOMES = {
-    "Classes": "vision_app.core.results",
-    "Classifier": "vision_app.classification.classifier",
-    "DetectOptions": "vision_app.detection.base",
-    "Detections": "vision_app.core.results",
-    "Detector": "vision_app.detection.load",
-    "Face": "vision_app.faces.results",
-    "FaceDetector": "vision_app.faces.detector",
-    "FaceError": "vision_app.core.errors",
-    "FaceRecognizer": "vision_app.faces.recognizer",
-    "Faces": "vision_app.faces.results",
-    "Gallery": "vision_app.faces.gallery",
-    "RGBImage": "vision_app.core.images",
-    "StyleOptions": "vision_app.style.options",
-    "Stylized": "vision_app.style.results",
-    "Stylizer": "vision_app.style.load",
-    "Verification": "vision_app.faces.results",
-    "VisionAppError": "vision_app.core.errors",
-    "crop": "vision_app.core.draw",
-    "draw": "vision_app.core.draw",
-    "read_image": "vision_app.core.images",
+    "classification.classifier": ["Classifier"],
+    "core.draw": ["crop", "draw"],
+    "core.errors": ["FaceError", "VisionAppError"],
+    "core.images": ["RGBImage", "read_image"],
+    "core.results": ["Classes", "Detections"],
+    "detection.base": ["DetectOptions"],
+    "detection.load": ["Detector"],
+    "faces.detector": ["FaceDetector"],
+    "faces.gallery": ["Gallery"],
+    "faces.recognizer": ["FaceRecognizer"],
+    "faces.results": ["Face", "Faces", "Verification"],
+    "style.load": ["Stylizer"],
+    "style.options": ["StyleOptions"],
+    "style.results": ["Stylized"],
 }
+_MODULES = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Classes", "Classifier", "DetectOptions", "Detections", "Detector", "Face", "FaceDetector", "FaceError",
+    "FaceRecognizer", "Faces", "Gallery", "RGBImage", "StyleOptions", "Stylized", "Stylizer", "Verification",
+    "VisionAppError", "crop", "draw", "read_image",
+]  # fmt: skip
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     """Import the module that defines `name` when the name is first asked for (PEP 562)."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value: object = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

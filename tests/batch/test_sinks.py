@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision_app.batch.sinks import Journal, OutputError, Pictures, read_rows, write_csv
+from vision_app.batch.sinks import ImageFolder, Journal, OutputError, read_rows, write_csv
 from vision_app.batch.sources import Input
 from vision_app.core.errors import ImageError, UsageError
 from vision_app.core.images import read_image
@@ -81,14 +81,14 @@ def test_resume_refuses_a_line_that_no_run_wrote_and_changes_nothing(path, damag
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:before]) + damage + b"".join(lines[before + 1 :]))
     content = path.read_bytes()
-    with pytest.raises(UsageError, match=rf"rows\.jsonl: line {before + 1} is no row"):
+    with pytest.raises(UsageError, match=rf"rows\.jsonl: line {before + 1} is not a valid row"):
         open_journal(path, "abcde")
     assert path.read_bytes() == content
 
 
 def test_resume_refuses_a_file_of_one_line_that_no_run_wrote(tmp_path):
     (tmp_path / "rows.jsonl").write_text("Dear diary")
-    with pytest.raises(UsageError, match=r"rows\.jsonl: line 1 is no row"):
+    with pytest.raises(UsageError, match=r"rows\.jsonl: line 1 is not a valid row"):
         open_journal(tmp_path / "rows.jsonl", "abcde")
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("rows.jsonl", "Dear diary")]
 
@@ -207,7 +207,7 @@ def test_csv_is_made_from_rows_and_comes_back_whole(tmp_path):
     rows = [{"file": 'a,"b"\n.jpg', "found": [1, 2.5]}, {"file": "c.jpg", "found": []}, {"file": "ä.jpg", "found": [3]}]
     path = tmp_path / "table.csv"
     path.write_text("old")
-    write_csv(path, ("file", "n"), rows, lambda row: [(row["file"], n) for n in row["found"]])
+    write_csv(path, ("file", "n"), [(row["file"], n) for row in rows for n in row["found"]])
     with path.open(encoding="utf-8", newline="") as stream:
         lines = list(csv.reader(stream))
     assert lines == [["file", "n"], ['a,"b"\n.jpg', "1"], ['a,"b"\n.jpg', "2.5"], ["ä.jpg", "3"]]
@@ -217,12 +217,12 @@ def test_csv_is_made_from_rows_and_comes_back_whole(tmp_path):
 def test_csv_that_fails_leaves_the_old_table(tmp_path):
     path = tmp_path / "no folder" / "table.csv"
     with pytest.raises(OutputError, match=r"cannot write .*table\.csv: No such file or directory"):
-        write_csv(path, ("file",), [], lambda row: [])
+        write_csv(path, ("file",), [])
 
 
 def test_pictures_mirror_folders(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (7, 9, 3), dtype=np.uint8)
-    Pictures(tmp_path / "images", ".png").write("sub/a.png", pixels)
+    ImageFolder(tmp_path / "images", ".png").write("sub/a.png", pixels)
     assert (read_image(tmp_path / "images/sub/a.png.png").pixels == pixels).all()
     assert [entry.name for entry in (tmp_path / "images/sub").iterdir()] == ["a.png.png"]
 
@@ -235,12 +235,12 @@ def test_half_pictures_of_a_killed_run_are_swept_away(tmp_path):
     leftover, other = tmp_path / "sub" / ".0123456789abcdef.part", tmp_path / ".mine.part"
     leftover.touch()
     other.touch()
-    Pictures(tmp_path)
+    ImageFolder(tmp_path)
     assert not leftover.exists() and other.exists()
 
 
 def test_a_picture_that_cannot_be_written_fails_alone(tmp_path):
-    pictures = Pictures(tmp_path / "images")
+    pictures = ImageFolder(tmp_path / "images")
     pictures.write("a.jpg", BLACK)
     failures = {
         "wide.png": (np.zeros((1, 70_000, 3), np.uint8), ""),  # JPEG ends at 65,535 pixels
@@ -263,7 +263,7 @@ def test_a_disk_that_takes_no_picture_stops_the_run(tmp_path, monkeypatch, numbe
 
     monkeypatch.setattr("PIL.Image.Image.save", refuse)
     with pytest.raises(OutputError) as caught:
-        Pictures(tmp_path / "images").write("a.png", BLACK)
+        ImageFolder(tmp_path / "images").write("a.png", BLACK)
     assert str(caught.value) == f"cannot write {tmp_path / 'images/a.png.jpg'}: {os.strerror(number)}"
 
 
@@ -271,5 +271,5 @@ def test_a_disk_that_takes_no_picture_stops_the_run(tmp_path, monkeypatch, numbe
 def test_a_folder_that_is_gone_stops_the_run(tmp_path, folder):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=rf"cannot write .*/{folder}: "):
-        Pictures(tmp_path / folder).write("a.png", BLACK)
+        ImageFolder(tmp_path / folder).write("a.png", BLACK)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

@@ -73,7 +73,7 @@ def test_hidden_files_linked_folders_and_the_output_are_left_out(here):
     assert files_of("photos", output="photos/out") == (expected, 0)
     assert files_of("photos/*", output="photos/out") == (expected, 0)
     for source in ("photos", "photos/*", "."):
-        with pytest.raises(UsageError, match=re.escape(f"--output .: lies around the source {source};")):
+        with pytest.raises(UsageError, match=re.escape(f"--output .: contains the source {source};")):
             files_of(source, output=".")
     assert files_of("photos/.git") == (["photos/.git/c.jpg"], 0)  # named, so not hidden
 

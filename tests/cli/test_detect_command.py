@@ -201,7 +201,7 @@ def test_an_output_inside_the_source_is_not_read_again(run_here, tmp_path):
     refused = run_here("detect", ".", *flags, cwd=tmp_path)
     assert refused.returncode == 2 and "continue it with --resume" in refused.stderr
     nothing = run_here("detect", "results", *flags, cwd=tmp_path)
-    assert nothing.returncode == 2 and "--output results: lies around the source results" in nothing.stderr
+    assert nothing.returncode == 2 and "--output results: contains the source results" in nothing.stderr
 
 
 def test_a_copy_that_cannot_be_written_stops_with_a_clear_error(photos, run_here, tmp_path):

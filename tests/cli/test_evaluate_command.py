@@ -219,7 +219,7 @@ def test_rows_without_the_doubtful_boxes_are_remarked_on(evaluated, truth, tmp_p
          "chelsea.png: truncated; mend the image or leave it out of the truth"),
         (["--data", "set/truth.json", "--rows", "small"], 1, "chelsea.png: is 100 x 80, listed as 451 x 300"),
         (["--data", "set/truth.json", "--rows", "set/truth.json"], 2,
-         "set/truth.json: line 1 is no row; give the detections.jsonl of a run as it was written"),
+         "set/truth.json: line 1 is not a valid row; give the detections.jsonl of a run as it was written"),
         (["--data", "set/truth.json", "--rows", "styled"], 1, "chelsea.png: its row holds no detections"),
         (["--data", "set/truth.json", "--split", "val"], 2, "set/truth.json: a COCO file has no splits"),
         (["--data", "set/broken.json"], 1, "set/broken.json: not a JSON file"),

@@ -15,7 +15,7 @@ from tiny_styles import tiny_fast, write_tiny_encoder
 from torch import nn
 
 from vision_app import Stylizer, read_image
-from vision_app.batch.sinks import Pictures
+from vision_app.batch.sinks import ImageFolder
 from vision_app.core.images import write_image
 from vision_app.style.train.export import write_fast
 
@@ -189,7 +189,7 @@ def test_control_c_inside_a_picture_is_gone_on_from_there(optimize, tmp_path, mo
     assert optimize(*words, "--output", tmp_path / "whole").returncode == 0
     written = []
 
-    def write_and_interrupt(self, name, pixels, write=Pictures.write):
+    def write_and_interrupt(self, name, pixels, write=ImageFolder.write):
         write(self, name, pixels)
         written.append(name)
         if len(written) == 10:  # 6 previews and the picture, and the next one's third
@@ -198,14 +198,14 @@ def test_control_c_inside_a_picture_is_gone_on_from_there(optimize, tmp_path, mo
 
     out = tmp_path / "out"
     with monkeypatch.context() as context:
-        context.setattr(Pictures, "write", write_and_interrupt)
+        context.setattr(ImageFolder, "write", write_and_interrupt)
         broken = optimize(*words, "--output", out)
     assert broken.returncode == 130 and broken.stdout == "" and "Traceback" not in broken.stderr
     assert f"stopped: 1 of 3 rows are in {out / 'styles.jsonl'}; the same command with --resume" in broken.stderr
     assert (out / STATE).exists() and written[-1] == "a.png__wave.png/00003"
     again = []
     with monkeypatch.context() as context:
-        context.setattr(Pictures, "write", lambda self, name, pixels, write=Pictures.write: (
+        context.setattr(ImageFolder, "write", lambda self, name, pixels, write=ImageFolder.write: (
             again.append(name), write(self, name, pixels),
         ))  # fmt: skip
         assert optimize(*words, "--output", out, "--resume").returncode == 0

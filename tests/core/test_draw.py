@@ -162,8 +162,8 @@ def test_crop_takes_boxes_of_the_full_image():
 
 
 @pytest.mark.parametrize("box", [[50, 5, 60, 15], [5, -20, 15, -10], [10, 10, 10, 20]])
-def test_crop_outside_the_picture_is_an_error(box):
-    with pytest.raises(ValueError, match=r"outside the picture or is empty"):
+def test_crop_outside_the_image_is_an_error(box):
+    with pytest.raises(ValueError, match=r"outside the image or is empty"):
         crop(numbered(), box)
 
 

@@ -3,31 +3,33 @@
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from vision_app.batch.sinks import Journal, OutputError
 from vision_app.batch.sources import Input
 from vision_app.core.errors import ImageError
 
+Row = dict[str, Any]
+
 
 class Task(Protocol):
     """What a command does with its inputs. The methods are called from several threads at once.
 
-    Whatever `read`, `predict` or `save` raises fails the one input that it was called for, except an OutputError,
-    which stops the run: the disk is full or the folder is gone, and every other input would fail as well.
+    Whatever `read`, `predict` or `save` raises fails the one input that it was called for, and the others are
+    processed; except an OutputError, which stops the run: with a full disk, every other input would fail as well.
     """
 
     def read(self, item: Input) -> Any:
         """Load one input."""
 
-    def predict(self, items: Sequence[Input], images: list) -> list:
+    def predict(self, items: Sequence[Input], images: list[Any]) -> Sequence[Any]:
         """Return one result an input, each independent of the others; `images` are what `read` gave for `items`."""
 
     def save(self, item: Input, image: Any, result: Any) -> None:
         """Write what belongs to one input beside its row; it is in place before the row is."""
 
-    def row(self, item: Input, result: Any | None) -> dict:
+    def row(self, item: Input, result: Any | None) -> Row:
         """Return the task's part of a row, with the same keys when there is no result."""
 
 
@@ -36,7 +38,7 @@ def run(
     journal: Journal,
     *,
     workers: int,
-    report: Callable[[list[dict]], None] = lambda rows: None,
+    report: Callable[[list[Row]], None] = lambda rows: None,
 ) -> None:
     """Handle the inputs of a journal that have no row yet and write their rows in input order.
 
@@ -46,7 +48,7 @@ def run(
 
     Args:
         task: What to do with an input.
-        journal: The inputs and where their rows go; the run goes on after `journal.rows` of them.
+        journal: The inputs and where their rows go; the run resumes after `journal.rows` of them.
         workers: Number of threads.
         report: Called with the rows of every batch after they are written.
 
@@ -54,9 +56,9 @@ def run(
         OutputError: Something could not be written. The rows written so far are safe.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="batch")
-    pending = deque()
+    pending: deque[Future[list[Row]]] = deque()
 
-    def finish_oldest():
+    def finish_oldest() -> None:
         rows = pending.popleft().result()
         journal.write(rows)
         report(rows)
@@ -72,11 +74,13 @@ def run(
         pool.shutdown(cancel_futures=True)
 
 
-def _handle(task: Task, batch: Sequence[Input]) -> list[dict]:
+def _handle(task: Task, batch: Sequence[Input]) -> list[Row]:
     """Read, predict and save one batch and return its rows. The dicts below go by the place in the batch."""
-    images, results, errors = {}, {}, {}
+    images: dict[int, Any] = {}
+    results: dict[int, Any] = {}
+    errors: dict[int, str] = {}
 
-    def attempt(place: int, answers: dict, step: Callable, *arguments) -> None:
+    def attempt(place: int, answers: dict[int, Any], step: Callable[..., Any], *arguments: Any) -> None:
         try:
             answers[place] = step(*arguments)
         except OutputError:
@@ -108,7 +112,7 @@ def _predict_one(task: Task, item: Input, image: Any) -> Any:
     return result
 
 
-def _row(task: Task, item: Input, result: Any | None, error: str | None) -> dict:
+def _row(task: Task, item: Input, result: Any | None, error: str | None) -> Row:
     if error is None:
         return {"file": item.file, "status": "ok", "error": None, **task.row(item, result)}
     return {"file": item.file, "status": "failed", "error": error, **task.row(item, None)}

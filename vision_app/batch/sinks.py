@@ -1,27 +1,28 @@
-"""What a command writes: the journal of rows, a table made from it, and pictures."""
+"""What a command writes: the journal of rows, tables and texts, and images."""
 
 import csv
 import errno
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from vision_app.batch.sources import Input
 from vision_app.core.errors import ImageError, UsageError, VisionAppError
-from vision_app.core.files import atomic_write, remove_all_leftovers
+from vision_app.core.files import PUBLIC, atomic_write, remove_all_leftovers
 from vision_app.core.images import write_image
 
-try:
-    import fcntl
-except ImportError:  # not on this system: two runs on one output are then the user's to avoid
-    fcntl = None
+if sys.platform != "win32":  # where two runs on one output are the user's to avoid
+    from fcntl import LOCK_EX, LOCK_NB, flock
 
-# What fails every picture of a folder, not one alone.
+
+# What fails every image of a folder, not one alone.
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 _START_OF_ROW = b'{"file": "'
 
@@ -29,15 +30,24 @@ _START_OF_ROW = b'{"file": "'
 class OutputError(VisionAppError):
     """Something could not be written. A run stops here, and the rows written so far stay."""
 
-    def __init__(self, path: str | os.PathLike, error: OSError):
+    def __init__(self, path: str | os.PathLike[str], error: OSError):
         super().__init__(f"cannot write {os.fspath(path)}: {error.strerror or error}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(path, error) from error
 
 
 class Journal:
     """The JSONL file of a run: one row an input, in input order, flushed at every `write`.
 
     A kill can tear the last line only; opening the journal with `resume` cuts it off. The settings on which the rows
-    depend lie beside it in `<stem>.settings.json`, so that a run cannot go on with other ones. The file is locked while
+    depend are beside it in `<stem>.settings.json`, so that a run is not resumed with others. The file is locked while
     it is open, so that no two runs write to it.
 
     Attributes:
@@ -52,11 +62,11 @@ class Journal:
         self,
         path: Path,
         *,
-        settings: dict,
+        settings: dict[str, Any],
         inputs: Sequence[Input],
         batch_size: int,
         resume: bool,
-        permissions: int = 0o666,
+        permissions: int = PUBLIC,
     ):
         """Start the journal or, with `resume`, continue the one that is there.
 
@@ -69,8 +79,8 @@ class Journal:
             permissions: Of a new file, without those that the system's umask takes away.
 
         Raises:
-            UsageError: The folder cannot be written; another run writes there; the journal exists, or holds what no
-                run wrote, or belongs to other settings or inputs. What is there stays as it is.
+            UsageError: The folder cannot be written; another run writes there; the journal exists, or is not one, or
+                belongs to other settings or inputs. What is there stays as it is.
         """
         self.path, self.inputs, self.batch_size = path, inputs, batch_size
         self.rows = self.failed = 0
@@ -85,43 +95,41 @@ class Journal:
         except OSError as error:
             raise UsageError(f"--output {path.parent}: {error.strerror or error}") from error
 
-    def _start(self, settings: dict) -> None:
+    def _start(self, settings: dict[str, Any]) -> None:
         end = self._keep_whole_batches()
         if end:
             self._check_settings(settings)
         self._stream.truncate(end)
-        if not end:  # after the cut: no row ever lies beside settings that it was not made with
-            _write_text(self._settings_path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+        if not end:  # after the cut: no row is ever beside settings that it was not made with
+            write_text(self._settings_path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
 
     def __enter__(self) -> "Journal":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._stream.close()
 
-    def write(self, rows: Sequence[dict]) -> None:
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append rows.
 
         Raises:
             OutputError: They could not be written, or not whole.
         """
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        # A file name that is not UTF-8 holds lone surrogates, and backslashreplace writes those as JSON escapes.
+        # A file name that is not UTF-8 has lone surrogates, and backslashreplace writes those as JSON escapes.
         left = memoryview(lines.encode(errors="backslashreplace"))
-        try:
+        with writing(self.path):
             while left:
                 left = left[self._stream.write(left) :]
-        except OSError as error:
-            raise OutputError(self.path, error) from error
         self._count(rows)
 
     @property
     def written(self) -> int:
-        """Count the lines of the file: an interrupt can come after a row was written and before it was counted."""
+        """Number of lines of the file: an interrupt can come after a row was written and before it was counted."""
         with self.path.open("rb") as file:
             return sum(line.endswith(b"\n") for line in file)
 
-    def _count(self, rows: Iterable[dict]) -> None:
+    def _count(self, rows: Iterable[dict[str, Any]]) -> None:
         for row in rows:
             self.rows += 1
             self.failed += row["status"] != "ok"
@@ -129,7 +137,7 @@ class Journal:
     def _keep_whole_batches(self) -> int:
         """Count the rows to keep and return where in the file they end, in bytes."""
         position = end = 0
-        batch = []
+        batch: list[dict[str, Any]] = []
         for line, row in _whole_lines(self.path, "move the file away or choose another --output"):
             place = self.rows + len(batch)
             wanted = self.inputs[place].file if place < len(self.inputs) else None
@@ -150,7 +158,7 @@ class Journal:
     def _settings_path(self) -> Path:
         return self.path.with_suffix(".settings.json")
 
-    def _check_settings(self, settings: dict) -> None:
+    def _check_settings(self, settings: dict[str, Any]) -> None:
         """Refuse settings unlike those that the rows were made with."""
         try:
             before = json.loads(self._settings_path.read_bytes())
@@ -168,53 +176,54 @@ class Journal:
                 )
 
 
-def read_rows(path: Path) -> Iterator[dict]:
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a journal, one at a time; errors are those of `_whole_lines`."""
     return (row for _, row in _whole_lines(path, "give the detections.jsonl of a run as it was written"))
 
 
-Lines = Callable[[dict], Iterable[Sequence]]
-"""Returns the lines of a table for one row of a journal."""
-
-
-def write_table(stream: TextIO, columns: Sequence[str], rows: Iterable[dict], lines: Lines) -> None:
-    """Write a table as CSV: the names of its columns, then the lines of each row."""
+def write_table(stream: TextIO, columns: Sequence[str], lines: Iterable[Iterable[object]]) -> None:
+    """Write a table as CSV: the names of its columns, then its lines."""
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(columns)
-    for row in rows:
-        table.writerows(lines(row))
+    table.writerows(lines)
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict], lines: Lines) -> None:
-    """Write a table to a temporary file and move it into place; arguments are those of `write_table`.
+def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Iterable[object]]) -> None:
+    """Write a table to a file, whole or not at all; see `write_table`.
 
     Raises:
         OutputError: It could not be written.
     """
-    try:
-        with (
-            atomic_write(path) as temporary,
-            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
-        ):
-            write_table(stream, columns, rows, lines)
-    except OSError as error:
-        raise OutputError(path, error) from error
+    with (
+        writing(path),
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+    ):
+        write_table(stream, columns, lines)
+
+
+def write_text(path: Path, text: str, permissions: int = PUBLIC) -> None:
+    """Write a text file in UTF-8, whole or not at all.
+
+    Raises:
+        OutputError: It could not be written.
+    """
+    with writing(path), atomic_write(path, permissions) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def remove(path: Path) -> None:
     """Delete a file if it is there.
 
     Raises:
-        OutputError: It is there to stay.
+        OutputError: It cannot be deleted.
     """
-    try:
+    with writing(path):
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(path, error) from error
 
 
-class Pictures:
-    """A folder of pictures named after the inputs that they show, in the same sub-folders."""
+class ImageFolder:
+    """A folder of images named after the inputs that they show, in the same sub-folders."""
 
     def __init__(self, folder: Path, suffix: str = ".jpg"):
         self.folder = folder
@@ -225,14 +234,12 @@ class Pictures:
         """Write `pixels`, (H, W, 3) uint8 RGB, to `<folder>/<name><suffix>`; the whole file appears at once.
 
         Raises:
-            OutputError: The folder or the disk takes no picture.
-            ImageError: This picture alone cannot be written, for example one too wide for the format.
+            OutputError: The folder or the disk takes no image.
+            ImageError: This image alone cannot be written, for example one too wide for the format.
         """
         path = self.folder / (name + self.suffix)
-        try:
+        with writing(self.folder):
             self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(self.folder, error) from error
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_image(path, pixels)
@@ -255,8 +262,8 @@ def _open_alone(path: Path, mode: str, permissions: int) -> FileIO:
     except FileExistsError:
         raise UsageError(f"{path} exists already; continue it with --resume or choose another --output") from None
     try:
-        if fcntl:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sys.platform != "win32":
+            flock(stream, LOCK_EX | LOCK_NB)
     except BlockingIOError:
         stream.close()
         raise UsageError(f"{path}: another run is writing here; choose another --output") from None
@@ -265,14 +272,15 @@ def _open_alone(path: Path, mode: str, permissions: int) -> FileIO:
     return stream
 
 
-def _whole_lines(path: Path, advice: str) -> Iterator[tuple[bytes, dict]]:
+def _whole_lines(path: Path, advice: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Yield each line of a journal and its row, without the torn last line that a kill or a power cut leaves.
 
     Args:
-        advice: What to do when a line is no row.
+        path: The journal.
+        advice: What to do when a line is not a row.
 
     Raises:
-        UsageError: A line is no row: this is no journal, or somebody changed it.
+        UsageError: A line is not a row: the file is not a journal, or was changed.
     """
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
@@ -283,9 +291,4 @@ def _whole_lines(path: Path, advice: str) -> Iterator[tuple[bytes, dict]]:
             if line.endswith(b"\n") and isinstance(row, dict) and {"file", "status"} <= row.keys():
                 yield line, row
             elif line.endswith(b"\n") or not _START_OF_ROW.startswith(line.rstrip(b"\0")[: len(_START_OF_ROW)]):
-                raise UsageError(f"{path}: line {number} is no row; {advice}")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+                raise UsageError(f"{path}: line {number} is not a valid row; {advice}")

@@ -28,7 +28,11 @@ class Input:
 
 
 def list_inputs(
-    sources: Iterable[str | os.PathLike], *, suffixes: Collection[str], output: str | os.PathLike, named: bool = True
+    sources: Iterable[str | os.PathLike[str]],
+    *,
+    suffixes: Collection[str],
+    output: str | os.PathLike[str],
+    named: bool = True,
 ) -> tuple[list[Input], int, list[str]]:
     """List what the sources stand for, source after source.
 
@@ -48,27 +52,25 @@ def list_inputs(
         named: Whether to give the inputs names, which take memory.
 
     Returns:
-        The inputs, the number of other files (of no known suffix) that folders and patterns brought up, and the
-        sources that brought up no input.
+        The inputs, the number of other files (of no known suffix) in folders and patterns, and the sources without any
+        input.
 
     Raises:
         UsageError: A source is neither a file, a folder nor a pattern, or a folder to search lies in `output`.
     """
     known = tuple(suffixes)
     given, output = os.fspath(output), os.path.realpath(output)
-    claim = Names().claim if named else lambda wanted: ""
+    names = Names()
     inputs, others, empty = [], 0, []
-    for source in map(os.fspath, sources):
+    for source in [os.fspath(source) for source in sources]:
         is_pattern = glob.has_magic(source)
         searched = source if os.path.isdir(source) else _fixed_part(source) if is_pattern else None
         if searched is not None and _is_under(searched or os.curdir, output):
-            raise UsageError(
-                f"--output {given}: lies around the source {source}; choose a folder of its own for the results"
-            )
+            raise UsageError(f"--output {given}: contains the source {source}; choose a separate output folder")
         if os.path.isdir(source):
             base, found = source, dict(_walk(source, output))
         elif os.path.lexists(source) or (source.lower().endswith(known) and not is_pattern):
-            inputs.append(Input(source, claim(os.path.basename(source))))
+            inputs.append(Input(source, names.claim(os.path.basename(source)) if named else ""))
             continue
         elif is_pattern:
             base, found = _fixed_part(source), dict(_matches(source, output))
@@ -77,7 +79,7 @@ def list_inputs(
         before = len(inputs)
         for file in sorted(found, key=os.fsencode):
             if found[file] or file.lower().endswith(known):
-                name = claim(os.path.relpath(file, base or os.curdir)) if named else ""
+                name = names.claim(os.path.relpath(file, base or os.curdir)) if named else ""
                 inputs.append(Input(file, name, found[file]))
             else:
                 others += 1
@@ -91,8 +93,8 @@ def _walk(folder: str, output: str) -> Iterator[tuple[str, str | None]]:
     if _is_under(folder, output):
         return
     try:
-        with os.scandir(folder or os.curdir) as entries:
-            entries = list(entries)
+        with os.scandir(folder or os.curdir) as found:
+            entries = list(found)
     except OSError as error:
         yield folder, f"the folder cannot be listed: {error.strerror}"
         return
@@ -176,7 +178,7 @@ def _no_such_source(source: str) -> str:
 class Names:
     """Gives out relative paths, each only once: the second `a.png` becomes `a.png-2`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._taken: set[str] = set()
         self._uses: dict[str, int] = {}
 

@@ -75,7 +75,7 @@ def detect(
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import Journal, Pictures, read_rows, remove, write_csv
+    from vision_app.batch.sinks import ImageFolder, Journal, read_rows, remove, write_csv
     from vision_app.cli.batch import gather, pixel_limit, run_all
     from vision_app.detection.base import DetectOptions
     from vision_app.detection.batch import CSV_COLUMNS, DetectTask, csv_lines
@@ -104,9 +104,9 @@ def detect(
     with Journal(path, settings=settings, inputs=inputs, batch_size=batch_size, resume=resume) as journal:
         if journal.rows < len(inputs):
             remove(table)  # it will not show all rows
-        pictures = Pictures(output / "images") if images else None
+        pictures = ImageFolder(output / "images") if images else None
         task = DetectTask(detector, options, max_pixels=max_pixels, pictures=pictures)
         code = run_all(task, journal, workers=workers)
         if csv and journal.rows == len(inputs):
-            write_csv(table, CSV_COLUMNS, read_rows(path), csv_lines)
+            write_csv(table, CSV_COLUMNS, (line for row in read_rows(path) for line in csv_lines(row)))
     return code

@@ -67,7 +67,7 @@ def detect(
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import Journal, Pictures
+    from vision_app.batch.sinks import ImageFolder, Journal
     from vision_app.cli.batch import gather, pixel_limit, run_all
     from vision_app.detection.base import DetectOptions
     from vision_app.faces.batch import FacesTask
@@ -93,7 +93,7 @@ def detect(
             model=finder.name,
             device=finder.device,
             max_pixels=max_pixels,
-            pictures=Pictures(output / "images") if images else None,
+            pictures=ImageFolder(output / "images") if images else None,
         )
         return run_all(task, journal, workers=workers)
 

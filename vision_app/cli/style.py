@@ -130,7 +130,7 @@ def style(
     """
     from contextlib import nullcontext
 
-    from vision_app.batch.sinks import Journal, Pictures
+    from vision_app.batch.sinks import ImageFolder, Journal
     from vision_app.cli.batch import gather, pixel_limit, run_all
     from vision_app.core.errors import UsageError
     from vision_app.core.interrupt import Interrupt
@@ -174,10 +174,10 @@ def style(
         Interrupt() if slow else nullcontext() as interrupt,
     ):
         task = StyleTask(
-            stylizer, options, Pictures(output, ".png"),
+            stylizer, options, ImageFolder(output, ".png"),
             max_pixels=max_pixels,
             state=output / "unfinished.safetensors" if slow else None,
-            previews=Pictures(output / "previews", ".png") if preview_every else None,
+            previews=ImageFolder(output / "previews", ".png") if preview_every else None,
             preview_every=preview_every or 1,
             interrupt=interrupt,
         )  # fmt: skip

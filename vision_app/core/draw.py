@@ -1,4 +1,4 @@
-"""Boxes drawn on pictures, and pieces cut out of pictures.
+"""Boxes drawn on images, and pieces cut out of images.
 
 The package imports this file at once (see `vision_app/__init__.py`), so NumPy and Pillow are imported on use.
 """
@@ -21,30 +21,30 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
 def draw(image: ImageSource, detections: Detections, captions: Sequence[str] | None = None) -> np.ndarray:
-    """Draw every box with its label and score; line width and text follow the size of the picture.
+    """Draw every box with its label and score; line width and text follow the size of the image.
 
     Args:
-        image: The picture, as anything that `read_image` takes. It may be smaller than the image that the detections
-            speak of; boxes are scaled to it.
+        image: Anything that `read_image` takes. It may be smaller than the image of the detections; boxes are scaled
+            to it.
         detections: What to draw. Better scores are drawn over weaker ones.
         captions: What to write at each box instead.
 
     Returns:
-        (H, W, 3) uint8 RGB, a new array of the size of the picture's pixels.
+        (H, W, 3) uint8 RGB, a new array of the size of the image's pixels.
 
     Raises:
-        ImageError: The picture cannot be read.
+        ImageError: The image cannot be read.
     """
     import numpy as np
     from PIL import Image, ImageDraw
 
     from vision_app.core.images import read_image
 
-    picture = Image.fromarray(read_image(image).pixels).copy()
-    scale = np.tile([picture.width / detections.width, picture.height / detections.height], 2)
-    thickness = max(2, round(max(picture.size) / 300))
-    font = _font(max(11, max(picture.size) // 50))
-    canvas = ImageDraw.Draw(picture)
+    drawn = Image.fromarray(read_image(image).pixels).copy()
+    scale = np.tile([drawn.width / detections.width, drawn.height / detections.height], 2)
+    thickness = max(2, round(max(drawn.size) / 300))
+    font = _font(max(11, max(drawn.size) // 50))
+    canvas = ImageDraw.Draw(drawn)
     captions = captions or [f"{detection.label} {detection.score:.2f}" for detection in detections]
     for detection, caption in reversed(list(zip(detections, captions, strict=True))):
         color = label_color(detection.label)
@@ -53,7 +53,7 @@ def draw(image: ImageSource, detections: Detections, captions: Sequence[str] | N
         for x, y in [] if detection.landmarks is None else detection.landmarks * scale[:2]:
             canvas.circle((x, y), thickness + 1, fill=color)
         draw_label(canvas, caption, (left, top), color, font)
-    return np.array(picture)
+    return np.array(drawn)
 
 
 def label_color(label: str) -> tuple[int, int, int]:
@@ -64,19 +64,19 @@ def label_color(label: str) -> tuple[int, int, int]:
 
 
 def crop(image: ImageSource, box: Sequence[float], margin: float = 0.0) -> np.ndarray:
-    """Cut a box out of a picture.
+    """Cut a box out of an image.
 
     Args:
-        image: The picture, as anything that `read_image` takes.
+        image: Anything that `read_image` takes.
         box: x1, y1, x2, y2 in pixels of the full image.
         margin: How much to add on each side, as a fraction of the box's width and height.
 
     Returns:
-        (h, w, 3) uint8 RGB, a new array: the pixels that the box touches, as far as they lie in the picture.
+        (h, w, 3) uint8 RGB, a new array: the pixels that the box touches, as far as they lie in the image.
 
     Raises:
-        ImageError: The picture cannot be read.
-        ValueError: The box lies outside the picture.
+        ImageError: The image cannot be read.
+        ValueError: The box lies outside the image.
     """
     import numpy as np
 
@@ -90,7 +90,7 @@ def crop(image: ImageSource, box: Sequence[float], margin: float = 0.0) -> np.nd
     left, top = max(0, int(np.floor(x1 - extra_x))), max(0, int(np.floor(y1 - extra_y)))
     right, bottom = min(width, int(np.ceil(x2 + extra_x))), min(height, int(np.ceil(y2 + extra_y)))
     if left >= right or top >= bottom:
-        raise ValueError(f"the box {[float(value) for value in box]} lies outside the picture or is empty")
+        raise ValueError(f"the box {[float(value) for value in box]} lies outside the image or is empty")
     return image.pixels[top:bottom, left:right].copy()
 
 
@@ -101,7 +101,7 @@ def draw_label(
     color: tuple[int, int, int],
     font: ImageFont.FreeTypeFont,
 ) -> None:
-    """Write `text` on a filled box that stands on the box's top left corner, moved to stay inside the picture."""
+    """Write `text` on a filled box that stands on the box's top left corner, moved to stay inside the image."""
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     pad = max(1, round(font.size / 6))
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
@@ -113,10 +113,11 @@ def draw_label(
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """The font that Matplotlib brings along: Pillow's own has no letter but those of English."""
+    """Return Matplotlib's font: Pillow's own has no letters but those of English."""
     from importlib.util import find_spec
 
     from PIL import ImageFont
 
-    (folder,) = find_spec("matplotlib").submodule_search_locations
-    return ImageFont.truetype(f"{folder}/mpl-data/fonts/ttf/DejaVuSans.ttf", size)
+    matplotlib = find_spec("matplotlib")  # not imported: that takes long
+    assert matplotlib is not None and matplotlib.submodule_search_locations
+    return ImageFont.truetype(f"{matplotlib.submodule_search_locations[0]}/mpl-data/fonts/ttf/DejaVuSans.ttf", size)

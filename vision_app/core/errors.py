@@ -26,10 +26,10 @@ class ImageError(VisionAppError):
 
 
 class FaceError(VisionAppError):
-    """A picture or a face that cannot be used to recognize somebody.
+    """An image or a face that cannot be used to recognize a person.
 
     Attributes:
-        source: What the user called the picture, most often its path.
+        source: What the user called the image, most often its path.
         code: Why, as a word that stays the same: "no_face", "several_faces", or a reason of `faces.quality`.
         reason: Why, in words, without the name.
     """
@@ -45,7 +45,7 @@ class FaceError(VisionAppError):
 
 
 class GalleryError(VisionAppError):
-    """A gallery of people that cannot be used as it is, or an embedding that cannot be looked for in one."""
+    """A gallery that cannot be used as it is, or an embedding that cannot be searched in one."""
 
 
 class ModelError(VisionAppError):
@@ -57,7 +57,7 @@ class UsageError(VisionAppError):
 
 
 class DataError(VisionAppError):
-    """A data set that cannot be used as it is."""
+    """A dataset that cannot be used as it is."""
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:

@@ -32,10 +32,10 @@ def new_figure(width: int, height: int) -> Figure:
     """Return an empty figure of so many pixels, whose parts will be laid out without overlaps."""
     import_matplotlib()
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure((width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches around every part
-    return figure
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches around every part
+    return Figure((width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH, layout=layout)
 
 
 def to_png(figure: Figure) -> bytes:

@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+from typing import Any
 
 from vision_app.core.errors import UsageError, nearest
 
 
 def check_ranges(options: object, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Refuses fields outside their ranges, both ends included. A range of whole numbers wants a whole number.
+    """Refuse fields outside their ranges, both ends included. A range of whole numbers wants a whole number.
 
     Raises:
-        UsageError: names the option and the nearest valid value.
+        UsageError: Names the option and the nearest valid value.
     """
     for name, (low, high) in ranges.items():
-        value, whole = getattr(options, name), isinstance(low, int)
-        if not isinstance(value, Integral if whole else Real):
+        value: Any = getattr(options, name)
+        whole = isinstance(low, int)
+        is_number = isinstance(value, Integral if whole else Real)
+        if not is_number:
             raise UsageError(f"{flag(name)} {value!r}: must be a {'whole ' * whole}number")
         if not low <= value <= high:
             closest = high if value > high else low
@@ -24,10 +27,10 @@ def check_ranges(options: object, ranges: Mapping[str, tuple[float, float]]) -> 
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuses a field that is none of its choices.
+    """Refuse a field that is none of its choices.
 
     Raises:
-        UsageError: names the option and the nearest valid value.
+        UsageError: Names the option and the nearest valid value.
     """
     if value not in choices:
         guess = nearest(str(value), choices)
@@ -36,5 +39,5 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 
 
 def flag(name: str) -> str:
-    """The option of the command line that sets a field."""
+    """Return the option of the command line that sets a field."""
     return "--" + name.replace("_", "-")

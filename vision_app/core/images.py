@@ -86,7 +86,7 @@ class RGBImage:
     height: int
 
 
-ImageSource = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO | np.ndarray | RGBImage
+ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | np.ndarray | RGBImage
 
 
 def read_image(
@@ -116,8 +116,9 @@ def read_image(
         name = name or os.fsdecode(source)
         with open_file(Path(source), name) as stream:
             return _decode(stream, name, target, max_pixels)
-    content, default_name = source, "<bytes>"
-    if hasattr(source, "read"):
+    content: object = source
+    default_name = "<bytes>"
+    if not isinstance(source, bytes | bytearray | memoryview) and hasattr(source, "read"):
         default_name = str(getattr(source, "name", "<file>"))
         content = _content(source, name or default_name)
     if not isinstance(content, bytes | bytearray | memoryview):
@@ -126,7 +127,7 @@ def read_image(
     return _decode(io.BytesIO(content), name or default_name, target, max_pixels)
 
 
-def read_size(path: str | os.PathLike) -> tuple[int, int]:
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return the width and height of an upright image from its file's header, without decoding it.
 
     Raises:
@@ -145,7 +146,7 @@ def read_size(path: str | os.PathLike) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
-def write_image(path: str | os.PathLike, pixels: np.ndarray) -> None:
+def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
     """Write an image under a temporary name beside `path`, then move it into place.
 
     Args:
@@ -225,7 +226,7 @@ def _decode(stream: BinaryIO, name: str, target: int | None, max_pixels: int) ->
         with _raised_pillow_limit(max_pixels) if width * height > _PILLOW_LIMIT else nullcontext():
             image.load()
         orientation = _orientation(image)  # after loading: Pillow has turned TIFF and HEIC upright by now
-        if reduced and reduced[2:] != image.size:  # the last column and row reach past the edge of the photo
+        if reduced and reduced[2:] != image.size:  # the last column and row reach past the edge of the image
             image = image.resize(image.size, Image.Resampling.BICUBIC, box=reduced)
         if orientation in _UPRIGHT:
             image = image.transpose(_UPRIGHT[orientation])
@@ -259,16 +260,17 @@ def _open(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
             raise ImageError(name, "HEIC needs an extra: pip install 'vision-app[heic]'")
         from pi_heif import HeifImageFile
 
-        return HeifImageFile(stream)
+        image: Image.Image = HeifImageFile(stream)
+        return image
     for kind in FORMATS:
         factory, accepts = Image.OPEN[kind]
-        if accepts(prefix):
+        if accepts and accepts(prefix):
             try:
-                return factory(stream)
+                return factory(stream, "")
             except Image.DecompressionBombError:  # WebP and GIF ask Pillow's limit while they read the header
                 stream.seek(0)
                 with _raised_pillow_limit(max_pixels):
-                    return factory(stream)
+                    return factory(stream, "")
     raise ImageError(name, f"not an image of a known kind ({', '.join(FORMATS)}, HEIC)")
 
 
@@ -276,7 +278,7 @@ def _reduce(image: Image.Image, target: int) -> tuple[float, float, float, float
     """Let a JPEG be decoded at the smallest of 1/2, 1/4, 1/8 that keeps `target` pixels on the long side.
 
     Returns:
-        Where the photo lies in the reduced pixels, from 0, 0 to its size over the divisor, which need not be whole
+        Where the image lies in the reduced pixels, from 0, 0 to its size over the divisor, which need not be whole
         numbers: libjpeg rounds the size up. None: the image will be decoded in full.
     """
     width, height = image.size
@@ -290,9 +292,10 @@ def _reduce(image: Image.Image, target: int) -> tuple[float, float, float, float
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; a damaged EXIF block counts as upright."""
     try:
-        return image.getexif().get(_ORIENTATION_TAG, 1)
+        orientation: int = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # the pixels are fine, and the parser of a damaged block can raise anything
         return 1
+    return orientation
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The letterbox: how a photo is scaled into a network's input, and how boxes find their way back. NumPy and OpenCV."""
+"""The letterbox: how an image is scaled into a network's input, and how boxes are mapped back. NumPy and OpenCV."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,18 @@ import numpy as np
 
 from vision_app.core.boxes import clip
 
-PAD = 114  # gray value around photos, where a model does not say otherwise
+PAD = 114  # gray value around images, unless a model says otherwise
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How a photo was laid into the top left corner of the network's input.
+    """How an image was laid into the top left corner of the network's input.
 
     Attributes:
-        width, height: the photo's size in its own pixels.
-        scale_x, scale_y: input pixels per photo pixel.
+        width: Of the image in its own pixels.
+        height: Likewise.
+        scale_x: Input pixels per image pixel.
+        scale_y: Likewise.
     """
 
     width: int
@@ -24,25 +26,29 @@ class Letterbox:
     scale_y: float
 
     def to_photo(self, boxes: np.ndarray) -> np.ndarray:
-        """(N, 4) xyxy in input pixels -> xyxy in photo pixels, clipped to the photo."""
+        """Map (N, 4) xyxy in input pixels to image pixels, clipped to the image."""
         return clip(boxes / np.array([self.scale_x, self.scale_y] * 2, boxes.dtype), self.width, self.height)
 
     def points_to_photo(self, points: np.ndarray) -> np.ndarray:
-        """(..., 2) x, y in input pixels -> photo pixels. Points may lie beside the photo, as a cut off chin does."""
-        return points / np.array([self.scale_x, self.scale_y], points.dtype)
+        """Map (..., 2) x, y in input pixels to image pixels. Points may lie outside, as a chin that is cut off."""
+        return np.asarray(points / np.array([self.scale_x, self.scale_y], points.dtype))
 
 
 def letterbox_shape(
     width: int, height: int, size: int, stretch: float = 1.0, multiple: int = 32
 ) -> tuple[int, int, int, int]:
-    """The smallest input that holds a photo whose long side is scaled to `size`.
+    """Return the smallest input for an image whose long side is scaled to `size`.
 
     Args:
-        stretch: the short side may be scaled up to this many times as much as the long one, as far as it stays the
-            shorter one. A network that learned from stretched photos sees more of them this way.
+        width: Of the image.
+        height: Of the image.
+        size: Length of the input's long side.
+        stretch: The short side may be scaled up to this many times as much as the long one, as far as it stays the
+            shorter one. A network trained with aspect-ratio jitter sees more of an image this way.
+        multiple: Sides of the input are multiples of it.
 
     Returns:
-        (rows, columns) of the scaled photo and of the input around it, the latter rounded up to `multiple`.
+        (rows, columns) of the scaled image and of the input around it, the latter rounded up to `multiple`.
     """
     scale = size / max(width, height)
     more = min(stretch, max(width, height) / min(width, height))
@@ -55,14 +61,15 @@ def letterbox_shape(
 def letterbox(
     pixels: np.ndarray, width: int, height: int, size: int, pad: int, stretch: float = 1.0
 ) -> tuple[np.ndarray, Letterbox]:
-    """Scales a picture into the top left of an input that is filled up with gray.
+    """Scale an image into the top left of an input that is filled up with gray.
 
     Args:
         pixels: (h, w, 3) uint8, possibly decoded at a reduced size.
-        width, height: the size of the photo that `pixels` shows; boxes are reported in it.
-        size: length of the input's long side, a multiple of 32.
-        pad: gray value of what the photo does not cover.
-        stretch: see `letterbox_shape`.
+        width: Of the full image; boxes are reported in its pixels.
+        height: Likewise.
+        size: Length of the input's long side, a multiple of 32.
+        pad: Gray value of what the image does not cover.
+        stretch: See `letterbox_shape`.
 
     Returns:
         The input, (rows, columns, 3) uint8 with both sides multiples of 32, and the way back.

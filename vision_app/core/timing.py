@@ -1,32 +1,30 @@
-"""Where the time of one picture goes."""
+"""Where the time of one image goes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 
-def timed(model, image) -> tuple[Any, "Stages"]:
-    """`preprocess` and `forward` of one picture, and the time that they take.
+class Timed(Protocol):
+    """A model whose steps can be timed."""
 
-    Args:
-        model: a detector or a classifier.
-        image: an `RGBImage`.
-    """
-    stages = Stages(model.device)
-    with stages.stage("preprocess"):
-        inputs = model.preprocess([image])
-    return model.forward(inputs, stages), stages
+    device: str
+
+    def preprocess(self, images: Any) -> Any:
+        """Turn images into inputs."""
+
+    def forward(self, inputs: Any, stages: "Stages | None" = None) -> Any:
+        """Run the network."""
 
 
 class Stages:
     """Milliseconds by stage.
 
-    The stages of a detector are "preprocess", "proposals", "backbone", "heads" and "nms", as far as it has them. A
-    network on ONNX Runtime cannot be divided and counts as one stage, "network".
+    A network on ONNX Runtime cannot be divided and counts as one stage, "network".
 
     Args:
-        device: where the stages run; a GPU is waited for before the clock is read.
+        device: Where the stages run; a GPU is waited for before the clock is read.
     """
 
     def __init__(self, device: str = "cpu"):
@@ -35,7 +33,7 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds the time that the block takes to the stage."""
+        """Add the time of the block to the stage."""
         start = self._now()
         yield
         self.times[name] = self.times.get(name, 0.0) + 1000 * (self._now() - start)
@@ -46,3 +44,11 @@ class Stages:
 
             torch.cuda.synchronize(self.device)
         return perf_counter()
+
+
+def timed(model: Timed, image: Any) -> tuple[Any, Stages]:
+    """Return what `preprocess` and `forward` make of an `RGBImage`, and the time that they take."""
+    stages = Stages(model.device)
+    with stages.stage("preprocess"):
+        inputs = model.preprocess([image])
+    return model.forward(inputs, stages), stages

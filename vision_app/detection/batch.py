@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import Any, Protocol
 
-from vision_app.batch.sinks import Pictures
+from vision_app.batch.sinks import ImageFolder
 from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
 from vision_app.core.images import MAX_PIXELS, ImageSource, RGBImage, read_image
@@ -69,7 +69,7 @@ class DetectTask(ModelTask):
         options: DetectOptions,
         *,
         max_pixels: int = MAX_PIXELS,
-        pictures: Pictures | None = None,
+        pictures: ImageFolder | None = None,
     ):
         super().__init__(detector, max_pixels=max_pixels)
         self.detector, self.options, self.pictures = detector, options.resolved(detector), pictures

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vision_app.batch.sinks import OutputError, Pictures
+from vision_app.batch.sinks import ImageFolder, writing
 from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
 from vision_app.core.files import OWNER_ONLY, atomic_write, remove_with_leftovers
@@ -36,7 +36,7 @@ class FacesTask:
         device: str,
         model_id: str | None = None,
         max_pixels: int = MAX_PIXELS,
-        pictures: Pictures | None = None,
+        pictures: ImageFolder | None = None,
     ):
         self.recognize = recognize
         self.max_pixels = max_pixels
@@ -90,9 +90,7 @@ def write_embeddings(path: Path, rows: Iterable[dict[str, Any]], *, model_id: st
                 column.append(np.float32(value))
     shapes = {"boxes": (4,), "landmarks": (5, 2), "quality": (), "embeddings": (dimension,)}
     arrays = {name: np.array(columns[name], np.float32).reshape(-1, *shape) for name, shape in shapes.items()}
-    try:
+    with writing(path):
         remove_with_leftovers(path)
         with atomic_write(path, OWNER_ONLY) as temporary, temporary.open("wb") as stream:
             np.savez(stream, files=np.array(files, np.str_), contract=model_id, **arrays)
-    except OSError as error:
-        raise OutputError(path, error) from error

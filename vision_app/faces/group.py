@@ -13,8 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-from vision_app.batch.sinks import OutputError
-from vision_app.core.files import OWNER_ONLY, atomic_write
+from vision_app.batch.sinks import write_text
+from vision_app.core.files import OWNER_ONLY
 from vision_app.core.results import rounded
 
 ROWS = 2048  # faces that are compared with all others at a time
@@ -130,9 +130,5 @@ def write_groups(
         "left_out": left_out,
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    try:
-        with atomic_write(path, OWNER_ONLY) as temporary:
-            temporary.write_text(text, "utf-8", errors="backslashreplace", newline="\n")
-    except OSError as error:
-        raise OutputError(path, error) from error
+    write_text(path, text, OWNER_ONLY)
     return len(groups)

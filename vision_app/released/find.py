@@ -20,7 +20,7 @@ _KEYS = {"task": str, "classes": list, "architecture": dict, "input": dict, "def
 
 @dataclass(frozen=True)
 class Model:
-    """A folder with `model.json`, the files that it lists with their digests, and `CARD.md`; or one file, see `onnx_file`.
+    """A folder with `model.json`, the files that it lists, and `CARD.md`; or one file, see `onnx_file`.
 
     Attributes:
         name: Its folder's name, or the path that it was asked for by.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from vision_app.batch.sinks import Pictures
+from vision_app.batch.sinks import ImageFolder
 from vision_app.batch.sources import Input, Names
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.images import MAX_PIXELS, RGBImage
@@ -53,11 +53,11 @@ class StyleTask:
         self,
         stylizer: Stylizer,
         options: StyleOptions,
-        pictures: Pictures,
+        pictures: ImageFolder,
         *,
         max_pixels: int = MAX_PIXELS,
         state: Path | None = None,
-        previews: Pictures | None = None,
+        previews: ImageFolder | None = None,
         preview_every: int = 1,
         interrupt: Interrupt | None = None,
     ):
@@ -66,7 +66,7 @@ class StyleTask:
         self.state, self.interrupt = state, interrupt
         self.previews, self.preview_every = previews, preview_every
         self._step: Callable[[str], None] = lambda text: None
-        # Pictures take turns: each one gets all cores, and no more memory is needed than one takes.
+        # ImageFolder take turns: each one gets all cores, and no more memory is needed than one takes.
         self._turn = Lock()
 
     def watch(self, step: Callable[[str], None]) -> None:

@@ -31,7 +31,7 @@ def row(image: ImageFile, found: Detections | ImageError, model: str) -> dict[st
 def table(rows: Iterable[dict[str, Any]]) -> str:
     """Return the CSV table that `vision-app detect --csv` writes, one line per object."""
     text = io.StringIO(newline="")
-    write_table(text, CSV_COLUMNS, rows, csv_lines)
+    write_table(text, CSV_COLUMNS, (line for row in rows for line in csv_lines(row)))
     return text.getvalue()
 
 

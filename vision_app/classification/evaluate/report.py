@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.batch.sinks import OutputError, write_csv
+from vision_app.batch.sinks import write_csv, write_text
 from vision_app.classification.evaluate.evaluation import Evaluation
 
 COLUMNS = ("class", "photos", "AP")
@@ -27,12 +27,8 @@ def write_report(evaluation: Evaluation, folder: Path, about: dict) -> None:
     Raises:
         OutputError: something could not be written.
     """
-    write_csv(folder / "classes.csv", COLUMNS, _lines(evaluation), lambda line: [line])
-    path = folder / "evaluation.json"
-    try:
-        path.write_text(json.dumps(about | to_dict(evaluation), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(path, error) from error
+    write_csv(folder / "classes.csv", COLUMNS, _lines(evaluation))
+    write_text(folder / "evaluation.json", json.dumps(about | to_dict(evaluation), indent=1) + "\n")
 
 
 def summary(evaluation: Evaluation) -> Iterator[str]:

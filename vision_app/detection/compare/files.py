@@ -11,12 +11,11 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from vision_app.batch.sinks import OutputError, Pictures, write_csv
+from vision_app.batch.sinks import ImageFolder, write_csv, write_text, writing
 from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
 from vision_app.core.errors import ImageError
 from vision_app.core.figures import save_figure
-from vision_app.core.files import atomic_write
 from vision_app.core.images import RGBImage, read_image
 from vision_app.detection.compare.agreement import Agreement, Counts
 from vision_app.detection.compare.measure import Run
@@ -61,13 +60,13 @@ def write_comparison(
     ]
     models = [line.to_dict() for line in lines]
     content = {"settings": settings, "run": asdict(run), "models": models, "pictures": pictures}
-    _write(folder / "comparison.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    write_csv(folder / "comparison.csv", *csv_table(lines), lambda line: [line])
+    write_text(folder / "comparison.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_csv(folder / "comparison.csv", *csv_table(lines))
     notes = about(lines, run)
     if shown < len(inputs):
         notes.append(f"Of {len(inputs):,} pictures, the first {shown:,} are shown.")
     cards = _cards(folder, rows, shared, inputs[:shown], report)
-    _write(folder / "report.html", render(lines, write_plots(folder, lines), cards, notes))
+    write_text(folder / "report.html", render(lines, write_plots(folder, lines), cards, notes))
 
 
 def write_plots(folder: Path, lines: Sequence[Line]) -> list[tuple[str, str]]:
@@ -82,10 +81,8 @@ def write_plots(folder: Path, lines: Sequence[Line]) -> list[tuple[str, str]]:
     if any(line.milliseconds for line in lines):
         wanted.append((plot_stages, "stages.png", "Share of each stage in the time of a picture"))
     for plot, name, _ in wanted:
-        try:
+        with writing(folder / name):
             save_figure(plot(lines), folder / name)
-        except OSError as error:
-            raise OutputError(folder / name, error) from error
     return [(name, text) for _, name, text in wanted]
 
 
@@ -98,8 +95,8 @@ def _cards(
 ) -> Iterator[Card]:
     """Draws what each detector found in each picture."""
     places = {name: f"{number}-{_slug(name)}" for number, name in enumerate(rows, start=1)}
-    large = {name: Pictures(_made(folder / "images") / place) for name, place in places.items()}
-    small = {name: Pictures(_made(folder / "thumbnails") / place) for name, place in places.items()}
+    large = {name: ImageFolder(_made(folder / "images") / place) for name, place in places.items()}
+    small = {name: ImageFolder(_made(folder / "thumbnails") / place) for name, place in places.items()}
     for i, item in enumerate(inputs):
         views = []
         try:
@@ -147,21 +144,6 @@ def _url(path: str) -> str:
 
 
 def _made(folder: Path) -> Path:
-    try:
+    with writing(folder):
         folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(folder, error) from error
     return folder
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a text file.
-
-    Raises:
-        OutputError: It could not be written.
-    """
-    try:
-        with atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise OutputError(path, error) from error

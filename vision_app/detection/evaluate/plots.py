@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision_app.batch.sinks import OutputError
+from vision_app.batch.sinks import writing
 from vision_app.core.figures import new_figure, save_figure
 from vision_app.detection.evaluate.curves import RECALLS
 from vision_app.detection.evaluate.evaluation import STRICT, Evaluation
@@ -30,10 +30,8 @@ def write_plots(evaluation: Evaluation, folder: Path) -> None:
     """
     for name, plot in PLOTS.items():
         path = folder / f"{name}.png"
-        try:
+        with writing(path):
             save_figure(plot(evaluation), path)
-        except OSError as error:
-            raise OutputError(path, error) from error
 
 
 def plot_precision_recall(evaluation: Evaluation) -> Figure:

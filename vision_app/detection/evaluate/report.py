@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.batch.sinks import OutputError, write_csv
+from vision_app.batch.sinks import write_csv, write_text
 from vision_app.detection.evaluate.curves import RECALLS, Sweep
 from vision_app.detection.evaluate.evaluation import STRICT, Evaluation
 from vision_app.detection.evaluate.matching import OVERLAP
@@ -68,12 +68,8 @@ def write_report(evaluation: Evaluation, folder: Path, about: dict) -> None:
         OutputError: something could not be written.
     """
     for name, (columns, lines) in tables(evaluation).items():
-        write_csv(folder / f"{name}.csv", columns, lines, lambda line: [line])
-    path = folder / "evaluation.json"
-    try:
-        path.write_text(json.dumps(about | to_dict(evaluation), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(path, error) from error
+        write_csv(folder / f"{name}.csv", columns, lines)
+    write_text(folder / "evaluation.json", json.dumps(about | to_dict(evaluation), indent=1) + "\n")
 
 
 def summary(evaluation: Evaluation) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision_app.batch.sinks import OutputError
+from vision_app.batch.sinks import writing
 from vision_app.core.figures import new_figure, save_figure
 from vision_app.faces.evaluate.metrics import Roc, auc
 from vision_app.faces.evaluate.pairs import Comparisons
@@ -31,10 +31,8 @@ def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
     """
     for name, figure in figures.items():
         path = folder / f"{name}.png"
-        try:
+        with writing(path):
             save_figure(figure, path)
-        except OSError as error:
-            raise OutputError(path, error) from error
 
 
 def plot_roc(curves: Mapping[str, Roc]) -> Figure:

@@ -1,13 +1,13 @@
 """Evaluations and calibrations of faces as JSON, as CSV tables, as plots and as text."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vision_app.batch.sinks import OutputError, write_csv
+from vision_app.batch.sinks import write_csv, write_text
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.evaluate.calibrate import GALLERIES, CheckedCalibration
 from vision_app.faces.evaluate.evaluation import FaceEvaluation, PairResult
@@ -104,7 +104,7 @@ def write_evaluation(evaluation: FaceEvaluation, folder: Path, about: Mapping[st
         similarity = evaluation.listed.pairs.similarity
         columns = files[listed.first], files[listed.second], listed.same.astype(int), similarity
         rows = zip(*map(plain, columns), strict=True)
-        _write_table(folder / "pairs.csv", ("file_a", "file_b", "same", "similarity"), rows)
+        write_csv(folder / "pairs.csv", ("file_a", "file_b", "same", "similarity"), rows)
     if evaluation.groups:
         names = ("group", "far", "threshold", "genuine", "tar", "impostor", "measured_far")
         rows = (
@@ -112,7 +112,7 @@ def write_evaluation(evaluation: FaceEvaluation, folder: Path, about: Mapping[st
              plain(one.false.rate))
             for one in evaluation.groups
         )  # fmt: skip
-        _write_table(folder / "groups.csv", names, rows)
+        write_csv(folder / "groups.csv", names, rows)
     _write_json(folder / "evaluation.json", {**about, **evaluation_dict(evaluation)})
     drawn = {name: curve for name, curve in curves.items() if curve.is_complete}
     figures = {"roc": plot_roc(drawn), "det": plot_det(drawn)} if drawn else {}
@@ -132,7 +132,7 @@ def write_calibration(checked: CheckedCalibration, folder: Path, about: Mapping[
     curves = {name: roc(pairs.similarity, pairs.same) for name, pairs in named.items()}
     _write_curves(folder, curves)
     rows = ([getattr(rate, name) for name in RATES] for rate in checked.calibration.rates)
-    _write_table(folder / "thresholds.csv", RATES, rows)
+    write_csv(folder / "thresholds.csv", RATES, rows)
     _write_json(folder / "calibration.json", {**about, **calibration_dict(checked)})
     thresholds = {f"FAR {check.far:g}": check.threshold for check in checked.checks}
     similarities = plot_similarities(checked.held_out, thresholds)
@@ -237,18 +237,11 @@ def _write_curves(folder: Path, curves: Mapping[str, Roc]) -> None:
             for place in places[places > 0]:  # the first point accepts nothing
                 values = curve.far[place], curve.thresholds[place], curve.tar[place]
                 rows.append((name, *(float(f"{value:.6g}") for value in values)))
-    _write_table(folder / "roc.csv", ("pairs", "far", "threshold", "tar"), rows)
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    write_csv(path, columns, list(rows), lambda row: [row])
+    write_csv(folder / "roc.csv", ("pairs", "far", "threshold", "tar"), rows)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise OutputError(path, error) from error
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _maps(evaluation: FaceEvaluation) -> dict[str, "Figure"]:
