@@ -1,11 +1,13 @@
 """Painted faces of people by number, and a recognizer that knows them by their colors."""
 
 import io
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from vision_app import Gallery
 from vision_app.core.images import read_image
 from vision_app.core.results import Detections
 from vision_app.faces.align import TEMPLATE
@@ -88,3 +90,14 @@ class ColorEmbedder:
 
 def painted_recognizer(model_id: str = "first") -> FaceRecognizer:
     return FaceRecognizer(PaintedFaceFinder(), ColorEmbedder(model_id))
+
+
+def open_writer(path: Path, model_id: str = "first") -> Gallery:
+    return Gallery.open(path, recognizer=painted_recognizer(model_id))
+
+
+def run_sql(path: Path, sql: str) -> None:
+    """Run statements on the file of a gallery that nobody has open."""
+    connection = sqlite3.connect(path)
+    connection.executescript(sql)
+    connection.close()

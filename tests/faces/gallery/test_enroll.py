@@ -1,11 +1,108 @@
-"""Enrollment: what is embedded is what the photo's file held."""
+"""Enrollment: which photos are accepted, what is stored of them, and new embeddings for another model."""
 
+from dataclasses import replace
 from hashlib import sha256
 
+import numpy as np
 import pytest
-from painted_people import paint, painted_recognizer, photo
+from painted_people import (
+    BLURRED,
+    embedding_of,
+    open_writer,
+    paint,
+    painted_recognizer,
+    photo,
+    run_sql,
+    unit,
+)
 
 from vision_app import Gallery
+from vision_app.core.errors import GalleryError, ModelError
+
+ADA, BOB, EVE = 1, 2, 3
+
+
+def names(identities):
+    return [face.name for face in identities.faces]
+
+
+def test_each_photo_gets_an_outcome(gallery, tmp_path):
+    files = {
+        "good.png": [(EVE, 1)],
+        "none.png": [],
+        "several.png": [(EVE, 2), (ADA, 3)],
+        "blurred.png": [(EVE, BLURRED)],
+        "ada.png": [(ADA, 5)],
+    }
+    photos = [photo(tmp_path / name, *faces) for name, faces in files.items()]
+    again = photo(tmp_path / "again.png", (EVE, 1))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    answers = gallery.enroll("Eve", [*photos, again, tmp_path / "broken.png", tmp_path / "missing.png"])
+    assert [answer.code for answer in answers] == [
+        "accepted", "no_face", "several_faces", "blurred", "someone_else", "already_enrolled", "unreadable",
+        "unreadable",
+    ]  # fmt: skip
+    assert [answer.refused for answer in answers] == [False, True, True, True, True, False, True, True]
+    assert "shows Ada (similarity 0." in answers[4].reason
+    assert [person.photos for person in gallery.people() if person.name == "Eve"] == [1]
+    assert names(gallery.identify(paint((EVE, 9)))) == ["Eve"]
+
+
+@pytest.mark.parametrize("code", ["too_small", "blurred", "extreme_pose", "under_exposed", "over_exposed"])
+def test_a_poor_face_is_refused_by_its_reason(gallery, recognizer, monkeypatch, code):
+    def poor(source):
+        faces = recognizer(source)
+        return replace(faces, quality=[replace(faces.quality[0], reasons=(code,))])
+
+    monkeypatch.setattr(gallery.matcher, "recognizer", Stand(recognizer, poor))
+    (answer,) = gallery.enroll("Eve", [paint((EVE, 1))])
+    assert answer.code == code and answer.reason.startswith("the face is")
+    assert len(gallery.people()) == 2
+
+
+class Stand:
+    """A recognizer that finds faces in a way of its own."""
+
+    def __init__(self, recognizer, find):
+        self.model_id, self.calibration, self.read = recognizer.model_id, recognizer.calibration, recognizer.read
+        self.find = find
+
+    def __call__(self, source):
+        return self.find(source)
+
+
+def test_a_photo_of_someone_else_is_refused_also_by_its_file_and_twins_may_be_allowed(gallery, tmp_path):
+    file = photo(tmp_path / "one.png", (EVE, 1))
+    assert [answer.code for answer in gallery.enroll("Eve", [file])] == ["accepted"]
+    (answer,) = gallery.enroll("Ada", [file], allow_similar=True)
+    assert (answer.code, answer.reason) == ("someone_else", "enrolled already as Eve")
+    (answer,) = gallery.enroll("Ada's twin", [paint((ADA, 6))], allow_similar=True)
+    assert answer.code == "accepted"
+
+
+def test_a_less_similar_sibling_does_not_block_enrollment(gallery):
+    assert gallery.enroll("Ada's twin", [paint((ADA, 6))], allow_similar=True)[0].code == "accepted"
+    twin = gallery.samples("Ada's twin")[0].embedding
+    ada = unit(embedding_of(ADA, 1) + embedding_of(ADA, 2))
+    for other in (10, 13):
+        assert gallery.matcher.threshold() < embedding_of(ADA, other) @ twin < embedding_of(ADA, other) @ ada
+    assert gallery.enroll("Ada", [paint((ADA, 10))])[0].code == "accepted"
+    (answer,) = gallery.enroll("Ada's twin", [paint((ADA, 13))])
+    assert answer.code == "someone_else" and answer.reason.startswith("shows Ada (similarity 0.")
+
+
+def test_the_largest_face_of_several_is_taken_when_asked(gallery):
+    (answer,) = gallery.enroll("Eve", [paint((EVE, 1), (EVE, 2))], largest=True)
+    assert answer.code == "accepted"
+
+
+def test_the_stored_data_of_a_photo(gallery, recognizer):
+    sample, _ = gallery.samples("Ada")
+    face = recognizer(paint((ADA, 1)))[0].to_dict()
+    assert (sample.box, sample.landmarks, sample.quality) == (face["box"], face["landmarks"], face["quality"])
+    np.testing.assert_array_equal(sample.embedding, embedding_of(ADA, 1))
+    assert (sample.model_id, sample.consent, len(sample.source)) == ("first", "signed in May, \u201cgerne\u201d", 32)
+    assert sample.crop.startswith(b"\x89PNG") and sample.added.endswith("Z")
 
 
 def test_a_photo_is_read_once_so_that_another_in_its_place_is_not_taken_for_it(tmp_path, monkeypatch):
@@ -41,3 +138,33 @@ def test_enrolling_one_photo_takes_at_most_eight_statements(tmp_path, enrolled, 
         assert len(statements) <= 8 and (statements[-1], "BEGIN IMMEDIATE" in statements) == ("COMMIT", True)
         assert gallery.check() == []
         assert gallery.identify(paint((1, 8), (2, 8))).faces[0].name == "Ada"
+
+
+def test_another_model_is_refused_until_everything_is_embedded_again(gallery, path):
+    gallery.close()
+    other = painted_recognizer("second")
+    with Gallery.open(path, recognizer=other) as opened:
+        for ask in (
+            lambda: opened.identify(paint((ADA, 8))),
+            lambda: opened.enroll("Eve", [paint((EVE, 1))]),
+            lambda: opened.verify(paint((ADA, 8)), "Ada"),
+        ):
+            with pytest.raises(
+                ModelError, match=f"model first, not of second; `vision-app faces reembed --gallery {path}`"
+            ):
+                ask()
+        done = []
+        assert opened.reembed(done.append) == 3
+        assert [person.name for person in done] == ["Ada", "Bob"]
+        assert opened.store.model_ids == ["second"] and opened.check() == []
+        assert names(opened.identify(paint((ADA, 8), (BOB, 8), (EVE, 1)))) == ["Ada", "Bob", None]
+        np.testing.assert_array_equal(opened.samples("Bob")[0].embedding, embedding_of(BOB, 1, "second"))
+        assert opened.reembed() == 0
+
+
+def test_photos_without_a_stored_image_cannot_be_embedded_again(path):
+    run_sql(path, "DELETE FROM crop WHERE sample = (SELECT max(id) FROM sample)")
+    with open_writer(path, "second") as gallery:
+        with pytest.raises(GalleryError, match="Bob: no image of a photo is kept"):
+            gallery.reembed()
+        assert gallery.store.model_ids == ["first"]

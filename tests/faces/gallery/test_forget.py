@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from painted_people import paint, painted_recognizer
+from painted_people import open_writer, paint, painted_recognizer
 
 from vision_app import Gallery
 from vision_app.core.errors import GalleryError, UsageError
@@ -30,10 +30,6 @@ def enrolled(tmp_path_factory):
 def path(tmp_path, enrolled):
     shutil.copytree(enrolled, tmp_path, dirs_exist_ok=True)
     return tmp_path / "people.db"
-
-
-def open_writer(path):
-    return Gallery.open(path, recognizer=painted_recognizer())
 
 
 def all_traces(gallery):

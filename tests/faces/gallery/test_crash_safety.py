@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from painted_people import paint, painted_recognizer
+from painted_people import open_writer, paint, painted_recognizer
 
 from vision_app import Gallery
 from vision_app.core.errors import GalleryError
@@ -38,10 +38,6 @@ def enrolled(tmp_path_factory):
         for person in range(2, 5):
             gallery.enroll(f"Person {person}", [paint((person, 1))])
     return folder
-
-
-def open_writer(path, model_id="first"):
-    return Gallery.open(path, recognizer=painted_recognizer(model_id))
 
 
 def child(path, action, deadly, acknowledged):
