@@ -142,7 +142,8 @@ NANODET = Blobs("data", "output", rgb=False, center=0.0)
 
 class Distances:
     """PicoDet and NanoDet-Plus in ncnn: a cell gives the probabilities of 80 classes and, for each side of its box, a
-    distribution over distances of 0 to 7 strides. The photo is stretched to a square."""
+    distribution over distances of 0 to 7 strides. The photo is stretched to a square.
+    """
 
     runtime = "ncnn"
     _mean, _scale = (103.53, 116.28, 123.675), (1 / 57.375, 1 / 57.12, 1 / 58.395)

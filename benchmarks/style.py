@@ -3,7 +3,7 @@
     python benchmarks/style.py --data ../data/style --teachers ../data/teachers/style --output OUT
 
 Contents come from photos/ and styles from paintings/, their middles at 512 x 512 pixels; the teachers are MicroAST's
-files and VGG-19 distilled to a sixteenth (`vision_app.style.train.initial`). The Gram error says how unlike the style a
+files and VGG-19 distilled to a sixteenth (`tools/convert_style_weights.py`). The Gram error says how unlike the style a
 result is: of both at 256 x 256, the mean over conv1_1 to conv5_1 of the distilled encoder of ||G - T||^2 / ||T||^2.
 SSIM says how like the content it is. The classic method takes minutes a picture, so it repaints some of the pairs alone
 (--subset); the columns "of N" are of these pairs for everybody.
@@ -25,6 +25,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1] / "tools"))  # other people's networks are read there
 from style_contestants import Classic, Contestant, contestants, repaint, write_micro_ast
 from style_measures import Features, Quality, read_pictures, spread_out, teacher_features
 from style_speed import iterate_once, peak_megabytes, repaint_once, take_turns, timed

@@ -92,8 +92,7 @@ class MicroAST:
 
     def __init__(self, folder: Path, threads: int):
         import torch
-
-        from vision_app.style.train.initial import micro_ast
+        from convert_style_weights import micro_ast
 
         torch.set_num_threads(threads)
         self._torch, self._network = torch, micro_ast(folder).eval()
@@ -104,7 +103,7 @@ class MicroAST:
 
     def paint(self, content: np.ndarray, prepared: Any) -> np.ndarray:
         with self._torch.inference_mode():
-            (picture,), _ = self._network.paint(self._tensor(content), prepared)
+            (picture,), _ = self._network.stylize(self._tensor(content), prepared)
             return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
     def _tensor(self, pixels: np.ndarray) -> Any:
@@ -114,8 +113,9 @@ class MicroAST:
 
 def write_micro_ast(teachers: Path, folder: Path) -> None:
     """Writes the published networks as a model folder, whose files ONNX Runtime can run."""
+    from convert_style_weights import micro_ast
+
     from vision_app.style.train.export import write_fast
-    from vision_app.style.train.initial import micro_ast
 
     write_fast(micro_ast(teachers), folder, name="MicroAST", license="MIT")
 
@@ -135,7 +135,8 @@ class Classic:
 
     def iterate(self, content: np.ndarray, style: np.ndarray, clock: Clock) -> float:
         """Seconds of one iteration at the content's size, the second one: the first has no step behind it yet."""
-        from vision_app.style.optimize.loop import OptimizeConfig, optimize
+        from vision_app.style.optimize.loop import optimize
+        from vision_app.style.options import OptimizeConfig
 
         moments = []
         config = OptimizeConfig(iterations=2)

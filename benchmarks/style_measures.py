@@ -69,9 +69,9 @@ def similarity(result: np.ndarray, content: np.ndarray) -> float:
 def teacher_features(folder: Path) -> Features:
     """What the deepest of the distilled encoders sees at 256 x 256 pixels, after ReLU at conv1_1 to conv5_1."""
     import torch
+    from convert_style_weights import distilled_encoder
 
     from vision_app.style.model.features import STYLE_LAYERS
-    from vision_app.style.train.initial import distilled_encoder
 
     encoder = distilled_encoder(folder)
 

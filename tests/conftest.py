@@ -17,4 +17,5 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 @pytest.fixture
 def without_onnx(monkeypatch):
     """Write model folders without the ONNX file, whose export takes a second: for tests of what is beside it."""
-    monkeypatch.setattr("vision_app.released.write.write_onnx", lambda *words, **options: None)
+    for module in ("vision_app.released.write", "vision_app.style.train.export"):
+        monkeypatch.setattr(f"{module}.write_onnx", lambda *words, **options: None)

@@ -34,6 +34,19 @@ def write_tiny_encoder(folder, seed: int = 0):
     return folder
 
 
+def write_teachers(folder):
+    """Write five encoders in the shape of the distilled ones of VGG-19; returns their folder."""
+    blocks = ((1, 3), (2, 4), (3, 5), (4, 6), (4, 0), (5, 6))  # of each layer, and its width; 0 without a head
+    for depth in range(1, 6):
+        torch.manual_seed(depth)
+        heads = tuple(width + 2 if width and block <= depth else 0 for block, width in blocks)
+        config = EncoderConfig((3, 4, 5, 6, 6)[:depth], (*(2, 2, 4, 4)[: depth - 1], 1), heads=heads)
+        network = EncoderNetwork(config)
+        initialize(network, "he")
+        write_encoder(network, folder / str(depth), name=str(depth), half=False)
+    return folder
+
+
 def write_tiny_fast(folder, seed: int = 0):
     """Write a fast network; returns its folder."""
     write_fast(tiny_fast(seed), folder, name=folder.name)

@@ -229,7 +229,7 @@ def test_a_state_of_another_picture_is_left_behind(optimize, place, tmp_path):
         ("--style nowhere.png", "--style nowhere.png: no such file"),
         ("--style sample:wavs", "unknown sample 'wavs'; did you mean 'waves'?"),
         ("--style one/wave.png --weights 1,2", "--weights: are parts of one picture; add --mix, or leave them out"),
-        ("--style one/wave.png --mix --weights 1,2", "--weights: 2 numbers for 1 style; give one a style"),
+        ("--style one/wave.png --mix --weights 1,2", "--weights: 2 numbers for 1 style; give one for each style"),
         (
             "--style one/wave.png --weights 1;2",
             "--weights 1;2: must be numbers with commas between them, as in 0.7,0.3",

@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from tiny_styles import write_distilled, write_photos, write_tiny_encoder, write_tiny_fast
+from tiny_styles import write_photos, write_teachers, write_tiny_encoder, write_tiny_fast
 
 from vision_app.cli import main
 from vision_app.released.find import find
@@ -18,14 +18,14 @@ def say(words):
 
 def test_an_encoder_is_trained_from_its_teachers_and_the_run_continues(tmp_path, capsys):
     photos = write_photos(tmp_path / "photos")
-    write_distilled(tmp_path / "published")
-    words = ["train", "style-encoder", "--data", photos, "--teacher", tmp_path / "published", "--size", 64]
-    words += ["--initial", tmp_path / "published", "--output", tmp_path / "run", "--batch-size", 2]
+    teachers = write_teachers(tmp_path / "teachers")
+    words = ["train", "style-encoder", "--data", photos, "--teacher", teachers, "--size", 64]
+    words += ["--initial", teachers / "5", "--output", tmp_path / "run", "--batch-size", 2]
     assert say([*words, "--learning-rate", "1e-3"]) == 0
-    assert "5 photos to learn from, 1 to measure on" in capsys.readouterr().out
+    assert "5 photos to train on, 1 to measure on" in capsys.readouterr().out
     best = find(tmp_path / "run" / "best")
     best.verify()
-    assert best.info["trained"]["teacher"].startswith("published ") and best.info["measured"][HELD_OUT]["features"] <= 1
+    assert best.info["trained"]["teacher"].startswith("teachers ") and best.info["measured"][HELD_OUT]["features"] <= 1
     assert load_encoder(tmp_path / "run" / "best").config.widths == (3, 4, 5, 6, 6)
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1"] and float(rows[0]["conv4_2"]) < 0.1  # it starts as its teacher

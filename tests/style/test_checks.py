@@ -69,14 +69,14 @@ def jpeg(pixels):
 )
 def test_one_color_and_grey_are_told_apart_whatever_jpeg_adds(pixels, one_color, grey):
     assert checks.has_one_color(pixels) is one_color
-    assert checks.is_grey(pixels) is grey
+    assert checks.is_gray(pixels) is grey
 
 
 @pytest.mark.parametrize(("apart", "grey"), [(8, True), (9, False), (20, False)])
 def test_a_tint_that_jpeg_does_not_make_is_a_color(apart, grey):
     pixels = np.repeat(data.camera()[..., None] // 2, 3, axis=2)
     pixels[..., 0] += apart  # red
-    assert checks.is_grey(pixels) is grey
+    assert checks.is_gray(pixels) is grey
 
 
 def test_a_result_that_shows_hardly_anything_is_noted_where_the_content_did():

@@ -103,7 +103,7 @@ def test_nothing_wraps_around_and_no_step_of_a_ramp_becomes_a_band():
 
 def test_values_beyond_white_are_pressed_in_order_and_not_cut_off():
     values = np.linspace(0, 400, 401)[:, None, None].repeat(3, axis=2)
-    pressed = color._pressed(values, np.array([400.0, 255.0, 300.0]))
+    pressed = color._compressed(values, np.array([400.0, 255.0, 300.0]))
     assert np.array_equal(pressed[:256, 0, 1], values[:256, 0, 1])  # nothing lies beyond
     assert pressed[400, 0, 0] == pytest.approx(255) and pressed[300, 0, 2] == pytest.approx(255)
     slopes = np.diff(pressed[:, 0, 0])

@@ -13,7 +13,7 @@ from vision_app.core.errors import ModelError
 from vision_app.released.find import find
 from vision_app.released.runtime import Execution
 from vision_app.style.checks import at_most
-from vision_app.style.fast import FAINT, FastStylizer, OnnxFast, TorchFast
+from vision_app.style.fast import FAINT, FastStylizer, open_onnx, open_torch
 from vision_app.style.stylizer import Stylizer
 
 PHOTO = data.astronaut()
@@ -43,12 +43,12 @@ def two(stylizer):
 @pytest.mark.parametrize("shape", [(32, 32), (61, 98)])
 def test_both_runtimes_give_the_same(folder, shape):
     model = find(folder)
-    onnx, torch = OnnxFast(model, 1), TorchFast(model, Execution("cpu", "torch", 1))
+    onnx, torch = open_onnx(model, 1), open_torch(model, Execution("cpu", "torch", 1))
     content = np.ascontiguousarray(PHOTO[: shape[0], : shape[1]])
     codes = [network.encode(STYLE) for network in (onnx, torch)]
     np.testing.assert_allclose(*codes, rtol=1e-3, atol=1e-4)
     empty = np.full(64, np.nan, np.float32)
-    (one, its), (other, others) = (network.paint(content, codes[0], empty) for network in (onnx, torch))
+    (one, its), (other, others) = (network.stylize(content, codes[0], empty) for network in (onnx, torch))
     assert one.shape == other.shape == content.shape and np.isfinite(one).all()
     np.testing.assert_allclose(one, other, atol=1e-3)
     np.testing.assert_allclose(its, others, rtol=1e-3, atol=1e-4)
@@ -59,13 +59,13 @@ def test_both_runtimes_give_the_same(folder, shape):
 def test_tiles_give_what_one_piece_gives_with_the_same_statistics(stylizer, coffee, height, width, tile):
     content = np.ascontiguousarray(PHOTO[:height, :width])
     own = np.full(64, np.nan, np.float32)
-    _, statistics = stylizer.network.paint(content, coffee.codes[0], own)
+    _, statistics = stylizer.network.stylize(content, coffee.codes[0], own)
     given = SimpleNamespace(
         runtime="onnx", device="cpu",
-        paint=lambda pixels, code, _: stylizer.network.paint(pixels, code, statistics),
+        stylize=lambda pixels, code, _: stylizer.network.stylize(pixels, code, statistics),
     )  # fmt: skip
-    whole = FastStylizer(stylizer.models[0], given, tile=1000).paint(content, coffee.codes[0])
-    tiled = FastStylizer(stylizer.models[0], given, tile=tile).paint(content, coffee.codes[0])
+    whole = FastStylizer(stylizer.models[0], given, tile=1000).stylize(content, coffee.codes[0])
+    tiled = FastStylizer(stylizer.models[0], given, tile=tile).stylize(content, coffee.codes[0])
     assert tiled.shape == whole.shape == content.shape and whole.std() > 5
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
@@ -73,13 +73,13 @@ def test_tiles_give_what_one_piece_gives_with_the_same_statistics(stylizer, coff
 def test_all_tiles_are_normalized_with_the_statistics_of_the_whole_scaled_down(stylizer, coffee):
     seen = []
 
-    def paint(pixels, code, statistics):
+    def stylize(pixels, code, statistics):
         seen.append((pixels.shape, statistics))
         return pixels / np.float32(255), np.full(64, 7, np.float32)
 
-    network = SimpleNamespace(runtime="onnx", device="cpu", paint=paint)
+    network = SimpleNamespace(runtime="onnx", device="cpu", stylize=stylize)
     content = np.ascontiguousarray(PHOTO[:300])
-    painted = FastStylizer(stylizer.models[0], network, tile=200).paint(content, coffee.codes[0])
+    painted = FastStylizer(stylizer.models[0], network, tile=200).stylize(content, coffee.codes[0])
     assert np.array_equal(painted, content)
     (shape, first), *tiles = seen
     assert shape == (117, 200, 3) and np.isnan(first).all()  # 300 x 512 with a long side of 200
@@ -89,12 +89,12 @@ def test_all_tiles_are_normalized_with_the_statistics_of_the_whole_scaled_down(s
 def test_no_tile_is_larger_than_asked_for_whatever_the_picture(stylizer, coffee):
     sides = []
 
-    def paint(pixels, code, statistics):
+    def stylize(pixels, code, statistics):
         sides.append(max(pixels.shape))
         return np.zeros(pixels.shape, np.float32), np.zeros(64, np.float32)
 
-    network = SimpleNamespace(runtime="onnx", device="cpu", paint=paint)
-    result = FastStylizer(stylizer.models[0], network).paint(np.zeros((2160, 3840, 3), np.uint8), coffee.codes[0])
+    network = SimpleNamespace(runtime="onnx", device="cpu", stylize=stylize)
+    result = FastStylizer(stylizer.models[0], network).stylize(np.zeros((2160, 3840, 3), np.uint8), coffee.codes[0])
     assert result.shape == (2160, 3840, 3) and max(sides) <= 1024
 
 
@@ -104,11 +104,11 @@ def test_strength_goes_from_the_content_to_the_style(stylizer, coffee):
     assert np.array_equal(painted[0], content)
     assert np.abs(painted[0.001].astype(int) - content).max() <= 1  # no jump at 0
     own = stylizer.network.encode(content)
-    half = stylizer.paint(content, (own + coffee.codes[0]) / 2)
+    half = stylizer.stylize(content, (own + coffee.codes[0]) / 2)
     assert np.abs(painted[0.5].astype(int) - half).max() <= 1
-    assert np.array_equal(painted[1], stylizer.paint(content, coffee.codes[0]))
+    assert np.array_equal(painted[1], stylizer.stylize(content, coffee.codes[0]))
     faint = stylizer(content, coffee, strength=FAINT / 2).pixels.astype(float)
-    mixed = stylizer.paint(content, (1 - FAINT / 2) * own + FAINT / 2 * coffee.codes[0]).astype(float)
+    mixed = stylizer.stylize(content, (1 - FAINT / 2) * own + FAINT / 2 * coffee.codes[0]).astype(float)
     assert np.abs(faint - (mixed + content) / 2).max() <= 1
 
 
@@ -120,7 +120,7 @@ def test_a_contents_own_code_is_taken_at_the_size_of_styles(stylizer, coffee):
         return coffee.codes[0]
 
     network = SimpleNamespace(
-        runtime="onnx", device="cpu", encode=encode, paint=lambda pixels, code, _: (pixels / np.float32(255), code)
+        runtime="onnx", device="cpu", encode=encode, stylize=lambda pixels, code, _: (pixels / np.float32(255), code)
     )
     large = np.ascontiguousarray(np.tile(data.rocket(), (1, 2, 1)))  # 427 x 1280
     FastStylizer(stylizer.models[0], network, tile=2000)(large, coffee, strength=0.5)
@@ -132,7 +132,7 @@ def test_several_styles_are_mixed_by_their_weights(stylizer, coffee, two):
     assert np.array_equal(stylizer(content, two, weights=(1, 0)).pixels, stylizer(content, coffee).pixels)
     equal = stylizer(content, two)
     assert np.array_equal(equal.pixels, stylizer(content, two, weights=(5, 5)).pixels)
-    assert np.array_equal(equal.pixels, stylizer.paint(content, two.codes.mean(0)))
+    assert np.array_equal(equal.pixels, stylizer.stylize(content, two.codes.mean(0)))
     mostly = stylizer(content, two, weights=(0.7, 0.3)).pixels
     assert not np.array_equal(mostly, equal.pixels)
 
@@ -140,9 +140,9 @@ def test_several_styles_are_mixed_by_their_weights(stylizer, coffee, two):
 def test_a_network_that_gives_no_numbers_is_refused_instead_of_a_black_picture(stylizer, coffee):
     empty = SimpleNamespace(
         runtime="onnx", device="cpu", encode=lambda pixels: coffee.codes[0],
-        paint=lambda pixels, code, statistics: (np.full(pixels.shape, np.nan, np.float32), statistics),
+        stylize=lambda pixels, code, statistics: (np.full(pixels.shape, np.nan, np.float32), statistics),
     )  # fmt: skip
-    with pytest.raises(ModelError, match="gives no picture"):
+    with pytest.raises(ModelError, match="values that are not finite"):
         FastStylizer(stylizer.models[0], empty)(PHOTO, coffee)
 
 

@@ -43,7 +43,7 @@ def test_a_wrong_value_is_named_with_the_nearest_valid_one(changes, message):
         ("fast", {"iterations": 9}, "--iterations: belongs to --method optimize, not to fast; leave it out"),
         ("fast", {"total_variation": 0.0}, "--total-variation: belongs to --method optimize, not to fast"),
         ("color", {"alpha": 0.0}, "--alpha: belongs to --method optimize, not to color"),
-        ("color", {"keep_colors": "histogram"}, "--keep-colors histogram: --method color changes nothing but colors"),
+        ("color", {"keep_colors": "histogram"}, "--keep-colors histogram: --method color changes only colors"),
     ],
 )
 def test_an_option_that_a_method_would_pass_over_is_refused(method, changes, message):
@@ -56,5 +56,5 @@ def test_shares_sum_to_one():
     assert StyleOptions().shares(4) == (0.25,) * 4
     assert StyleOptions(weights=(3, 1)).shares(2) == (0.75, 0.25)
     assert StyleOptions(weights=np.array([3, 1])) == StyleOptions(weights=[3.0, 1.0]) == StyleOptions(weights=(3, 1))
-    with pytest.raises(UsageError, match="--weights: 2 numbers for 1 style; give one a style"):
+    with pytest.raises(UsageError, match="--weights: 2 numbers for 1 style; give one for each style"):
         StyleOptions(weights=(3, 1)).shares(1)

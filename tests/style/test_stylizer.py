@@ -10,11 +10,11 @@ from vision_app import StyleOptions, Stylizer, read_image
 from vision_app.core.errors import ImageError, UsageError
 from vision_app.core.images import write_image
 from vision_app.style import color
-from vision_app.style.optimize.loop import OptimizeConfig, optimize
-from vision_app.style.options import METHODS
+from vision_app.style.optimize.loop import optimize
+from vision_app.style.options import METHODS, OptimizeConfig
 from vision_app.style.results import Stop
 from vision_app.style.samples.samples import sample
-from vision_app.style.stylizer import Painted
+from vision_app.style.stylizer import Output
 from vision_app.style.train.export import write_fast
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:80, 100:200])
@@ -156,7 +156,7 @@ def test_odd_pictures_are_painted_and_noted(stylizers, method):
 
 
 def test_a_result_that_shows_hardly_anything_is_noted(stylizers, monkeypatch):
-    monkeypatch.setattr(stylizers["fast"], "_paint", lambda *_: Painted(PHOTO // 24, {}))
+    monkeypatch.setattr(stylizers["fast"], "_stylize", lambda _: Output(PHOTO // 24))
     for keep in ("no", "luminance"):
         assert stylizers["fast"](PHOTO, STYLE, keep_colors=keep).notes == ("the result is almost black",)
 

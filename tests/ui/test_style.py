@@ -14,11 +14,12 @@ from PIL import Image
 from skimage import data
 
 from vision_app.core.errors import ImageError
-from vision_app.style.optimize.loop import OptimizeConfig
+from vision_app.style import stylizer
+from vision_app.style.options import OptimizeConfig
 from vision_app.style.results import Progress
 from vision_app.style.samples import samples
 from vision_app.style.samples.samples import SAMPLES
-from vision_app.style.stylizer import Painted, Stylizer
+from vision_app.style.stylizer import Output, Request, Stylizer
 from vision_app.ui import models, style, style_job
 from vision_app.ui.image_files import SAMPLES as PHOTOS
 from vision_app.ui.style import MAX_RESULTS
@@ -37,10 +38,12 @@ class BlendStylizer(Stylizer):
     def __init__(self):
         self.shapes = []
 
-    def _paint(self, content, styles, shares, options, report, state) -> Painted:
+    def _stylize(self, request: Request) -> Output:
+        content, strength = request.content, request.options.strength
         self.shapes.append(content.shape)
-        color = sum(share * style.mean((0, 1)) for share, style in zip(shares, styles.pixels, strict=True))
-        return Painted(np.uint8(content * (1 - options.strength) + color * options.strength), {})
+        weighted = zip(request.shares, request.styles.pixels, strict=True)
+        color = sum(share * style.mean((0, 1)) for share, style in weighted)
+        return Output(np.uint8(content * (1 - strength) + color * strength))
 
 
 class StepStylizer(BlendStylizer):
@@ -52,17 +55,18 @@ class StepStylizer(BlendStylizer):
         super().__init__()
         self.go_on, self.error = threading.Semaphore(0), None
 
-    def _paint(self, content, styles, shares, options, report, state) -> Painted:
-        for step in range(1, options.iterations + 1):
+    def _stylize(self, request: Request) -> Output:
+        content, iterations = request.content, request.options.iterations
+        for step in range(1, iterations + 1):
             assert self.go_on.acquire(timeout=20)
             if self.error:
                 raise self.error
             size = content.shape[1::-1]
-            stopped = report(Progress(step, options.iterations, size, 1234.5, 1.0, 2.0, lambda: content))
+            stopped = request.report(Progress(step, iterations, size, 1234.5, 1.0, 2.0, lambda: content))
             if stopped:
                 break
-        done = super()._paint(content, styles, shares, options, report, state).pixels
-        return Painted(done, {"iterations": step, "cost": 1.0, "stopped": bool(stopped)})
+        done = super()._stylize(request).pixels
+        return Output(done, iterations=step, cost=1.0, stopped=bool(stopped))
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +77,7 @@ def small_samples(monkeypatch):
         random = np.random.default_rng(SAMPLES.index(name))
         return random.integers(0, 256, (2, 2, 3), np.uint8).repeat(32, 0).repeat(32, 1)
 
-    for module in (samples, style_picker):
+    for module in (samples, stylizer, style_picker):
         monkeypatch.setattr(module, "sample", small)
     style_picker.samples.clear()
     yield
@@ -313,8 +317,13 @@ def test_a_visitor_waits_for_the_turn_and_may_stop_waiting(photo, slot):
 
 def test_single_passes_take_turns(photo, stylizers, monkeypatch):
     turns = []
-    paint = stylizers["fast"]._paint
-    monkeypatch.setattr(stylizers["fast"], "_paint", lambda *given: turns.append(style.TURN.locked()) or paint(*given))
+    stylize = stylizers["fast"]._stylize
+
+    def watched(request):
+        turns.append(style.TURN.locked())
+        return stylize(request)
+
+    monkeypatch.setattr(stylizers["fast"], "_stylize", watched)
     started(photo, "mosaic")
     assert turns == [True] and not style.TURN.locked()
 

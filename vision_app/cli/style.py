@@ -9,7 +9,7 @@ from vision_app.cli.options import number, positive_int
 
 if TYPE_CHECKING:
     from vision_app.style.options import StyleOptions
-    from vision_app.style.stylizer import Prepared, Stylizer
+    from vision_app.style.stylizer import PreparedStyles, Stylizer
 
 
 def style(
@@ -134,7 +134,7 @@ def style(
     from vision_app.cli.batch import gather, pixel_limit, run_all
     from vision_app.core.errors import UsageError
     from vision_app.core.interrupt import Interrupt
-    from vision_app.style.batch import StyleTask, list_jobs
+    from vision_app.style.batch import StyleTask, pair_inputs
     from vision_app.style.load import load_stylizer
     from vision_app.style.options import StyleOptions
 
@@ -151,9 +151,8 @@ def style(
     elif weights is not None:
         raise UsageError("--weights: are parts of one picture; add --mix, or leave them out")
     stylizer = load_stylizer(method, model=model, encoder=encoder, device=device, runtime=runtime)
-    stylizer.check(options)
     prepared = _prepare(stylizer, [styles] if mix else [[one] for one in styles], options)
-    jobs = list_jobs(gather(sources, output, named=True), prepared)
+    jobs = pair_inputs(gather(sources, output, named=True), prepared)
     network = {}
     if stylizer.name is not None:
         flag = "--encoder" if method == "optimize" else "--model"
@@ -195,7 +194,7 @@ def _numbers(weights: str) -> tuple[float, ...]:
         raise UsageError(f"--weights {weights}: must be numbers with commas between them, as in 0.7,0.3") from None
 
 
-def _prepare(stylizer: "Stylizer", groups: list[list[str]], options: "StyleOptions") -> "list[Prepared]":
+def _prepare(stylizer: "Stylizer", groups: list[list[str]], options: "StyleOptions") -> "list[PreparedStyles]":
     """Read the styles, those of a group for one picture; one that is no style is wrong usage."""
     from vision_app.core.errors import ImageError, UsageError
 

@@ -53,12 +53,13 @@ def style_encoder(
         Path | None,
         Option(
             metavar="FOLDER|FILE.pth",
-            help="What to learn from: a folder with the five distilled encoders of VGG-19, or torchvision's VGG-19.",
+            help="What to learn from: a folder of distilled encoders of VGG-19 (tools/convert_style_weights.py makes it "
+            "of the published files), or torchvision's VGG-19.",
             exists=True,
         ),
     ] = None,
     initial: Annotated[
-        Path | None, Option(metavar="MODEL|FOLDER", help="What to start from: an encoder, or the distilled ones.")
+        Path | None, Option(metavar="MODEL", help="Encoder to start from.", show_default="random weights")
     ] = None,
     size: Size = 192,
     epochs: Epochs = 1,
@@ -96,7 +97,7 @@ def style_fast(
     resume: Resume = False,
     initial: Annotated[
         Path | None,
-        Option(metavar="MODEL|FOLDER", help="What to start from: a fast network, or the folder of MicroAST's weights."),
+        Option(metavar="MODEL", help="Fast network to start from.", show_default="random weights"),
     ] = None,
     encoder: Annotated[
         Path, Option(metavar="MODEL|FILE.pth", help="What compares pictures: an encoder, or torchvision's VGG-19.")

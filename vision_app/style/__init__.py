@@ -1,1 +1,1 @@
-"""Repaints pictures: the classic method, a fast network for any style, and colors alone."""
+"""Style transfer: the classic method, a fast network for any style, and color transfer."""

@@ -1,4 +1,4 @@
-"""Which pictures can be repainted or be a style, what is odd about them, and how they are scaled. NumPy and OpenCV."""
+"""Which images can be stylized or be a style, what is unusual about them, and how they are scaled. NumPy and OpenCV."""
 
 import cv2
 import numpy as np
@@ -6,27 +6,28 @@ from PIL import Image
 
 from vision_app.core.errors import ImageError
 
-SMALLEST_SIDE = 32  # pixels: smaller pictures have no place for a network's view
+SMALLEST_SIDE = 32  # pixels: smaller images leave no room for a network's receptive field
 LARGEST_RATIO = 16  # of the sides, so that a long side of 512 leaves the other one 32
-ONE_COLOR = 2.0  # levels of 256: a channel's standard deviation, up to which it does not vary
-GREY = 8  # levels of 256 that the channels of a grey picture may differ by, which JPEG's rounding makes them do
-DARK = 16  # levels of 256: a mean that is as near to black counts as almost black
+ONE_COLOR = 2.0  # levels of 256: maximum standard deviation of a channel that does not vary
+GRAY = 8  # levels of 256 by which the channels of a gray image may differ, as they do after JPEG's rounding
+DARK = 16  # levels of 256: a mean this close to black counts as almost black
 
 
 def scaled_shape(width: int, height: int, size: int | None, name: str, flag: str = "--size") -> tuple[int, int]:
-    """The shape of a picture whose long side is scaled to `size`.
+    """Return the shape of an image whose long side is scaled to `size`.
 
     Args:
-        width, height: of the picture, in pixels.
-        size: pixels; None leaves the picture as it is.
-        name: what errors call the picture.
-        flag: what they call `size`.
+        width: Of the image, in pixels.
+        height: Of the image, in pixels.
+        size: Pixels; None leaves the image as it is.
+        name: What errors call the image.
+        flag: What errors call `size`.
 
     Returns:
         Rows and columns.
 
     Raises:
-        ImageError: the picture is too small or too long for any size, or becomes too small.
+        ImageError: The image is too small or too long for any size, or becomes too small.
     """
     short, long = sorted((width, height))
     if short < SMALLEST_SIDE:
@@ -39,54 +40,53 @@ def scaled_shape(width: int, height: int, size: int | None, name: str, flag: str
         return height, width
     rows, columns = (round(side * size / long) for side in (height, width))
     if min(rows, columns) < SMALLEST_SIDE:
-        least = -(-SMALLEST_SIDE * long // short)
-        raise ImageError(
-            name, f"{flag} {size} leaves {columns} x {rows} pixels of it; the nearest that works is {least}"
-        )
+        smallest = -(-SMALLEST_SIDE * long // short)
+        reason = f"{flag} {size} leaves {columns} x {rows} pixels of it; the nearest that works is {smallest}"
+        raise ImageError(name, reason)
     return rows, columns
 
 
 def scaled(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3) uint8 as (rows, columns, 3) uint8, by a Lanczos filter; the same array where that is its shape."""
+    """Resize (h, w, 3) uint8 to (rows, columns, 3) with a Lanczos filter; the same array where that is its shape."""
     if pixels.shape[:2] == shape:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.LANCZOS))
 
 
 def at_most(pixels: np.ndarray, size: int) -> np.ndarray:
-    """(H, W, 3) uint8, its long side scaled down to `size` where it is longer."""
+    """Return (H, W, 3) uint8, its long side scaled down to `size` where it is longer."""
     height, width = pixels.shape[:2]
     factor = min(1.0, size / max(height, width))
     return scaled(pixels, (round(height * factor), round(width * factor)))
 
 
 def has_one_color(pixels: np.ndarray) -> bool:
-    """Whether (H, W, 3) uint8 pixels hardly vary."""
+    """Return whether (H, W, 3) uint8 pixels hardly vary."""
     _, deviation = cv2.meanStdDev(pixels)
     return bool(deviation.max() <= ONE_COLOR)
 
 
-def is_grey(pixels: np.ndarray) -> bool:
-    """Whether the channels of (H, W, 3) uint8 pixels hardly differ."""
-    return bool(np.ptp(pixels, axis=2).max() <= GREY)
+def is_gray(pixels: np.ndarray) -> bool:
+    """Return whether the channels of (H, W, 3) uint8 pixels hardly differ."""
+    return bool(np.ptp(pixels, axis=2).max() <= GRAY)
 
 
 def content_notes(pixels: np.ndarray) -> list[str]:
-    """What is odd about a picture to be repainted, (H, W, 3) uint8."""
+    """Return what is unusual about a content, (H, W, 3) uint8."""
     if has_one_color(pixels):
         return ["the content has one color"]
-    return ["the content is grey"] if is_grey(pixels) else []
+    return ["the content is grey"] if is_gray(pixels) else []
 
 
 def style_notes(name: str, pixels: np.ndarray) -> list[str]:
-    """What is odd about the picture of a style, (H, W, 3) uint8."""
+    """Return what is unusual about a style, (H, W, 3) uint8."""
     if has_one_color(pixels):
         return [f"the style {name} has one color, and no strokes to learn from"]
-    return [f"the style {name} is grey, and makes pictures grey"] if is_grey(pixels) else []
+    return [f"the style {name} is grey, and makes pictures grey"] if is_gray(pixels) else []
 
 
 def result_notes(content: np.ndarray, pixels: np.ndarray) -> list[str]:
-    """What is odd about what a content was repainted as, both (H, W, 3) uint8."""
+    """Return what is unusual about the result for a content, both (H, W, 3) uint8."""
     if has_one_color(pixels):
         reason = "" if has_one_color(content) else ": this style leaves nothing to be seen"
         return [f"the result has one color{reason}"]

@@ -1,27 +1,27 @@
-"""Colors without strokes: a photo in those of another picture, or a repainted picture in those of its photo. NumPy."""
+"""Color transfer: a photo in the colors of a style, or a stylized image in those of its content. NumPy."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 LARGEST_GAIN = 4.0  # of a direction in color space: more would show the steps of 8 bits and the noise of dull photos
-SMALLEST_VARIANCE = 1e-9  # square levels of 256: a direction with less counts as having none
-SHOULDER = 64.0  # levels at each end of 0..255 into which values beyond are pressed
+SMALLEST_VARIANCE = 1e-9  # squared levels of 256: less counts as none
+SHOULDER = 64.0  # levels at each end of 0..255 into which values beyond are compressed
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # of red, green and blue (ITU-R BT.601)
-ROWS = 256  # that are worked on at a time, which bounds the memory
+ROWS = 256  # processed at a time, which bounds the memory
 
 
 def transfer(content: np.ndarray, style: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """Gives a photo the mean and the covariance of a style's colors, and leaves everything where it is.
+    """Give a photo the mean and the covariance of a style's colors.
 
     Of all linear maps that do so this one moves colors least: the Monge-Kantorovich map (Pitie and Kokaram, 2007, "The
-    linear Monge-Kantorovitch linear colour mapping for example-based colour transfer"). Equal colors stay equal. What
-    comes to lie beyond black or white is pressed into their last quarter instead of being cut off.
+    linear Monge-Kantorovitch linear colour mapping for example-based colour transfer"). Equal colors stay equal. Values
+    beyond black or white are compressed into their last quarter instead of being clipped.
 
     Args:
         content: (H, W, 3) uint8.
         style: (h, w, 3) uint8, of any size.
-        strength: 0..1, from the content's own colors to the style's.
+        strength: 0 to 1, from the content's own colors to the style's.
 
     Returns:
         (H, W, 3) uint8.
@@ -36,18 +36,19 @@ def transfer(content: np.ndarray, style: np.ndarray, strength: float = 1.0) -> n
     lowest, highest = ends[..., 0].min(axis=0), ends[..., 1].max(axis=0)  # (3,)
     result = np.empty_like(content)
     for rows, mapped in _mapped(content, matrix, offset):
-        result[rows] = _to_bytes(255 - _pressed(255 - _pressed(mapped, highest), 255 - lowest))
+        result[rows] = _to_bytes(255 - _compressed(255 - _compressed(mapped, highest), 255 - lowest))
     return result
 
 
 def keep_luminance(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
-    """The light and dark of a repainted picture with the colors of its content (Gatys et al., 2016, "Preserving color
-    in neural artistic style transfer").
+    """Combine the luminance of a stylized image with the colors of its content.
 
-    A color that does not fit between black and white at its new luminance becomes paler, and keeps its hue.
+    See Gatys et al., 2016, "Preserving color in neural artistic style transfer". A color that does not fit between
+    black and white at its new luminance becomes paler, and keeps its hue.
 
     Args:
-        content, stylized: (H, W, 3) uint8.
+        content: (H, W, 3) uint8.
+        stylized: (H, W, 3) uint8.
 
     Returns:
         (H, W, 3) uint8.
@@ -63,13 +64,14 @@ def keep_luminance(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
 
 
 def match_histogram(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
-    """A repainted picture in which each value of red, green and blue is as frequent as in its content, about.
+    """Match the histograms of red, green and blue of a stylized image to its content's.
 
     Args:
-        content, stylized: (H, W, 3) uint8, of any sizes.
+        content: (H, W, 3) uint8.
+        stylized: (h, w, 3) uint8, of any size.
 
     Returns:
-        (H, W, 3) uint8, of the size of `stylized`.
+        (h, w, 3) uint8.
     """
     result = np.empty_like(stylized)
     for channel in range(3):
@@ -82,20 +84,20 @@ def match_histogram(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
 
 
 def _strips(pixels: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """(H, W, 3) uint8 as float32, some rows after the other, and which ones."""
+    """Yield (H, W, 3) uint8 as float32, `ROWS` rows at a time, and which ones."""
     for begin in range(0, len(pixels), ROWS):
         rows = slice(begin, begin + ROWS)
         yield rows, pixels[rows].astype(np.float32)
 
 
 def _mapped(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """`_strips` with each color x as matrix x + offset."""
+    """Yield `_strips` with each color x mapped to matrix x + offset."""
     for rows, colors in _strips(pixels):
         yield rows, colors @ matrix.T + offset
 
 
 def _moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean (3,) and the covariance (3, 3) of colors, in levels of 256. Sums of whole numbers, so exact."""
+    """Return the mean (3,) and the covariance (3, 3) of colors, in levels of 256. Sums of integers, so exact."""
     total, products = np.zeros(3), np.zeros((3, 3))
     for _, colors in _strips(pixels):
         flat = colors.reshape(-1, 3).astype(np.float64)
@@ -107,32 +109,32 @@ def _moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _monge_kantorovich(covariance: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The symmetric T with T covariance T = wanted, T = A^-1 (A wanted A)^1/2 A^-1 where A is the root of `covariance`.
+    """Return the symmetric T with T covariance T = wanted, T = A^-1 (A wanted A)^1/2 A^-1 with A = covariance^1/2.
 
-    Directions without variance are left without; gains are limited to `LARGEST_GAIN`.
+    Directions without variance stay without; gains are limited to `LARGEST_GAIN`.
     """
     root, inverse = _power(covariance, 0.5), _power(covariance, -0.5)
     gains, directions = np.linalg.eigh(inverse @ _power(root @ wanted @ root, 0.5) @ inverse)
-    return (directions * gains.clip(0, LARGEST_GAIN)) @ directions.T
+    return np.asarray((directions * gains.clip(0, LARGEST_GAIN)) @ directions.T)
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
-    """A power of a symmetric, positive semidefinite matrix; eigenvalues of 0 stay 0."""
+    """Return a power of a symmetric, positive semidefinite matrix; eigenvalues of 0 stay 0."""
     values, vectors = np.linalg.eigh(matrix)
     some = values > SMALLEST_VARIANCE
     powers = np.where(some, np.where(some, values, 1.0) ** exponent, 0.0)
-    return (vectors * powers) @ vectors.T
+    return np.asarray((vectors * powers) @ vectors.T)
 
 
-def _pressed(values: np.ndarray, highest: np.ndarray) -> np.ndarray:
-    """Bends values, (h, W, 3), so that the highest one of each channel comes to lie at 255 where it is above.
+def _compressed(values: np.ndarray, highest: np.ndarray) -> np.ndarray:
+    """Compress values, (h, W, 3), so that the highest one of each channel becomes 255 where it is above.
 
     With t = value - knee it is t / (1 + (1 / room - 1 / reach) t), whose slope is 1 at the knee and falls from there.
     """
     knee = 255 - SHOULDER
     above = np.maximum(values - knee, 0)
     bend = np.maximum(1 / SHOULDER - 1 / np.maximum(highest - knee, SHOULDER), 0)
-    return np.minimum(values, knee) + above / (1 + bend * above)
+    return np.asarray(np.minimum(values, knee) + above / (1 + bend * above))
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""The fast method: one pass of a network that paints any content in any style. Torch only where a GPU needs it."""
+"""The fast method: one pass of a network for any style. Torch only where a GPU needs it."""
 
 import os
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -11,89 +11,86 @@ from vision_app.core.errors import ModelError
 from vision_app.released.find import Model, find
 from vision_app.released.runtime import Execution, open_session
 from vision_app.style import checks
-from vision_app.style.stylizer import STYLE_SIZE, Painted, Stylizer
+from vision_app.style.stylizer import STYLE_SIZE, Output, Request, Stylizer
 from vision_app.style.tiles import in_tiles
 
 TASK = "style-transfer"
-FAINT = 0.25  # strength below which the content itself is mixed in: its own code repaints it, too
-TILE = 1024  # pixels: side of what is painted at a time, which takes about half a gigabyte
+FAINT = 0.25  # strength below which the content itself is blended in: even its own code changes it
+TILE = 1024  # pixels: side of a tile, which takes about half a gigabyte
 
 
-class FastModel(Protocol):
-    """The two calls of a released fast network, on pictures (H, W, 3) uint8 of 16 pixels a side or more.
+Run = Callable[..., Sequence[np.ndarray]]
+"""Calls a network with batches of one, and returns its outputs."""
 
-    `runtime` and `device` say where it runs.
+
+class FastModel:
+    """The two networks of a released fast model, on images (H, W, 3) uint8 with sides of 16 pixels or more.
+
+    Args:
+        style: Network of style images.
+        content: Network of content images, codes and statistics.
+        runtime: "onnx" or "torch".
+        device: "cpu", "cuda" or "cuda:N".
     """
 
-    runtime: str
-    device: str
+    def __init__(self, style: Run, content: Run, runtime: str, device: str):
+        self._style, self._content = style, content
+        self.runtime, self.device = runtime, device
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """The code of a style, (K,) float32."""
+        """Return the code of a style, (K,) float32."""
+        return np.asarray(self._style(pixels[None])[0][0])
 
-    def paint(self, pixels: np.ndarray, code: np.ndarray, statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Paints a content.
+    def stylize(self, pixels: np.ndarray, code: np.ndarray, statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Render a content in the style of a code.
 
         Args:
+            pixels: The content.
             code: (K,).
-            statistics: (M,) to normalize the content with; not a number where they are to be taken from `pixels`.
+            statistics: (M,) to normalize the content with; NaN: computed from `pixels`.
 
         Returns:
-            (H, W, 3) float32, 0..1 but for a little, and the statistics that were used.
+            (H, W, 3) float32, about 0..1, and the statistics that were used.
         """
+        images, used = self._content(pixels[None], code[None], statistics[None])
+        return images[0], used[0]
 
 
-class OnnxFast:
-    """`style.onnx` and `model.onnx` on ONNX Runtime; see `FastModel`."""
+def open_onnx(model: Model, threads: int | None = None) -> FastModel:
+    """Open `style.onnx` and `model.onnx` on ONNX Runtime."""
 
-    runtime, device = "onnx", "cpu"
+    def network(name: str) -> Run:
+        session = open_session(model.file(name), threads)
+        names = [entry.name for entry in session.get_inputs()]
+        return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
 
-    def __init__(self, model: Model, threads: int | None):
-        self._style, self._content = (open_session(model.file(name), threads) for name in ("style.onnx", "model.onnx"))
-
-    def encode(self, pixels):
-        return self._style.run(None, {"pixels": pixels[None]})[0][0]
-
-    def paint(self, pixels, code, statistics):
-        inputs = {"pixels": pixels[None], "code": code[None], "statistics": statistics[None]}
-        picture, used = self._content.run(None, inputs)
-        return picture[0], used[0]
+    return FastModel(network("style.onnx"), network("model.onnx"), "onnx", "cpu")
 
 
-class TorchFast:
-    """`weights.safetensors` on torch; see `FastModel`."""
+def open_torch(model: Model, execution: Execution) -> FastModel:
+    """Open `weights.safetensors` on torch."""
+    import torch
 
-    runtime = "torch"
+    from vision_app.style.model.network import PixelsToCode, PixelsToImage, open_fast
 
-    def __init__(self, model: Model, execution: Execution):
-        import torch
+    execution.limit_threads()
+    network = open_fast(model).to(execution.device).to(memory_format=torch.channels_last)
 
-        from vision_app.style.model.network import ContentInput, StyleInput, open_fast
+    def run(module: torch.nn.Module, *inputs: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode():
+            outputs = module(*(torch.tensor(one, device=execution.device) for one in inputs))
+            return [one.cpu().numpy() for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
-        execution.limit_threads()
-        self._torch, self.device = torch, execution.device
-        network = open_fast(model).to(self.device, memory_format=torch.channels_last)
-        self._style, self._content = StyleInput(network), ContentInput(network)
-
-    def encode(self, pixels):
-        return self._run(self._style, pixels)[0]
-
-    def paint(self, pixels, code, statistics):
-        return self._run(self._content, pixels, code, statistics)
-
-    def _run(self, module, *inputs: np.ndarray) -> list[np.ndarray]:
-        """Calls a module with batches of one."""
-        with self._torch.inference_mode():
-            outputs = module(*(self._torch.tensor(one, device=self.device)[None] for one in inputs))
-            return [one[0].cpu().numpy() for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
+    style, content = partial(run, PixelsToCode(network)), partial(run, PixelsToImage(network))
+    return FastModel(style, content, "torch", execution.device)
 
 
 class FastStylizer(Stylizer):
-    """Repaints pictures by one pass of a network, large ones in tiles; see `Stylizer`.
+    """Renders images in one pass of a network, large ones in tiles; see `Stylizer`.
 
-    A style is a code. Several styles are mixed by the mean of their codes, and strength lies between the content's own
-    code and the style's; towards 0 the content itself is mixed in. All tiles are normalized with the statistics of the
-    whole picture, as they are after it was scaled down to one tile, so that neighbors fit together.
+    A style is a code. Several styles are mixed by the mean of their codes, and strength interpolates between the
+    content's own code and the style's; towards 0 the content itself is blended in. All tiles are normalized with the
+    statistics of the whole image, scaled down to one tile, so that neighbors fit together.
 
     Raises:
         ModelError: model.json lacks something.
@@ -105,8 +102,9 @@ class FastStylizer(Stylizer):
         self.network, self.tile = network, tile
         self.name, self.models = model.name, (model,)
         self.runtime, self.device = network.runtime, network.device
-        self.statistics = model.value("input.statistics", int)
-        self.multiple, self.overlap = model.value("input.multiple", int), model.value("input.overlap", int)
+        self.statistics: int = model.value("input.statistics", int)
+        self.multiple: int = model.value("input.multiple", int)
+        self.overlap: int = model.value("input.overlap", int)
 
     @classmethod
     def open(cls, model: str | os.PathLike[str] | None, execution: Execution) -> "FastStylizer":
@@ -116,10 +114,10 @@ class FastStylizer(Stylizer):
             raise ModelError(f"model '{found.name}' is for {found.task}, not for {TASK}")
         execution = execution.resolved_for(found)
         onnx = execution.runtime == "onnx"
-        return cls(found, OnnxFast(found, execution.threads) if onnx else TorchFast(found, execution))
+        return cls(found, open_onnx(found, execution.threads) if onnx else open_torch(found, execution))
 
-    def paint(self, content: np.ndarray, code: np.ndarray) -> np.ndarray:
-        """Paints a content in the style of a code.
+    def stylize(self, content: np.ndarray, code: np.ndarray) -> np.ndarray:
+        """Render a content in the style of a code.
 
         Args:
             content: (H, W, 3) uint8 RGB, each side `checks.SMALLEST_SIDE` or more.
@@ -129,32 +127,34 @@ class FastStylizer(Stylizer):
             (H, W, 3) uint8.
 
         Raises:
-            ModelError: the network gives something else than a picture.
+            ModelError: The network's output is not finite.
         """
         statistics = np.full(self.statistics, np.nan, np.float32)
         if max(content.shape) > self.tile:
-            _, statistics = self.network.paint(checks.at_most(content, self.tile), code, statistics)
+            _, statistics = self.network.stylize(checks.at_most(content, self.tile), code, statistics)
         return in_tiles(
             content,
-            lambda part: self._to_bytes(self.network.paint(part, code, statistics)[0]),
+            lambda part: self._to_bytes(self.network.stylize(part, code, statistics)[0]),
             tile=self.tile, overlap=self.overlap, multiple=self.multiple,
         )  # fmt: skip
 
-    def _codes(self, styles: Sequence[np.ndarray]) -> np.ndarray:
+    def _encode(self, styles: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack([self.network.encode(style) for style in styles])
 
-    def _paint(self, content, styles, shares, options, report, state) -> Painted:
-        code = np.float32(shares) @ styles.codes
-        if options.strength < 1:
+    def _stylize(self, request: Request) -> Output:
+        content, strength = request.content, request.options.strength
+        assert request.styles.codes is not None  # they were prepared by this method
+        code = np.array(request.shares, np.float32) @ request.styles.codes
+        if strength < 1:
             own = self.network.encode(checks.at_most(content, STYLE_SIZE))
-            code = np.float32(1 - options.strength) * own + np.float32(options.strength) * code
-        painted = self.paint(content, code)
-        if options.strength < FAINT:
-            painted = cv2.addWeighted(painted, options.strength / FAINT, content, 1 - options.strength / FAINT, 0)
-        return Painted(painted, {})
+            code = np.float32(1 - strength) * own + np.float32(strength) * code
+        result = self.stylize(content, code)
+        if strength < FAINT:
+            result = cv2.addWeighted(result, strength / FAINT, content, 1 - strength / FAINT, 0)
+        return Output(result)
 
-    def _to_bytes(self, picture: np.ndarray) -> np.ndarray:
-        if not np.isfinite(picture).all():
-            raise ModelError(f"model '{self.name}' gives no picture but numbers out of range; its weights are damaged")
-        np.clip(picture, 0, 1, out=picture)
-        return np.uint8(np.rint(255 * picture))
+    def _to_bytes(self, image: np.ndarray) -> np.ndarray:
+        if not np.isfinite(image).all():
+            raise ModelError(f"model '{self.name}' gives values that are not finite; its weights are damaged")
+        np.clip(image, 0, 1, out=image)
+        return np.asarray(np.rint(255 * image), np.uint8)

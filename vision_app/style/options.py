@@ -1,4 +1,4 @@
-"""How to repaint a picture: every setting, checked when it is made. Imports nothing heavy."""
+"""How to stylize an image: every setting, checked when it is made. Imports nothing heavy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -9,35 +9,71 @@ from vision_app.core.flags import check_choice, check_ranges, flag
 
 METHODS = ("optimize", "fast", "color")
 KEEP_COLORS = ("no", "luminance", "histogram")
-OF_OPTIMIZE = ("alpha", "beta", "total_variation", "iterations", "optimizer", "start", "seed")
+STARTS = ("content", "noise", "fast")
+OPTIMIZERS = ("lbfgs", "adam")
 RANGES = {"strength": (0.0, 1.0), "size": (32, 16_384), "style_size": (64, 4096)}
-LARGEST_WEIGHT = 1e9  # of a style: only ratios matter, and sums must stay finite
+OPTIMIZE_RANGES = {
+    "alpha": (0.0, 1e6), "beta": (0.0, 1e9), "total_variation": (0.0, 1e6), "strength": (0.0, 1.0),
+    "iterations": (1, 10_000), "seed": (0, 2**32 - 1),
+}  # fmt: skip
+MAX_WEIGHT = 1e9  # of a style: only ratios matter, and sums must stay finite
+
+
+@dataclass(frozen=True)
+class OptimizeConfig:
+    """What "optimize" minimizes, J = alpha J_content + beta J_style + total_variation J_variation, and how.
+
+    Attributes:
+        alpha: Weight of the content. Losses are relative to their targets, so only the ratio to `beta` matters.
+        beta: Weight of the style.
+        total_variation: Weight of the mean gradient magnitude, which suppresses noise.
+        strength: Amount of style, 0 to 1: moves the target Gram matrices from the content's to the style's.
+        iterations: Evaluations of J and its gradient, over all sizes together.
+        optimizer: "lbfgs" or "adam".
+        start: Initial image: "content", "noise", or "fast" for the result of the fast method.
+        seed: Random seed of the noise.
+
+    Raises:
+        UsageError: A value is out of its range or unknown; names the option and the nearest valid value.
+    """
+
+    alpha: float = 1.0
+    beta: float = 100.0
+    total_variation: float = 4.0
+    strength: float = 1.0
+    iterations: int = 150
+    optimizer: str = "lbfgs"
+    start: str = "content"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, OPTIMIZE_RANGES)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("start", self.start, STARTS)
+        if self.alpha == 0 and self.beta == 0:
+            raise UsageError("--alpha 0 --beta 0: one of content and style must count")
+
+
+OPTIMIZE_ONLY = tuple(field.name for field in fields(OptimizeConfig) if field.name != "strength")
 
 
 @dataclass(frozen=True)
 class StyleOptions:
-    """How to repaint a picture.
+    """How to stylize an image. `alpha` and all that follow are settings of "optimize" alone, see `OptimizeConfig`.
 
     Attributes:
-        strength: how much of the style, 0 to 1; 0 leaves the content as it is.
-        size: long side of the result in pixels, reached by scaling the content down or up. By default the result has
-            the content's size; with "optimize" its long side is at most 1024.
-        style_size: longest side in pixels at which styles are looked at, larger ones are scaled down; the coarser the
-            style is seen, the finer are its strokes. By default 512; "optimize" looks at each style at the size of
-            the picture.
-        keep_colors: the content's colors stay: "no", "luminance" (only the light and dark of the result is painted) or
-            "histogram" (each color channel is as frequent as it was).
-        weights: of several styles in one picture, 0 to 1e9, in their order; equal by default.
-        alpha, beta: weights of content and style, of "optimize" alone, as are the following; each None stands for the
-            default of `optimize.OptimizeConfig`.
-        total_variation: weight of the mean length of gradients, which keeps noise down.
-        iterations: steps of the optimizer.
-        optimizer: "lbfgs" or "adam".
-        start: picture to begin with, "content", "noise" or "fast".
-        seed: of noise.
+        strength: Amount of style, 0 to 1; 0 leaves the content as it is.
+        size: Long side of the result in pixels; the content is scaled down or up. None: the content's size, with
+            "optimize" at most 1024.
+        style_size: Maximum long side of style images in pixels; larger ones are scaled down. Smaller styles give finer
+            strokes. None: 512, with "optimize" the size of the result.
+        keep_colors: Keep the content's colors: "no", "luminance" (only the lightness of the result is stylized) or
+            "histogram" (the color channels keep their histograms).
+        weights: Of several styles mixed in one image, 0 to 1e9, in their order; None: equal.
+        alpha: None here and below stands for the default of `OptimizeConfig`.
 
     Raises:
-        UsageError: a value is out of its range or unknown; names the option and the nearest valid value.
+        UsageError: A value is out of its range or unknown; names the option and the nearest valid value.
     """
 
     strength: float = 1.0
@@ -53,23 +89,28 @@ class StyleOptions:
     start: str | None = None
     seed: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = {name: ends for name, ends in RANGES.items() if name == "strength" or getattr(self, name) is not None}
         check_ranges(self, given)
         check_choice("keep_colors", self.keep_colors, KEEP_COLORS)
         if self.weights is not None:
             object.__setattr__(self, "weights", _checked_weights(self.weights))  # the dataclass is frozen
+        self.optimize_config()  # raises where a setting is wrong
+
+    def optimize_config(self) -> OptimizeConfig:
+        """Return the settings of "optimize", with its defaults for those that are None."""
+        return OptimizeConfig(strength=self.strength, **self._optimize_settings)
 
     @property
-    def of_optimize(self) -> dict[str, Any]:
-        """The fields that only the method "optimize" knows and that were given, by name."""
-        return {name: value for name in OF_OPTIMIZE if (value := getattr(self, name)) is not None}
+    def _optimize_settings(self) -> dict[str, Any]:
+        """The given settings that only "optimize" knows, by name."""
+        return {name: value for name in OPTIMIZE_ONLY if (value := getattr(self, name)) is not None}
 
     def changed(self, changes: dict[str, Any]) -> "StyleOptions":
-        """These options with other values of some fields.
+        """Return these options with other values of some fields.
 
         Raises:
-            UsageError: there is no such option, or see the class.
+            UsageError: There is no such option, or see the class.
         """
         names = [field.name for field in fields(self)]
         for name in changes:
@@ -78,27 +119,27 @@ class StyleOptions:
         return replace(self, **changes)
 
     def check_method(self, method: str) -> None:
-        """Refuses options that a method would pass over.
+        """Refuse options that a method would ignore.
 
         Raises:
-            UsageError: names one of them; or there is no such method.
+            UsageError: Names one of them; or there is no such method.
         """
         check_choice("method", method, METHODS)
-        if method != "optimize" and (given := self.of_optimize):
+        if method != "optimize" and (given := self._optimize_settings):
             raise UsageError(f"{flag(next(iter(given)))}: belongs to --method optimize, not to {method}; leave it out")
         if method == "color" and self.keep_colors != "no":
-            raise UsageError(f"--keep-colors {self.keep_colors}: --method color changes nothing but colors; leave one")
+            raise UsageError(f"--keep-colors {self.keep_colors}: --method color changes only colors; use one of them")
 
     def shares(self, styles: int) -> tuple[float, ...]:
-        """The weights of so many styles, their sum being 1.
+        """Return the weights of so many styles, normalized to a sum of 1.
 
         Raises:
-            UsageError: there are more or fewer weights than styles.
+            UsageError: The number of weights is not the number of styles.
         """
         weights = self.weights or (1.0,) * styles
         if len(weights) != styles:
             numbers = f"{len(weights)} number{'s' * (len(weights) != 1)}"
-            raise UsageError(f"--weights: {numbers} for {styles} style{'s' * (styles != 1)}; give one a style")
+            raise UsageError(f"--weights: {numbers} for {styles} style{'s' * (styles != 1)}; give one for each style")
         return tuple(weight / sum(weights) for weight in weights)
 
 
@@ -107,7 +148,7 @@ def _checked_weights(weights: Sequence[float]) -> tuple[float, ...]:
         found = tuple(map(float, weights))
     except (TypeError, ValueError):
         raise UsageError(f"--weights {weights!r}: must be numbers, one for each style") from None
-    if not all(0 <= weight <= LARGEST_WEIGHT for weight in found) or not sum(found):
+    if not all(0 <= weight <= MAX_WEIGHT for weight in found) or not sum(found):
         text = ",".join(map(str, weights))
-        raise UsageError(f"--weights {text}: must be numbers from 0 to {LARGEST_WEIGHT:g}, one of them above 0")
+        raise UsageError(f"--weights {text}: must be numbers from 0 to {MAX_WEIGHT:g}, one of them above 0")
     return found

@@ -1,28 +1,30 @@
-"""What repainting a picture gives: a frozen value that knows nothing of files or networks."""
+"""What stylizing an image gives: frozen values that know nothing of files or networks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vision_app.core.results import rounded
 
 
-class Stop(Exception):  # noqa: N818, it is a wish and no error
-    """Raised in a report to end with the picture that there is."""
+class Stop(Exception):  # noqa: N818, it is a request and not an error
+    """Raised in a report to stop with the current image."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it has come.
+    """Progress of "optimize".
 
     Attributes:
-        iteration: the one that was just taken, from 1 on.
-        total: iterations altogether.
-        size: width and height, in pixels, of the picture that is being worked on; coarse ones come first.
-        cost: J, what is minimized, before this iteration.
-        content_cost, style_cost: its parts without their weights, each relative to its target: 0 is equal.
-        preview: gives the picture so far, (height, width, 3) uint8; to be called during the report.
+        iteration: The one that was just taken, from 1.
+        total: Number of iterations in all.
+        size: Width and height of the current image in pixels; coarse sizes come first.
+        cost: J, which is minimized, before this iteration.
+        content_cost: Unweighted part of J, relative to its target: 0 is equal.
+        style_cost: Unweighted part of J, relative to its target: 0 is equal.
+        preview: Returns the current image, (height, width, 3) uint8; to be called during the report.
     """
 
     iteration: int
@@ -35,23 +37,23 @@ class Progress:
 
 
 Report = Callable[[Progress], bool | None]
-"""Called after every iteration; True, or raising `Stop`, ends with the picture that there is."""
+"""Called after every iteration; True, or raising `Stop`, stops with the current image."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stylized:
-    """A repainted picture.
+    """A stylized image.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB, read-only.
-        content: what the picture was called that was repainted.
-        styles: names of the styles, in the order given.
+        content: Name of the content image.
+        styles: Names of the styles, in the order given.
         method: "optimize", "fast" or "color".
-        model: name of the network, or None where there is none.
-        notes: what is odd about the pictures or was done unasked, in words; see `checks`.
-        iterations: of the method "optimize" the steps that were taken, otherwise None.
-        cost: of the method "optimize" what was left of the cost J, otherwise None.
-        stopped: whether "optimize" was told to end early.
+        model: Name of the network, or None where there is none.
+        notes: What is unusual about the images or was done without being asked, in words; see `checks`.
+        iterations: Number of iterations that "optimize" took, otherwise None.
+        cost: Last cost J of "optimize", otherwise None.
+        stopped: Whether "optimize" was told to stop early.
     """
 
     pixels: np.ndarray
@@ -64,21 +66,23 @@ class Stylized:
     cost: float | None = None
     stopped: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         pixels = np.asarray(self.pixels).view()
         pixels.flags.writeable = False
         object.__setattr__(self, "pixels", pixels)  # the dataclass is frozen
 
     @property
     def width(self) -> int:
-        return self.pixels.shape[1]
+        """Columns of pixels."""
+        return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
-        return self.pixels.shape[0]
+        """Rows of pixels."""
+        return int(self.pixels.shape[0])
 
-    def to_dict(self) -> dict:
-        """Plain JSON values without the pixels, rounded so that two runs print the same text."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values without the pixels, rounded so that two runs print the same text."""
         return {
             "width": self.width,
             "height": self.height,

@@ -1,4 +1,4 @@
-"""How a large picture is worked on in parts, so that memory does not grow with it. NumPy only."""
+"""Tiling of large images, so that memory does not grow with them. NumPy only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a picture's rows or columns, in pixels.
+    """A range of an image's rows or columns, in pixels.
 
     Attributes:
-        start, stop: what is worked on.
-        first, last: what is kept of it, `start` <= `first` and `last` <= `stop`.
+        start: First pixel of the tile.
+        stop: Pixel after the last of the tile.
+        first: First pixel that is kept of the result, at least `start`.
+        last: Pixel after the last that is kept, at most `stop`.
     """
 
     start: int
@@ -21,15 +23,25 @@ class Span:
     first: int
     last: int
 
+    @property
+    def tile(self) -> slice:
+        """Where the tile lies in the image."""
+        return slice(self.start, self.stop)
+
+    @property
+    def kept(self) -> slice:
+        """Where the kept part lies in the tile."""
+        return slice(self.first - self.start, self.last - self.start)
+
 
 def spans(length: int, tile: int, overlap: int, multiple: int) -> list[Span]:
-    """Stretches that cover a length, what is kept of them side by side.
+    """Return spans that cover a length, their kept parts side by side.
 
     Args:
-        length: pixels, from 1 on.
-        tile: longest stretch, at least 2 `overlap` + `multiple`.
-        overlap: pixels beside what is kept that it depends on, as far as the picture has them.
-        multiple: stretches start at multiples of this.
+        length: Pixels, 1 or more.
+        tile: Maximum length of a span, at least 2 `overlap` + `multiple`.
+        overlap: Pixels of context around the kept part, as far as the image has them.
+        multiple: Spans start at multiples of this.
 
     Returns:
         As few as possible, of equal lengths but for the last one, which may be up to `multiple` - 1 shorter.
@@ -48,26 +60,23 @@ def spans(length: int, tile: int, overlap: int, multiple: int) -> list[Span]:
 
 
 def in_tiles(
-    pixels: np.ndarray, paint: Callable[[np.ndarray], np.ndarray], *, tile: int, overlap: int, multiple: int
+    pixels: np.ndarray, function: Callable[[np.ndarray], np.ndarray], *, tile: int, overlap: int, multiple: int
 ) -> np.ndarray:
-    """Paints a picture tile by tile.
+    """Apply a function to an image tile by tile.
 
     Args:
         pixels: (H, W, 3) uint8.
-        paint: (h, w, 3) uint8 to (h, w, 3) uint8.
-        tile, overlap, multiple: see `spans`.
+        function: (h, w, 3) uint8 to (h, w, 3) uint8.
+        tile: See `spans`.
+        overlap: See `spans`.
+        multiple: See `spans`.
 
     Returns:
-        (H, W, 3) uint8, what `paint` would make of the whole where a pixel depends on none further than `overlap` away.
+        (H, W, 3) uint8, the same as in one piece where a pixel depends on none further than `overlap` away.
     """
     result = np.empty_like(pixels)
     rows, columns = (spans(length, tile, overlap, multiple) for length in pixels.shape[:2])
-    for down, across in product(rows, columns):
-        part = paint(np.ascontiguousarray(pixels[down.start : down.stop, across.start : across.stop]))
-        result[down.first : down.last, across.first : across.last] = part[_kept(down), _kept(across)]
+    for row, column in product(rows, columns):
+        part = function(np.ascontiguousarray(pixels[row.tile, column.tile]))
+        result[row.first : row.last, column.first : column.last] = part[row.kept, column.kept]
     return result
-
-
-def _kept(span: Span) -> slice:
-    """Where in a stretch lies what is kept of it."""
-    return slice(span.first - span.start, span.last - span.start)

@@ -16,7 +16,7 @@ from vision_app import RGBImage, StyleOptions, Stylized, Stylizer
 from vision_app.core.errors import ImageError
 from vision_app.core.text import amount
 from vision_app.style.results import Report
-from vision_app.style.stylizer import Prepared
+from vision_app.style.stylizer import PreparedStyles
 from vision_app.ui import models
 from vision_app.ui.downloads import data_url, encoded
 from vision_app.ui.image_files import SAMPLES, ImageFile, sample
@@ -74,11 +74,11 @@ class StyleRequest:
         """The long side of the result in pixels."""
         return self.options.size or max(self.screen.width, self.screen.height)
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> PreparedStyles:
         """Compute what the stylizer needs of the styles."""
         return self.stylizer.prepare([style.source for style in self.styles])
 
-    def stylize_at_once(self, prepared: Prepared, size: int | None) -> Stylized:
+    def stylize_at_once(self, prepared: PreparedStyles, size: int | None) -> Stylized:
         """Stylize in a single pass at some size when it is this visitor's turn."""
         with TURN:
             return self.stylizer(self.image.open(), prepared, self.options, size=size)
@@ -157,12 +157,12 @@ def at_once(request: StyleRequest) -> None:
         )
 
 
-def prepare(request: StyleRequest) -> Prepared:
+def prepare(request: StyleRequest) -> PreparedStyles:
     """Return what the stylizer needs of the styles, from the session if they are the same as last time."""
     key = (request.stylizer.method, *(style.key for style in request.styles))
     if st.session_state.get("prepared styles", [None])[0] != key:
         st.session_state["prepared styles"] = key, request.prepare()
-    prepared: Prepared = st.session_state["prepared styles"][1]
+    prepared: PreparedStyles = st.session_state["prepared styles"][1]
     return prepared
 
 

@@ -14,7 +14,7 @@ SLICES = {"conv1_1": 2, "conv2_1": 7, "conv3_1": 12, "conv4_1": 21, "conv4_2": 2
 
 @pytest.fixture(scope="module")
 def vgg(tmp_path_factory):
-    """torchvision's VGG-19 with random weights, and the file of these."""
+    """Torchvision's VGG-19 with random weights, and the file of these."""
     torch.manual_seed(0)
     network = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["E"]).eval()  # without its large head
     path = tmp_path_factory.mktemp("vgg") / "vgg19.pth"
@@ -119,7 +119,7 @@ def test_files_that_hold_something_else_are_refused_by_name(tmp_path):
     (tmp_path / "text.pth").write_text("no weights")
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     for name, reason in (
-        ("text.pth", "no file of torch weights"),
+        ("text.pth", "not a file of torch weights"),
         ("other.pth", "not the weights of torchvision's VGG-19"),
         ("missing.pth", "cannot be read"),
     ):

@@ -53,7 +53,7 @@ def test_results_have_the_size_of_the_content(height, width):
     network = tiny_fast()
     code = network.encode(pictures(1, 3, 33, 20))
     assert code.shape == (1, network.config.code) == (1, 128)
-    painted, used = network.paint(pictures(1, 3, height, width), code)
+    painted, used = network.stylize(pictures(1, 3, height, width), code)
     assert painted.shape == (1, 3, height, width) and used.shape == (1, network.config.statistics) == (1, 64)
 
 
@@ -61,8 +61,8 @@ def test_results_have_the_size_of_the_content(height, width):
 def test_the_statistics_that_were_used_give_the_same_picture_again():
     network, content = tiny_fast(), pictures(2, 3, 40, 36)
     codes = network.encode(pictures(2, 3, 24, 24, seed=1))
-    painted, used = network.paint(content, codes)
-    again, same = network.paint(content, codes, used)
+    painted, used = network.stylize(content, codes)
+    again, same = network.stylize(content, codes, used)
     assert torch.equal(used, same)
     torch.testing.assert_close(again, painted)
     torch.testing.assert_close(network(content, pictures(2, 3, 24, 24, seed=1)), painted)
@@ -72,13 +72,13 @@ def test_the_statistics_that_were_used_give_the_same_picture_again():
 def test_a_pixel_depends_on_no_more_than_its_reach():
     network, content = tiny_fast(), pictures(1, 3, 160, 160)
     code = network.encode(pictures(1, 3, 24, 24, seed=1))
-    painted, used = network.paint(content, code)
+    painted, used = network.stylize(content, code)
     changed = content.clone()
     changed[..., :40] = 0
-    other, _ = network.paint(changed, code, used)
+    other, _ = network.stylize(changed, code, used)
     different = (painted != other).any(1)[0].any(0).nonzero()
     assert 40 < different.max() < 40 + network.config.reach
-    part, _ = network.paint(content[..., 40:], code, used)  # cut at a multiple of 4, as tiles are
+    part, _ = network.stylize(content[..., 40:], code, used)  # cut at a multiple of 4, as tiles are
     reach = network.config.reach
     torch.testing.assert_close(part[..., reach:], painted[..., 40 + reach :], rtol=1e-4, atol=1e-5)
 

@@ -2,18 +2,22 @@
 
 import os
 import signal
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from skimage import data
 from tiny_styles import tiny_encoder
 
 from vision_app.core.errors import DataError, ImageError, UsageError
-from vision_app.style.optimize import checkpoint as resume
+from vision_app.style.optimize import checkpoint
 from vision_app.style.optimize import loop as module
-from vision_app.style.optimize.loop import DivergedError, OptimizeConfig, optimize
-from vision_app.style.optimize.losses import Objective, to_picture
+from vision_app.style.optimize.loop import DivergedError, Level, fit_style, levels, optimize
+from vision_app.style.optimize.losses import Objective, to_tensor
+from vision_app.style.options import OPTIMIZERS, OptimizeConfig
 from vision_app.style.results import Stop
 
 CONTENT = np.ascontiguousarray(data.astronaut()[::7, ::7][:66, 2:72])  # 66 x 70: no multiple of 16
@@ -35,8 +39,8 @@ def two_levels(monkeypatch):
 
 
 def costs(encoder, pixels, content=CONTENT, styles=(STYLE,)):
-    plain = {"strength": 1.0, "alpha": 1.0, "beta": 1.0, "gamma": 0.0}
-    found = Objective(encoder, content, styles, [1 / len(styles)] * len(styles), **plain)(to_picture(pixels))
+    plain = OptimizeConfig(alpha=1.0, beta=1.0, total_variation=0.0)
+    found = Objective(encoder, content, styles, [1 / len(styles)] * len(styles), plain)(to_tensor(pixels))
     return found.content.item(), found.style.item()
 
 
@@ -44,7 +48,7 @@ def flat(color, height=64, width=72):
     return np.full((height, width, 3), color, dtype=np.uint8)
 
 
-@pytest.mark.parametrize("optimizer", module.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("start", ["content", "noise"])
 def test_a_picture_takes_on_the_style(encoder, optimizer, start):
     config = OptimizeConfig(iterations=40, optimizer=optimizer, start=start)
@@ -66,8 +70,7 @@ def test_content_alone_comes_back_from_noise(encoder):
 
 def test_l_bfgs_gets_further_than_adam_in_as_many_iterations(encoder):
     ends = [
-        optimize(CONTENT, [STYLE], encoder, OptimizeConfig(iterations=30, optimizer=o)).costs[-1]
-        for o in module.OPTIMIZERS
+        optimize(CONTENT, [STYLE], encoder, OptimizeConfig(iterations=30, optimizer=o)).costs[-1] for o in OPTIMIZERS
     ]
     assert ends[0] < ends[1]
 
@@ -189,7 +192,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize(("content", "style"), PAIRS.values(), ids=PAIRS)
-@pytest.mark.parametrize("optimizer", module.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_one_color_is_a_style_and_a_content_like_any_other(encoder, content, style, optimizer):
     done = optimize(content, [style], encoder, OptimizeConfig(iterations=12, optimizer=optimizer))
     assert np.isfinite(done.costs).all()
@@ -229,7 +232,7 @@ def test_a_report_can_stop_it_with_the_picture_that_there_is(encoder, two_levels
     assert content < 1
 
 
-@pytest.mark.parametrize("optimizer", module.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("last", [1, 2, 6, 8])  # 6 is the last one of the coarse size
 def test_a_stopped_run_goes_on_exactly_where_it_was(encoder, two_levels, tmp_path, optimizer, last):
     config, state = OptimizeConfig(iterations=9, optimizer=optimizer), tmp_path / "state.safetensors"
@@ -246,7 +249,7 @@ def test_a_stopped_run_goes_on_exactly_where_it_was(encoder, two_levels, tmp_pat
 
 
 def test_a_run_that_is_killed_goes_on_from_what_was_written(encoder, two_levels, tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
     state, whole = tmp_path / "state.safetensors", optimize(CONTENT, [STYLE], encoder, SHORT)
 
     class Killed(BaseException):
@@ -289,7 +292,7 @@ def test_the_state_of_another_run_or_file_is_refused(encoder, tmp_path):
         (CONTENT, [STYLE, STYLE], encoder, SHORT, {"weights": [1, 3]}),
     ]
     for content, styles, network, config, more in others:
-        with pytest.raises(UsageError, match=r"state\.safetensors: of other pictures or options"):
+        with pytest.raises(UsageError, match=r"state\.safetensors: of other images or options"):
             optimize(content, styles, network, config, state=state, **more)
     state.write_bytes(b"no checkpoint")
     with pytest.raises(DataError, match=r"state\.safetensors: not a checkpoint"):
@@ -344,3 +347,53 @@ def test_weights_that_do_not_fit_are_refused(encoder, weights):
 def test_wrong_options_are_named(options, message):
     with pytest.raises(UsageError, match=message):
         OptimizeConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "sizes"),
+    [
+        (256, 256, [(256, 256)]),
+        (512, 512, [(256, 256), (512, 512)]),
+        (768, 1024, [(192, 256), (384, 512), (768, 1024)]),
+        (1080, 1920, [(135, 240), (270, 480), (540, 960), (1080, 1920)]),
+        (300, 200, [(300, 200)]),
+        (32, 32, [(32, 32)]),
+        (2000, 100, [(2000, 100)]),  # half of it would be too narrow
+        (2000, 130, [(1000, 65), (2000, 130)]),
+    ],
+)
+def test_sizes_double_up_to_the_picture_s_own(height, width, sizes):
+    assert [(level.height, level.width) for level in levels(height, width, 150)] == sizes
+
+
+def test_each_level_takes_half_the_iterations_of_the_one_before():
+    assert [level.end - level.begin for level in levels(1024, 1024, 140)] == [80, 40, 20]
+    assert [level.end - level.begin for level in levels(1024, 1024, 7)] == [4, 2, 1]
+    assert levels(1024, 1024, 6) == (Level(512, 512, 0, 4), Level(1024, 1024, 4, 6))  # too few for three
+    assert levels(1024, 1024, 1) == (Level(1024, 1024, 0, 1),)
+
+
+@given(st.integers(32, 5000), st.integers(32, 5000), st.integers(1, 3000))
+def test_iterations_follow_each_other_and_all_are_taken(height, width, iterations):
+    found = levels(height, width, iterations)
+    assert (found[-1].height, found[-1].width) == (height, width)
+    assert found[0].begin == 0 and found[-1].end == iterations
+    assert all(before.end == after.begin for before, after in pairwise(found))
+    counts = [level.end - level.begin for level in found]
+    assert min(counts) >= 1
+    assert min(min(level.height, level.width) for level in found) >= 32
+    assert all(before >= after for before, after in pairwise(counts)) or iterations < 100  # rounding
+
+
+def test_a_style_is_seen_as_large_as_the_picture_and_never_larger_than_it_is():
+    style = data.astronaut()  # 512 x 512
+    assert fit_style(style, Level(192, 256, 0, 1)).shape == (222, 222, 3)  # 222^2 is 192 x 256, about
+    assert fit_style(style[:128], Level(128, 128, 0, 1)).shape == (64, 256, 3)
+    assert fit_style(style, Level(600, 800, 0, 1)) is style
+    assert min(fit_style(style[:40], Level(64, 64, 0, 1)).shape[:2]) == 32  # else the network could not see it
+
+
+def test_a_shrunk_style_keeps_its_colors():
+    style = data.coffee()
+    small = fit_style(style, Level(64, 64, 0, 1))
+    assert np.allclose(small.mean((0, 1)), style.mean((0, 1)), atol=1)

@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_styles import write_photos
 
 from vision_app.core.errors import DataError
-from vision_app.style.train.datasets import Photos, PhotoTask, Views, hold_out, list_photos
+from vision_app.style.train.datasets import PhotoSamples, PhotoSet, PhotoTask, hold_out, list_photos
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
 
@@ -20,7 +20,7 @@ def test_folders_are_searched_and_other_files_left_out(tmp_path):
     assert [str(path.relative_to(tmp_path)) for path in photos.paths] == ["b/deep/0.png", "b/deep/1.png", "a/0.png"]
     assert photos.name == "b, a"
     (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="none: no pictures of a known kind"):
+    with pytest.raises(DataError, match="none: no images of a known format"):
         list_photos([tmp_path / "none"])
 
 
@@ -35,7 +35,7 @@ def test_the_digest_changes_with_the_photos(tmp_path):
 def test_a_crop_is_a_part_of_the_photo(tmp_path):
     y, x = np.mgrid[:64, :80]
     Image.fromarray(np.stack([x * 3, y * 3, 0 * x], -1).astype(np.uint8)).save(tmp_path / "ramp.png")
-    photos, sides, mirrored = Photos([tmp_path / "ramp.png"], "ramp"), [], set()
+    photos, sides, mirrored = PhotoSet([tmp_path / "ramp.png"], "ramp"), [], set()
     for seed in range(20):
         part = photos.crop(0, 32, random_numbers("crop", seed)).astype(float)
         assert part.shape == (32, 32, 3)
@@ -51,7 +51,7 @@ def test_the_center_is_the_largest_square(tmp_path):
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:, 10:50] = 255
     Image.fromarray(pixels).save(tmp_path / "white.png")
-    assert (Photos([tmp_path / "white.png"], "")).center(0, 20).min() == 255
+    assert (PhotoSet([tmp_path / "white.png"], "")).center(0, 20).min() == 255
 
 
 def test_a_damaged_photo_is_named(tmp_path):
@@ -62,15 +62,17 @@ def test_a_damaged_photo_is_named(tmp_path):
 
 def test_what_is_set_apart_is_not_learned_from(tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(20)]
-    learned, measured = hold_out(Photos(paths, "x"), seed=3)
+    learned, measured = hold_out(PhotoSet(paths, "x"), seed=3)
     assert len(measured) == 4 and len(learned) == 16
     assert sorted(learned.paths + measured.paths) == sorted(paths)
-    assert hold_out(Photos(paths, "x"), seed=3)[1].paths == measured.paths != hold_out(Photos(paths, "x"), 4)[1].paths
-    with pytest.raises(DataError, match="4 pictures, of which none can be set apart; give at least 5"):
-        hold_out(Photos(paths[:4], "x"), 0)
+    assert (
+        hold_out(PhotoSet(paths, "x"), seed=3)[1].paths == measured.paths != hold_out(PhotoSet(paths, "x"), 4)[1].paths
+    )
+    with pytest.raises(DataError, match="4 images, too few to hold any out; give at least 5"):
+        hold_out(PhotoSet(paths[:4], "x"), 0)
 
 
-class Keys(Views):
+class Keys(PhotoSamples):
     """Gives each sample's place in the epoch and its photo back."""
 
     def __getitem__(self, key):
@@ -78,12 +80,12 @@ class Keys(Views):
 
 
 def test_what_a_sample_is_does_not_depend_on_processes_or_breaks(tmp_path):
-    photos, config = Photos([tmp_path / f"{i}.png" for i in range(23)], "x"), TrainConfig(batch_size=5, seed=7)
+    photos, config = PhotoSet([tmp_path / f"{i}.png" for i in range(23)], "x"), TrainConfig(batch_size=5, seed=7)
 
     def keys(**share):
-        task = PhotoTask(photos, photos, size=32, workers=0)
-        task.views = Keys
-        return [(255 * batch).round().int().tolist() for batch in task.pictures(config, 2, **share)]
+        task = PhotoTask(None, photos, photos, size=32, workers=0)
+        task.samples = Keys
+        return [(255 * batch).round().int().tolist() for batch in task.images(config, 2, **share)]
 
     whole = keys()
     assert [key[0] for batch in whole for key in batch] == list(range(20))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny_styles import tiny_encoder, write_distilled, write_photos, write_tiny_encoder
+from tiny_styles import tiny_encoder, write_photos, write_teachers, write_tiny_encoder
 
 from vision_app.core.errors import UsageError
 from vision_app.released.find import find
@@ -16,9 +16,9 @@ from vision_app.style.model.features import (
     load_encoder,
 )
 from vision_app.style.train.datasets import HELD_OUT, list_photos
-from vision_app.style.train.encoder import EncoderTask, Teachers, relative_error, starting_encoder, train
+from vision_app.style.train.encoder import EncoderTask, Teachers, relative_error, train
 from vision_app.style.train.export import write_encoder
-from vision_app.style.train.initial import distilled_encoder
+from vision_app.style.train.initial import initial_encoder
 from vision_app.training.config import TrainConfig
 
 CONFIG = TrainConfig(epochs=2, batch_size=3, learning_rate=2e-3, validate_every=1, precision="fp32", ema_decay=0.5)
@@ -26,9 +26,7 @@ CONFIG = TrainConfig(epochs=2, batch_size=3, learning_rate=2e-3, validate_every=
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("published")
-    write_distilled(folder)
-    return folder
+    return write_teachers(tmp_path_factory.mktemp("teachers"))
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +40,9 @@ def test_each_layer_is_taught_by_the_encoder_that_was_distilled_for_it(teacher):
     assert set(wanted) == set(LAYERS) and teachers.widths == (5, 6, 7, 8, 6, 8)
     assert tuple(wanted[name].shape[1] for name in LAYERS) == teachers.widths
     for depth, name in enumerate(STYLE_LAYERS, 1):
-        one = distilled_encoder(teacher, depth)
+        one = load_encoder(teacher / str(depth))
         torch.testing.assert_close(wanted[name], one.teach(one(images, [name]))[name])
-    deepest = distilled_encoder(teacher)
+    deepest = load_encoder(teacher / "5")
     torch.testing.assert_close(wanted[CONTENT_LAYER], deepest(images, [CONTENT_LAYER])[CONTENT_LAYER])
 
 
@@ -76,7 +74,7 @@ def test_it_learns_and_says_how_well(teacher, photos, tmp_path):
 
 def test_a_start_from_a_teacher_sees_what_it_sees(teacher, tmp_path):
     teachers, images = Teachers(teacher), torch.rand(1, 3, 48, 48)
-    network = starting_encoder(teacher, teachers)
+    network = initial_encoder(teacher / "5", teachers.widths)
     with torch.no_grad():
         found, wanted = network.teach(network(images)), teachers(images)
     for name in (CONTENT_LAYER, "conv5_1"):  # the deepest encoder's own
@@ -84,11 +82,11 @@ def test_a_start_from_a_teacher_sees_what_it_sees(teacher, tmp_path):
     assert all(parameter.requires_grad for parameter in network.parameters())
     zeros = EncoderNetwork(EncoderConfig(widths=(3, 4, 5, 6, 6), padding="zeros", heads=(9, 6, 0, 0, 0, 0)))
     write_encoder(zeros, tmp_path / "zeros", name="zeros")
-    other = starting_encoder(tmp_path / "zeros", teachers)  # heads of another teacher stay where they fit
+    other = initial_encoder(tmp_path / "zeros", teachers.widths)  # heads of another teacher stay where they fit
     assert other.config.padding == "zeros" and other.heads["conv1_1"].out_channels == teachers.widths[0]
     torch.testing.assert_close(other.heads["conv2_1"].bias, zeros.heads["conv2_1"].bias)
     folder = write_tiny_encoder(tmp_path / "ours")
-    ours = starting_encoder(folder, teachers)
+    ours = initial_encoder(folder, teachers.widths)
     assert ours.config.widths == (4, 6, 8, 8, 8) and ours.config.heads == teachers.widths
     np.testing.assert_allclose(ours.convs["conv2_2"].weight.detach(), load_encoder(folder).convs["conv2_2"].weight)
 

@@ -39,7 +39,7 @@ def test_the_onnx_files_give_what_the_network_gives(folder, height, width):
     ):
         inputs = {"pixels": content, "code": code, "statistics": statistics}
         picture, used = sessions[1].run(["picture", "used"], inputs)
-        painted, wanted = network.paint(from_bytes(torch.from_numpy(content)), expected, torch.from_numpy(statistics))
+        painted, wanted = network.stylize(from_bytes(torch.from_numpy(content)), expected, torch.from_numpy(statistics))
         assert picture.shape == (1, height, width, 3)
         np.testing.assert_allclose(picture, painted.permute(0, 2, 3, 1).numpy(), rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(used, wanted.numpy(), rtol=1e-3, atol=1e-3)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import skimage
 
-from vision_app.style.train import synthetic_styles as invent
+from vision_app.style.train import synthetic_styles
 from vision_app.style.train.synthetic_styles import PAINTERS
 
 PHOTO = cv2.resize(skimage.data.coffee(), (96, 96), interpolation=cv2.INTER_AREA)
@@ -39,26 +39,30 @@ def test_planes_and_cells_have_few_colors_and_dots_and_lines_many_edges():
 
 
 def test_strokes_keep_the_colors_of_the_photo():
-    painted = np.mean([invent.strokes(PHOTO, np.random.default_rng(seed)) for seed in range(6)], axis=0)
+    painted = np.mean([synthetic_styles.strokes(PHOTO, np.random.default_rng(seed)) for seed in range(6)], axis=0)
     small = (cv2.resize(np.float32(x), (4, 4), interpolation=cv2.INTER_AREA) for x in (PHOTO, painted))
     assert np.abs(np.subtract(*small)).mean() < 20
 
 
 def test_recoloring_does_what_it_says():
     random = np.random.default_rng
-    moved = cv2.cvtColor(invent.colors_of(PHOTO, OTHER, random(0)), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(float)
+    moved = (
+        cv2.cvtColor(synthetic_styles.colors_of(PHOTO, OTHER, random(0)), cv2.COLOR_RGB2LAB)
+        .reshape(-1, 3)
+        .astype(float)
+    )
     wanted = cv2.cvtColor(OTHER, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(float)
     np.testing.assert_allclose(moved.mean(0), wanted.mean(0), atol=4)
     np.testing.assert_allclose(moved.std(0), wanted.std(0), atol=5)
-    mapped = invent.gradient_map(PHOTO, OTHER, random(0))
+    mapped = synthetic_styles.gradient_map(PHOTO, OTHER, random(0))
     assert colors(mapped) <= 256
     gray = cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)
     assert len(np.unique(mapped[gray == gray[0, 0]], axis=0)) == 1
-    assert np.array_equal(invent.as_it_is(PHOTO, OTHER, random(0)), PHOTO)
-    assert not np.array_equal(invent.swapped(PHOTO, OTHER, random(0)), PHOTO)
+    assert np.array_equal(synthetic_styles.unchanged(PHOTO, OTHER, random(0)), PHOTO)
+    assert not np.array_equal(synthetic_styles.swapped(PHOTO, OTHER, random(0)), PHOTO)
 
 
 def test_inventing_draws_manners_and_colors():
-    invented = [invent.invent(PHOTO, OTHER, np.random.default_rng(seed)) for seed in range(12)]
+    invented = [synthetic_styles.synthesize(PHOTO, OTHER, np.random.default_rng(seed)) for seed in range(12)]
     assert len({picture.tobytes() for picture in invented}) == 12
-    assert np.array_equal(invented[3], invent.invent(PHOTO, OTHER, np.random.default_rng(3)))
+    assert np.array_equal(invented[3], synthetic_styles.synthesize(PHOTO, OTHER, np.random.default_rng(3)))

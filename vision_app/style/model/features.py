@@ -1,14 +1,14 @@
-"""What pictures look like to a network: features in which content and style are compared.
+"""The encoder in whose features content and style are compared.
 
-The encoder has the layers of VGG-19 up to conv5_1 (Simonyan and Zisserman, 2015), by default at a quarter of the
-widths, which makes it about a tenth as expensive; it is trained to see what VGG-19 sees, see `train_encoder`.
+It has the layers of VGG-19 up to conv5_1 (Simonyan and Zisserman, 2015), by default at a quarter of the widths, which
+makes it about a tenth as expensive; it is trained to reproduce VGG-19's features, see `train.encoder`.
 """
 
 import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,22 +29,22 @@ VGG19_MEAN, VGG19_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The shape of an encoder.
+    """The architecture of an encoder.
 
     Attributes:
-        widths: channels of the five blocks, between which pictures are halved.
-        depths: convolutions of each block.
-        padding: "reflect" or "zeros", at the borders of pictures.
-        heads: channels that a linear map makes of each of `LAYERS` for a teacher to compare, 0 for no such map; empty
+        widths: Channels of the five blocks, between which images are halved.
+        depths: Convolutions of each block.
+        padding: "reflect" or "zeros", at the borders of images.
+        heads: Channels of a linear map for each of `LAYERS`, to be compared with a teacher, 0 for no such map; empty
             without a teacher.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 128)
     depths: tuple[int, ...] = (2, 2, 4, 4, 1)
-    padding: str = "reflect"
+    padding: Literal["reflect", "zeros"] = "reflect"
     heads: tuple[int, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.widths) != len(self.depths) or not 1 <= len(self.widths) <= 5:
             raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths: must be as many, 1 to 5")
         if self.padding not in PADDINGS:
@@ -52,26 +52,25 @@ class EncoderConfig:
         if len(self.heads) not in (0, len(LAYERS)):
             raise ValueError(f"{len(self.heads)} heads: must be none or one for each of {', '.join(LAYERS)}")
 
-    def to_dict(self) -> dict:
-        """JSON values; `from_dict` reads them."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values; `from_dict` reads them."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: dict) -> Self:
-        """Reads what `to_dict` wrote; other keys are left alone."""
-        known = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `to_dict` wrote; other keys are ignored."""
+        known: dict[str, Any] = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
+        return cls(**known | {key: tuple(value) for key, value in known.items() if isinstance(value, list)})
 
 
 VGG19 = EncoderConfig(widths=(64, 128, 256, 512, 512), padding="zeros")
 
 
 class EncoderNetwork(nn.Module):
-    """Convolutions of 3 x 3 with ReLU, named as VGG's are: conv3_2 is the second one of the third block.
+    """3 x 3 convolutions with ReLU, named as in VGG: conv3_2 is the second one of the third block."""
 
-    Called with pictures (B, 3, H, W), RGB in 0..1, it gives the features after ReLU by the layer's name: block b has
-    (B, widths[b - 1], H // 2^(b - 1), W // 2^(b - 1)).
-    """
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, config: EncoderConfig = EncoderConfig()):
         super().__init__()
@@ -79,24 +78,31 @@ class EncoderNetwork(nn.Module):
         self.blocks = [
             [f"conv{block}_{place}" for place in range(1, depth + 1)] for block, depth in enumerate(config.depths, 1)
         ]
-        self.convs = nn.ModuleDict()
+        self.convs, self.heads = nn.ModuleDict(), nn.ModuleDict()
+        heads = dict(zip(LAYERS, config.heads, strict=False))
         before = 3
         for names, width in zip(self.blocks, config.widths, strict=True):
             for name in names:
                 self.convs[name] = nn.Conv2d(before, width, 3, padding=1, padding_mode=config.padding)
                 before = width
-        heads = zip(LAYERS, config.heads, strict=True) if config.heads else ()
-        self.heads = nn.ModuleDict(
-            {name: nn.Conv2d(self.convs[name].out_channels, width, 1) for name, width in heads if width}
-        )
+        for name, width in heads.items():
+            if width:
+                self.heads[name] = nn.Conv2d(config.widths[int(name[4]) - 1], width, 1)
         self.register_buffer("mean", torch.zeros(3, 1, 1))
         self.register_buffer("deviation", torch.ones(3, 1, 1))
 
     def forward(self, images: Tensor, layers: Collection[str] = LAYERS) -> dict[str, Tensor]:
-        """The features of the layers asked for; deeper ones are not worked out.
+        """Return the features after ReLU of some layers; deeper ones are not computed.
+
+        Args:
+            images: (B, 3, H, W), RGB in 0..1.
+            layers: Names of layers.
+
+        Returns:
+            By layer; those of block b are (B, widths[b - 1], H // 2^(b - 1), W // 2^(b - 1)).
 
         Raises:
-            ValueError: there is no such layer.
+            ValueError: There is no such layer.
         """
         if unknown := set(layers) - set(self.convs):
             raise ValueError(f"no layer {', '.join(sorted(unknown))}; there are {', '.join(self.convs)}")
@@ -113,23 +119,24 @@ class EncoderNetwork(nn.Module):
         return features
 
     def teach(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the heads make of features: (B, heads, h, w) in the teacher's channels."""
+        """Return the outputs of the heads for features, in the teacher's channels: (B, heads, h, w) by layer."""
         return {name: F.relu(self.heads[name](x)) for name, x in features.items() if name in self.heads}
 
 
-def load_encoder(name: str | os.PathLike = "style-encoder", device: str = "cpu") -> EncoderNetwork:
-    """An encoder in evaluation mode, whose weights take no gradients.
+def load_encoder(name: str | os.PathLike[str] = "style-encoder", device: str = "cpu") -> EncoderNetwork:
+    """Load an encoder in evaluation mode, whose weights take no gradients.
 
     Args:
-        name: a released model or a model folder; "vgg19" for the full-size network with torchvision's weights, which
-            are fetched once into torch's own cache; or a `.pth` file with these.
+        name: A released model or a model folder; "vgg19" for the full-size network with torchvision's weights, which
+            are downloaded once into torch's own cache; or a `.pth` file with these.
+        device: "cpu", "cuda" or "cuda:N".
 
     Raises:
-        ModelError: there is no such model, it cannot be fetched, or its file is damaged or not one of an encoder.
+        ModelError: There is no such model, it cannot be downloaded, or its file is damaged or not one of an encoder.
     """
     name = os.fspath(name)
     network = _vgg19(name) if name == "vgg19" or name.endswith(".pth") else _released(name)
-    return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
 
 
 def _released(name: str) -> EncoderNetwork:
@@ -145,7 +152,7 @@ def _released(name: str) -> EncoderNetwork:
 
 
 def _vgg19(name: str) -> EncoderNetwork:
-    """VGG-19 with torchvision's weights, fetched or from a file."""
+    """Load VGG-19 with torchvision's weights, downloaded or from a file."""
     try:
         if name == "vgg19":
             from torchvision.models import VGG19_Weights
@@ -156,8 +163,8 @@ def _vgg19(name: str) -> EncoderNetwork:
     except (OSError, RuntimeError) as error:  # a digest that does not fit is a RuntimeError
         hint = "; without a network, take style-encoder or a .pth file of these weights" if name == "vgg19" else ""
         raise ModelError(f"{name}: cannot be read ({error}){hint}") from error
-    except Exception as error:  # what torch's reader raises of a file that is none is not told
-        raise ModelError(f"{name}: no file of torch weights") from error
+    except Exception as error:  # torch does not say what it raises for other files
+        raise ModelError(f"{name}: not a file of torch weights") from error
     network = EncoderNetwork(VGG19)
     try:
         for conv, place in zip(network.convs.values(), _places(VGG19.depths), strict=True):
@@ -170,9 +177,9 @@ def _vgg19(name: str) -> EncoderNetwork:
 
 
 def _places(depths: Collection[int]) -> list[int]:
-    """Where convolutions stand in torchvision's list, which counts ReLUs and pooling as well: 0, 2, 5, 7, 10 and on."""
+    """Return the indices of convolutions in torchvision's list of layers, which counts ReLUs and pooling as well."""
     places, place = [], 0
     for depth in depths:
         places += [place + 2 * i for i in range(depth)]
         place += 2 * depth + 1
-    return places
+    return places  # 0, 2, 5, 7, 10, ...

@@ -1,0 +1,1 @@
+"""The classic method: an image is optimized step by step. Needs torch."""

@@ -1,4 +1,4 @@
-"""The state of an optimization as a file, from which it goes on exactly where it was. Needs torch."""
+"""The state of an optimization as a file, from which it resumes exactly where it was. Needs torch."""
 
 import hashlib
 import json
@@ -6,111 +6,118 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.tensors import load_tensors, save_tensors, with_prefix, without_prefix
+from vision_app.style.options import OptimizeConfig
 
-SAVE_SECONDS = 20.0  # between two writings
+SAVE_SECONDS = 20.0  # between two checkpoints
 LISTS = ("old_dirs", "old_stps", "ro")  # in the memory of L-BFGS: a tensor for each remembered step
-WORKSPACE = "al"  # in the memory of L-BFGS, worked out anew in each step
+WORKSPACE = "al"  # in the memory of L-BFGS, recomputed in each step
+
+Row = tuple[float, float, float]  # J and its content and style parts, before an iteration
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
-        picture: (H, W, 3) in 0..1.
-        rows: the costs of each iteration that was taken.
-        memory: of the optimizer.
+        image: (H, W, 3) in 0..1.
+        rows: The costs of each iteration that was taken.
+        memory: Tensors of the optimizer's state.
     """
 
-    picture: Tensor
-    rows: list[tuple[float, float, float]]
+    image: Tensor
+    rows: list[Row]
     memory: dict[str, Tensor]
 
 
 class Checkpoint:
-    """The file of one run, which is known by its fingerprint."""
+    """The file of one run, which is identified by its fingerprint."""
 
     def __init__(self, path: Path, run: str):
         self._path, self._run = path, run
         self._written = time.monotonic()
 
-    def read(self, device: torch.device) -> Saved:
-        """What was written last.
+    def read(self, device: torch.device) -> Saved | None:
+        """Return what was written last, or None where there is no file.
 
         Raises:
-            DataError: the file is no checkpoint.
-            UsageError: it is of another run.
+            DataError: The file is not a checkpoint.
+            UsageError: It belongs to another run.
         """
+        if not self._path.exists():
+            return None
         tensors, state = load_tensors(self._path)
         if state.get("run") != self._run:
-            raise UsageError(f"{self._path}: of other pictures or options than these; remove it to begin anew")
+            raise UsageError(f"{self._path}: of other images or options than these; remove it to start again")
         try:
-            picture = _fresh(tensors["picture"], device)
-            rows = [tuple(row) for row in state["costs"]]
-        except (KeyError, TypeError) as error:
+            image = _copied(tensors["picture"], device)
+            rows = [(total, content, style) for total, content, style in state["costs"]]
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{self._path}: not a checkpoint of this program ({error})") from error
         memory = without_prefix("optimizer", tensors)
-        return Saved(picture, rows, {name: _fresh(tensor, device) for name, tensor in memory.items()})
+        return Saved(image, rows, {name: _copied(tensor, device) for name, tensor in memory.items()})
 
     def due(self) -> bool:
-        """Whether the last writing is long enough ago."""
+        """Return whether the last checkpoint is old enough for the next."""
         return time.monotonic() - self._written >= SAVE_SECONDS
 
-    def write(self, picture: Tensor, optimizer: Optimizer, rows: Sequence[tuple[float, float, float]]) -> None:
-        """Writes the state after an iteration; a kill meanwhile leaves the old one."""
-        tensors = {"picture": picture} | with_prefix("optimizer", _memory(optimizer, picture))
+    def write(self, image: Tensor, optimizer: Optimizer, rows: Sequence[Row]) -> None:
+        """Write the state after an iteration; a kill meanwhile leaves the old one."""
+        tensors = {"picture": image} | with_prefix("optimizer", _memory(optimizer, image))
         save_tensors(self._path, tensors, {"run": self._run, "costs": list(rows)})
         self._written = time.monotonic()
 
     def remove(self) -> None:
+        """Delete the file if it is there."""
         self._path.unlink(missing_ok=True)
 
 
 def fingerprint(
-    content: np.ndarray,
-    styles: Sequence[np.ndarray],
-    weights: Sequence[float],
-    start: np.ndarray | None,
-    encoder: nn.Module,
-    config: object,
+    images: Sequence[np.ndarray], shares: Sequence[float], encoder: nn.Module, config: OptimizeConfig
 ) -> str:
-    """64 hexadecimal digits that change with anything that the result depends on.
+    """Return 64 hexadecimal digits that change with everything that the result depends on.
 
     Args:
-        content, styles, start: pictures, (H, W, 3) uint8.
-        weights: of the styles.
-        encoder: its weights count.
-        config: a dataclass.
+        images: Content, styles and, where there is one, the initial image, (H, W, 3) uint8 each.
+        shares: Normalized weights of the styles.
+        encoder: Its weights count.
+        config: All settings count.
     """
-    pictures = [content, *styles] if start is None else [content, *styles, start]
-    arrays = pictures + [tensor.cpu().contiguous().numpy() for tensor in encoder.state_dict().values()]
-    digest = hashlib.sha256(json.dumps([list(weights), asdict(config)]).encode())
+    arrays = [*images, *(tensor.cpu().contiguous().numpy() for tensor in encoder.state_dict().values())]
+    digest = hashlib.sha256(json.dumps([list(shares), asdict(config)]).encode())
     for array in arrays:
         digest.update(str(array.shape).encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def restore(optimizer: Optimizer, picture: Tensor, memory: dict[str, Tensor]) -> None:
-    """Gives a new optimizer the memory of another one, as `Checkpoint` has kept it."""
-    values = {name: _value(name, tensor, optimizer) for name, tensor in memory.items()}
-    if isinstance(optimizer, torch.optim.LBFGS):
-        values = {name: [] for name in LISTS} | values
-    optimizer.state[picture] = values
+def restore(optimizer: Optimizer, image: Tensor, memory: dict[str, Tensor]) -> None:
+    """Give a new optimizer the memory of another one, as `Checkpoint` has kept it."""
+    if not isinstance(optimizer, LBFGS):
+        optimizer.state[image] = dict(memory)
+        return
+    state: dict[str, Any] = {name: [] for name in LISTS}
+    for name, tensor in memory.items():
+        if name in LISTS:
+            state[name] = [part.clone() for part in tensor]  # see `_copied`
+        else:
+            state[name] = tensor.item() if tensor.ndim == 0 else tensor
+    optimizer.state[image] = state
 
 
-def _memory(optimizer: Optimizer, picture: Tensor) -> dict[str, Tensor]:
-    """The memory as tensors; empty lists are left out."""
+def _memory(optimizer: Optimizer, image: Tensor) -> dict[str, Tensor]:
+    """Return the optimizer's memory as tensors; empty lists are left out."""
     memory = {}
-    for name, value in optimizer.state[picture].items():
+    for name, value in optimizer.state[image].items():
         if isinstance(value, list):
             if value and name != WORKSPACE:
                 memory[name] = torch.stack(value)
@@ -119,14 +126,6 @@ def _memory(optimizer: Optimizer, picture: Tensor) -> dict[str, Tensor]:
     return memory
 
 
-def _value(name: str, tensor: Tensor, optimizer: Optimizer) -> object:
-    if name in LISTS:
-        return [part.clone() for part in tensor]  # see `_fresh`
-    if isinstance(optimizer, torch.optim.LBFGS) and tensor.ndim == 0:
-        return tensor.item()
-    return tensor
-
-
-def _fresh(tensor: Tensor, device: torch.device) -> Tensor:
-    """A copy in memory of its own: where a tensor lies decides how sums are rounded."""
+def _copied(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a copy in memory of its own: the alignment of a tensor decides how sums are rounded."""
     return tensor.to(device, copy=True)

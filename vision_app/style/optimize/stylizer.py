@@ -1,4 +1,4 @@
-"""The classic method behind `Stylizer`: a picture that is optimized step by step, see `optimize`. Needs torch."""
+"""The classic method behind `Stylizer`, see `loop`. Needs torch."""
 
 import hashlib
 import os
@@ -9,20 +9,19 @@ from vision_app.core.errors import UsageError
 from vision_app.released.runtime import Execution
 from vision_app.style.fast import FastStylizer
 from vision_app.style.model.features import EncoderNetwork, load_encoder
-from vision_app.style.optimize.loop import OptimizeConfig, optimize
+from vision_app.style.optimize.loop import optimize
 from vision_app.style.options import StyleOptions
-from vision_app.style.stylizer import Painted, Stylizer
+from vision_app.style.stylizer import Output, Request, Stylizer
 
 
 class OptimizeStylizer(Stylizer):
-    """Repaints pictures by optimizing them; see `Stylizer`.
+    """Stylizes images by optimizing them; see `Stylizer`.
 
     Args:
-        name: of the encoder.
-        encoder: in whose features pictures are compared.
-        device: "cpu", "cuda" or "cuda:N".
-        model: of the fast method, whose picture may be the one to start from.
-        threads: on a CPU; by default all cores.
+        name: Name of the encoder.
+        encoder: Computes the features in which images are compared.
+        execution: Where the encoder and the fast method run.
+        model: Of the fast method, whose result may be the initial image; None: the released one.
     """
 
     method = "optimize"
@@ -61,28 +60,18 @@ class OptimizeStylizer(Stylizer):
             found.update(self._fast.digest(options).encode())
         return found.hexdigest()
 
-    def check(self, options: StyleOptions) -> None:
-        """Refuses options that `OptimizeConfig` refuses."""
-        super().check(options)
-        _config(options)
-
-    def _paint(self, content, styles, shares, options, report, state) -> Painted:
-        start = None
+    def _stylize(self, request: Request) -> Output:
+        styles, options, start = request.styles.pixels, request.options, None
         if options.start == "fast":
-            faster = StyleOptions(strength=options.strength, weights=shares)
-            start = self._fast(content, list(styles.pixels), faster).pixels
+            fast_options = StyleOptions(strength=options.strength, weights=request.shares)
+            start = self._fast(request.content, list(styles), fast_options).pixels
         done = optimize(
-            content, styles.pixels, self.encoder, _config(options),
-            weights=shares, start=start, report=report, state=state,
+            request.content, styles, self.encoder, options.optimize_config(),
+            weights=request.shares, start=start, report=request.report, state=request.state,
         )  # fmt: skip
-        about = {"iterations": done.iterations, "cost": done.costs[-1], "stopped": done.stopped}
-        return Painted(done.pixels, about)
+        return Output(done.pixels, done.iterations, done.costs[-1], done.stopped)
 
     @cached_property
     def _fast(self) -> Stylizer:
-        """What makes the picture to start from."""
+        """The fast method, for the initial image."""
         return FastStylizer.open(self._model, replace(self._execution, runtime="auto"))
-
-
-def _config(options: StyleOptions) -> OptimizeConfig:
-    return OptimizeConfig(strength=options.strength, **options.of_optimize)

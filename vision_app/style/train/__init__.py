@@ -1,0 +1,1 @@
+"""Training of the style encoder and of the fast network. Needs torch."""

@@ -1,35 +1,37 @@
-"""What the networks of styles learn from: crops of photos, and styles invented from them."""
+"""What style networks are trained on: crops of photos, and styles synthesized from them."""
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from vision_app.batch.sources import list_inputs
 from vision_app.core.errors import DataError, ImageError
 from vision_app.core.images import SUFFIXES, read_image
-from vision_app.style.train.synthetic_styles import invent
+from vision_app.style.train.synthetic_styles import synthesize
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
 from vision_app.training.sampling import batch_indices, batches_per_epoch
 
-HELD_OUT = "photos held out"  # what model.json calls them
-MEASURED = 48  # photos that are set apart to measure on when none are named
-SMALLEST_PART = 0.6  # of a photo's short side that a crop shows
+HELD_OUT = "photos held out"  # the key in model.json
+VALIDATION_PHOTOS = 48  # at most
+MIN_CROP = 0.6  # of a photo's short side
 
 
-class Photos:
+class PhotoSet:
     """Photos to cut crops from.
 
     Attributes:
-        paths: in a fixed order.
-        name: of the folders that they come from.
+        paths: In a fixed order.
+        name: Of the folders that they come from.
     """
 
     def __init__(self, paths: Sequence[Path], name: str):
@@ -39,27 +41,32 @@ class Photos:
         return len(self.paths)
 
     def digest(self) -> str:
-        """12 hexadecimal digits that change with the photos' names and sizes in bytes."""
+        """Return 12 hexadecimal digits that change with the photos' names and sizes in bytes."""
         lines = "\n".join(f"{path.name} {path.stat().st_size}" for path in self.paths)
         return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()[:12]
 
     def crop(self, index: int, size: int, random: np.random.Generator) -> np.ndarray:
-        """A random square of a photo, maybe mirrored, (size, size, 3) uint8.
+        """Return a random square of a photo, maybe mirrored, (size, size, 3) uint8.
 
         Raises:
-            DataError: the photo cannot be read.
+            DataError: The photo cannot be read.
         """
         pixels = self._pixels(index)
-        side = round(min(pixels.shape[:2]) * random.uniform(SMALLEST_PART, 1))
+        side = round(min(pixels.shape[:2]) * random.uniform(MIN_CROP, 1))
         top, left = (int(random.integers(0, length - side + 1)) for length in pixels.shape[:2])
-        return _square(pixels[top : top + side, left : left + side], size)[:, :: random.choice([-1, 1])]
+        return _square(pixels, top, left, side, size)[:, :: random.choice([-1, 1])]
 
     def center(self, index: int, size: int) -> np.ndarray:
-        """The largest square in the middle of a photo, (size, size, 3) uint8; errors are those of `crop`."""
+        """Return the largest square in the middle of a photo, (size, size, 3) uint8; errors are those of `crop`."""
         pixels = self._pixels(index)
         side = min(pixels.shape[:2])
         top, left = ((length - side) // 2 for length in pixels.shape[:2])
-        return _square(pixels[top : top + side, left : left + side], size)
+        return _square(pixels, top, left, side, size)
+
+    def style(self, size: int, random: np.random.Generator) -> np.ndarray:
+        """Return a style made of two random photos, (size, size, 3) uint8; see `synthetic_styles.synthesize`."""
+        first, second = (self.crop(int(index), size, random) for index in random.integers(0, len(self), 2))
+        return synthesize(np.ascontiguousarray(first), np.ascontiguousarray(second), random)
 
     def _pixels(self, index: int) -> np.ndarray:
         try:
@@ -67,75 +74,76 @@ class Photos:
         except ImageError as error:
             raise DataError(str(error)) from error
 
-    def invented(self, size: int, random: np.random.Generator) -> np.ndarray:
-        """A style made of two random photos, (size, size, 3) uint8; see `invent.invent`."""
-        first, second = (self.crop(int(index), size, random) for index in random.integers(0, len(self), 2))
-        return invent(np.ascontiguousarray(first), np.ascontiguousarray(second), random)
 
-
-def list_photos(folders: Sequence[Path]) -> Photos:
-    """The pictures in folders and the folders below, in the order of their paths.
+def list_photos(folders: Sequence[Path]) -> PhotoSet:
+    """Return the images in folders and the folders below, in the order of their paths.
 
     Raises:
-        DataError: there is none.
+        DataError: There is none.
     """
     inputs, _, _ = list_inputs(folders, suffixes=SUFFIXES, output=os.devnull, named=False)  # nothing is left out
     if not inputs:
-        raise DataError(f"{', '.join(map(str, folders))}: no pictures of a known kind")
-    return Photos([Path(item.file) for item in inputs], ", ".join(folder.name for folder in folders))
+        raise DataError(f"{', '.join(map(str, folders))}: no images of a known format")
+    return PhotoSet([Path(item.file) for item in inputs], ", ".join(folder.name for folder in folders))
 
 
-def hold_out(photos: Photos, seed: int) -> tuple[Photos, Photos]:
-    """Sets up to `MEASURED` photos, a fifth of them at most, apart to measure on.
+def hold_out(photos: PhotoSet, seed: int) -> tuple[PhotoSet, PhotoSet]:
+    """Split photos into those to train on and up to `VALIDATION_PHOTOS`, a fifth of them at most, to measure on.
 
     Raises:
-        DataError: there are fewer than five.
+        DataError: There are fewer than five.
     """
     if len(photos) < 5:
-        raise DataError(f"{photos.name}: {len(photos)} pictures, of which none can be set apart; give at least 5")
+        raise DataError(f"{photos.name}: {len(photos)} images, too few to hold any out; give at least 5")
     order = random_numbers("held out", seed).permutation(len(photos))
-    held = set(order[: min(MEASURED, len(photos) // 5)].tolist())
-    parts = ([path for i, path in enumerate(photos.paths) if (i in held) == apart] for apart in (False, True))
-    return tuple(Photos(paths, photos.name) for paths in parts)
+    held = set(order[: min(VALIDATION_PHOTOS, len(photos) // 5)].tolist())
+    train, validation = ([path for i, path in enumerate(photos.paths) if (i in held) == out] for out in (False, True))
+    return PhotoSet(train, photos.name), PhotoSet(validation, photos.name)
 
 
-class Views(Dataset):
-    """What is made of photos for the samples of an epoch; see `PhotoTask`."""
+class PhotoSamples(Dataset[Tensor]):
+    """The samples of an epoch, made of photos; see `PhotoTask`."""
 
-    def __init__(self, photos: Photos, size: int, seed: int, epoch: int):
+    def __init__(self, photos: PhotoSet, size: int, seed: int, epoch: int):
         self.photos, self.size, self.seed, self.epoch = photos, size, seed, epoch
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
-        """A tensor of uint8 by (place in the epoch, index of photo)."""
-        raise NotImplementedError
+        raise NotImplementedError  # a tensor of uint8 by (position in the epoch, index of photo)
 
 
 class PhotoTask:
-    """The part of a `training.loop.Task` that brings pictures made of photos.
+    """The part of a `training.task.TrainingTask` that makes samples of photos.
 
     Args:
-        photos, validation: to learn from and to measure on.
-        size: of the square pictures, in pixels.
-        about: more for model.json.
-        workers: processes that cut and paint.
+        network: What is trained.
+        photos: To train on.
+        validation: To measure on.
+        size: Side of the square images, in pixels.
+        workers: Processes that cut and paint.
+
+    Attributes:
+        about: More for model.json.
     """
 
-    views: type[Views]
+    samples: type[PhotoSamples]
 
-    def __init__(self, photos: Photos, validation: Photos, *, size: int, about: dict | None = None, workers: int = 1):
-        self.photos, self.validation, self.size = photos, validation, size
-        self.about, self.workers = about or {}, workers
+    def __init__(self, network: nn.Module, photos: PhotoSet, validation: PhotoSet, *, size: int, workers: int = 1):
+        self.network: Any = network
+        self.photos, self.validation = photos, validation
+        self.size, self.workers = size, workers
+        self.about: dict[str, Any] = {}
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
+        """See `TrainingTask.batches_per_epoch`."""
         return batches_per_epoch(len(self.photos), config)
 
-    def pictures(
+    def images(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
     ) -> Iterator[Tensor]:
-        """What `views` gives for each batch of an epoch, in 0..1; options as for `training.loop.Task.batches`.
+        """Yield what `samples` gives for each batch of an epoch, in 0..1; see `TrainingTask.batches`.
 
-        A place counts the samples of the epoch, so that what is drawn for a sample does not depend on processes or
-        breaks.
+        Random numbers are drawn by a sample's position in the epoch, so that it does not depend on processes or
+        interruptions.
         """
         parts = batch_indices(len(self.photos), config, epoch, rank=rank, world=world, start=start)
         begin = rank * min(config.batch_size, len(self.photos)) // world
@@ -143,16 +151,29 @@ class PhotoTask:
             [(step * config.batch_size + begin + i, photo) for i, photo in enumerate(part)]
             for step, part in enumerate(parts, start)
         ]
-        views = self.views(self.photos, self.size, config.seed, epoch)
-        for batch in DataLoader(views, batch_sampler=keys, num_workers=self.workers):
+        samples = self.samples(self.photos, self.size, config.seed, epoch)
+        for batch in DataLoader(samples, batch_sampler=keys, num_workers=self.workers):
             yield batch.float() / 255
+
+    def describe(self, config: TrainConfig, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Note for model.json what the network is trained from; return what a resumed run must share, by option."""
+        self.about = {"trained": {"photos": len(self.photos), **inputs, **asdict(config)}}
+        return {**inputs, "data": f"{self.photos.name} {self.photos.digest()}"}
+
+
+def split_photos(folders: Sequence[Path], seed: int, log: Callable[[str], None]) -> tuple[PhotoSet, PhotoSet]:
+    """List photos, hold some out and log their numbers; see `list_photos` and `hold_out`."""
+    photos, validation = hold_out(list_photos(folders), seed)
+    log(f"{len(photos):,} photos to train on, {len(validation)} to measure on")
+    return photos, validation
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 to (3, H, W) uint8."""
+    """Convert (H, W, 3) uint8 to (3, H, W) uint8."""
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def _square(pixels: np.ndarray, size: int) -> np.ndarray:
-    shrinks = len(pixels) > size
-    return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+def _square(pixels: np.ndarray, top: int, left: int, side: int, size: int) -> np.ndarray:
+    """Cut out a square and resize it, (size, size, 3)."""
+    method = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+    return cv2.resize(pixels[top : top + side, left : left + side], (size, size), interpolation=method)

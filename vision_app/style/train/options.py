@@ -11,17 +11,17 @@ RANGES = {
 
 @dataclass(frozen=True)
 class FastOptions:
-    """What is particular to training a fast network; see `training.config.TrainConfig` for the rest.
+    """Settings of training a fast network besides those of `training.config.TrainConfig`.
 
     Attributes:
-        content: weight of the content's features.
-        style: weight of the style's Gram matrices.
-        identity: weight of what changes where a picture is its own style.
-        lattice: weight of what repeats every four pixels, see `lattice`.
-        size: of the square pictures, in pixels.
+        content: Weight of the content's features.
+        style: Weight of the style's Gram matrices.
+        identity: Weight of changes where an image is its own style.
+        lattice: Weight of patterns with a period of four pixels, see `fast.lattice`.
+        size: Side of the square images, in pixels.
 
     Raises:
-        UsageError: a value is out of its range; the error names the option and the nearest valid value.
+        UsageError: A value is out of its range; names the option and the nearest valid value.
     """
 
     content: float = 1.0

@@ -1,4 +1,4 @@
-"""Styles that nobody painted, to learn from: photos redone in strokes, cells, dots and new colors, and patterns."""
+"""Synthetic styles to train on: photos rendered in strokes, cells, dots and new colors, and patterns."""
 
 from collections.abc import Callable
 
@@ -6,53 +6,54 @@ import cv2
 import numpy as np
 
 Painter = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""Redoes a photo, (S, S, 3) uint8, in a way of its own."""
+"""Renders a photo, (S, S, 3) uint8, in one way of its own."""
 
 
-def invent(photo: np.ndarray, other: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A style picture that one of `PAINTERS` makes of a photo, most of the time in other colors.
+def synthesize(photo: np.ndarray, other: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return a style that one of `PAINTERS` makes of a photo, most of the time in other colors.
 
     Args:
         photo: (S, S, 3) uint8.
-        other: (S, S, 3) uint8, whose colors may take the place of the photo's.
-        random: decides everything.
+        other: (S, S, 3) uint8, whose colors may replace the photo's.
+        random: Decides everything.
 
     Returns:
         (S, S, 3) uint8.
     """
     painter = PAINTERS[random.choice(list(PAINTERS), p=SHARES)]
-    recolor = (as_it_is, gradient_map, swapped, colors_of)[random.choice(4, p=(0.25, 0.3, 0.2, 0.25))]
+    recolor = (unchanged, gradient_map, swapped, colors_of)[random.choice(4, p=(0.25, 0.3, 0.2, 0.25))]
     return painter(recolor(photo, other, random), random)
 
 
 # Colors ---------------------------------------------------------------------------------------------------------------
 
 
-def as_it_is(photo: np.ndarray, other: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def unchanged(photo: np.ndarray, other: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Keep the colors."""
     return photo
 
 
 def gradient_map(photo: np.ndarray, other: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Another color for each shade of gray, from a palette of three to six."""
-    return palette(random)[cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)]
+    """Map each shade of gray to a color, from a palette of three to six."""
+    return np.asarray(palette(random)[cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)])
 
 
 def swapped(photo: np.ndarray, other: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Red, green and blue change places, some become their negative, and contrast changes."""
-    picture = photo[..., random.permutation(3)].astype(np.float32)
-    picture = np.where(random.random(3) < 0.3, 255 - picture, picture)
-    return to_bytes((picture - 128) * random.uniform(0.8, 1.8) + 128 + random.uniform(-30, 30))
+    """Permute red, green and blue, invert some of them, and change the contrast."""
+    image = photo[..., random.permutation(3)].astype(np.float32)
+    image = np.where(random.random(3) < 0.3, 255 - image, image)
+    return to_bytes((image - 128) * random.uniform(0.8, 1.8) + 128 + random.uniform(-30, 30))
 
 
 def colors_of(photo: np.ndarray, other: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The mean and deviation of another photo's colors (Reinhard et al., 2001)."""
-    picture, wanted = (cv2.cvtColor(x, cv2.COLOR_RGB2LAB).astype(np.float32) for x in (photo, other))
-    moved = (picture - picture.mean((0, 1))) / (picture.std((0, 1)) + 1) * wanted.std((0, 1)) + wanted.mean((0, 1))
+    """Give the photo the mean and deviation of another photo's colors (Reinhard et al., 2001)."""
+    image, wanted = (cv2.cvtColor(x, cv2.COLOR_RGB2LAB).astype(np.float32) for x in (photo, other))
+    moved = (image - image.mean((0, 1))) / (image.std((0, 1)) + 1) * wanted.std((0, 1)) + wanted.mean((0, 1))
     return cv2.cvtColor(to_bytes(moved), cv2.COLOR_LAB2RGB)
 
 
 def palette(random: np.random.Generator) -> np.ndarray:
-    """256 colors from dark to light or in any order, between a few drawn ones: (256, 3) uint8."""
+    """Interpolate a few random colors, from dark to light or in any order: (256, 3) uint8."""
     count = random.integers(3, 7)
     hues = random.uniform(0, 180) + random.normal(0, random.uniform(10, 60), count)
     values = np.sort(random.uniform(20, 255, count)) if random.random() < 0.7 else random.uniform(20, 255, count)
@@ -62,16 +63,16 @@ def palette(random: np.random.Generator) -> np.ndarray:
     return to_bytes(np.stack([np.interp(places, np.arange(count), corners[:, i]) for i in range(3)], -1))
 
 
-# Manners --------------------------------------------------------------------------------------------------------------
+# Painters -------------------------------------------------------------------------------------------------------------
 
 
 def crop(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The photo as it is."""
+    """Keep the photo."""
     return photo
 
 
 def strokes(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Strokes of a brush, along a flow or along what is seen, wide ones first (Litwinowicz, 1997)."""
+    """Paint brush strokes, along a random flow or along edges, wide ones first (Litwinowicz, 1997)."""
     size = len(photo)
     flow = _directions(photo, random)
     canvas = cv2.blur(photo, (9, 9))
@@ -87,7 +88,7 @@ def strokes(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def cells(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A mosaic: the cells of points, each of one color, with or without joints between them."""
+    """Lay a mosaic: Voronoi cells, each of one color, with or without joints between them."""
     size, count = len(photo), int(random.integers(60, 900))
     points = random.integers(0, size, (count, 2))
     seeds = np.full((size, size), 255, np.uint8)
@@ -95,7 +96,7 @@ def cells(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
     distance, owner = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     tones = np.zeros((owner.max() + 1, 3))
     tones[owner[points[:, 1], points[:, 0]]] = photo[points[:, 1], points[:, 0]] + random.normal(0, 12, (count, 3))
-    canvas = to_bytes(tones)[owner]
+    canvas: np.ndarray = to_bytes(tones)[owner]
     if random.random() < 0.6:
         edges = cv2.morphologyEx(owner.astype(np.float32), cv2.MORPH_GRADIENT, np.ones((3, 3))) > 0
         canvas[edges] = random.choice([0, 20, 235])
@@ -105,7 +106,7 @@ def cells(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def dots(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Dots of color side by side, as pointillists set them."""
+    """Set dots of color side by side, like a pointillist."""
     size, radius = len(photo), int(random.integers(1, 5))
     count = int(min(4000, 2.5 * size * size / radius**2 / 4))
     x, y = random.integers(0, size, (2, count))
@@ -117,7 +118,7 @@ def dots(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def planes(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Smooth planes of few shades with outlines, as in a woodcut or poster."""
+    """Reduce the photo to smooth planes of few shades with outlines, as in a woodcut or poster."""
     step = int(random.integers(30, 90))
     canvas = cv2.medianBlur(photo, int(random.choice([5, 7, 9, 11])))
     canvas = to_bytes(canvas // step * step + step / 2)
@@ -129,7 +130,7 @@ def planes(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def hatching(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Parallel or crossed lines, thicker where the photo is dark, on paper."""
+    """Draw parallel or crossed lines, thicker where the photo is dark, on paper."""
     size = len(photo)
     gray = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) / 255.0
     y, x = np.mgrid[:size, :size].astype(np.float32)
@@ -144,7 +145,7 @@ def hatching(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def waves(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Bands of color along a bent field, as in marbled paper or wood; nothing of the photo but two colors."""
+    """Draw bands of color along a bent field, as in marbled paper or wood, regardless of the photo."""
     size = len(photo)
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
     angle, bend = random.uniform(0, 2 * np.pi), random.uniform(0, 1.5)
@@ -155,7 +156,7 @@ def waves(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def shapes(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Circles, triangles and bars of flat color over each other."""
+    """Draw circles, triangles and bars of flat color over each other."""
     size, colors = len(photo), palette(random)
     canvas = np.broadcast_to(colors[random.integers(256)], photo.shape).copy()
     for _ in range(random.integers(8, 60)):
@@ -182,17 +183,17 @@ SHARES = (0.4, 0.4, *6 * (0.2 / 6,))  # of each; photos and strokes are most lik
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:
-    """Numbers in 0..255 as uint8, cut off beyond."""
-    return np.clip(values, 0, 255).astype(np.uint8)
+    """Convert values to uint8, clipped to 0..255."""
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
-def _noise(size: int, waves: int, random: np.random.Generator) -> np.ndarray:
-    """Smooth noise of so many waves across, (size, size), deviation 1."""
+def _noise(size: int, waves: int | np.integer, random: np.random.Generator) -> np.ndarray:
+    """Return smooth noise of so many waves across, (size, size), with a deviation of 1."""
     return cv2.resize(random.normal(0, 1, (waves + 1, waves + 1)), (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def _directions(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Angles to draw strokes at: across the gradient of the photo, or along a flow; (S, S)."""
+    """Return angles of strokes, (S, S): across the gradient of the photo, or along a flow."""
     size = len(photo)
     if random.random() < 0.5:
         return np.pi * _noise(size, random.integers(1, 5), random)
@@ -201,7 +202,7 @@ def _directions(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _grain(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The roughness of canvas or paper, sometimes."""
+    """Add the roughness of canvas or paper, sometimes."""
     if random.random() < 0.5:
         return canvas
     rough = cv2.GaussianBlur(random.normal(0, 1, canvas.shape[:2]), (0, 0), random.uniform(0.5, 1.5))
