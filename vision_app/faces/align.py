@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vision_app.core.images import RGBImage
+from vision_app.core.results import Detections
 
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """Names of the five points, in the order of all arrays. The sides are the person's: the first eye is the one on the
@@ -134,4 +135,11 @@ def centroid_of(embeddings: np.ndarray) -> np.ndarray:
     """Return the (D,) mean of (n, D) unit vectors, scaled to length 1; the first one where they cancel out."""
     mean = np.asarray(embeddings, np.float64).mean(axis=0)
     length = np.linalg.norm(mean)
-    return (mean / length if length > 1e-6 else embeddings[0]).astype(np.float32)
+    return np.asarray(mean / length if length > 1e-6 else embeddings[0], np.float32)
+
+
+def landmarks_of(faces: Detections) -> np.ndarray:
+    """Return the (N, 5, 2) landmarks of faces; raise ValueError where they have none."""
+    if faces.landmarks is None:
+        raise ValueError("faces: expected landmarks")
+    return faces.landmarks

@@ -41,8 +41,8 @@ class FacesTask:
         self.recognize = recognize
         self.max_pixels = max_pixels
         self.pictures = pictures
-        self._nothing = {"width": None, "height": None, "model": model}
-        self._nothing |= ({} if model_id is None else {"contract": model_id}) | {"faces": []}
+        contract = {} if model_id is None else {"contract": model_id}
+        self._nothing: dict[str, Any] = {"width": None, "height": None, "model": model, **contract, "faces": []}
         # Images take turns on a GPU, or each worker would need memory there.
         self._turn = nullcontext() if device == "cpu" else Lock()
 
@@ -81,16 +81,17 @@ def write_embeddings(path: Path, rows: Iterable[dict[str, Any]], *, model_id: st
     Raises:
         OutputError: It could not be written.
     """
-    files, columns = [], {"boxes": [], "landmarks": [], "quality": [], "embeddings": []}
+    files: list[str] = []
+    columns: dict[str, list[np.ndarray]] = {"boxes": [], "landmarks": [], "quality": [], "embeddings": []}
     for row in rows:
         for face in row["faces"]:
             files.append(row["file"])
             values = face["box"], face["landmarks"], face["quality"]["score"], face["embedding"]
             for column, value in zip(columns.values(), values, strict=True):
-                column.append(np.float32(value))
+                column.append(np.array(value, np.float32))
     shapes = {"boxes": (4,), "landmarks": (5, 2), "quality": (), "embeddings": (dimension,)}
     arrays = {name: np.array(columns[name], np.float32).reshape(-1, *shape) for name, shape in shapes.items()}
     with writing(path):
         remove_with_leftovers(path)
         with atomic_write(path, OWNER_ONLY) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, files=np.array(files, np.str_), contract=model_id, **arrays)
+            np.savez(stream, files=np.array(files, np.str_), contract=model_id, allow_pickle=False, **arrays)

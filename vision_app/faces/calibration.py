@@ -94,9 +94,9 @@ class Calibration:
             rates = tuple(Rate(*(float(row[key]) for key in ("far", "threshold", "low", "high")))
                           for row in content["rates"])  # fmt: skip
             tail = float(content["tail"]["far"]), float(content["tail"]["scale"])
-            counts = (int(content[key]) for key in ("impostor_pairs", "genuine_pairs", "people"))
+            impostors, genuine, people = (int(content[key]) for key in ("impostor_pairs", "genuine_pairs", "people"))
             gains = tuple(Gain(int(row["photos"]), float(row["similarity"])) for row in content.get("gains", ()))
-            calibration = cls(rates, *tail, *counts, gains)
+            calibration = cls(rates, *tail, impostors, genuine, people, gains)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ModelError(f"{source}: its calibration cannot be used ({type(error).__name__}: {error})") from error
         if not calibration._is_sound():

@@ -17,7 +17,7 @@ from vision_app.core.timing import Stages
 from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.grid_detector import GridDetector, GridOutput
 from vision_app.detection.load import load_detector
-from vision_app.faces.align import LANDMARKS
+from vision_app.faces.align import LANDMARKS, landmarks_of
 from vision_app.faces.refine import refine
 from vision_app.faces.tiling import Tile, make_tiles
 from vision_app.released.letterbox_model import Inputs
@@ -143,10 +143,10 @@ class FaceDetector(Detector):
         width, height = tiled.image.width, tiled.image.height
         parts = []
         for tile, back, one in zip(tiled.tiles, tiled.inputs.letterboxes, found, strict=True):
-            start = np.float32([tile.left - tile.frame / back.scale_x, tile.top - tile.frame / back.scale_y])
+            start = np.array([tile.left - tile.frame / back.scale_x, tile.top - tile.frame / back.scale_y], np.float32)
             moved = one.boxes + np.tile(start, 2)
             counts = _whole(moved, tile, width, height) & ((moved[:, 2:] - moved[:, :2]).max(axis=1) <= tile.largest)
-            parts.append((clip(moved[counts], width, height), one.scores[counts], (one.landmarks + start)[counts]))
+            parts.append((clip(moved[counts], width, height), one.scores[counts], (landmarks_of(one) + start)[counts]))
         boxes, scores, points = map(np.concatenate, zip(*parts, strict=True))
         kept = nms(boxes, scores, score_threshold=0, iou_threshold=options.iou, max_detections=len(boxes))
         kept = kept[~_inside(boxes[kept], points[kept], scores[kept])][: options.max_detections]
@@ -158,7 +158,7 @@ def _whole(boxes: np.ndarray, tile: Tile, width: int, height: int) -> np.ndarray
     near = EDGE * (boxes[:, 2:] - boxes[:, :2])  # (N, 2)
     cut = np.hstack([boxes[:, :2] - near < [tile.left, tile.top], boxes[:, 2:] + near > [tile.right, tile.bottom]])
     inner = [tile.left > 0, tile.top > 0, tile.right < width, tile.bottom < height]
-    return ~(cut & inner).any(axis=1)
+    return np.logical_not((cut & inner).any(axis=1))
 
 
 def _inside(boxes: np.ndarray, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -167,4 +167,4 @@ def _inside(boxes: np.ndarray, points: np.ndarray, scores: np.ndarray) -> np.nda
     low, high = points.min(axis=1), points.max(axis=1)  # (N, 2)
     among = ((middles[:, None] > low) & (middles[:, None] < high)).all(axis=2)  # (N, N): row's middle in column's
     part = among & (2 * area(boxes)[:, None] < area(boxes)) & (scores[:, None] <= scores)
-    return part.any(axis=1)
+    return np.asarray(part.any(axis=1))

@@ -40,8 +40,8 @@ class Embedder:
     def __init__(self, model: Model, network: Network):
         self.model, self.network = model, network
         self.name, self.runtime, self.device = model.name, network.runtime, network.device
-        self.model_id = model.value("contract", str)
-        self.dimension = model.value("architecture.embedding", int)
+        self.model_id: str = model.value("contract", str)
+        self.dimension: int = model.value("architecture.embedding", int)
         try:
             self.template = np.array(model.value("input.template", list), np.float32).reshape(5, 2)
         except ValueError as error:

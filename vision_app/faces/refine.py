@@ -13,7 +13,7 @@ from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections
 from vision_app.detection.base import DetectOptions
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.faces.align import SIZE, TEMPLATE, align, decoded_scale, similarity
+from vision_app.faces.align import SIZE, TEMPLATE, align, decoded_scale, landmarks_of, similarity
 
 INPUT = 256  # side of the network's input for one face
 FACE = 190  # side in it of what an aligned face shows
@@ -33,7 +33,7 @@ def refine(detector: GridDetector, image: RGBImage, found: Detections) -> Detect
     if not len(found):
         return found
     scale = decoded_scale(image)
-    first = found.landmarks * scale  # (N, 5, 2) in pixels as decoded
+    first = landmarks_of(found) * scale  # (N, 5, 2) in pixels as decoded
     upright = [align(image.pixels, points, TARGET, INPUT) for points in first]
     crops = [*upright, *(np.ascontiguousarray(crop[:, ::-1]) for crop in upright)]
     plain, mirrored = np.split(_landmarks(detector, crops), 2)
@@ -56,9 +56,9 @@ def _central(found: Detections) -> np.ndarray:
     """Return (5, 2) landmarks of the best face in the middle of a crop, NaN where there is none."""
     away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - INPUT / 2).max(axis=1)
     near = np.flatnonzero(away < FACE / 4)
-    return found.landmarks[near[0]] if len(near) else np.full(TARGET.shape, np.nan, np.float32)
+    return landmarks_of(found)[near[0]] if len(near) else np.full(TARGET.shape, np.nan, np.float32)
 
 
 def _back(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Apply the inverse of a similarity transform to points."""
-    return (points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)

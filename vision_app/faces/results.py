@@ -8,6 +8,7 @@ import numpy as np
 
 from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections, checked_array, rounded
+from vision_app.faces.align import landmarks_of
 from vision_app.faces.quality import Quality, judge
 
 SAME, DIFFERENT, UNCERTAIN = "same", "different", "uncertain"
@@ -82,8 +83,9 @@ class Faces:
     @classmethod
     def of(cls, image: RGBImage, found: Detections) -> "Faces":
         """Judge the faces that a `FaceDetector` found in a photo; they have no embeddings."""
-        quality = tuple(judge(image, face.box, face.landmarks) for face in found)
-        return cls(found.boxes, found.scores, found.landmarks, quality, found.width, found.height, found.model)
+        landmarks = landmarks_of(found)
+        quality = tuple(judge(image, *face) for face in zip(found.boxes, landmarks, strict=True))
+        return cls(found.boxes, found.scores, landmarks, quality, found.width, found.height, found.model)
 
     def __len__(self) -> int:
         return len(self.quality)

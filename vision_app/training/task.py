@@ -44,7 +44,7 @@ class TrainingTask(Protocol):
         The gradient is that of the whole batch's sum over the whole batch's number of positives.
         """
 
-    def release(self, network: nn.Module, folder: Path) -> dict[str, float]:
+    def release(self, network: Any, folder: Path) -> dict[str, float]:
         """Write a model folder and return its metrics on the validation data.
 
         The first metric decides which network is best. Without any metric, the newest one is.

@@ -311,10 +311,10 @@ def _quantiles(falling: np.ndarray, weights: np.ndarray, rates: np.ndarray) -> n
     """Return the similarities that the shares `rates` of the weight reach."""
     total = np.cumsum(weights, dtype=float)
     place = np.searchsorted(total, rates * total[-1] * (1 - 1e-12))
-    return falling[np.minimum(place, len(falling) - 1)]
+    return np.asarray(falling[np.minimum(place, len(falling) - 1)])
 
 
 def _rates(weights: np.ndarray, accepted: np.ndarray) -> np.ndarray:
     """Return the share of the weight in the first `accepted` pairs."""
     total = np.concatenate([[0], np.cumsum(weights, dtype=float)])
-    return total[accepted] / max(total[-1], 1)
+    return np.asarray(total[accepted] / max(total[-1], 1))

@@ -53,4 +53,4 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, str]:
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Return (F, D) vectors of length 1; rounding changed it a little."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,23 +37,20 @@ def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
 
 def plot_roc(curves: Mapping[str, Roc]) -> Figure:
     """Plot the true accept rate by false accept rate, whose axis is logarithmic: rare false accepts matter."""
-    figure, axes = _by_far(curves, "true accept rate", "ROC: pairs of one person that are accepted")
-    named = {f"{name}, AUC {auc(curve):.4f}": curve for name, curve in curves.items()}
-    for name, color, far, tar in _lines(named):
-        axes.plot(far, tar, color=color, linewidth=2, label=name)
-    axes.set_ylim(0, 1.01)
+    figure, axes = _plot_by_far(
+        curves, "true accept rate", lambda curve: curve.tar, lambda curve: f", AUC {auc(curve):.4f}"
+    )
+    axes.set(ylim=(0, 1.01), title="ROC: pairs of one person that are accepted")
     axes.legend(loc="lower right", frameon=False)
     return figure
 
 
 def plot_det(curves: Mapping[str, Roc]) -> Figure:
     """Plot both errors against each other on logarithmic axes; the equal error rate is on the dashed line."""
-    figure, axes = _by_far(curves, "false reject rate", "DET: errors of both kinds")
-    for name, color, far, tar in _lines(curves):
-        axes.plot(far, 1 - tar, color=color, linewidth=2, label=name)
+    figure, axes = _plot_by_far(curves, "false reject rate", lambda curve: 1 - curve.tar)
     axes.plot([1e-9, 1], [1e-9, 1], color="#8a8a8a", linestyle="--", zorder=0)
-    axes.set_yscale("log")
-    axes.set_ylim(min(0.5 / curve.genuine for curve in curves.values()), 1)
+    least = min(0.5 / curve.genuine for curve in curves.values())
+    axes.set(yscale="log", ylim=(least, 1), title="DET: errors of both kinds")
     axes.legend(loc="lower left", frameon=False)
     return figure
 
@@ -63,7 +60,7 @@ def plot_similarities(pairs: Comparisons, thresholds: Mapping[str, float]) -> Fi
     figure = new_figure(900, 600)
     axes = figure.add_subplot()
     known = ~np.isnan(pairs.similarity)
-    edges = np.linspace(min(pairs.similarity[known].min(initial=0), -0.2), 1, 81)
+    edges = np.linspace(min(pairs.similarity[known].min(initial=0), -0.2), 1, 81).tolist()
     kinds = (("pairs of different people", ~pairs.same), ("pairs of one person", pairs.same))
     for (name, chosen), color in zip(kinds, COLORS, strict=False):
         values = pairs.similarity[chosen & known]
@@ -89,13 +86,13 @@ def plot_map(points: np.ndarray, names: np.ndarray | None, title: str) -> Figure
     """
     figure = new_figure(1000, 800)
     axes = figure.add_subplot()
-    axes.scatter(*points.T, s=8, color=PALE, label="others" if names is not None else "photos")
+    axes.scatter(points[:, 0], points[:, 1], s=8, color=PALE, label="others" if names is not None else "photos")
     if names is not None:
         people, counts = np.unique(names, return_counts=True)
         shown = people[np.argsort(-counts, kind="stable")][: min(COLORED, int((counts > 1).sum()))]
         for i, name in enumerate(shown):
             mine, marker = points[names == name], "o" if i < 10 else "^"
-            axes.scatter(*mine.T, s=18, color=f"C{i % 10}", marker=marker, label=f"{name} ({len(mine)})")
+            axes.scatter(mine[:, 0], mine[:, 1], s=18, color=f"C{i % 10}", marker=marker, label=f"{name} ({len(mine)})")
     axes.set(title=title, xticks=[], yticks=[])
     figure.legend(loc="outside right center", frameon=False, fontsize=8)
     return figure
@@ -123,10 +120,8 @@ def neighbor_map(embeddings: np.ndarray) -> np.ndarray | None:
     except ImportError:
         return None
     perplexity = min(30, (len(embeddings) - 1) / 3)
-    points: np.ndarray = TSNE(init="pca", perplexity=perplexity, metric="cosine", random_state=0).fit_transform(
-        embeddings
-    )
-    return points
+    method = TSNE(init="pca", perplexity=perplexity, metric="cosine", random_state=0)
+    return np.asarray(method.fit_transform(embeddings))
 
 
 def sampled(curve: Roc) -> tuple[np.ndarray, np.ndarray]:
@@ -135,20 +130,21 @@ def sampled(curve: Roc) -> tuple[np.ndarray, np.ndarray]:
     return far, curve.at(far)
 
 
-def _lines(curves: Mapping[str, Roc]) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
-    """Yield the name, color, false accept rates and true accept rates of each curve."""
-    for (name, curve), color in zip(curves.items(), COLORS, strict=False):
-        far, place = sampled(curve)
-        yield name, color, far, curve.tar[place]
-
-
-def _by_far(curves: Mapping[str, Roc], y: str, title: str) -> tuple[Figure, Axes]:
-    """Return a plot by false accept rate, from that of a single pair up to 1."""
+def _plot_by_far(
+    curves: Mapping[str, Roc],
+    label: str,
+    rate: Callable[[Roc], np.ndarray],
+    remark: Callable[[Roc], str] = lambda curve: "",
+) -> tuple[Figure, Axes]:
+    """Plot a rate of each curve by false accept rate, from that of a single pair up to 1."""
     figure = new_figure(900, 700)
     axes = figure.add_subplot()
     least = min(1 / curve.impostor for curve in curves.values())
-    axes.set(xscale="log", xlim=(least, 1), xlabel="false accept rate", ylabel=y, title=title)
+    axes.set(xscale="log", xlim=(least, 1), xlabel="false accept rate", ylabel=label)
     axes.grid(color="#eeeeee")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    for (name, curve), color in zip(curves.items(), COLORS, strict=False):
+        far, place = sampled(curve)
+        axes.plot(far, rate(curve)[place], color=color, linewidth=2, label=name + remark(curve))
     return figure, axes

@@ -34,7 +34,7 @@ RATES = ("far", "threshold", "low", "high")
 def evaluation_dict(evaluation: FaceEvaluation) -> dict[str, Any]:
     """Return the figures as JSON values, None where there is nothing to measure."""
     photos, accuracy = evaluation.photos, evaluation.accuracy
-    content = {
+    content: dict[str, Any] = {
         "photos": len(photos.files),
         "people": None if photos.names is None else len(np.unique(photos.names)),
         "without_face": evaluation.faceless,
@@ -103,8 +103,8 @@ def write_evaluation(evaluation: FaceEvaluation, folder: Path, about: Mapping[st
         listed, files = evaluation.photos.pairs, np.array(evaluation.photos.files)
         similarity = evaluation.listed.pairs.similarity
         columns = files[listed.first], files[listed.second], listed.same.astype(int), similarity
-        rows = zip(*map(plain, columns), strict=True)
-        write_csv(folder / "pairs.csv", ("file_a", "file_b", "same", "similarity"), rows)
+        pairs = zip(*map(plain, columns), strict=True)
+        write_csv(folder / "pairs.csv", ("file_a", "file_b", "same", "similarity"), pairs)
     if evaluation.groups:
         names = ("group", "far", "threshold", "genuine", "tar", "impostor", "measured_far")
         rows = (
@@ -215,7 +215,7 @@ def plain(values: float | np.ndarray) -> Any:
     if values.dtype.kind in "US":
         return values.tolist()
     rounded = np.round(values, 6)
-    return np.where(np.isfinite(rounded), rounded.astype(object), None).tolist()
+    return np.where(np.isfinite(rounded), rounded.astype(object), np.array(None)).tolist()
 
 
 def _result(result: PairResult) -> dict[str, Any]:

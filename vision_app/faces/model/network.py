@@ -38,8 +38,8 @@ class FaceNetworkConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> "FaceNetworkConfig":
         """Return what `to_dict` gave, or model.json's architecture, whose other keys are ignored."""
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        known["ranks"] = [tuple(pair) for pair in known.get("ranks", ())]
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+        known |= {name: tuple(known[name]) for name in ("widths", "depths") if name in known}
+        return cls(**known | {"ranks": tuple(map(tuple, known.get("ranks", ())))})
 
 
 def convolution(inputs: int, outputs: int, stride: int, rank: int = 0) -> nn.Module:
@@ -104,13 +104,15 @@ class FaceNetwork(nn.Module):
                 inputs, size = width, size // stride
         self.blocks = nn.Sequential(*blocks)
         self.embedding = nn.Linear(inputs, config.embedding)
+        self.center: Tensor
         self.register_buffer("center", torch.tensor(CENTER).view(1, 3, 1, 1), persistent=False)
 
     def features(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, last width), means over the last stage's pixels."""
         x = F.interpolate(x, size=(self.config.inner,) * 2, mode="bilinear", align_corners=False)
         x = F.relu(self.norm(self.stem((x - self.center) / 256)))
-        return self.blocks(F.max_pool2d(x, 3, 2)).mean((2, 3))
+        x = self.blocks(F.max_pool2d(x, 3, 2))
+        return x.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, embedding)."""
@@ -131,5 +133,5 @@ class ByteFaces(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, D)."""
         faces = pixels.permute(0, 3, 1, 2).float()
-        both = self.network(torch.cat([faces, faces.flip(3)])).unflatten(0, (2, -1))  # (2, B, D)
+        both: Tensor = self.network(torch.cat([faces, faces.flip(3)])).unflatten(0, (2, -1))  # (2, B, D)
         return F.normalize(both.sum(dim=0))

@@ -50,7 +50,7 @@ def warped(crop: np.ndarray, generator: np.random.Generator, *, flip: bool) -> n
     middle = len(crop) / 2
     turn, zoom = generator.uniform(-ROTATION, ROTATION), np.exp(generator.uniform(-SCALE, SCALE))
     matrix = cv2.getRotationMatrix2D((middle - 0.5,) * 2, turn, zoom)  # OpenCV counts from the middle of a pixel
-    matrix[:, 2] += generator.uniform(-SHIFT, SHIFT, 2) - MARGIN
+    matrix[:, 2] = matrix[:, 2] + generator.uniform(-SHIFT, SHIFT, 2) - MARGIN
     if flip:
         matrix[0] = -matrix[0]
         matrix[0, 2] += SIZE - 1
@@ -82,7 +82,7 @@ def compressed(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return the face after JPEG compression of low quality."""
     quality = int(generator.integers(20, 80))
     _, content = cv2.imencode(".jpg", face, (cv2.IMWRITE_JPEG_QUALITY, quality))
-    return cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_UNCHANGED))
 
 
 def covered(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -98,11 +98,11 @@ def mask(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator
     mouth = landmarks[3:].mean(axis=0)
     color = MASKS[generator.integers(len(MASKS))]
     top, bottom = nose[1] - generator.uniform(2, 14), mouth[1] + generator.uniform(22, 30)
-    outline = [
+    corners = [
         (left - 14, top + 10), (nose[0] - 8, top), (nose[0] + 8, top), (right + 14, top + 10),
         (right + 8, mouth[1] + 8), (mouth[0] + 12, bottom), (mouth[0] - 12, bottom), (left - 8, mouth[1] + 8),
     ]  # fmt: skip
-    outline = np.array(outline) + generator.uniform(-3, 3, (len(outline), 2))
+    outline = np.array(corners) + generator.uniform(-3, 3, (len(corners), 2))
     cv2.fillPoly(crop, [outline.round().astype(np.int32)], color, cv2.LINE_AA)
 
 
@@ -113,7 +113,7 @@ def sunglasses(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Gen
     lenses = [tuple(map(round, eye.tolist())) for eye in landmarks[:2] + generator.uniform(-2, 2, 2)]
     for lens in lenses:
         cv2.ellipse(crop, lens, size, 0, 0, 360, color, cv2.FILLED, cv2.LINE_AA)
-    cv2.line(crop, *lenses, color, 3, cv2.LINE_AA)
+    cv2.line(crop, lenses[0], lenses[1], color, 3, cv2.LINE_AA)
 
 
 def box(crop: np.ndarray, landmarks: np.ndarray, generator: np.random.Generator) -> None:

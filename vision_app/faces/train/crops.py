@@ -13,7 +13,7 @@ from vision_app.core.images import RGBImage, read_image
 from vision_app.core.results import Detections
 from vision_app.data.identities import Portrait
 from vision_app.data.scan_report import ScanReport
-from vision_app.faces.align import MARGIN, SIDE, align
+from vision_app.faces.align import MARGIN, SIDE, align, landmarks_of
 
 EVERY = 500  # photos between lines of progress
 FindFaces = Callable[[RGBImage], Detections]  # finds faces with their landmarks, such as a `FaceDetector`
@@ -55,7 +55,7 @@ class FaceCrops:
 
     def digest(self) -> str:
         """Return twelve digits that change with any pixel or name."""
-        digest = hashlib.blake2b(np.ascontiguousarray(self.pixels), digest_size=6)
+        digest = hashlib.blake2b(np.ascontiguousarray(self.pixels).data, digest_size=6)
         digest.update(repr((self.identities.tolist(), self.files.tolist())).encode())
         return digest.hexdigest()
 
@@ -90,8 +90,9 @@ def joined(parts: Sequence[FaceCrops]) -> FaceCrops:
     """Join several sets of one template; the same name in two of them is one person."""
     if len(parts) == 1:
         return parts[0]
-    arrays = zip(*((part.pixels, part.identities, part.files) for part in parts), strict=True)
-    return FaceCrops(*map(np.concatenate, arrays), parts[0].template)
+    names = ("pixels", "identities", "files")
+    pixels, identities, files = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    return FaceCrops(pixels, identities, files, parts[0].template)
 
 
 def find_crops(
@@ -116,7 +117,7 @@ def find_crops(
     Raises:
         DataError: No photo shows a face.
     """
-    report, kept = ScanReport(), []
+    report, kept = ScanReport(), list[Portrait]()
     pixels = np.empty((len(portraits), SIDE, SIDE, 3), np.uint8)  # what remains unused at the end takes no memory
     for done, portrait in enumerate(portraits):
         if done and done % EVERY == 0:
@@ -133,7 +134,7 @@ def find_crops(
         if len(found) > 1:
             report.add("several faces", f"{portrait.path} shows {len(found)} faces (the largest is kept)")
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
-        landmarks = found.landmarks[sides.prod(axis=1).argmax()]
+        landmarks = landmarks_of(found)[sides.prod(axis=1).argmax()]
         pixels[len(kept)] = align(image.pixels, landmarks, template + np.float32(MARGIN), SIDE)
         kept.append(portrait)
     if not kept:

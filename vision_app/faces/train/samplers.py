@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 import numpy as np
 
@@ -119,5 +119,6 @@ class PeopleBatches:
 def _mixed(groups: list[np.ndarray], filling: np.ndarray) -> list[int]:
     """Return one batch of people's photos with the filling spread between them."""
     between = np.array_split(filling, max(1, len(groups)))
-    parts = [part for pair in zip_longest(groups, between, fillvalue=[]) for part in pair]
-    return np.concatenate(parts).astype(int).tolist()
+    none = np.zeros(0, int)
+    batch: list[int] = np.concatenate(list(chain(*zip_longest(groups, between, fillvalue=none)))).astype(int).tolist()
+    return batch

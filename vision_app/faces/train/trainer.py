@@ -79,7 +79,7 @@ class FirstFaces:
     def on_batch(self, step: int, images: Tensor, targets: FaceTargets) -> None:
         """Draw rows of 12 faces; what does not fill a row is left out unless it is the only one."""
         columns = min(COLUMNS, len(images))
-        rows = images[: len(images) // columns * columns].cpu().unflatten(0, (-1, columns))  # (R, C, 3, S, S)
+        rows = torch.unflatten(images[: len(images) // columns * columns].cpu(), 0, (-1, columns))  # (R, C, 3, S, S)
         sheet = rows.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)  # (R S, C S, 3)
         write_image(self._folder / f"batch-{step + 1}.png", sheet.byte().numpy())
 
@@ -209,7 +209,7 @@ def train(
     answers = teacher if teacher and teacher.suffix == ".npz" else None
     models = {"initial": initial, "teacher": None if answers else teacher}
     found = {name: _find(name, path) for name, path in models.items() if path}
-    ids = {name: _identity(models[name], model.file(WEIGHTS)) for name, model in found.items()}
+    ids = {name: _identity(path, found[name].file(WEIGHTS)) for name, path in models.items() if path}
     if answers:
         ids["teacher"] = _identity(answers, answers)
     master = None
