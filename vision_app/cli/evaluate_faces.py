@@ -104,9 +104,8 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "PhotoSet", output: Path)
     embedder = recognizer.embedder
     rows = output / "faces.jsonl"
     with ExitStack() as failed:
-        task = FacesTask(
-            recognizer, model=recognizer.detector.name, device=embedder.device, model_id=recognizer.model_id
-        )
+        about = {"model": recognizer.detector.name, "contract": recognizer.model_id}
+        task = FacesTask(recognizer, about, device=embedder.device)
         settings = {"--detector": recognizer.detector.name}
         write_rows(task, embedder, [str(path) for path in photos.paths], rows, failed, settings, OWNER_ONLY)
         failed.pop_all()

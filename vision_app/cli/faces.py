@@ -90,7 +90,7 @@ def detect(
     with Journal(output / "faces.jsonl", settings=settings, inputs=inputs, batch_size=1, resume=resume) as journal:
         task = FacesTask(
             lambda image: Faces.of(image, finder(image, options)),
-            model=finder.name,
+            {"model": finder.name},
             device=finder.device,
             max_pixels=max_pixels,
             pictures=ImageFolder(output / "images") if images else None,
@@ -148,9 +148,8 @@ def embed(
             remove(output)  # it will not hold all faces
         task = FacesTask(
             recognizer,
-            model=recognizer.detector.name,
+            {"model": recognizer.detector.name, "contract": recognizer.model_id},
             device=recognizer.detector.device,
-            model_id=recognizer.model_id,
             max_pixels=max_pixels,
         )
         code = run_all(task, journal, workers=workers)

@@ -61,8 +61,8 @@ def identify(
     from vision_app.batch.sinks import Journal
     from vision_app.cli.batch import gather, pixel_limit, run_all
     from vision_app.core.files import OWNER_ONLY
+    from vision_app.faces.batch import FacesTask
     from vision_app.faces.gallery import Gallery
-    from vision_app.faces.gallery.batch import IdentifyTask
 
     max_pixels = pixel_limit(max_megapixels)
     recognizer = _load(model, detector, smallest, device, runtime)
@@ -81,7 +81,12 @@ def identify(
         path = output / "identities.jsonl"
         run = {"settings": settings, "inputs": inputs, "batch_size": 1, "resume": resume, "permissions": OWNER_ONLY}
         with Journal(path, **run) as journal:
-            task = IdentifyTask(opened, fpir=fpir, repeats=repeats, max_pixels=max_pixels)
+            task = FacesTask(
+                lambda image: opened.identify(image, fpir=fpir, repeats=repeats),
+                {"contract": recognizer.model_id},
+                device=recognizer.detector.device,
+                max_pixels=max_pixels,
+            )
             return run_all(task, journal, workers=workers)
 
 
@@ -135,9 +140,8 @@ def group(
         remove(groups)
         task = FacesTask(
             recognizer,
-            model=recognizer.detector.name,
+            {"model": recognizer.detector.name, "contract": recognizer.model_id},
             device=recognizer.detector.device,
-            model_id=recognizer.model_id,
             max_pixels=max_pixels,
         )
         code = run_all(task, journal, workers=workers)

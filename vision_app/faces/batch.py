@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,36 +13,44 @@ from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
 from vision_app.core.files import OWNER_ONLY, atomic_write, remove_with_leftovers
 from vision_app.core.images import MAX_PIXELS, RGBImage, read_image
-from vision_app.faces.results import Faces
+from vision_app.core.results import Detections
+
+
+class Answer(Protocol):
+    """What a task answers for an image: `Faces`, or the `Identities` of a gallery."""
+
+    @property
+    def detections(self) -> Detections:
+        """The faces, to draw them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
 
 
 class FacesTask:
-    """Finds the faces of images, with or without their embeddings.
+    """Finds the faces of images, with or without embeddings or names.
 
     Args:
         recognize: Returns the faces of an image.
-        model: Name of the model that finds them.
+        about: What each row says of the models, such as their name, between the image's size and the faces.
         device: Where the networks run.
-        model_id: Of the embeddings; None without them.
         max_pixels: See `read_image`.
         pictures: Takes annotated copies.
     """
 
     def __init__(
         self,
-        recognize: Callable[[RGBImage], Faces],
+        recognize: Callable[[RGBImage], Answer],
+        about: dict[str, str],
         *,
-        model: str,
         device: str,
-        model_id: str | None = None,
         max_pixels: int = MAX_PIXELS,
         pictures: ImageFolder | None = None,
     ):
         self.recognize = recognize
         self.max_pixels = max_pixels
         self.pictures = pictures
-        contract = {} if model_id is None else {"contract": model_id}
-        self._nothing: dict[str, Any] = {"width": None, "height": None, "model": model, **contract, "faces": []}
+        self._nothing: dict[str, Any] = {"width": None, "height": None, **about, "faces": []}
         # Images take turns on a GPU, or each worker would need memory there.
         self._turn = nullcontext() if device == "cpu" else Lock()
 
@@ -50,18 +58,18 @@ class FacesTask:
         """Decode one image, at full size: faces are cut out of it."""
         return read_image(item.file, max_pixels=self.max_pixels)
 
-    def predict(self, items: Sequence[Input], images: list[RGBImage]) -> list[Faces]:
+    def predict(self, items: Sequence[Input], images: list[RGBImage]) -> list[Answer]:
         """Find the faces of each image."""
         with self._turn:
             return [self.recognize(image) for image in images]
 
-    def save(self, item: Input, image: RGBImage, result: Faces) -> None:
+    def save(self, item: Input, image: RGBImage, result: Answer) -> None:
         """Write the annotated copy."""
         if self.pictures is not None:
             self.pictures.write(item.name, draw(image, result.detections))
 
-    def row(self, item: Input, result: Faces | None) -> dict[str, Any]:
-        """Return the keys of `Faces.to_dict`."""
+    def row(self, item: Input, result: Answer | None) -> dict[str, Any]:
+        """Return the keys of `Faces.to_dict`, or of `Identities.to_dict`."""
         return self._nothing if result is None else result.to_dict()
 
 
