@@ -1,7 +1,7 @@
 """What `vision-app faces` does with each image; see `vision_app.batch.run`."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -52,7 +52,7 @@ class FacesTask:
         self.pictures = pictures
         self._nothing: dict[str, Any] = {"width": None, "height": None, **about, "faces": []}
         # Images take turns on a GPU, or each worker would need memory there.
-        self._turn = nullcontext() if device == "cpu" else Lock()
+        self._turn: AbstractContextManager[Any] = nullcontext() if device == "cpu" else Lock()
 
     def read(self, item: Input) -> RGBImage:
         """Decode one image, at full size: faces are cut out of it."""

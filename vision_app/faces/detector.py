@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import numpy as np
 from vision_app.core.boxes import area, clip, nms
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import ImageSource, RGBImage, read_image
-from vision_app.core.letterbox import Letterbox
 from vision_app.core.results import Detections
 from vision_app.core.timing import Stages
 from vision_app.detection.base import DetectOptions, Detector
@@ -135,8 +135,8 @@ class FaceDetector(Detector):
         (pixels,), (back,) = inputs.pixels, inputs.letterboxes
         frame = tile.frame
         pixels = np.pad(pixels, ((frame, frame), (frame, frame), (0, 0)), constant_values=self.detector.pad)
-        width, height = back.width + 2 * frame / back.scale_x, back.height + 2 * frame / back.scale_y
-        return Inputs((pixels,), (Letterbox(width, height, back.scale_x, back.scale_y),))
+        width, height = ceil(back.width + 2 * frame / back.scale_x), ceil(back.height + 2 * frame / back.scale_y)
+        return Inputs((pixels,), (replace(back, width=width, height=height),))
 
     def _merged(self, tiled: TiledImage, found: Iterable[Detections], options: DetectOptions) -> Detections:
         """Return one photo's faces, given those of each tile."""

@@ -181,12 +181,11 @@ def calibration_summary(checked: CheckedCalibration) -> Iterator[str]:
         yield "the people are unknown: a person may be in both halves, and the intervals are too narrow"
     for check in checked.checks:
         rate = next(rate for rate in calibration.rates if rate.far == check.far)
-        true, false = check.true, check.false
         yield f"\nFAR {check.far:g}: threshold {rate.threshold:.4f} ({rate.low:.4f}-{rate.high:.4f})"
-        far = "{:.2g} ({:.2g}-{:.2g})".format(false.rate, *check.interval)
-        yield f"  on other people {far}: {false.count:,} of {false.total:,} pairs of different people"
-        tar = "TAR {:.4f} ({:.4f}-{:.4f})".format(true.rate, *true.interval)
-        yield f"  {tar} of {true.total:,} pairs of one person"
+        far = "{:.2g} ({:.2g}-{:.2g})".format(check.false.rate, *check.interval)
+        yield f"  on other people {far}: {check.false.count:,} of {check.false.total:,} pairs of different people"
+        tar = "TAR {:.4f} ({:.4f}-{:.4f})".format(check.true.rate, *check.true.interval)
+        yield f"  {tar} of {check.true.total:,} pairs of one person"
     yield f"\nidentify, with a name for {FPIR:.0%} of strangers:"
     for size in GALLERIES:
         beyond = ", by the tail fitted to the most similar strangers"

@@ -50,7 +50,7 @@ def warped(crop: np.ndarray, generator: np.random.Generator, *, flip: bool) -> n
     middle = len(crop) / 2
     turn, zoom = generator.uniform(-ROTATION, ROTATION), np.exp(generator.uniform(-SCALE, SCALE))
     matrix = cv2.getRotationMatrix2D((middle - 0.5,) * 2, turn, zoom)  # OpenCV counts from the middle of a pixel
-    matrix[:, 2] = matrix[:, 2] + generator.uniform(-SHIFT, SHIFT, 2) - MARGIN
+    matrix[:, 2] = matrix[:, 2] + (generator.uniform(-SHIFT, SHIFT, 2) - MARGIN)
     if flip:
         matrix[0] = -matrix[0]
         matrix[0, 2] += SIZE - 1
