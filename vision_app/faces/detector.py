@@ -14,7 +14,7 @@ from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import ImageSource, RGBImage, read_image
 from vision_app.core.results import Detections
 from vision_app.core.timing import Stages
-from vision_app.detection.base import DetectOptions, Detector
+from vision_app.detection.base import DetectOptions, Detector, ResolvedOptions
 from vision_app.detection.grid_detector import GridDetector, GridOutput
 from vision_app.detection.load import load_detector
 from vision_app.faces.align import LANDMARKS, landmarks_of
@@ -138,7 +138,7 @@ class FaceDetector(Detector):
         width, height = ceil(back.width + 2 * frame / back.scale_x), ceil(back.height + 2 * frame / back.scale_y)
         return Inputs((pixels,), (replace(back, width=width, height=height),))
 
-    def _merged(self, tiled: TiledImage, found: Iterable[Detections], options: DetectOptions) -> Detections:
+    def _merged(self, tiled: TiledImage, found: Iterable[Detections], options: ResolvedOptions) -> Detections:
         """Return one photo's faces, given those of each tile."""
         width, height = tiled.image.width, tiled.image.height
         parts = []
