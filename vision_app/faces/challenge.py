@@ -44,8 +44,7 @@ class Challenge:
         since: When what is asked now was asked, in seconds.
         size: Height of the face in pixels when it looked ahead before the move that is asked now; None: it is to look
             ahead.
-        landmarks: (5, 2) where the face was seen last, in pixels of the frame.
-        seen: When that was.
+        landmarks, seen: (5, 2) where the face was seen last, in pixels of the frame, and when.
         recognized: When it was last recognized as who it is.
     """
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,23 +15,14 @@ from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.check import check
 from vision_app.faces.gallery.enroll import enroll_photo, reembed
 from vision_app.faces.gallery.forget import finish, forget
-from vision_app.faces.gallery.lock import WriterLock
+from vision_app.faces.gallery.lock import writer_lock
 from vision_app.faces.gallery.matching import Matcher
-from vision_app.faces.gallery.results import (
-    EnrolledPhoto,
-    Enrollment,
-    Forgotten,
-    Identities,
-    Person,
-    checked_name,
-)
+from vision_app.faces.gallery.results import EnrolledPhoto, Enrollment, Forgotten, Identities, Person, checked_name
 from vision_app.faces.gallery.schema import missing
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.quality import Quality
+from vision_app.faces.recognizer import FaceRecognizer
 from vision_app.faces.results import Face, Faces, Verification
-
-if TYPE_CHECKING:
-    from vision_app.faces.recognizer import FaceRecognizer
 
 
 class Gallery:
@@ -67,7 +57,7 @@ class Gallery:
         *,
         readonly: bool = False,
         create: bool = True,
-        recognizer: "FaceRecognizer | None" = None,
+        recognizer: FaceRecognizer | None = None,
     ) -> "Gallery":
         """Open a gallery, or make a new one.
 
@@ -86,7 +76,7 @@ class Gallery:
             raise missing(path)
         with ExitStack() as stack:
             if not readonly:
-                stack.callback(WriterLock(path).release)
+                stack.enter_context(writer_lock(path))
             store = Store(path, readonly=readonly)
             stack.callback(store.close)
             matcher = Matcher(store, recognizer)
@@ -108,7 +98,7 @@ class Gallery:
         self.close()
 
     @property
-    def recognizer(self) -> "FaceRecognizer":
+    def recognizer(self) -> FaceRecognizer:
         """What finds and embeds faces; raises ModelError where the models cannot be loaded."""
         return self.matcher.recognizer
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,7 @@ from vision_app.faces.gallery.index_cache import CachedIndex
 from vision_app.faces.gallery.results import Candidate, Identity
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.index import NOBODY
-
-if TYPE_CHECKING:
-    from vision_app.faces.recognizer import FaceRecognizer
+from vision_app.faces.recognizer import FaceRecognizer
 
 CANDIDATES = 5  # people whom an answer names for each face
 
@@ -27,18 +24,12 @@ class Matcher:
         index: Finds the people nearest to a face.
     """
 
-    def __init__(self, store: Store, recognizer: "FaceRecognizer | None" = None):
+    def __init__(self, store: Store, recognizer: FaceRecognizer | None = None):
         self.store, self.index, self._given = store, CachedIndex(store), recognizer
 
     @cached_property
-    def recognizer(self) -> "FaceRecognizer":
-        """What finds and embeds faces.
-
-        Raises:
-            ModelError: The models cannot be loaded.
-        """
-        from vision_app.faces.recognizer import FaceRecognizer
-
+    def recognizer(self) -> FaceRecognizer:
+        """What finds and embeds faces; raises ModelError where the models cannot be loaded."""
         return self._given or FaceRecognizer.load()
 
     def threshold(self, fpir: float = FPIR, photos: int = 1) -> float:

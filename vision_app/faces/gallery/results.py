@@ -158,8 +158,7 @@ class Identities:
 
     Attributes:
         faces: One for each face, the surest first.
-        width: Of the photo in pixels.
-        height: Of the photo in pixels.
+        width, height: Of the photo in pixels.
         model_id: Id of the model that made the embeddings.
         threshold: The similarity from which a face got the name of a person with one photo, see `Matcher.threshold`;
             None in an empty gallery.
