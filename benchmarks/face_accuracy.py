@@ -73,7 +73,9 @@ def accuracy_line(
         place = {file: i for i, file in enumerate(photos.files)}
         chosen = np.array([place[file] for file in pairs.files])
         first, second = chosen[pairs.listed.first], chosen[pairs.listed.second]
-        listed = PairResult.of(replace(compare_listed(embeddings[chosen], pairs), similarity=similarities[first, second]))
+        listed = PairResult.of(
+            replace(compare_listed(embeddings[chosen], pairs), similarity=similarities[first, second])
+        )
         similarity, same = listed.pairs.similarity, listed.pairs.same
         best = ((similarity >= best_threshold(similarity, same)) == same)[~np.isnan(similarity)].sum() / len(same)
         accuracy = fold_accuracy(similarity, same, pairs.listed.folds).mean

@@ -1,10 +1,10 @@
-"""How often people are recognized from one photo, and how often strangers are taken for somebody.
+"""How often people are recognized from one photo, and how often strangers are taken for one of them.
 
     python benchmarks/face_recognition.py ../data/faces/images.csv --split val
 
 Photos of people, in a table with the columns file and identity or in a folder with a sub-folder a person, are found,
-aligned and embedded once (of several faces the largest). Then, again and again, people are drawn to be enrolled with
-photos that are drawn as well; their other photos are probes, and so are all photos of everybody else: strangers.
+aligned and embedded once (of several faces the largest). Then, again and again, random people are enrolled with
+random photos; their other photos are probes, and so are all photos of everybody else: strangers.
 
 - rank-1: share of the probes of enrolled people whose nearest person is the right one.
 - FNIR at FPIR f: share of them who do not get their own name, at the similarity that a share f of the strangers
@@ -116,7 +116,7 @@ def report(embeddings: np.ndarray, names: np.ndarray, calibration: Calibration) 
 def trial(
     dice: np.random.Generator, embeddings: np.ndarray, names: np.ndarray, people: np.ndarray, photos: int, nearest: bool
 ) -> Trial:
-    """Enrolls people with so many photos each, drawn at random, and looks for everybody."""
+    """Enroll people with so many photos each, drawn at random, and identifies all other photos."""
     enrolled, known = [], np.zeros(len(names), bool)
     for person in people:
         chosen = dice.choice(np.flatnonzero((names == person) & embeddings.any(axis=1)), photos, replace=False)

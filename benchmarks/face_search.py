@@ -2,7 +2,7 @@
 
     python benchmarks/face_search.py --people 10000 100000 1000000
 
-People are made up: each is a random unit vector, and a probe of somebody is at a random cosine similarity to it. The
+People are made up: each is a random unit vector, and a probe of a person is at a random cosine similarity to it. The
 vectors fill their 128 dimensions unevenly, as real embeddings do, so that strangers' similarities spread as widely
 (standard deviation 0.16) and probes' (0.7 +- 0.1) lie where those of real photos do; `--even` fills all dimensions
 evenly instead, which is harder for an index with lists. Everything goes through a gallery's file: a query is the search
@@ -23,12 +23,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from vision_app.faces.gallery import Gallery, EnrolledPhoto
+from vision_app.faces.gallery import EnrolledPhoto, Gallery
 from vision_app.faces.gallery.enroll import add
 
 DIMENSION = 128
 SAME = (0.7, 0.1)  # mean and standard deviation of the similarity of a probe to its person
-BATCH = 64  # faces looked for together
+BATCH = 64  # faces searched together
 BULK = 10_000  # people written in one transaction
 SINGLE = 300  # people enrolled one at a time, and forgotten
 COLUMNS = (
@@ -108,7 +108,7 @@ def exact_nearest(probes: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
 
 
 def sample(number: int, embedding: np.ndarray) -> EnrolledPhoto:
-    """A photo of a person, whose picture is not kept."""
+    """A photo of a person, whose image is not kept."""
     source = sha256(str(number).encode()).digest()
     where = {"box": [0, 0, 112, 112], "landmarks": [[0, 0]] * 5, "quality": {"score": 1}}
     return EnrolledPhoto(0, source, **where, embedding=embedding, model_id="made up", consent="", added="")
@@ -137,7 +137,7 @@ def fill(path: Path, embeddings: np.ndarray) -> None:
 
 
 def delete_one(gallery: Gallery, name: str) -> None:
-    """Takes somebody out of rows and index, without wiping the file."""
+    """Take a person out of rows and index, without wiping the file."""
     with gallery.store.change() as change:
         gallery.store.delete_person(gallery.store.person(name).id)
     gallery.matcher.index.follow(change)

@@ -54,7 +54,7 @@ def test_the_report_counts_the_strangers_behind_each_rate(face_recognition, caps
     monkeypatch.setattr(face_recognition, "TRIALS", 3)
     monkeypatch.setattr(face_recognition, "SIZES", (10, None))
     embeddings, names = crowd(30, 4, 0.2)
-    names[:40] = ""  # people whom nobody knows
+    names[:40] = ""  # people without a name
     face_recognition.report(embeddings, names, CALIBRATION)
     first, _, *lines = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert first == ["120 photos of 21 people, no face found in 0"]

@@ -65,7 +65,7 @@ def test_neighbors_are_those_of_a_plain_product(kind):
     np.testing.assert_allclose(similarities, wanted, atol=1e-6)
 
 
-def test_who_was_removed_is_never_found_and_who_was_added_is(kind):
+def test_removed_embeddings_are_never_found_and_added_ones_are(kind):
     embeddings, ids = units(800), ids_for(800)
     index = build(embeddings[:700], ids[:700], every=(embeddings, ids))
     assert index.remove(ids[:100]) == 100 and index.remove(ids[:100]) == 0
@@ -76,7 +76,7 @@ def test_who_was_removed_is_never_found_and_who_was_added_is(kind):
     np.testing.assert_array_equal(found[100:, 0], ids[100:])
 
 
-def test_an_index_that_lost_and_won_people_answers_as_one_made_of_those_left(monkeypatch):
+def test_an_index_after_removals_and_additions_answers_like_a_new_one(monkeypatch):
     monkeypatch.setattr(face_index, "EXACT_LIMIT", 300)
     monkeypatch.setattr(face_index, "LISTS", 4)
     monkeypatch.setattr(face_index, "CANDIDATES", 1)  # what the codes alone say
@@ -90,7 +90,7 @@ def test_an_index_that_lost_and_won_people_answers_as_one_made_of_those_left(mon
     assert (changed.search(queries, 2)[1] == NOBODY).all()
 
 
-def test_a_file_holds_the_index_and_nothing_of_who_was_removed(kind):
+def test_a_file_contains_the_index_and_nothing_that_was_removed(kind):
     embeddings, ids = units(800), ids_for(800)
     index = build(embeddings, ids)
     index.remove(ids[:400])
@@ -103,7 +103,7 @@ def test_a_file_holds_the_index_and_nothing_of_who_was_removed(kind):
     assert not any(row.tobytes()[:16] in content for row in embeddings[:400])
 
 
-def test_a_lookup_that_has_lost_somebody_hides_them(monkeypatch):
+def test_embeddings_that_the_lookup_no_longer_has_are_not_found(monkeypatch):
     monkeypatch.setattr(face_index, "EXACT_LIMIT", 300)
     monkeypatch.setattr(face_index, "LISTS", 4)
     embeddings, ids = units(500), ids_for(500)
@@ -115,7 +115,7 @@ def test_a_lookup_that_has_lost_somebody_hides_them(monkeypatch):
     assert ids[0] not in found and np.isfinite(similarities).all()
 
 
-def test_where_there_are_too_few_nobody_stands_with_the_lowest_similarity():
+def test_missing_neighbors_are_nobody_with_the_lowest_similarity():
     index = build(units(2), np.array([5, 9]))
     similarities, found = index.search(units(1), 4)
     assert sorted(found[0, :2]) == [5, 9] and (found[0, 2:] == NOBODY).all()
@@ -139,13 +139,13 @@ def test_equal_similarities_come_by_id():
         (np.zeros((1, D)), 0, "0 neighbors of 1 faces"),
     ],
 )
-def test_queries_that_cannot_be_answered_are_refused(queries, k, message):
+def test_invalid_queries_are_refused(queries, k, message):
     index = build(units(3), np.arange(3))
     with pytest.raises(GalleryError, match=message):
         index.search(queries, k)
 
 
-def test_embeddings_that_cannot_be_found_again_are_refused():
+def test_invalid_embeddings_and_ids_are_refused():
     for embeddings, ids, message in (
         (np.full((2, D), np.nan), [1, 2], "finite"),
         (units(2), [1], "ids"),
@@ -160,7 +160,7 @@ def test_embeddings_that_cannot_be_found_again_are_refused():
 
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=40), st.integers(1, 6))
-def test_any_sequence_of_changes_leaves_what_a_dict_would_hold(changes, k):
+def test_any_sequence_of_changes_leaves_what_a_dict_would_contain(changes, k):
     pool = units(31, seed=3)
     index, held = build(pool[:1], np.array([0])), {0: pool[0]}
     for is_new, key in changes:

@@ -98,7 +98,7 @@ def enroll_two(path, tell):
 def test_enrollment(enrolled, tmp_path):
     for path, acknowledged in killed_at_every_step(enrolled, tmp_path, enroll_two, stride=2):
         assert acknowledged == [(NAME, "accepted"), ("Eve", "accepted")][: len(acknowledged)]
-        with Gallery.open(path, readonly=True) as reader:  # before any writer mends something
+        with Gallery.open(path, readonly=True) as reader:  # before any writer repairs something
             photos = {person.name: person.photos for person in reader.people()}
         with open_writer(path) as gallery:
             assert gallery.check() == []
@@ -127,13 +127,13 @@ def test_deletion(enrolled, tmp_path):
         assert is_gone != any(trace in content(path) for trace in traces)
 
 
-def embed_anew(path, tell):
+def reembed(path, tell):
     with open_writer(path, "second") as gallery:
         tell(gallery.reembed())
 
 
-def test_embedding_anew(enrolled, tmp_path):
-    for path, acknowledged in killed_at_every_step(enrolled, tmp_path, embed_anew, stride=3):
+def test_reembedding(enrolled, tmp_path):
+    for path, acknowledged in killed_at_every_step(enrolled, tmp_path, reembed, stride=3):
         with Gallery.open(path) as gallery:
             assert gallery.check() == []
             assert gallery.store.model_ids in ([["first"], ["second"]] if not acknowledged else [["second"]])

@@ -36,7 +36,7 @@ def test_each_photo_gets_an_outcome(gallery, tmp_path):
     }
     photos = [photo(tmp_path / name, *faces) for name, faces in files.items()]
     again = photo(tmp_path / "again.png", (EVE, 1))
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     answers = gallery.enroll("Eve", [*photos, again, tmp_path / "broken.png", tmp_path / "missing.png"])
     assert [answer.code for answer in answers] == [
         "accepted", "no_face", "several_faces", "blurred", "someone_else", "already_enrolled", "unreadable",
@@ -110,9 +110,9 @@ def test_a_photo_is_read_once_so_that_another_in_its_place_is_not_taken_for_it(t
     content, read = file.read_bytes(), recognizer.read
 
     def taken_away(source, **options):
-        picture = read(source, **options)
+        image = read(source, **options)
         file.unlink(missing_ok=True)
-        return picture
+        return image
 
     monkeypatch.setattr(recognizer, "read", taken_away)
     with Gallery.open(tmp_path / "people.db", recognizer=recognizer) as gallery:

@@ -33,7 +33,7 @@ def path(tmp_path, enrolled):
 
 
 def all_traces(gallery):
-    """Everything that the gallery keeps of Ada, independently of how `forget` looks for it."""
+    """Everything that the gallery keeps of Ada, independently of how `forget` searches for it."""
     traces = {NAME.encode(), b"a note about Ada alone", gallery.store.centroid(gallery.store.person(NAME).id).tobytes()}
     for sample in gallery.samples(NAME):
         traces |= {sample.source, sample.embedding.tobytes(), sample.crop[1000:1100]}
@@ -58,11 +58,11 @@ def test_nothing_is_left_in_any_file(path):
     assert not any(trace in content(path) for trace in traces)
 
 
-def test_what_moved_about_is_found_and_forgotten_too(path):
+def test_a_renamed_and_merged_person_is_forgotten_too(path):
     with open_writer(path) as gallery:
-        traces = all_traces(gallery) | {b"Somebody of another name"}
-        gallery.rename(NAME, "Somebody of another name")
-        gallery.merge("Somebody of another name", "Person 2")
+        traces = all_traces(gallery) | {b"A person of another name"}
+        gallery.rename(NAME, "A person of another name")
+        gallery.merge("A person of another name", "Person 2")
         gallery.forget("Person 2")
         assert not any(trace in content(path) for trace in traces)
 
@@ -78,7 +78,7 @@ def test_the_last_person_leaves_no_model_behind(path):
     )
 
 
-def test_a_stored_index_forgets_as_well(path, monkeypatch):
+def test_a_person_is_removed_from_a_stored_index(path, monkeypatch):
     monkeypatch.setattr(face_index, "EXACT_LIMIT", 3)
     monkeypatch.setattr("vision_app.faces.gallery.index_cache.EXACT_LIMIT", 3)
     monkeypatch.setattr(face_index, "LISTS", 1)
@@ -96,7 +96,7 @@ def test_a_stored_index_forgets_as_well(path, monkeypatch):
 
 
 def exact_copy(embeddings):
-    """An index that keeps embeddings as they are, so that they can be looked for in its file."""
+    """An index that keeps embeddings as they are, so that they can be searched for in its file."""
     import faiss
 
     index = faiss.index_factory(embeddings.shape[1], "IVF1,Flat", faiss.METRIC_INNER_PRODUCT)
@@ -104,7 +104,7 @@ def exact_copy(embeddings):
     return index
 
 
-def test_the_proof_fails_where_something_is_left(path, monkeypatch):
+def test_the_proof_fails_where_data_is_left(path, monkeypatch):
     """A gallery that does not wipe: SQLite leaves deleted rows in free pages."""
     monkeypatch.setattr(schema, "_prepare", without_wiping(schema._prepare))
     monkeypatch.setattr(forgetting, "finish", lambda store, index: store.rows("PRAGMA wal_checkpoint(TRUNCATE)"))
@@ -115,7 +115,7 @@ def test_the_proof_fails_where_something_is_left(path, monkeypatch):
         gallery.forget(NAME)
 
 
-def test_writing_the_file_anew_leaves_nothing_even_where_deleted_rows_are_not_wiped(path, monkeypatch):
+def test_rebuilding_the_file_leaves_nothing_even_where_deleted_rows_are_not_wiped(path, monkeypatch):
     monkeypatch.setattr(schema, "_prepare", without_wiping(schema._prepare))
     with open_writer(path) as gallery:
         traces, size = all_traces(gallery), path.stat().st_size
@@ -125,7 +125,7 @@ def test_writing_the_file_anew_leaves_nothing_even_where_deleted_rows_are_not_wi
         assert not any(trace in content(path) for trace in traces)
 
 
-def test_deleted_rows_are_wiped_even_where_the_file_is_not_written_anew(path, monkeypatch):
+def test_deleted_rows_are_wiped_even_where_the_file_is_not_rebuilt(path, monkeypatch):
     with open_writer(path) as gallery:
         traces = all_traces(gallery)
         monkeypatch.setattr(gallery.store, "sweep", lambda: gallery.store.rows("PRAGMA wal_checkpoint(TRUNCATE)"))
@@ -159,11 +159,11 @@ def test_a_reader_that_holds_old_pages_is_named_and_the_next_writer_finishes(pat
 
 
 @pytest.mark.parametrize(("name", "size", "is_sought"), [("Al", 10**6, False), ("Al", 10, True), (NAME, 10**12, True)])
-def test_a_text_is_sought_where_it_cannot_be_there_by_chance(name, size, is_sought):
+def test_a_text_is_searched_for_where_it_cannot_be_there_by_chance(name, size, is_sought):
     assert forgetting._tells(name.encode(), size) == is_sought
 
 
-def test_what_was_not_looked_for_is_said(path):
+def test_texts_that_were_not_searched_for_are_listed(path):
     long_note = "Met at the conference in the town hall and signed all of the papers there, as did her friend Grace"
     with open_writer(path) as gallery:
         gallery.enroll("Al", [paint((8, 1))], consent=long_note)
@@ -178,7 +178,7 @@ def test_what_was_not_looked_for_is_said(path):
 
 
 @pytest.mark.parametrize("secret", ["Ada Lovelace", "a note about Ada alone"])
-def test_a_name_and_a_note_that_are_left_are_found(path, monkeypatch, secret):
+def test_a_name_or_a_note_that_is_left_is_found(path, monkeypatch, secret):
     finish = forgetting.finish
 
     def finish_but_one(store, index):

@@ -143,7 +143,7 @@ def test_renamed_and_merged_people_are_found_by_the_new_name(gallery):
 
 def test_unreadable_photos_and_invalid_embeddings_are_errors(gallery):
     with pytest.raises(ImageError):
-        gallery.identify(b"no picture")
+        gallery.identify(b"no image")
     for wrong, message in ((np.full((1, 32), np.nan), "finite"), (np.zeros((1, 5)), "N x 32")):
         with pytest.raises(GalleryError, match=message):
             gallery.matcher.candidates(wrong, 1)

@@ -46,7 +46,7 @@ def test_an_export_of_some_people_contains_nobody_else_and_is_not_overwritten(pa
 
 
 def test_an_export_is_of_one_moment(path, tmp_path, monkeypatch):
-    """Another process embeds all photos anew while they are written."""
+    """Another process embeds all photos again while they are written."""
     write = transfer.atomic_write
 
     def write_later(file, permissions):

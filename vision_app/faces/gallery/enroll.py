@@ -31,7 +31,7 @@ def enroll_photo(
 ) -> Enrollment:
     """Enroll a person with one photo, or say why not; see `Gallery.enroll`."""
     recognizer = matcher.recognizer
-    file = os.fsdecode(photo) if isinstance(photo, str | os.PathLike) else "<picture>"
+    file = os.fsdecode(photo) if isinstance(photo, str | os.PathLike) else "<image>"
     try:
         photo = content_of(photo)
         image = recognizer.read(photo)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 
 import numpy as np
 
@@ -110,15 +111,14 @@ class CachedIndex:
 
     def _update(self, revision: str) -> None:
         """Bring the index, or the one in the file, up to date, or build another one."""
+        before, self._revision = self._revision, ""  # until it is done
         wanted = self._store.centroid_ids()
         if self._index is None and len(wanted) > EXACT_LIMIT:
-            try:
-                self._index, self._revision = self._read()
-                self._saved = self._revision
-            except (OSError, ValueError, KeyError, GalleryError):
-                pass  # as if there were none
+            with suppress(OSError, ValueError, KeyError, GalleryError):  # as if there were no file
+                self._index, before = self._read()
+                self._saved = before
         if self._index is not None and self._index.exact == (len(wanted) <= EXACT_LIMIT):
-            if self._revision != revision:
+            if before != revision:
                 known = self._index.ids
                 self._apply(np.setdiff1d(known, wanted), *self._store.centroids(np.setdiff1d(wanted, known)))
         else:
