@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vision_app.core.errors import DataError
-from vision_app.faces.evaluate.pairs import compare_all, compare_listed, load_photos, share_of
+from vision_app.faces.evaluate.pairs import compare_all, compare_listed, load_photos, numbers, share_of
 
 
 def write(path, *lines):
@@ -100,3 +100,7 @@ def test_shares_are_even_and_never_change():
     counts = np.bincount([share_of(f"person {i}", 4) for i in range(2000)])
     assert len(counts) == 4 and (abs(counts - 500) < 80).all()
     assert [share_of(name, 10) for name in ("Ada", "Bob", "Eve")] == [1, 6, 1]
+
+
+def test_numbers_follow_names():
+    assert numbers(np.array(["b", "a", "b"])).tolist() == [1, 0, 1]

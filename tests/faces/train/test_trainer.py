@@ -1,4 +1,4 @@
-"""What a face embedder learns from, that it learns, and that a stopped run goes on; commands are in tests/cli."""
+"""What a face embedder learns from, that it learns, and that an interrupted run resumes; commands are in tests/cli."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def task(options=OPTIONS, crops=None):
     return EmbedderTask(tiny_network(), crops, targets, [], options, workers=0)
 
 
-def test_a_batch_holds_views_with_their_people_and_what_the_teacher_says(monkeypatch):
+def test_a_batch_holds_augmented_faces_with_their_people_and_the_teachers_embeddings(monkeypatch):
     one, seen = task(), []
 
     def view(crop, template, *seed):
@@ -86,6 +86,7 @@ def test_the_loss_is_made_of_its_parts(loss):
     assert total.item() == pytest.approx(sum(value.item() for value in parts.values()), rel=1e-5)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("loss", ["triplet", "teacher"])
 def test_a_network_learns_to_tell_people_apart_by_either_loss(loss, tmp_path):
     """Judged on other people than it learned from; the teacher knows the colors in the middle."""
@@ -123,12 +124,36 @@ def test_the_first_batches_are_drawn_as_the_network_gets_them(tmp_path, count, s
         np.testing.assert_array_equal(sheet[y : y + 112, x : x + 112], chips[i])
 
 
-def test_blocks_that_are_held_and_statistics_of_a_model_stay_as_they_are(tmp_path):
-    faces(5, 4).save(tmp_path / "train.npz")
-    model = write_tiny_embedder(tmp_path / "model")
-    options = replace(OPTIONS, loss="triplet", freeze_blocks=1)
-    train([tmp_path / "train.npz"], [], tmp_path / "run", CONFIG, options, initial=model, log=lambda line: None)
-    before, after = (load_file(folder / "weights.safetensors") for folder in (model, tmp_path / "run" / "best"))
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Faces to train and to measure on, and a model to start from."""
+    folder = tmp_path_factory.mktemp("faces")
+    faces(5, 4, unnamed=4).save(folder / "train.npz")
+    faces(3, 3, first=50).save(folder / "val.npz")
+    write_tiny_embedder(folder / "model")
+    return folder
+
+
+def run(home, folder, **more):
+    """Train with the first block frozen, and return the run's files."""
+    config = replace(CONFIG, checkpoint_every=1, validate_every=2)
+    options = replace(OPTIONS, loss=None, freeze_blocks=1)
+    train(
+        [home / "train.npz"], [home / "val.npz"], folder, config, options, initial=home / "model",
+        log=lambda line: None, **more,
+    )  # fmt: skip
+    return {name: content for name, content in files(folder).items() if "tensorboard" not in name}
+
+
+@pytest.fixture(scope="module")
+def whole(home):
+    """The files of a run that was not interrupted."""
+    return run(home, home / "whole" / "run")
+
+
+@pytest.mark.training
+def test_frozen_blocks_and_the_batch_statistics_of_a_model_do_not_change(home, whole):
+    before, after = (load_file(folder / "weights.safetensors") for folder in (home / "model", home / "whole/run/best"))
     same = {name for name in before if torch.equal(before[name], after[name])}
     statistics = {name for name in before if "running" in name or "tracked" in name}  # few faces give no better ones
     assert same == statistics | {name for name in before if name.startswith(("stem.", "norm.", "blocks.0."))}
@@ -144,25 +169,13 @@ class Stop:
             raise StoppedError
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path):
-    faces(5, 4, unnamed=4).save(tmp_path / "train.npz")
-    faces(3, 3, first=50).save(tmp_path / "val.npz")
-    model = write_tiny_embedder(tmp_path / "model")
-    config, options = replace(CONFIG, checkpoint_every=1, validate_every=2), replace(OPTIONS, loss=None)
-
-    def run(folder, **more):
-        train(
-            [tmp_path / "train.npz"], [tmp_path / "val.npz"], tmp_path / folder, config, options, initial=model,
-            log=lambda line: None, **more,
-        )  # fmt: skip
-        return {name: content for name, content in files(tmp_path / folder).items() if "tensorboard" not in name}
-
-    whole = run("whole/run")
+@pytest.mark.training
+def test_an_interrupted_run_resumes_with_the_same_result(home, whole, tmp_path):
     with pytest.raises(StoppedError):
-        run("stopped/run", callbacks=[Stop()])
-    assert run("stopped/run", resume=True) == whole
+        run(home, tmp_path / "stopped" / "run", callbacks=[Stop()])
+    assert run(home, tmp_path / "stopped" / "run", resume=True) == whole
     assert {"teacher.npz", "scan.csv", "curves.png", "best/model.json", "metrics.csv"} <= set(whole)
-    info = find(tmp_path / "whole" / "run" / "best").info
+    info = find(home / "whole" / "run" / "best").info
     assert info["measured"]["val"].keys() == {"accuracy"}  # 27 pairs of strangers are too few for rates
     assert info["trained"]["loss"] == "both" and info["trained"]["faces"] == 24 and info["trained"]["identities"] == 5
 
@@ -182,18 +195,3 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path, people, photos, option
     with pytest.raises((DataError, UsageError), match=words):
         train([tmp_path / "train.npz"], [], tmp_path / "run", CONFIG, options, log=lambda line: None)
     assert not (tmp_path / "run" / "last.safetensors").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"loss": "triplets"}, "--loss: unknown choice 'triplets'; did you mean 'triplet'"),
-        ({"miner": "hard"}, "--miner: unknown choice 'hard'; did you mean 'semi-hard'"),
-        ({"distance": "cosine"}, "--distance: unknown choice 'cosine'"),
-        ({"photos": 1}, "--photos 1: must lie between 2 and 2048; the nearest valid value is 2"),
-        ({"margin": -0.1}, "--margin -0.1: must lie between 0.0 and 2.0"),
-    ],
-)
-def test_wrong_options_name_the_nearest_valid_one(options, words):
-    with pytest.raises(UsageError, match=words):
-        FaceOptions(**options)
