@@ -1,12 +1,17 @@
-"""What version 0.1 wrote works as before. The files in `data/v0.1` were made with it, from painted people."""
+"""What version 0.1 wrote works as before. The files in `data/v0.1` were made with it."""
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from painted_people import paint, painted_recognizer
+from PIL import Image
+from skimage import data as skimage_data
 
 from vision_app import Gallery
+from vision_app.cli import main
 
 V01 = Path(__file__).parent / "data" / "v0.1"
 
@@ -47,3 +52,88 @@ def test_an_old_export_is_imported_and_gets_embeddings_of_another_model(old_gall
     with Gallery.open(old_gallery, recognizer=painted_recognizer("second")) as gallery:
         assert gallery.reembed() == 3 and gallery.store.model_ids == ["second"]
         assert gallery.identify(paint((2, 8))).faces[0].name == "Zo\u00eb" and gallery.check() == []
+
+
+def photos_of(folder):
+    """Write the photos on which version 0.1 ran."""
+    folder.mkdir()
+    for number, (name, step) in enumerate(
+        [("astronaut", 2), ("chelsea", 2), ("coffee", 2), ("rocket", 2), ("astronaut", -2), ("chelsea", -2)]
+    ):
+        pixels = getattr(skimage_data, name)()[::step, ::step]
+        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{number}.png")
+
+
+DETECT = ["detect", "photos", "--batch-size", "2", "--confidence", "0.05", "--classes", "person,cat", "--device", "cpu"]
+STYLE = [
+    *("style", "photos/0.png", "--style", "sample:mosaic", "--style", "sample:dots", "--mix", "--weights", "0.7,0.3"),
+    *("--size", "64", "--keep-colors", "luminance", "--device", "cpu"),
+]
+
+
+def test_an_old_detection_run_is_resumed(tmp_path, monkeypatch):
+    """Its last batch was cut; the rows before stay, and the others are those of a run from the start."""
+    monkeypatch.chdir(tmp_path)
+    photos_of(tmp_path / "photos")
+    before = (V01 / "runs" / "detections.jsonl").read_bytes()
+    (tmp_path / "old").mkdir()
+    for name in ("detections.jsonl", "detections.settings.json"):
+        shutil.copy(V01 / "runs" / name, tmp_path / "old")
+    assert main([*DETECT, "--output", "old", "--resume"]) == 0
+    assert main([*DETECT, "--output", "new"]) == 0
+    old, new = ((tmp_path / run / "detections.jsonl").read_bytes().splitlines(True) for run in ("old", "new"))
+    assert old[:4] == before.splitlines(True)[:4] and old[4:] == new[4:] and len(new) == 6
+    for mine, theirs in zip(map(json.loads, old), map(json.loads, new), strict=True):
+        labels = [[found["label"] for found in row["detections"]] for row in (mine, theirs)]
+        assert mine["file"] == theirs["file"] and labels[0] == labels[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "written", "settings"),
+    [
+        (DETECT, "", "detections"),
+        (["classify", "photos/0.png", "--top", "3", "--localize", "--device", "cpu"], "", "classes"),
+        (["faces", "detect", "photos/0.png", "--images", "--device", "cpu"], "", "faces-detect"),
+        (["faces", "embed", "photos/0.png", "--device", "cpu"], "faces.npz", "embeddings"),
+        (STYLE, "", "styles"),
+    ],
+)
+def test_settings_of_runs_are_written_as_before(tmp_path, monkeypatch, words, written, settings):
+    """Byte for byte, or no old run could be resumed."""
+    monkeypatch.chdir(tmp_path)
+    photos_of(tmp_path / "photos")
+    assert main([*words, "--output", str(Path("out") / written)]) == 0
+    (found,) = (tmp_path / "out").glob("*.settings.json")
+    assert found.read_bytes() == (V01 / "runs" / f"{settings}.settings.json").read_bytes()
+
+
+@pytest.mark.parametrize("given", ["--config", "--resume"])
+@pytest.mark.parametrize(
+    ("command", "trainer", "expected"),
+    [
+        (
+            "yolo",
+            "vision_app.detection.train.trainer",
+            {"ema_decay": 0.9, "min_lr_ratio": 0.2, "epochs": 3, "clip": 1e-3, "multi_scale": False, "device": "cpu"},
+        ),
+        (
+            "faces",
+            "vision_app.faces.train.trainer",
+            {"ema_decay": 0.995, "min_lr_ratio": 0.01, "freeze_blocks": 7, "people": 6, "learning_rate": 2e-3},
+        ),
+    ],
+)
+def test_options_of_an_old_training_are_read(tmp_path, monkeypatch, given, command, trainer, expected):
+    seen = {}
+
+    def train_instead(data, validation, output, config, options, **more):
+        seen.update(vars(config) | vars(options))
+
+    monkeypatch.setattr(f"{trainer}.train", train_instead)
+    monkeypatch.chdir(tmp_path)
+    for name in ("data.d", "run"):
+        (tmp_path / name).mkdir()
+    shutil.copy(V01 / "runs" / command / "options.yaml", tmp_path / "run")
+    words = ["--resume"] if given == "--resume" else ["--config", "run/options.yaml"]
+    assert main(["train", command, "--output", "run", *words]) == 0
+    assert expected.items() <= seen.items()

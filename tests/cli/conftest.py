@@ -1,5 +1,7 @@
 """The command as a process of its own, and a folder of photos for it."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -33,16 +35,15 @@ def vision_app(environment):
     return run
 
 
-@pytest.fixture
-def run_here(monkeypatch, capsys):
+@pytest.fixture(scope="session")
+def run_here():
     """Run `vision-app WORD...` in this process, which spares its start, and return its exit code and output."""
 
-    def run(*words, cwd=None):
-        capsys.readouterr()
-        with monkeypatch.context() as context:
-            context.chdir(cwd or ".")
+    def run(*words, cwd="."):
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd):
             code = main([*map(str, words)])
-        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     return run
 

@@ -53,10 +53,10 @@ def test_a_run_writes_nothing_into_ones_home(run):
     assert list((run[1].parent / "home").rglob("*")) == []
 
 
-def test_the_model_detects_ones_own_classes_at_its_own_size(vision_app, run, tmp_path):
+def test_the_model_detects_ones_own_classes_at_its_own_size(run_here, run, tmp_path):
     data, folder, _ = run
     words = ["detect", data.parent / "images" / "val", "--model", "run/best", "--confidence", 0]
-    found = vision_app(*words, "--output", tmp_path / "out", cwd=folder.parent)
+    found = run_here(*words, "--output", tmp_path / "out", cwd=folder.parent)
     assert found.returncode == 0, found.stderr
     rows = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
     assert [(row["status"], row["model"]) for row in rows] == [("ok", "run/best")] * 2

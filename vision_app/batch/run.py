@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from vision_app.batch.sinks import Journal, OutputError
 from vision_app.batch.sources import Input
@@ -12,29 +12,31 @@ from vision_app.core.errors import ImageError
 
 Row = dict[str, Any]
 
+Item = TypeVar("Item", bound=Input, contravariant=True)
 
-class Task(Protocol):
+
+class Task(Protocol[Item]):
     """What a command does with its inputs. The methods are called from several threads at once.
 
     Whatever `read`, `predict` or `save` raises fails the one input that it was called for, and the others are
     processed; except an OutputError, which stops the run: with a full disk, every other input would fail as well.
     """
 
-    def read(self, item: Input) -> Any:
+    def read(self, item: Item) -> Any:
         """Load one input."""
 
-    def predict(self, items: Sequence[Input], images: list[Any]) -> Sequence[Any]:
+    def predict(self, items: Sequence[Item], images: list[Any]) -> Sequence[Any]:
         """Return one result an input, each independent of the others; `images` are what `read` gave for `items`."""
 
-    def save(self, item: Input, image: Any, result: Any) -> None:
+    def save(self, item: Item, image: Any, result: Any) -> None:
         """Write what belongs to one input beside its row; it is in place before the row is."""
 
-    def row(self, item: Input, result: Any | None) -> Row:
+    def row(self, item: Item, result: Any | None) -> Row:
         """Return the task's part of a row, with the same keys when there is no result."""
 
 
 def run(
-    task: Task,
+    task: Task[Any],
     journal: Journal,
     *,
     workers: int,
@@ -74,7 +76,7 @@ def run(
         pool.shutdown(cancel_futures=True)
 
 
-def _handle(task: Task, batch: Sequence[Input]) -> list[Row]:
+def _handle(task: Task[Any], batch: Sequence[Input]) -> list[Row]:
     """Read, predict and save one batch and return its rows. The dicts below go by the place in the batch."""
     images: dict[int, Any] = {}
     results: dict[int, Any] = {}
@@ -101,18 +103,18 @@ def _handle(task: Task, batch: Sequence[Input]) -> list[Row]:
     return [_row(task, item, results.get(place), errors.get(place)) for place, item in enumerate(batch)]
 
 
-def _read(task: Task, item: Input) -> Any:
+def _read(task: Task[Any], item: Input) -> Any:
     if item.problem:
         raise ImageError(item.file, item.problem)
     return task.read(item)
 
 
-def _predict_one(task: Task, item: Input, image: Any) -> Any:
+def _predict_one(task: Task[Any], item: Input, image: Any) -> Any:
     (result,) = task.predict([item], [image])
     return result
 
 
-def _row(task: Task, item: Input, result: Any | None, error: str | None) -> Row:
+def _row(task: Task[Any], item: Input, result: Any | None, error: str | None) -> Row:
     if error is None:
         return {"file": item.file, "status": "ok", "error": None, **task.row(item, result)}
     return {"file": item.file, "status": "failed", "error": error, **task.row(item, None)}

@@ -1,8 +1,10 @@
 """The command `vision-app`. Nothing heavy is imported at the top of a file here, so that `--help` answers at once."""
 
+import os
 import sys
+from io import TextIOWrapper
 
-from vision_app.cli.exit_codes import INTERRUPTED
+from vision_app.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 
 
 def main(args: list[str] | None = None) -> int:
@@ -19,28 +21,33 @@ def main(args: list[str] | None = None) -> int:
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # about sloppy files that can be read all the same
-            return _run(args)
+            return _run(sys.argv[1:] if args is None else args)
     except KeyboardInterrupt:  # while modules are loaded
         return INTERRUPTED
 
 
-def _run(args: list[str] | None) -> int:
+def _run(args: list[str]) -> int:
     import typer
 
     from vision_app.cli.app import app
+    from vision_app.cli.options import with_current_names
     from vision_app.cli.progress import printable
     from vision_app.core.errors import ModelError, UsageError, VisionAppError
 
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a program that calls `main` may have put something else there
-            stream.reconfigure(errors="backslashreplace")  # a file name may be no text that this terminal can show
+        if isinstance(stream, TextIOWrapper):  # a program that calls `main` may have put something else there
+            stream.reconfigure(errors="backslashreplace")  # this terminal may not be able to show a file name
+    if "_VISION_APP_COMPLETE" in os.environ:  # the shell asks for completions
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
     try:
-        return app(args, prog_name="vision-app", standalone_mode=False) or 0
+        return app(with_current_names(args), prog_name="vision-app", standalone_mode=False) or 0
     except typer.TyperException as error:
-        message, code = error.format_message(), 2
+        message, code = error.format_message(), USAGE
     except (UsageError, ModelError) as error:
-        message, code = str(error), 2
+        message, code = str(error), USAGE
     except VisionAppError as error:
-        message, code = str(error), 1
+        message, code = str(error), FAILED
     print(f"vision-app: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

@@ -1,74 +1,71 @@
-"""All verbs. A new verb is a function in a file of its own and one line here."""
+"""All commands. A new one is a function in a file of its own and one line here."""
 
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from vision_app.cli import (
-    check,
-    classify,
     compare,
     detect,
     evaluate,
-    evaluate_classifier,
     evaluate_faces,
-    export,
     faces,
-    faces_calibrate,
+    faces_gallery,
     faces_identify,
-    faces_people,
     models,
     style,
     train,
-    train_classifier,
-    train_faces,
-    train_style,
+    train_detector,
 )
 from vision_app.cli.options import Help, show_help
 
 app = typer.Typer(
-    help="Find objects, know faces and repaint pictures, on your own machine.",
+    help="Object detection, face recognition and style transfer on your own machine.",
     rich_markup_mode=None,  # help in plain text takes a third of the time
-    add_completion=False,
+    add_completion=False,  # typer's own options load Pydantic at every start, see `_completion`
     add_help_option=False,
 )
-app.command("check")(check.check)
-app.command("classify")(classify.classify)
-app.command("compare")(compare.compare)
-app.command("detect")(detect.detect)
-evaluate.app.command("classifier")(evaluate_classifier.classifier)
-evaluate.app.command("faces")(evaluate_faces.faces)
+for command in (
+    train_detector.check,
+    detect.classify,
+    compare.compare,
+    detect.detect,
+    models.export,
+    style.style,
+):
+    app.command()(command)
 app.add_typer(evaluate.app, name="evaluate")
-app.command("export")(export.export)
-faces.app.command("calibrate")(faces_calibrate.calibrate)
-faces.app.command("enroll")(faces_people.enroll)
-faces.app.command("identify")(faces_identify.identify)
-faces.app.command("list")(faces_people.list_people)
-faces.app.command("show")(faces_people.show)
-faces.app.command("rename")(faces_people.rename)
-faces.app.command("merge")(faces_people.merge)
-faces.app.command("forget")(faces_people.forget)
-faces.app.command("export")(faces_people.export)
-faces.app.command("import")(faces_people.import_people)
-faces.app.command("reembed")(faces_people.reembed)
-faces.app.command("group")(faces_identify.group)
-faces.app.command("check")(faces_people.check)
 app.add_typer(faces.app, name="faces")
 app.add_typer(models.app, name="models")
-app.command("style")(style.style)
-train.app.command("classifier")(train_classifier.classifier)
-train.app.command("faces")(train_faces.faces)
-train.app.command("style-encoder")(train_style.style_encoder)
-train.app.command("style-fast")(train_style.style_fast)
-app.add_typer(train.app, name="train")
+app.add_typer(train_detector.app, name="train")
+__all__ = ["app", "evaluate_faces", "faces_gallery", "faces_identify", "train"]  # these add commands to the groups
+
+
+def _completion(context: typer.Context, parameter: typer.CallbackParam, asked: bool) -> bool:
+    """Install or show the completion of the current shell and exit, if asked to."""
+    if asked:
+        from typer import completion
+
+        completion.completion_init()  # type: ignore[attr-defined]
+        act = completion.install_callback if parameter.name == "install_completion" else completion.show_callback
+        act(context, parameter, asked)
+    return asked
 
 
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
     help: Help = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False,
+    install_completion: Annotated[
+        bool, Option("--install-completion", callback=_completion, help="Install completion for the current shell.")
+    ] = False,
+    show_completion: Annotated[
+        bool, Option("--show-completion", callback=_completion, help="Print the completion script and exit.")
+    ] = False,
 ) -> None:
+    """Show the version or the help."""
     if version:
         from vision_app import __version__
 

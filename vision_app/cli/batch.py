@@ -1,19 +1,19 @@
-"""What every verb over many files does around its task: list the inputs, show progress, sum up, stop cleanly."""
+"""What every command over many files does around its task: list the inputs, show progress, sum up, stop cleanly."""
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from vision_app.batch.run import cores
-from vision_app.cli.exit_codes import INTERRUPTED
-from vision_app.cli.progress import format_rate, show_progress
+from vision_app.cli.exit_codes import FAILED, INTERRUPTED, OK
+from vision_app.cli.progress import counted, format_rate, show_progress
 
 if TYPE_CHECKING:
     from vision_app.batch.run import Task
     from vision_app.batch.sinks import Journal
     from vision_app.batch.sources import Input
+    from vision_app.cli.options import Batch
 
 
 def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
@@ -32,7 +32,7 @@ def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
     from vision_app.core.images import SUFFIXES
 
     inputs, others, empty = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named)
-    passed_over = f"{others:,} other file{'s' * (others != 1)} skipped" if others else ""
+    passed_over = f"{counted(others, 'other file')} skipped" if others else ""
     if not inputs:
         note = f" ({passed_over})" if others else ""
         raise UsageError(f"no images in {', '.join(sources)}{note}; hidden files and --output are not searched")
@@ -43,65 +43,110 @@ def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
     return inputs
 
 
-def pixel_limit(max_megapixels: float) -> int:
-    """Return the value of --max-megapixels in pixels.
+class HasRuntime(Protocol):
+    """A loaded model that knows where it runs."""
 
-    Raises:
-        UsageError: It is less than one pixel.
-    """
-    from vision_app.core.errors import UsageError
+    @property
+    def device(self) -> str:
+        """Return "cpu", "cuda" or "cuda:N"."""
 
-    if (limit := round(max_megapixels * 1e6)) < 1:
-        raise UsageError(f"--max-megapixels {max_megapixels:g}: too small; the nearest valid value is 0.000001")
-    return limit
+    @property
+    def runtime(self) -> str | None:
+        """Return "onnx" or "torch", or None where there is no network."""
 
 
-def run_all(
-    task: "Task",
-    journal: "Journal",
+@runtime_checkable
+class Watchable(Protocol):
+    """A task whose inputs take long, each."""
+
+    def watch(self, step: Callable[[str], None]) -> None:
+        """Take the function that shows the progress within an input, see `progress.Report`."""
+
+
+def runtime_settings(model: HasRuntime) -> dict[str, str | None]:
+    """Return the settings of a journal that say where a model runs."""
+    return {"--device": model.device.partition(":")[0], "--runtime": model.runtime}
+
+
+def default_batch_size(model: HasRuntime) -> int:
+    """Return the number of images per batch where the user gave none."""
+    return 8 if model.device == "cpu" else 32
+
+
+def run_batch(
+    make_task: "Callable[[], Task[Any]]",
+    path: Path,
     *,
-    workers: int | None,
-    watch: Callable[[Callable[[str], None]], None] | None = None,
+    inputs: "Sequence[Input]",
+    settings: dict[str, Any],
+    options: "Batch",
+    batch_size: int = 1,
+    permissions: int = 0o666,
+    product: Path | None = None,
+    finish: Callable[[Iterator[dict[str, Any]]], object] | None = None,
 ) -> int:
-    """Run a task over the inputs of a journal that have no row yet, with progress on stderr and a last line on stdout.
+    """Open the journal of a command, run its task over the inputs that have no row yet, and sum up.
 
     Args:
-        task: What to do with an input.
-        journal: The inputs, and where their rows go.
-        workers: Threads; one for each core by default.
-        watch: Takes the function that shows how far an input is, see `progress.Report`.
+        make_task: Returns the task; called once no other run can write to the same folder.
+        path: The journal.
+        inputs: All inputs.
+        settings: What the rows depend on, by flag.
+        options: How it runs.
+        batch_size: Inputs per batch.
+        permissions: Of the journal.
+        product: What `finish` writes; deleted while the journal lacks rows.
+        finish: Takes all rows when every input has one.
 
     Returns:
         The exit code: 0, 1 when a row says "failed", 130 after Ctrl-C.
 
     Raises:
+        UsageError: See `Journal`.
         OutputError: Something could not be written.
     """
-    from vision_app.batch.run import run
-    from vision_app.batch.sinks import OutputError
+    from vision_app.batch.sinks import Journal, read_rows, remove
 
-    def say_stopped():
-        rows = f"{journal.written:,} of {len(journal.inputs):,} rows are in {journal.path}"
-        print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
+    with Journal(
+        path, settings=settings, inputs=inputs, batch_size=batch_size, resume=options.resume, permissions=permissions
+    ) as journal:
+        if product is not None and journal.rows < len(inputs):
+            remove(product)
+        code = _run(make_task(), journal, options.workers)
+        if finish is not None and journal.rows == len(inputs):
+            finish(read_rows(path))
+        return code
+
+
+def say_stopped(journal: "Journal") -> None:
+    """Say how far an interrupted run came and how to continue it."""
+    rows = f"{journal.written:,} of {len(journal.inputs):,} rows are in {journal.path}"
+    print(f"stopped: {rows}; run the same command with --resume to continue", file=sys.stderr)
+
+
+def _run(task: "Task[Any]", journal: "Journal", workers: int | None) -> int:
+    """Run a task with progress on stderr and a last line on stdout; see `run_batch`."""
+    from vision_app.batch.run import cores, run
+    from vision_app.batch.sinks import OutputError
 
     done_before, start = journal.rows, time.monotonic()
     try:
         with show_progress(len(journal.inputs), done_before) as report:
-            if watch is not None:
-                watch(report.step)
+            if isinstance(task, Watchable):
+                task.watch(report.step)
             run(task, journal, workers=workers or cores(), report=report)
     except KeyboardInterrupt:
-        say_stopped()
+        say_stopped(journal)
         return INTERRUPTED
     except OutputError:
-        say_stopped()
+        say_stopped(journal)
         raise
     print(_summary(journal, journal.rows - done_before, time.monotonic() - start))
-    return 1 if journal.failed else 0
+    return FAILED if journal.failed else OK
 
 
 def _summary(journal: "Journal", done: int, seconds: float) -> str:
     ok = journal.rows - journal.failed
     rate = f", {format_rate(done, seconds)}" if done else ""
     where = f" (see {journal.path.name})" if journal.failed else ""
-    return f"{journal.rows:,} image{'s' * (journal.rows != 1)}: {ok:,} ok, {journal.failed:,} failed{where}{rate}"
+    return f"{counted(journal.rows, 'image')}: {ok:,} ok, {journal.failed:,} failed{where}{rate}"

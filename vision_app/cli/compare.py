@@ -5,12 +5,10 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from typer import Argument, Option
+from typing import TYPE_CHECKING, Any
 
 from vision_app.cli.exit_codes import INTERRUPTED
-from vision_app.cli.options import number, positive_int
+from vision_app.cli.options import BOXES, Text, positive_int, with_options
 from vision_app.detection.compare import FAMILY
 
 if TYPE_CHECKING:
@@ -23,74 +21,57 @@ if TYPE_CHECKING:
     from vision_app.detection.compare.table import Line
 
 
+@with_options(
+    output=Text("DIR", "Folder for report.html and all other results."),
+    sources=Text(
+        "SOURCE", "Images, folders (searched with all sub-folders) and quoted glob patterns.", argument=True,
+        show_default="the images of --ground-truth",
+    ),
+    models=Text(
+        "A,B,...",
+        "Released models, ensembles such as yolo+faster-rcnn, and paths of models; the others are compared with the "
+        "first.",
+        show_default="all released of " + ",".join(FAMILY),
+    ),
+    ground_truth=Text(
+        BOXES, "Boxes for average precision: a COCO file, a YOLO data.yaml or a PASCAL VOC folder.", exists=True
+    ),
+    split=Text("NAME", "Split of --ground-truth to use.", show_default="val, else test, else all"),
+    tta=Text("", "Also run each model with test-time augmentation."),
+    limit=Text("MODEL=N", "Run this model on the first N images only; may be repeated."),
+    shown=Text("N", "Maximum number of images to draw and show in the report.", parser=positive_int),
+    threads=Text("N", "Threads per network.", parser=positive_int, show_default="one per core"),
+    runtime=Text("auto|onnx|torch", "Inference runtime; only torch gives the times of the network's stages."),
+)  # fmt: skip
 def compare(
-    output: Annotated[Path, Option(metavar="DIR", help="Folder for report.html and all other results.")],
-    sources: Annotated[
-        list[str] | None,
-        Argument(
-            metavar="SOURCE",
-            help="Images, folders (with all their sub-folders) and quoted glob patterns.",
-            show_default="the photos of --truth",
-        ),
-    ] = None,
-    models: Annotated[
-        str | None,
-        Option(
-            metavar="A,B,...",
-            help="Released models, ensembles such as yolo+faster-rcnn, and paths of models; the others are compared "
-            "with the first.",
-            show_default="those released of " + ",".join(FAMILY),
-        ),
-    ] = None,
-    truth: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE.json|FILE.yaml|FOLDER",
-            help="Boxes as COCO, YOLO or PASCAL VOC writes them, for average precision.",
-            exists=True,
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        Option(metavar="NAME", help="The part of --truth to take.", show_default="val, or else test, or else all"),
-    ] = None,
-    confidence: Annotated[
-        float | None,
-        Option(metavar="0..1", parser=number, help="Lowest score of an object.", show_default="each model's own"),
-    ] = None,
-    tta: Annotated[
-        bool, Option("--tta", help="Run each model a second time, on flipped and scaled copies too.")
-    ] = False,
-    limit: Annotated[
-        list[str] | None,
-        Option(metavar="MODEL=N", help="Run this model on the first N images only; may be given several times."),
-    ] = None,
-    shown: Annotated[
-        int, Option(metavar="N", parser=positive_int, help="Most images to draw and show in the report.")
-    ] = 200,
-    threads: Annotated[
-        int | None, Option(metavar="N", parser=positive_int, help="Threads of a network.", show_default="one a core")
-    ] = None,
-    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where the networks run.")] = "auto",
-    runtime: Annotated[
-        str, Option(metavar="auto|onnx|torch", help="What runs the networks; only torch tells their stages apart.")
-    ] = "torch",
-    resume: Annotated[bool, Option("--resume", help="Continue a run that was broken off.")] = False,
+    output: Path,
+    sources: list[str] | None = None,
+    models: str | None = None,
+    ground_truth: Path | None = None,
+    split: str | None = None,
+    confidence: float | None = None,
+    tta: bool = False,
+    limit: list[str] | None = None,
+    shown: int = 200,
+    threads: int | None = None,
+    device: str = "auto",
+    runtime: str = "torch",
+    resume: bool = False,
 ) -> int:
     """Compare detectors on the same images.
 
     Each model runs alone in a process of its own, one image at a time. DIR/report.html shows a table of speed, size
-    and memory (with --truth also of average precision), plots, and every image with the boxes of each model, what they
-    agree on and where the time went. The figures are in comparison.json and comparison.csv, and comparison.jsonl gets
-    one row for each model and image.
+    and memory (with --ground-truth also average precision), plots, and every image with the boxes of each model, what
+    they agree on and where the time went. All metrics are in comparison.json and comparison.csv, and comparison.jsonl
+    gets one row for each model and image.
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app import __version__
     from vision_app.batch.run import cores
     from vision_app.batch.sinks import Journal, read_rows
-    from vision_app.cli.batch import gather
-    from vision_app.cli.evaluate import check_classes, load_truth
+    from vision_app.cli.batch import gather, say_stopped
+    from vision_app.cli.evaluate import check_classes, load_ground_truth
     from vision_app.cli.progress import show_progress
     from vision_app.core.errors import UsageError
     from vision_app.detection.base import DetectOptions
@@ -100,12 +81,10 @@ def compare(
     from vision_app.detection.evaluate import MEASURING
     from vision_app.released.runtime import Execution
 
-    if not sources and truth is None:
-        raise UsageError(
-            "Missing argument 'SOURCE': images to compare on; or give --truth, whose photos are then taken"
-        )
-    if split and truth is None:
-        raise UsageError(f"--split {split}: only together with --truth, of which it is a part")
+    if not sources and ground_truth is None:
+        raise UsageError("Missing argument 'SOURCE': images to compare on; or give --ground-truth to use its images")
+    if split and ground_truth is None:
+        raise UsageError(f"--split {split}: only together with --ground-truth")
     execution = Execution(device, runtime, threads)
     specs = [
         DetectorSpec(name, again, execution)
@@ -113,20 +92,21 @@ def compare(
         for again in ([False, True] if tta else [False])
     ]
     limits = _limits(limit or [], [each.model for each in specs])
-    known, _ = load_truth(truth, split) if truth else (None, None)
+    known = load_ground_truth(ground_truth, split)[0] if ground_truth else None
     options = DetectOptions(confidence=confidence)
     with ExitStack() as processes:
         workers = []
         for spec in specs:
-            workers.append(processes.enter_context(Worker(spec, options, MEASURING if truth else None)))
-            if known is not None:
-                check_classes(workers[-1], known, truth)
-        inputs = gather(sources or [str(sample.path) for sample in known.samples], output, named=True)
+            workers.append(processes.enter_context(Worker(spec, options, MEASURING if known else None)))
+            if known and ground_truth:
+                check_classes(workers[-1], known, ground_truth)
+        files = sources or [str(sample.path) for sample in known.samples] if known else sources or []
+        inputs = gather(files, output, named=True)
         parts = [(worker, inputs[: limits.get(spec.model)]) for worker, spec in zip(workers, specs, strict=True)]
         settings = {
             "--models": [f"{worker.name} {worker.digest[:12]}" for worker in workers],
             "--confidence": confidence,
-            "--truth": None if known is None else f"{truth} {known.digest()}",
+            "--truth": f"{ground_truth} {known.digest()}" if known else None,
             "--limit": limits,
             "--device": device,
             "--runtime": runtime,
@@ -138,14 +118,13 @@ def compare(
             try:
                 _measure(parts, journal)
             except KeyboardInterrupt:
-                rows = f"{journal.written:,} of {len(planned):,} rows are in {path}"
-                print(f"stopped: {rows}; the same command with --resume goes on from there", file=sys.stderr)
+                say_stopped(journal)
                 return INTERRUPTED
             lines, rows = _sum_up(parts, read_rows(path), known)
-            print("drawing what was found", file=sys.stderr)
+            print("drawing detections", file=sys.stderr)
             with show_progress(min(shown, len(inputs)), 0) as report:
                 one = [{"status": "ok"}]
-                run = Run(__version__, cores(), truth and truth.resolve().name)
+                run = Run(__version__, cores(), ground_truth.resolve().name if ground_truth else None)
                 write_comparison(output, lines, rows, inputs, settings, run, shown=shown, report=partial(report, one))
             print(format_table(lines))
             print(f"\nthe report is {output / 'report.html'}")
@@ -153,10 +132,10 @@ def compare(
 
 
 def _names(models: str | None, tta: bool) -> list[str]:
-    """The models to compare.
+    """Return the models to compare.
 
     Raises:
-        UsageError: There are fewer than two things to compare, or one is named twice.
+        UsageError: There are fewer than two models, or one is named twice.
     """
     from vision_app.core.errors import UsageError
     from vision_app.released.find import available
@@ -169,12 +148,12 @@ def _names(models: str | None, tta: bool) -> list[str]:
         raise UsageError(f"--models {models}: names {twice} twice")
     if len(names) < (1 if tta else 2):
         found = "--models" if models is None else f"--models {models}"
-        raise UsageError(f"{found}: at least two are needed, here are {len(names)}; `vision-app models list` names all")
+        raise UsageError(f"{found}: at least two are needed, not {len(names)}; `vision-app models list` shows all")
     return names
 
 
 def _limits(texts: list[str], names: list[str]) -> dict[str, int]:
-    """The number of images of each model that --limit names.
+    """Return the number of images of each model in --limit.
 
     Raises:
         UsageError: One is not MODEL=N.
@@ -192,8 +171,8 @@ def _limits(texts: list[str], names: list[str]) -> dict[str, int]:
     return limits
 
 
-def _measure(parts: "list[tuple[Worker, Sequence[Input]]]", journal: "Journal") -> None:
-    """Write the rows that are not there yet, one detector after the other."""
+def _measure(parts: "Sequence[tuple[Worker, Sequence[Input]]]", journal: "Journal") -> None:
+    """Write the missing rows, one detector after the other."""
     from vision_app.cli.progress import show_progress
 
     before = 0
@@ -210,9 +189,9 @@ def _measure(parts: "list[tuple[Worker, Sequence[Input]]]", journal: "Journal") 
 
 
 def _sum_up(
-    parts: "list[tuple[Worker, Sequence[Input]]]", every: "Iterator[dict]", known: "DetectionSet | None"
-) -> "tuple[list[Line], dict[str, list[dict]]]":
-    """Sum up each detector; the first is the one that others are compared with. Return the lines and the rows."""
+    parts: "Sequence[tuple[Worker, Sequence[Input]]]", every: "Iterator[dict[str, Any]]", known: "DetectionSet | None"
+) -> "tuple[list[Line], dict[str, list[dict[str, Any]]]]":
+    """Return the table's line of each detector, compared with the first one, and its rows."""
     from vision_app.detection.compare.table import make_line
 
     lines, rows, first = [], {}, None

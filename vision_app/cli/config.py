@@ -1,33 +1,36 @@
 """Options from a YAML file: one of the user's, or the one that a run keeps to be resumed with."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+
+from vision_app.cli.options import HIDDEN_ALIASES
 
 KEPT = "options.yaml"  # in the folder of a run
 
 
-def _read(context: typer.Context, path: Path | None) -> Path | None:
-    """Makes what stands in the file the defaults of the options, each read and checked as if it were given."""
+def read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Make the contents of the file the defaults of the options, each parsed and checked as if it were given."""
     if path is not None:
-        context.default_map = (context.default_map or {}) | _options(context, path)
+        context.default_map = {**(context.default_map or {}), **_options(context, path)}
     return path
 
 
 def resumed(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
-    """A callback of --output and --resume, both eager: when both are known, makes what the run was started with the
-    defaults of the options, behind those of --config.
+    """Make the options that a run was started with the defaults, behind those of --config.
+
+    A callback of --output and --resume, both eager: it acts when both are known.
     """
-    context.meta[parameter.name] = value
+    context.meta[str(parameter.name)] = value
     output = context.meta.get("output")
     if output and context.meta.get("resume") and (output / KEPT).is_file():
-        context.default_map = _options(context, output / KEPT) | (context.default_map or {})
+        context.default_map = {**_options(context, output / KEPT), **(context.default_map or {})}
     return value
 
 
 def write_options(context: typer.Context, folder: Path) -> None:
-    """Writes all options but those that say where and what to do, as a file for --config that holds in any folder."""
+    """Write all options but those that say where and what to do, as a file for --config that holds in any folder."""
     import yaml
 
     def plain(value: Any) -> Any:
@@ -44,9 +47,9 @@ def write_options(context: typer.Context, folder: Path) -> None:
 
 
 def _options(context: typer.Context, path: Path) -> dict[str, str | list[str]]:
-    """What stands in the file, by parameter.
+    """Return the values in the file by parameter.
 
-    Values are text: YAML takes 1e-3 for a word and 2 for a number, and options take neither for granted.
+    They are text: YAML reads 1e-3 as a word and 2 as a number, and options rely on neither.
     """
     import yaml
 
@@ -57,30 +60,19 @@ def _options(context: typer.Context, path: Path) -> dict[str, str | list[str]]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"--config {path}: cannot be read as YAML ({error})") from error
     if not isinstance(content, dict):
-        raise UsageError(f"--config {path}: holds no options; write one a line, such as `epochs: 30`")
-    options = {opt.removeprefix("--"): option for option in context.command.params for opt in option.opts}
-    options = {name: option for name, option in options.items() if name not in ("config", "help")}
+        raise UsageError(f"--config {path}: has no options; write one per line, such as `epochs: 30`")
+    options = {opt: option for option in context.command.params for opt in option.opts}
+    options = {opt: option for opt, option in options.items() if opt not in ("--config", "--help")}
     chosen = {}
     for key, value in content.items():
-        option = options.get(str(key).replace("_", "-"))
+        flag = "--" + str(key).replace("_", "-")
+        option = options.get(HIDDEN_ALIASES.get(flag, flag))
         if option is None:
-            raise UsageError(f"--config {path}: " + unknown("option", str(key), sorted(options)))
+            names = sorted(opt.removeprefix("--") for opt in options)
+            raise UsageError(f"--config {path}: " + unknown("option", str(key), names))
         values = value if isinstance(value, list) else [value]
         if isinstance(value, dict) or (isinstance(value, list) and not option.multiple):
             raise UsageError(f"--config {path}: {key} takes one value")
         if value is not None:
-            chosen[option.name] = [str(each) for each in values] if option.multiple else str(value)
+            chosen[str(option.name)] = [str(each) for each in values] if option.multiple else str(value)
     return chosen
-
-
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE.yaml",
-        help="Options by name, such as `batch-size: 16`; what is given on the command line wins.",
-        exists=True,
-        dir_okay=False,
-        is_eager=True,
-        callback=_read,
-    ),
-]

@@ -1,112 +1,145 @@
-"""`vision-app detect`: find the objects in images and folders of images."""
+"""`vision-app detect` and `classify`: find the objects in images, and say which classes images show."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-from typer import Argument, Option
+from vision_app.cli.options import DETECTION_MODEL, Batch, Text, positive_int, with_options
 
-from vision_app.cli.options import number, positive_int
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
+@with_options(
+    output=Text("DIR", "Folder for detections.jsonl and all other results."),
+    model=DETECTION_MODEL,
+    classes=Text("A,B,...", "Keep these classes only, by name or id: person,dog or 0,16.", show_default="all"),
+    agnostic_nms=Text("", "Let boxes of different classes suppress each other."),
+    csv=Text("", "Also write detections.csv, one line per object."),
+)
 def detect(
-    sources: Annotated[
-        list[str],
-        Argument(metavar="SOURCE", help="Images, folders (with all their sub-folders) and quoted glob patterns."),
-    ],
-    output: Annotated[Path, Option(metavar="DIR", help="Folder for detections.jsonl and all other results.")],
-    model: Annotated[
-        str,
-        Option(
-            metavar="NAME",
-            help="A released model, the path of a model folder or exported file, or torchvision:NAME, fetched at first "
-            "use; several joined by + answer as one.",
-        ),
-    ] = "yolo",
-    tta: Annotated[
-        bool,
-        Option("--tta", help="Look at each image six times, in 3 sizes and mirrored: slower, finds more with yolo."),
-    ] = False,
-    confidence: Annotated[
-        float | None,
-        Option(
-            metavar="0..1",
-            parser=number,
-            help="Lowest score of an object. Each model has a default of its own, which `models info` shows.",
-            show_default="the model's own",
-        ),
-    ] = None,
-    iou: Annotated[
-        float | None,
-        Option(
-            metavar="0..1",
-            parser=number,
-            help="Overlap from which two boxes are one object.",
-            show_default="the model's own",
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None, Option(metavar="A,B,...", help="Keep these classes only, e.g. person,dog.", show_default="all")
-    ] = None,
-    max_detections: Annotated[
-        int | None,
-        Option(metavar="N", parser=positive_int, help="Most objects an image.", show_default="the model's own"),
-    ] = None,
-    agnostic_nms: Annotated[
-        bool, Option("--agnostic-nms", help="Let boxes of different classes suppress each other.")
-    ] = False,
-    csv: Annotated[bool, Option("--csv", help="Write detections.csv too, one line an object.")] = False,
-    images: Annotated[bool, Option("--images", help="Write annotated copies to DIR/images.")] = False,
-    batch_size: Annotated[
-        int | None, Option(metavar="N", parser=positive_int, help="Images a batch.", show_default="8, or 32 on a GPU")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        Option(metavar="N", parser=positive_int, help="Threads, each on one core.", show_default="one a core"),
-    ] = None,
-    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where the network runs.")] = "auto",
-    runtime: Annotated[str, Option(metavar="auto|onnx|torch", help="What runs the network.")] = "auto",
-    max_megapixels: Annotated[float, Option(metavar="N", parser=number, help="Refuse images larger than this.")] = 100,
-    resume: Annotated[bool, Option("--resume", help="Continue a run that was broken off.")] = False,
+    batch: Batch,
+    sources: list[str],
+    output: Path,
+    model: str | None = None,
+    tta: bool = False,
+    confidence: float | None = None,
+    iou: float | None = None,
+    classes: str | None = None,
+    max_detections: int | None = None,
+    agnostic_nms: bool = False,
+    csv: bool = False,
+    images: bool = False,
+    batch_size: int | None = None,
 ) -> int:
-    """Find objects in images.
+    """Detect objects in images.
 
-    DIR/detections.jsonl gets one row an image, in the order of the sources (folders by path). An image that cannot be
-    read gets a row that says why, and the run goes on.
+    DIR/detections.jsonl gets one row per image, in the order of the sources (folders by path). An image that cannot be
+    read gets a row that says why, and the others are processed.
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import ImageFolder, Journal, read_rows, remove, write_csv
-    from vision_app.cli.batch import gather, pixel_limit, run_all
+    from vision_app.batch.sinks import ImageFolder, write_csv
+    from vision_app.cli.batch import default_batch_size, gather, run_batch, runtime_settings
     from vision_app.detection.base import DetectOptions
     from vision_app.detection.batch import CSV_COLUMNS, DetectTask, csv_lines
     from vision_app.detection.load import load_detector
 
-    max_pixels = pixel_limit(max_megapixels)
-    names = None if classes is None else tuple(name.strip() for name in classes.split(","))
-    detector = load_detector(model, device=device, runtime=runtime, threads=1, tta=tta)
+    max_pixels, model = batch.max_pixels, model or "yolo"
+    detector = load_detector(model, device=batch.device, runtime=batch.runtime, threads=1, tta=tta)
+    names = None if classes is None else _class_names(classes, detector.classes)
     options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector)
-    inputs = gather(sources, output, named=images)
     settings = {
         "--tta": tta,  # named before the digest, which tells nobody what changed
         "--model": f"{model} {detector.digest[:12]}",
-        "--device": detector.device.partition(":")[0],
-        "--runtime": detector.runtime,
+        **runtime_settings(detector),
         "--confidence": options.confidence,
         "--iou": options.iou,
         "--classes": options.classes,
         "--max-detections": options.max_detections,
         "--agnostic-nms": options.agnostic,
-        "--max-megapixels": max_megapixels,
+        "--max-megapixels": batch.max_megapixels,
         "--images": images,
     }
-    batch_size = batch_size or (8 if detector.device == "cpu" else 32)
-    path, table = output / "detections.jsonl", output / "detections.csv"
-    with Journal(path, settings=settings, inputs=inputs, batch_size=batch_size, resume=resume) as journal:
-        if journal.rows < len(inputs):
-            remove(table)  # it will not show all rows
+    table = output / "detections.csv"
+
+    def make_task() -> DetectTask:
         pictures = ImageFolder(output / "images") if images else None
-        task = DetectTask(detector, options, max_pixels=max_pixels, pictures=pictures)
-        code = run_all(task, journal, workers=workers)
-        if csv and journal.rows == len(inputs):
-            write_csv(table, CSV_COLUMNS, (line for row in read_rows(path) for line in csv_lines(row)))
-    return code
+        return DetectTask(detector, options, max_pixels=max_pixels, pictures=pictures)
+
+    return run_batch(
+        make_task,
+        output / "detections.jsonl",
+        inputs=gather(sources, output, named=images),
+        settings=settings,
+        batch_size=batch_size or default_batch_size(detector),
+        options=batch,
+        product=table,
+        finish=(lambda rows: write_csv(table, CSV_COLUMNS, (line for row in rows for line in csv_lines(row))))
+        if csv
+        else None,
+    )
+
+
+def _class_names(text: str, known: "Sequence[str]") -> tuple[str, ...]:
+    """Parse names and ids of classes with commas between them.
+
+    Raises:
+        UsageError: An id is too large. Names are checked with the other options.
+    """
+    from vision_app.core.errors import UsageError
+
+    names = []
+    for word in map(str.strip, text.split(",")):
+        if word in known or not word.isdecimal():
+            names.append(word)
+        elif int(word) < len(known):
+            names.append(known[int(word)])
+        else:
+            raise UsageError(f"--classes {word}: must lie between 0 and {len(known) - 1}, or be a name")
+    return tuple(names)
+
+
+@with_options(
+    output=Text("DIR", "Folder for classes.jsonl."),
+    top=Text("N", "Report only the N most probable classes.", parser=positive_int, show_default="all"),
+    localize=Text("", "Add the box of the best object to each row."),
+)
+def classify(
+    batch: Batch,
+    sources: list[str],
+    output: Path,
+    model: str = "classifier",
+    top: int | None = None,
+    localize: bool = False,
+    batch_size: int | None = None,
+) -> int:
+    """Classify whole images.
+
+    DIR/classes.jsonl gets one row per image, in the order of the sources (folders by path): each class with the
+    probability that the image shows it, the most probable first. With --localize, `box` is where the best object of
+    the first class is, or null where no class is probable enough. An image that cannot be read gets a row that says
+    why, and the others are processed.
+
+    Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
+    """
+    from vision_app.classification.batch import ClassifyTask
+    from vision_app.classification.classifier import Classifier
+    from vision_app.cli.batch import default_batch_size, gather, run_batch, runtime_settings
+
+    max_pixels = batch.max_pixels
+    classifier = Classifier.load(model, device=batch.device, runtime=batch.runtime, threads=1)
+    settings = {
+        "--model": f"{model} {classifier.digest[:12]}",
+        **runtime_settings(classifier),
+        "--top": top,
+        "--localize": localize,
+        "--max-megapixels": batch.max_megapixels,
+    }
+    return run_batch(
+        lambda: ClassifyTask(classifier, top=top, localize=localize, max_pixels=max_pixels),
+        output / "classes.jsonl",
+        inputs=gather(sources, output, named=False),
+        settings=settings,
+        batch_size=batch_size or default_batch_size(classifier),
+        options=batch,
+    )

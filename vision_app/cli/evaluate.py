@@ -1,85 +1,53 @@
-"""`vision-app evaluate`: how good a model is on pictures whose truth is known."""
+"""`vision-app evaluate detector` and `classifier`: how good a model is on images with ground truth."""
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any, Protocol
 
-import typer
-from typer import Option
-
-from vision_app.cli.options import Help, show_help
+from vision_app.cli.options import DETECTION_MODEL, Text, group_of_commands, with_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vision_app.batch.run import Task
     from vision_app.classification.classifier import Classifier
     from vision_app.data.samples import DetectionSet
     from vision_app.detection.base import Detector
     from vision_app.faces.embedder import Embedder
 
-app = typer.Typer(help="Measure models on data whose truth is known.", add_help_option=False)
+app = group_of_commands("Measure models on data with ground truth.")
 DOUBTFUL = 0.05  # rows should hold scores down to this at least
 
 
-@app.callback(invoke_without_command=True)
-def root(context: typer.Context, help: Help = False) -> None:
-    show_help(context, help)
-
-
 @app.command()
+@with_options(
+    model=DETECTION_MODEL,
+    rows=Text(
+        "FILE.jsonl", "Rows of an earlier `vision-app detect --confidence 0.01 --iou 0.6`, instead of --model.",
+        exists=True, dir_okay=False,
+    ),
+    proposals=Text(
+        "DIR", "Cache of the region proposals of rcnn and fast-rcnn, also for the next evaluation.",
+        show_default="no cache", file_okay=False,
+    ),
+)  # fmt: skip
 def detector(
-    data: Annotated[
-        Path,
-        Option(
-            metavar="FILE.json|FILE.yaml|FOLDER", help="Boxes as COCO, YOLO or PASCAL VOC writes them.", exists=True
-        ),
-    ],
-    output: Annotated[Path, Option(metavar="DIR", help="New folder for figures, tables and plots.", file_okay=False)],
-    split: Annotated[
-        str | None,
-        Option(metavar="NAME", help="The part of the data to take.", show_default="val, or else test, or else all"),
-    ] = None,
-    model: Annotated[
-        str | None,
-        Option(
-            metavar="NAME",
-            help="A released model, a model folder or an ONNX file; several joined by + answer as one.",
-            show_default="yolo",
-        ),
-    ] = None,
-    tta: Annotated[
-        bool,
-        Option("--tta", help="Look at each photo six times, in 3 sizes and mirrored: slower, finds more with yolo."),
-    ] = False,
-    rows: Annotated[
-        Path | None,
-        Option(
-            metavar="FILE.jsonl",
-            help="Rows of an earlier `vision-app detect --confidence 0.01 --iou 0.6`, instead of --model.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
-    proposals: Annotated[
-        Path | None,
-        Option(
-            metavar="DIR",
-            help="Keeps the regions that rcnn and fast-rcnn search every photo for, also for the next evaluation.",
-            show_default="they are not kept",
-            file_okay=False,
-        ),
-    ] = None,
-    device: Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where the network runs.")] = "auto",
-    runtime: Annotated[str, Option(metavar="auto|onnx|torch", help="What runs the network.")] = "auto",
+    data: Path,
+    output: Path,
+    split: str | None = None,
+    model: str | None = None,
+    tta: bool = False,
+    rows: Path | None = None,
+    proposals: Path | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
 ) -> int:
     """Measure a detector.
 
-    DIR gets evaluation.json with all figures, each table as CSV and each plot as PNG: average precision in all and by
-    class, precision and recall, F1 by confidence, confusions, kinds of errors, reliability of the confidences.
+    DIR gets evaluation.json with all metrics, each table as CSV and each plot as PNG: average precision overall and per
+    class, precision and recall, F1 by confidence, confusion matrix, error types, calibration of the confidences.
 
-    Exit code: 0 measured, 1 the data or some of its photos cannot be used, 2 wrong usage.
+    Exit code: 0 measured, 1 the data or some of its images cannot be used, 2 wrong usage.
     """
     from vision_app.batch.sinks import read_rows
     from vision_app.core.errors import UsageError
@@ -91,27 +59,28 @@ def detector(
     from vision_app.detection.evaluate.table import Table, rows_in_order
     from vision_app.detection.load import load_detector
 
-    if rows and model:
-        raise UsageError(f"--model {model}: not together with --rows, which says what was found already")
-    if rows and tta:
-        raise UsageError("--tta: not together with --rows, which says what was found already")
+    if rows and (model or tta):
+        flag = f"--model {model}" if model else "--tta"
+        raise UsageError(f"{flag}: not together with --rows, which holds the detections already")
     check_empty(output)
     found = None if rows else load_detector(model or "yolo", device=device, runtime=runtime, threads=1, tta=tta)
     if proposals:
-        keep_proposals(found, proposals)
-    truth, split = load_truth(data, split)
-    with ExitStack() as failed:
-        if found:
-            check_classes(found, truth, data)
-            rows, flags = output / "detections.jsonl", ("confidence", "iou", "max_detections")
-            settings = {f"--{name.replace('_', '-')}": getattr(MEASURING, name) for name in flags}
-            files = [str(sample.path) for sample in truth.samples]
-            write_rows(DetectTask(found, MEASURING), found, files, rows, failed, settings)
+        cache_proposals(found, proposals)
+    truth, split = load_ground_truth(data, split)
+    if found:
+        check_classes(found, truth, data)
+        flags = "confidence", "iou", "max_detections"
+        settings = {f"--{name.replace('_', '-')}": getattr(MEASURING, name) for name in flags}
+        files, path = [str(sample.path) for sample in truth.samples], output / "detections.jsonl"
+        with written_rows(DetectTask(found, MEASURING), found, files, path, settings):
+            answers = list(read_rows(path))
+            table = Table.make(truth, rows_in_order(truth, answers))
+    else:
+        assert rows is not None
         answers = list(read_rows(rows))
         table = Table.make(truth, rows_in_order(truth, answers))
-        failed.pop_all()
-    if not found and len(table.detections) and (lowest := table.detections.scores[-1]) > DOUBTFUL:
-        print(f"{rows}: no score is below {lowest:.2f}; AP needs the doubtful boxes too", file=sys.stderr)
+        if len(table.detections) and (lowest := table.detections.scores[-1]) > DOUBTFUL:
+            print(f"{rows}: no score is below {lowest:.2f}; AP needs the boxes with low scores too", file=sys.stderr)
     evaluation = evaluate(table)
     about = {"data": str(data), "split": split, "model": answers[0].get("model")}
     print(f"{about['model']} on {data}" + (f", {split}" if split else ""))
@@ -120,63 +89,110 @@ def detector(
     output.mkdir(parents=True, exist_ok=True)
     write_report(evaluation, output, about)
     write_plots(evaluation, output)
-    print(f"\nfigures, tables and plots are in {output}")
+    print(f"\nmetrics, tables and plots are in {output}")
     return 0
 
 
-def keep_proposals(found: "Detector | None", folder: Path) -> None:
-    """Give a detector that searches photos for regions a folder to keep them in; raises UsageError for another one."""
+@app.command()
+@with_options()
+def classifier(
+    data: Path,
+    output: Path,
+    split: str | None = None,
+    model: str = "classifier",
+    device: str = "auto",
+    runtime: str = "auto",
+) -> int:
+    """Measure a classifier.
+
+    DIR gets evaluation.json and classes.csv: for each class, the average precision of the images ranked by its
+    probability, and the mean over classes (mAP); and how often the box of the best object is right. An image in which
+    all objects of a class are difficult does not count for that class. A class that no image shows, or that all images
+    show that count, has no average precision.
+
+    Exit code: 0 measured, 1 the data or some of its images cannot be used, 2 wrong usage.
+    """
+    from vision_app.batch.sinks import read_rows
+    from vision_app.classification.batch import ClassifyTask
+    from vision_app.classification.classifier import Classifier
+    from vision_app.classification.evaluate.evaluation import evaluate
+    from vision_app.classification.evaluate.report import summary, write_report
+
+    check_empty(output)
+    found = Classifier.load(model, device=device, runtime=runtime, threads=1)
+    truth, split = load_ground_truth(data, split)
+    check_classes(found, truth, data)
+    files, path = [str(sample.path) for sample in truth.samples], output / "classes.jsonl"
+    with written_rows(ClassifyTask(found, localize=True), found, files, path, {"--localize": True}):
+        pass
+    evaluation = evaluate(truth, list(read_rows(path)))
+    print(f"{found.name} on {data}" + (f", {split}" if split else ""))
+    for line in summary(evaluation):
+        print(line)
+    write_report(evaluation, output, {"data": str(data), "split": split, "model": found.name})
+    print(f"\nmetrics and rows are in {output}")
+    return 0
+
+
+def cache_proposals(found: "Detector | None", folder: Path) -> None:
+    """Cache the region proposals of a detector in a folder; raise UsageError for one without such proposals."""
     from vision_app.core.errors import UsageError
     from vision_app.detection.proposals import ProposalCache
+    from vision_app.detection.region_detector import RegionDetector
 
-    if not getattr(found, "searches", False):
-        raise UsageError(
-            f"--proposals {folder}: only --model rcnn or fast-rcnn, alone and without --tta, searches photos"
-        )
+    if not isinstance(found, RegionDetector) or not found.searches:
+        raise UsageError(f"--proposals {folder}: only for --model rcnn or fast-rcnn, alone and without --tta")
     found.propose = ProposalCache(folder)
 
 
 def check_empty(output: Path) -> None:
-    """Refuse a folder that holds something; raises UsageError."""
+    """Refuse a folder with anything in it; raise UsageError."""
     from vision_app.core.errors import UsageError
 
     if output.exists() and any(output.iterdir()):
         raise UsageError(f"--output {output}: is not empty; choose another folder")
 
 
-def load_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str | None]":
-    """Read a set, by default its val, or else its test, or else all of it; say which, and what is odd about it.
+def load_ground_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str | None]":
+    """Read a set, by default its val split, else test, else all of it; say which, and what is unusual about it.
 
     Returns:
         The set and the name of its split, None for all.
 
     Raises:
-        DataError: It cannot be read, one of its images cannot be measured on, or there is nothing to find in them.
+        DataError: It cannot be read, one of its images cannot be measured on, or it has no boxes.
     """
     from vision_app.core.errors import DataError
     from vision_app.data.detection import open_dataset
 
     source = open_dataset(path)
     if split is None and (split := next((name for name in ("val", "test") if name in source.splits), None)):
-        print(f"{path}: measured is its {split}; --split takes another part", file=sys.stderr)
+        print(f"{path}: using the split '{split}'; --split selects another one", file=sys.stderr)
     data = source.load(split=split)
     if faults := data.report.faults:
-        raise DataError(f"{path}: {_shortened(faults)}; mend this or take it out; `vision-app check` lists all of it")
+        raise DataError(f"{path}: {_shortened(faults)}; fix or remove these; `vision-app check` lists all issues")
     if not any(data.boxes_per_class().values()):
-        raise DataError(f"{path}: holds no object to find; an evaluation needs some boxes")
+        raise DataError(f"{path}: has no boxes; an evaluation needs some")
     for kind, count in data.report.kinds.items():
         print(f"{path}: {kind}: {count:,}", file=sys.stderr)
     return data, split
 
 
-def _shortened(lines: "Sequence[str]", shown: int = 5) -> str:
-    """The first lines in one, and how many more there are."""
+def _shortened(lines: Sequence[str], shown: int = 5) -> str:
+    """Return the first lines in one, and how many more there are."""
     more = f"; and {len(lines) - shown:,} more" if len(lines) > shown else ""
     return "; ".join(lines[:shown]) + more
 
 
-def check_classes(model: "Detector | Classifier", truth: "DetectionSet", path: Path) -> None:
-    """Say which classes of the truth the model does not know.
+class HasClasses(Protocol):
+    """What knows classes, and has a name."""
+
+    name: str
+    classes: tuple[str, ...]
+
+
+def check_classes(model: HasClasses, truth: "DetectionSet", path: Path) -> None:
+    """Say which classes of the ground truth the model does not know.
 
     Raises:
         DataError: It knows none.
@@ -184,56 +200,55 @@ def check_classes(model: "Detector | Classifier", truth: "DetectionSet", path: P
     from vision_app.core.errors import DataError
     from vision_app.data.names import canonical
 
-    strange = [name for name in truth.classes if not {name, canonical(name)} & set(model.classes)]
-    if len(strange) == len(truth.classes):
-        raise DataError(f"{path}: model '{model.name}' knows none of its classes ({', '.join(strange[:5])})")
-    if strange:
-        print(f"not known to model '{model.name}': {', '.join(strange)}", file=sys.stderr)
+    unknown = [name for name in truth.classes if not {name, canonical(name)} & set(model.classes)]
+    if len(unknown) == len(truth.classes):
+        raise DataError(f"{path}: model '{model.name}' knows none of its classes ({', '.join(unknown[:5])})")
+    if unknown:
+        print(f"not known to model '{model.name}': {', '.join(unknown)}", file=sys.stderr)
 
 
-def write_rows(
-    task: "Task",
+@contextmanager
+def written_rows(
+    task: "Task[Any]",
     model: "Detector | Classifier | Embedder",
-    files: "Sequence[str]",
+    files: Sequence[str],
     path: Path,
-    failed: ExitStack,
-    settings: dict | None = None,
+    settings: dict[str, Any],
     permissions: int = 0o666,
-) -> None:
-    """Write the rows of all photos, as the verb of the task does.
+) -> Iterator[None]:
+    """Write the rows of all images as the command of the task does, and remove them if the block fails.
+
+    So, after an error, the same command finds the folder empty.
 
     Args:
-        model: Of the task.
-        files: The photos.
+        task: What to do with an image.
+        model: The model of the task.
+        files: The images.
         path: The file to write.
-        failed: Takes what removes it again, so that after an error the same command finds the folder empty.
-        settings: On which the rows depend, beside the model, by flag.
+        settings: What the rows depend on besides the model, by flag.
         permissions: Of the file, see `Journal`.
 
     Raises:
-        DataError: Some photos cannot be read.
+        DataError: Some images cannot be read.
     """
     from vision_app.batch.run import cores, run
     from vision_app.batch.sinks import Journal, read_rows
     from vision_app.batch.sources import Input
+    from vision_app.cli.batch import default_batch_size, runtime_settings
     from vision_app.cli.progress import show_progress
     from vision_app.core.errors import DataError
 
     inputs = [Input(file, "") for file in files]
-    settings = {
-        "--model": model.name,
-        "--device": model.device.partition(":")[0],
-        "--runtime": model.runtime,
-        **(settings or {}),
-    }
-    size = 8 if model.device == "cpu" else 32
-    with (
-        Journal(
-            path, settings=settings, inputs=inputs, batch_size=size, resume=False, permissions=permissions
-        ) as journal,
-        show_progress(len(inputs), 0) as report,
-    ):
-        failed.callback(lambda: [file.unlink() for file in path.parent.glob(f"{path.stem}.*")])
-        run(task, journal, workers=cores(), report=report)
-    if broken := [f"{row['file']}: {row['error']}" for row in read_rows(path) if row["status"] != "ok"]:
-        raise DataError(f"{_shortened(broken)}; mend these or take them out")
+    settings = {"--model": model.name, **runtime_settings(model), **settings}
+    size = default_batch_size(model)
+    journal = Journal(path, settings=settings, inputs=inputs, batch_size=size, resume=False, permissions=permissions)
+    try:
+        with journal, show_progress(len(inputs), 0) as report:
+            run(task, journal, workers=cores(), report=report)
+        if broken := [f"{row['file']}: {row['error']}" for row in read_rows(path) if row["status"] != "ok"]:
+            raise DataError(f"{_shortened(broken)}; fix or remove these")
+        yield
+    except BaseException:
+        for file in path.parent.glob(f"{path.stem}.*"):
+            file.unlink()
+        raise

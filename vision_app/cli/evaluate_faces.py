@@ -1,71 +1,58 @@
-"""`vision-app evaluate faces`: how well photos of people are told apart."""
+"""`vision-app evaluate faces` and `faces calibrate`: how well people are told apart, and from which threshold."""
 
 import sys
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from typer import Option
+from vision_app.cli.evaluate import app, check_empty, written_rows
+from vision_app.cli.faces import app as faces_app
+from vision_app.cli.options import FACE_MODEL, FaceModels, Text, with_options
 
 if TYPE_CHECKING:
     import numpy as np
 
     from vision_app.faces.evaluate.pairs import PhotoSet
     from vision_app.faces.recognizer import FaceRecognizer
+    from vision_app.released.find import Model
 
-Images = Annotated[
-    Path | None,
-    Option(
-        metavar="FOLDER",
-        help="Where the files of a list of pairs lie.",
-        show_default="beside the list",
+IMAGES = Text(
+    "FOLDER", "Folder of the files in a list of pairs.", show_default="that of the list", exists=True, file_okay=False
+)
+
+
+@app.command()
+@with_options(
+    data=Text(
+        "PAIRS.csv|PEOPLE/|PEOPLE.csv",
+        "Pairs (columns file_a, file_b, same; optionally fold, group, identity_a, identity_b), a folder with a "
+        "sub-folder per person, or a table (columns file, identity; optionally split, group).",
         exists=True,
-        file_okay=False,
     ),
-]
-Split = Annotated[
-    str | None,
-    Option(
-        metavar="NAME", help="The part of a table of people to take.", show_default="val, or else test, or else all"
-    ),
-]
-Model = Annotated[str, Option(metavar="NAME", help="What embeds faces: a released model or a model folder or file.")]
-Detector = Annotated[str, Option(metavar="NAME", help="What finds faces: a released model or a model folder or file.")]
-Device = Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where the networks run.")]
-Runtime = Annotated[str, Option(metavar="auto|onnx|torch", help="What runs the networks.")]
-
-
+    images=IMAGES,
+    model=FACE_MODEL,
+)
 def faces(
-    data: Annotated[
-        Path,
-        Option(
-            metavar="PAIRS.csv|PEOPLE/|PEOPLE.csv",
-            help="Pairs (columns file_a, file_b, same; fold, group, identity_a and identity_b if known), a folder with "
-            "a sub-folder a person, or a table (columns file, identity; split and group if known).",
-            exists=True,
-        ),
-    ],
-    output: Annotated[Path, Option(metavar="DIR", help="New folder for figures, tables and plots.", file_okay=False)],
-    images: Images = None,
-    split: Split = None,
-    model: Model = "face-embedder",
-    detector: Detector = "face-detector",
-    device: Device = "auto",
-    runtime: Runtime = "auto",
+    data: Path,
+    output: Path,
+    images: Path | None = None,
+    split: str | None = None,
+    model: str = FaceModels.model,
+    detector: str = FaceModels.detector,
+    device: str = "auto",
+    runtime: str = "auto",
 ) -> int:
-    """Measure how well faces are found, embedded and told apart.
+    """Measure how well faces are detected, embedded and told apart.
 
-    Of a photo with several faces the largest counts. A pair with a photo in which no face is found counts as rejected
-    where it shows one person, is left out of the false accept rates, and is wrong in the accuracy. The accuracy of
-    listed pairs follows LFW: the threshold of each fold is the best one on the others; without a column fold, ten folds
-    are drawn by person. Where people are known, every photo is also compared with every other one, for the small rates.
+    In a photo with several faces, the largest counts. A pair with a photo without a detected face counts as rejected
+    if it shows one person, is left out of the false accept rates, and is wrong in the accuracy. The accuracy on listed
+    pairs follows LFW: the threshold of each fold is the best one on the others; without a column fold, ten folds are
+    drawn by person. Where people are known, every photo is also compared with every other one, for the low rates.
 
-    DIR gets evaluation.json with all figures, tables as CSV and plots as PNG: ROC, DET, similarities and maps of the
+    DIR gets evaluation.json with all metrics, tables as CSV and plots as PNG: ROC, DET, similarities and maps of the
     embeddings.
 
-    Exit code: 0 measured, 1 the data or some of its photos cannot be used, 2 wrong usage.
+    Exit code: 0 measured, 1 the data or some of its images cannot be used, 2 wrong usage.
     """
-    from vision_app.cli.evaluate import check_empty
     from vision_app.faces.evaluate.evaluation import evaluate
     from vision_app.faces.evaluate.pairs import load_photos
     from vision_app.faces.evaluate.report import evaluation_summary, write_evaluation
@@ -82,8 +69,97 @@ def faces(
     about = {"data": str(data), "model": model, "detector": detector, "contract": recognizer.model_id}
     print("drawing plots and maps", file=sys.stderr)
     write_evaluation(evaluation, output, about)
-    print(f"\nfigures, tables and plots are in {output}")
+    print(f"\nmetrics, tables and plots are in {output}")
     return 0
+
+
+@faces_app.command()
+@with_options(
+    data=Text(
+        "PEOPLE/|PEOPLE.csv|PAIRS.csv|FILE.npz",
+        "Photos as for `vision-app evaluate faces`, or what `vision-app faces embed` wrote for a folder with a "
+        "sub-folder per person.",
+        exists=True,
+    ),
+    far=Text("RATE", "Target false accept rate; may be repeated.", show_default="0.01 and 0.001"),
+    apply=Text("", "Write the thresholds into the model folder's model.json, for verify and identify."),
+    images=IMAGES,
+    model=FACE_MODEL,
+)
+def calibrate(
+    data: Path,
+    output: Path,
+    far: list[float] | None = None,
+    apply: bool = False,
+    images: Path | None = None,
+    split: str | None = None,
+    model: str = FaceModels.model,
+    detector: str = FaceModels.detector,
+    device: str = "auto",
+    runtime: str = "auto",
+) -> int:
+    """Find the similarity thresholds for target false accept rates.
+
+    They are found on half of the people and checked on the other half. DIR gets calibration.json, tables as CSV and
+    plots as PNG: ROC, DET and similarities. With --apply, verify and identify use the thresholds from then on. Too few
+    photos for a target rate are refused: it takes 10 / RATE pairs of different people in each half.
+
+    Exit code: 0 measured, 1 the data cannot be used, 2 wrong usage.
+    """
+    from vision_app.core.errors import UsageError
+    from vision_app.faces.calibration import KEY
+    from vision_app.faces.evaluate import calibrate as thresholds
+    from vision_app.faces.evaluate.embedding_file import read_embeddings
+    from vision_app.faces.evaluate.pairs import load_photos, of_files
+    from vision_app.faces.evaluate.report import calibration_dict, calibration_summary, write_calibration
+    from vision_app.faces.recognizer import FaceRecognizer
+
+    fars = sorted(set(far or (0.01, 0.001)), reverse=True)
+    for rate in fars:
+        if not 0 < rate <= thresholds.MAX_FAR:
+            raise UsageError(f"--far {rate:g}: must be above 0 and at most {thresholds.MAX_FAR:g}")
+    check_empty(output)
+    target = _model_folder(model) if apply else None
+    if data.suffix.lower() == ".npz":
+        files, embeddings, model_id = read_embeddings(data)
+        photos = of_files(files, data)
+        thresholds.check_enough(photos, fars)
+    else:
+        recognizer = FaceRecognizer.load(model, detector=detector, device=device, runtime=runtime, threads=1)
+        photos, model_id = load_photos(data, images, split), recognizer.model_id
+        thresholds.check_enough(photos, fars)
+        embeddings = embed_photos(recognizer, photos, output)
+    if target and target.value("contract", str) != model_id:
+        raise UsageError(f"--data {data}: has embeddings of another model than '{model}'; embed the photos with it")
+    outcome = thresholds.calibrate(photos, embeddings, fars)
+    for line in calibration_summary(outcome):
+        print(line)
+    output.mkdir(parents=True, exist_ok=True)
+    write_calibration(outcome, output, {"data": str(data), "contract": model_id})
+    print(f"\nmetrics, tables and plots are in {output}")
+    if target:
+        from vision_app.released.write import describe
+
+        describe(target.folder, **{KEY: calibration_dict(outcome)})
+        print(f"the thresholds are in {target.folder / 'model.json'}")
+    return 0
+
+
+def _model_folder(name: str) -> "Model":
+    """Return a model that thresholds can be written into.
+
+    Raises:
+        ModelError: There is no such model.
+        UsageError: It is an exported file.
+    """
+    from vision_app.core.errors import UsageError
+    from vision_app.faces.embedder import TASK
+    from vision_app.released.find import find
+
+    found = find(name, TASK)
+    if found.is_file:
+        raise UsageError(f"--apply: {name} is an exported file; calibrate the model folder and export it again")
+    return found
 
 
 def embed_photos(recognizer: "FaceRecognizer", photos: "PhotoSet", output: Path) -> "np.ndarray":
@@ -96,17 +172,14 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "PhotoSet", output: Path)
         DataError: Some photos cannot be read; nothing is left in the folder.
     """
     from vision_app.batch.sinks import read_rows
-    from vision_app.cli.evaluate import write_rows
     from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.batch import FacesTask
     from vision_app.faces.evaluate.embedding_file import largest_faces
 
-    embedder = recognizer.embedder
-    rows = output / "faces.jsonl"
-    with ExitStack() as failed:
-        about = {"model": recognizer.detector.name, "contract": recognizer.model_id}
-        task = FacesTask(recognizer, about, device=embedder.device)
-        settings = {"--detector": recognizer.detector.name}
-        write_rows(task, embedder, [str(path) for path in photos.paths], rows, failed, settings, OWNER_ONLY)
-        failed.pop_all()
-    return largest_faces(read_rows(rows), embedder.dimension)
+    embedder, finder, path = recognizer.embedder, recognizer.detector, output / "faces.jsonl"
+    about = {"model": finder.name, "contract": recognizer.model_id}
+    task = FacesTask(recognizer, about, device=embedder.device)
+    files = [str(photo) for photo in photos.paths]
+    with written_rows(task, embedder, files, path, {"--detector": finder.name}, OWNER_ONLY):
+        pass
+    return largest_faces(read_rows(path), embedder.dimension)

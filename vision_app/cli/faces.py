@@ -1,166 +1,114 @@
-"""`vision-app faces`: find faces, turn them into embeddings, and say whether two are of one person."""
+"""`vision-app faces detect`, `embed` and `verify`: find faces, embed them and compare two."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
-from typer import Argument, Option
 
-from vision_app.cli.options import Help, number, positive_int, show_help
+from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Text, group_of_commands, with_options
 
-app = typer.Typer(help="Find faces, compare them and recognize people.", add_help_option=False)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-Sources = Annotated[
-    list[str],
-    Argument(metavar="SOURCE", help="Images, folders (with all their sub-folders) and quoted glob patterns."),
-]
-Detector = Annotated[
-    str, Option(metavar="NAME", help="What finds faces: a released model, or the path of a model folder or file.")
-]
-Model = Annotated[
-    str, Option(metavar="NAME", help="What embeds faces: a released model, or the path of a model folder or file.")
-]
-Smallest = Annotated[
-    float,
-    Option(
-        metavar="PX",
-        parser=number,
-        help="Side of the smallest face to look for, in pixels of the image. Larger is faster with large images.",
-    ),
-]
-Workers = Annotated[
-    int | None, Option(metavar="N", parser=positive_int, help="Threads, each on one core.", show_default="one a core")
-]
-Device = Annotated[str, Option(metavar="auto|cpu|cuda|cuda:N", help="Where the networks run.")]
-Runtime = Annotated[str, Option(metavar="auto|onnx|torch", help="What runs the networks.")]
-MaxMegapixels = Annotated[float, Option(metavar="N", parser=number, help="Refuse images larger than this.")]
-Resume = Annotated[bool, Option("--resume", help="Continue a run that was broken off.")]
+    from vision_app.faces.batch import FacesTask
+    from vision_app.faces.recognizer import FaceRecognizer
+    from vision_app.faces.results import Face, Verification
 
-
-@app.callback(invoke_without_command=True)
-def root(context: typer.Context, help: Help = False) -> None:
-    show_help(context, help)
+app = group_of_commands("Detect faces, compare them and recognize people.")
 
 
 @app.command()
+@with_options(output=Text("DIR", "Folder for faces.jsonl and annotated copies."))
 def detect(
-    sources: Sources,
-    output: Annotated[Path, Option(metavar="DIR", help="Folder for faces.jsonl and annotated copies.")],
-    detector: Detector = "face-detector",
-    confidence: Annotated[
-        float | None,
-        Option(metavar="0..1", parser=number, help="Lowest score of a face.", show_default="the model's own"),
-    ] = None,
-    smallest: Smallest = 20,
-    images: Annotated[bool, Option("--images", help="Write annotated copies to DIR/images.")] = False,
-    workers: Workers = None,
-    device: Device = "auto",
-    runtime: Runtime = "auto",
-    max_megapixels: MaxMegapixels = 100,
-    resume: Resume = False,
+    batch: Batch,
+    sources: list[str],
+    output: Path,
+    detector: str = FaceModels.detector,
+    confidence: float | None = None,
+    smallest: float = FaceModels.smallest,
+    images: bool = False,
 ) -> int:
-    """Find faces and their landmarks, and judge how well each can be recognized.
+    """Detect faces and their landmarks, and rate how well each can be recognized.
 
-    DIR/faces.jsonl gets one row an image, in the order of the sources (folders by path): box, score, five landmarks and
-    quality of every face, with reasons where it is hard to recognize. An image that cannot be read gets a row that says
-    why, and the run goes on.
+    DIR/faces.jsonl gets one row per image, in the order of the sources (folders by path): box, score, five landmarks
+    and quality of every face, with reasons where it is hard to recognize. An image that cannot be read gets a row that
+    says why, and the others are processed.
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import ImageFolder, Journal
-    from vision_app.cli.batch import gather, pixel_limit, run_all
+    from vision_app.batch.sinks import ImageFolder
+    from vision_app.cli.batch import gather, run_batch, runtime_settings
     from vision_app.detection.base import DetectOptions
     from vision_app.faces.batch import FacesTask
     from vision_app.faces.detector import FaceDetector
     from vision_app.faces.results import Faces
 
-    max_pixels = pixel_limit(max_megapixels)
-    finder = FaceDetector.load(detector, device=device, runtime=runtime, threads=1, smallest=smallest)
+    max_pixels = batch.max_pixels
+    finder = FaceDetector.load(detector, device=batch.device, runtime=batch.runtime, threads=1, smallest=smallest)
     options = DetectOptions(confidence).resolved(finder)
-    inputs = gather(sources, output, named=images)
     settings = {
         "--detector": f"{detector} {finder.digest[:12]}",
-        "--device": finder.device.partition(":")[0],
-        "--runtime": finder.runtime,
+        **runtime_settings(finder),
         "--confidence": options.confidence,
         "--smallest": smallest,
-        "--max-megapixels": max_megapixels,
+        "--max-megapixels": batch.max_megapixels,
         "--images": images,
     }
-    with Journal(output / "faces.jsonl", settings=settings, inputs=inputs, batch_size=1, resume=resume) as journal:
-        task = FacesTask(
+
+    def make_task() -> FacesTask:
+        return FacesTask(
             lambda image: Faces.of(image, finder(image, options)),
             {"model": finder.name},
             device=finder.device,
             max_pixels=max_pixels,
             pictures=ImageFolder(output / "images") if images else None,
         )
-        return run_all(task, journal, workers=workers)
+
+    inputs = gather(sources, output, named=images)
+    path = output / "faces.jsonl"
+    return run_batch(make_task, path, inputs=inputs, settings=settings, options=batch)
 
 
 @app.command()
-def embed(
-    sources: Sources,
-    output: Annotated[Path, Option(metavar="FILE.npz", help="File to write; its journal FILE.jsonl lies beside it.")],
-    model: Model = "face-embedder",
-    detector: Detector = "face-detector",
-    smallest: Smallest = 20,
-    workers: Workers = None,
-    device: Device = "auto",
-    runtime: Runtime = "auto",
-    max_megapixels: MaxMegapixels = 100,
-    resume: Resume = False,
-) -> int:
-    """Find faces and turn each into an embedding: numbers that are alike where the person is the same.
+@with_options(output=Text("FILE.npz", "File to write; its journal FILE.jsonl lies beside it."), models=FACE_MODELS)
+def embed(models: FaceModels, batch: Batch, sources: list[str], output: Path) -> int:
+    """Turn each face into an embedding: a vector that is similar for photos of the same person.
 
-    FILE.npz gets one row a face, in the arrays files, boxes, landmarks, quality and embeddings, and the id of the model
-    that made the embeddings in contract. It is written when all images are done; until then, FILE.jsonl keeps what is
-    done. Embeddings are personal data as photos of the people are; only the owner of both files may read them.
+    FILE.npz gets one row per face, in the arrays files, boxes, landmarks, quality and embeddings, and the model id of
+    the embeddings in contract. It is written when all images are done; until then, FILE.jsonl keeps what is done.
+    Embeddings are personal data just as photos are; only the owner of both files can read them.
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import Journal, read_rows, remove
-    from vision_app.cli.batch import gather, pixel_limit, run_all
+    from vision_app.batch.sinks import read_rows
+    from vision_app.cli.batch import gather, run_batch
     from vision_app.core.errors import UsageError
     from vision_app.core.files import OWNER_ONLY
-    from vision_app.faces.batch import FacesTask, write_embeddings
-    from vision_app.faces.recognizer import FaceRecognizer
+    from vision_app.faces.batch import write_embeddings
 
     if output.suffix != ".npz":
         raise UsageError(f"--output {output}: must end in .npz; the nearest valid value is {output}.npz")
-    max_pixels = pixel_limit(max_megapixels)
-    recognizer = FaceRecognizer.load(
-        model, detector=detector, device=device, runtime=runtime, threads=1, smallest=smallest
+    max_pixels = batch.max_pixels
+    recognizer = load_recognizer(models, batch)
+    path, dimension = output.with_suffix(".jsonl"), recognizer.embedder.dimension
+
+    def finish(rows: "Iterable[dict[str, Any]]") -> None:
+        _name_images_without_faces(read_rows(path))
+        write_embeddings(output, rows, model_id=recognizer.model_id, dimension=dimension)
+
+    return run_batch(
+        lambda: embedding_task(recognizer, max_pixels),
+        path,
+        inputs=gather(sources, output, named=False),
+        settings=recognizer_settings(recognizer, models, batch),
+        options=batch,
+        permissions=OWNER_ONLY,
+        product=output,
+        finish=finish,
     )
-    inputs = gather(sources, output, named=False)
-    settings = {
-        "--model": f"{model} {recognizer.model_id}",
-        "--detector": f"{detector} {recognizer.detector.digest[:12]}",
-        "--device": recognizer.detector.device.partition(":")[0],
-        "--runtime": recognizer.detector.runtime,
-        "--smallest": smallest,
-        "--max-megapixels": max_megapixels,
-    }
-    path = output.with_suffix(".jsonl")
-    run = {"settings": settings, "inputs": inputs, "batch_size": 1, "resume": resume, "permissions": OWNER_ONLY}
-    with Journal(path, **run) as journal:
-        if journal.rows < len(inputs):
-            remove(output)  # it will not hold all faces
-        task = FacesTask(
-            recognizer,
-            {"model": recognizer.detector.name, "contract": recognizer.model_id},
-            device=recognizer.detector.device,
-            max_pixels=max_pixels,
-        )
-        code = run_all(task, journal, workers=workers)
-        if journal.rows == len(inputs):
-            _say_without(read_rows(path))
-            dimension = recognizer.embedder.dimension
-            write_embeddings(output, read_rows(path), model_id=recognizer.model_id, dimension=dimension)
-    return code
 
 
-def _say_without(rows) -> None:
+def _name_images_without_faces(rows: "Iterable[dict[str, Any]]") -> None:
     """Name the images in which no face was found."""
     from vision_app.cli.progress import FAILURES_SHOWN, printable
 
@@ -172,35 +120,32 @@ def _say_without(rows) -> None:
 
 
 @app.command()
+@with_options(
+    a=Text("A", "An image of one face.", argument=True),
+    b=Text("B", "Another image of one face.", argument=True, show_default=False),
+    person=Text("NAME", "Compare A with this person of --gallery instead of B."),
+    gallery=Text("FILE.db", "Gallery in which --person is enrolled."),
+    far=Text("RATE", "False accept rate: how often two strangers may pass for one person.", show_default="0.001"),
+    json=Text("", "Print one JSON object."),
+    models=FACE_MODELS,
+)
 def verify(
-    a: Annotated[str, Argument(metavar="A", help="An image of one face.")],
-    b: Annotated[str | None, Argument(metavar="B", help="Another one.", show_default=False)] = None,
-    person: Annotated[
-        str | None, Option(metavar="NAME", help="Instead of B: somebody who is enrolled in --gallery.")
-    ] = None,
-    gallery: Annotated[Path | None, Option(metavar="FILE.db", help="The gallery of --person.")] = None,
-    far: Annotated[
-        float | None,
-        Option(
-            metavar="RATE",
-            parser=number,
-            help="False accept rate: how often strangers may pass for one person.",
-            show_default="0.001",
-        ),
-    ] = None,
-    largest: Annotated[bool, Option("--largest", help="Take the largest face of an image that shows several.")] = False,
-    json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
-    model: Model = "face-embedder",
-    detector: Detector = "face-detector",
-    smallest: Smallest = 20,
-    device: Device = "auto",
-    runtime: Runtime = "auto",
+    models: FaceModels,
+    a: str,
+    b: str | None = None,
+    person: str | None = None,
+    gallery: Path | None = None,
+    far: float | None = None,
+    largest: bool = False,
+    json: bool = False,
+    device: str = "auto",
+    runtime: str = "auto",
 ) -> int:
-    """Say whether two images show the same person, or whether one shows somebody who is enrolled.
+    """Tell whether two images show the same person, or whether an image shows an enrolled person.
 
-    The answer is same, different, or uncertain where the similarity is too near to the threshold to tell. The
-    similarity is the cosine of two embeddings, -1 to 1, and no probability. The false accept rate says how many of many
-    pairs of strangers reach the threshold; people who look alike, such as siblings, reach it more often.
+    The answer is same, different, or uncertain where the similarity is too close to the threshold. The similarity is
+    the cosine of the two embeddings, from -1 to 1; it is not a probability. The false accept rate is the share of many
+    pairs of strangers that reach the threshold; people who look alike, such as siblings, reach it more often.
 
     Exit code: 0 same, 1 different or uncertain, 2 no verdict: no face, more than one, an image, a gallery or a model
     that cannot be used, or wrong usage.
@@ -212,11 +157,14 @@ def verify(
 
     if (b is None) == (person is None) or (person is None) != (gallery is None):
         raise UsageError("give another image B, or --person NAME with --gallery FILE.db")
-    recognizer = FaceRecognizer.load(model, detector=detector, device=device, runtime=runtime, smallest=smallest)
+    recognizer = FaceRecognizer.load(
+        models.model, detector=models.detector, device=device, runtime=runtime, smallest=models.smallest
+    )
     try:
-        if person is None:
+        if b is not None:
             answer = recognizer.verify(a, b, far=far, largest=largest)
         else:
+            assert gallery is not None and person is not None
             with Gallery.open(gallery, readonly=True, recognizer=recognizer) as opened:
                 answer = opened.verify(a, person, far=far, largest=largest)
     except VisionAppError as error:  # 2 whatever it is: 1 says that the faces were compared
@@ -233,16 +181,52 @@ def verify(
     return 0 if answer.verdict == SAME else 1
 
 
-def _reasoning(answer) -> str:
-    """What a verdict rests on."""
+def _reasoning(answer: "Verification") -> str:
+    """Return what a verdict rests on."""
     rate = f"threshold {answer.threshold:.3f} at a false accept rate of {answer.far:g}"
     return f"similarity {answer.similarity:.3f}, {rate}, model {answer.model_id}"
 
 
-def _description(file: str, face) -> str:
-    """Which face of a picture was used, and what speaks against it."""
+def _description(file: str, face: "Face") -> str:
+    """Return which face of an image was used, and why it is hard to recognize."""
     from vision_app.cli.progress import printable
 
     left, top, right, bottom = face.box.round().astype(int).tolist()
     against = f", {', '.join(face.quality.reasons)}" if face.quality.reasons else ""
     return f"{printable(file)}: face at {left},{top} to {right},{bottom}{against}"
+
+
+def load_recognizer(models: FaceModels, batch: Batch) -> "FaceRecognizer":
+    """Load a recognizer that leaves the cores to the workers."""
+    from vision_app.faces.recognizer import FaceRecognizer
+
+    return FaceRecognizer.load(
+        models.model,
+        detector=models.detector,
+        device=batch.device,
+        runtime=batch.runtime,
+        threads=1,
+        smallest=models.smallest,
+    )
+
+
+def embedding_task(recognizer: "FaceRecognizer", max_pixels: int) -> "FacesTask":
+    """Return the task that embeds all faces of images."""
+    from vision_app.faces.batch import FacesTask
+
+    finder = recognizer.detector
+    about = {"model": finder.name, "contract": recognizer.model_id}
+    return FacesTask(recognizer, about, device=finder.device, max_pixels=max_pixels)
+
+
+def recognizer_settings(recognizer: "FaceRecognizer", models: FaceModels, batch: Batch) -> dict[str, Any]:
+    """Return what the rows depend on, by flag."""
+    from vision_app.cli.batch import runtime_settings
+
+    return {
+        "--model": f"{models.model} {recognizer.model_id}",
+        "--detector": f"{models.detector} {recognizer.detector.digest[:12]}",
+        **runtime_settings(recognizer.detector),
+        "--smallest": models.smallest,
+        "--max-megapixels": batch.max_megapixels,
+    }

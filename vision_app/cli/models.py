@@ -1,22 +1,23 @@
-"""`vision-app models`: which released models are here, what they are, and whether their files are whole."""
+"""`vision-app models` and `export`: which released models are installed, and whether their files are intact."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vision_app.cli.options import Help, positive_int, show_help
+from vision_app.cli.options import Text, group_of_commands, positive_int, with_options
+from vision_app.cli.progress import counted
 
-app = typer.Typer(help="List, describe and verify released models.", add_help_option=False)
+if TYPE_CHECKING:
+    from vision_app.released.find import Model
 
-
-@app.callback(invoke_without_command=True)
-def root(context: typer.Context, help: Help = False) -> None:
-    show_help(context, help)
+NAME = Text("NAME", "Released model, or path of a model folder or exported file.", argument=True)
+app = group_of_commands("List, describe and verify released models.")
 
 
 @app.command("list")
 def list_models() -> int:
-    """List the released models: name, task, number of classes if any, size. Exit code 1 when one cannot be opened."""
+    """List the released models: name, task, number of classes, size. Exit code 1 when one cannot be opened."""
     listed = [_list(name) for name in _names()]
     return 0 if all(listed) else 1
 
@@ -37,11 +38,8 @@ def _list(name: str) -> bool:
 
 
 @app.command()
-def info(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A released model, or the path of a model folder or exported file.")
-    ],
-) -> int:
+@with_options(name=NAME)
+def info(name: str) -> int:
     """Show what a model is: classes, default options, measured accuracy, license."""
     from vision_app.released.find import find
 
@@ -57,7 +55,7 @@ def info(
         "license": about.get("license"),
         "learned from": "; ".join(map(_plain, about.get("learned_from", []))),
         "defaults": _plain(model.defaults),
-        "contract": about.get("contract"),
+        "model id": about.get("contract"),
         "classes": model.classes and f"{len(model.classes)}: {', '.join(model.classes)}",
     }
     lines |= {f"on {data}": _plain(values) for data, values in about.get("measured", {}).items()}
@@ -68,21 +66,18 @@ def info(
 
 
 @app.command()
-def summary(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A released model, or the path of a model folder or exported file.")
-    ],
-    size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", parser=positive_int, help="Side of the picture in pixels.", show_default="the model's own"
-        ),
-    ] = None,
-) -> int:
+@with_options(
+    name=NAME,
+    size=Text(
+        "N", "Side of the input image in pixels.",
+        parser=positive_int, show_default="the model's own",
+    ),
+)  # fmt: skip
+def summary(name: str, size: int | None = None) -> int:
     """Show every layer of a model: output size, parameters, multiply-adds, receptive field.
 
-    Sizes are channels x height x width, for one square picture. A receptive field of "all" is the whole picture.
-    fast-rcnn and faster-rcnn work on all of their regions here, as if each were the whole picture, and rcnn on one.
+    Sizes are channels x height x width, for one square image. A receptive field of "all" is the whole image. Here,
+    fast-rcnn and faster-rcnn process all of their regions as if each were the whole image, and rcnn one region.
     Activations and changes of layout, which cost and change none of this, are left out.
     """
     from vision_app.model_summary import format_table, summarize_model
@@ -95,16 +90,15 @@ def summary(
 
 
 @app.command()
-def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Models; all by default.")] = None,
-) -> int:
+@with_options(names=Text("NAME", "Models; all by default.", argument=True))
+def verify(names: list[str] | None = None) -> int:
     """Compare every file of the models with the digest in its model.json. Exit code 1 when one is damaged."""
-    whole = [_is_whole(name) for name in names or _names()]
-    return 0 if all(whole) else 1
+    intact = [_is_intact(name) for name in names or _names()]
+    return 0 if all(intact) else 1
 
 
-def _is_whole(name: str) -> bool:
-    """Say whether a model can be opened and its files are the ones released."""
+def _is_intact(name: str) -> bool:
+    """Say whether a model can be opened and its files are the released ones."""
     from vision_app.core.errors import ModelError
     from vision_app.released.find import find
 
@@ -114,9 +108,27 @@ def _is_whole(name: str) -> bool:
     except ModelError as error:
         typer.echo(f"{name}: {error}")
         return False
-    count = len(model.info["files"])
-    typer.echo(f"{name}: {count} file{'s' * (count != 1)} ok")
+    typer.echo(f"{name}: {counted(len(model.info['files']), 'file')} ok")
     return True
+
+
+@with_options(
+    model=Text("MODEL", "Released model, or path of a model folder.", argument=True),
+    output=Text("FILE.onnx", "File to write; existing files are not overwritten."),
+)
+def export(model: str, output: Path) -> int:
+    """Export a model as a single ONNX file.
+
+    The file includes model.json, so `--model FILE.onnx` works wherever a model's name does. Other programs find
+    classes, input size and anchors in its metadata.
+
+    Exit code: 0 written, 2 wrong usage.
+    """
+    from vision_app.released.find import find, write_file
+
+    write_file(find(model), output)
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    return 0
 
 
 def _names() -> list[str]:
@@ -129,17 +141,17 @@ def _names() -> list[str]:
     from vision_app.released.find import available
 
     if not (names := available()):
-        raise ModelError("no released models found; set VISION_APP_MODELS to the folder that holds them")
+        raise ModelError("no released models found; set VISION_APP_MODELS to the folder that contains them")
     return names
 
 
-def _size(model) -> str:
+def _size(model: "Model") -> str:
     """Return the size of the largest of a model's files, its weights in one format or the other."""
     sizes = [file["bytes"] for file in model.info["files"].values() if isinstance(file.get("bytes"), int)]
     return f"{max(sizes) / 1e6:.1f} MB" if sizes else "? MB"
 
 
-def _plain(value) -> str:
+def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {entry}" for key, entry in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)

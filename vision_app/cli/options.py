@@ -1,29 +1,47 @@
-"""Small parts that the verbs share: values of options, and `--help` of a group of verbs."""
+"""Options of commands: those that several share are declared here once, and dataclasses give an option per field."""
 
+import inspect
 import math
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer import Argument, Option
+from typer.core import TyperCommand
 
-# Typer's own --help of a group makes it load Pydantic, which takes longer than all the rest of --help. So groups are
-# made with `add_help_option=False`, take this option instead and call `show_help`.
-Help = Annotated[bool, typer.Option("--help", help="Show this message and exit.")]
+# Names from version 0.1 and from other tools, and what stands for them. Help does not show them.
+HIDDEN_ALIASES = {
+    "--average": "--ema-decay",
+    "--final": "--min-lr-ratio",
+    "--held": "--freeze-blocks",
+    "--truth": "--ground-truth",
+    "--half": "--precision=fp16",
+    "--conf": "--confidence",
+    "--max-det": "--max-detections",
+    "--imgsz": "--size",
+}
+BOXES = "FILE.json|FILE.yaml|FOLDER"
 
 
-def show_help(context: typer.Context, asked: bool) -> None:
-    """Print the help of a group and exit, when asked to (code 0) or when no verb is given (code 2)."""
-    if asked or context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(0 if asked else 2)
+def with_current_names(words: Sequence[str]) -> list[str]:
+    """Replace hidden aliases in the words of a command line."""
+    split = (word.partition("=") for word in words)
+    return [HIDDEN_ALIASES.get(name, name) + equals + value for name, equals, value in split]
+
+
+def whole_number(text: str) -> int:
+    """Parse a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
 
 
 def positive_int(text: str) -> int:
-    """Parse a whole number from 1 up."""
-    try:
-        value = int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
-    if value < 1:
+    """Parse a whole number of at least 1."""
+    if (value := whole_number(text)) < 1:
         raise typer.BadParameter(f"{text!r} is too small; the nearest valid value is 1")
     return value
 
@@ -37,3 +55,228 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise typer.BadParameter(f"{text!r} is not a number")
     return value
+
+
+PARSERS: dict[Any, Callable[[str], float]] = {
+    int: whole_number,
+    int | None: whole_number,
+    float: number,
+    float | None: number,
+    list[float] | None: number,
+}
+
+
+class Text:
+    """How the help shows an option.
+
+    Args:
+        metavar: What a value looks like; empty for a switch.
+        help: What the option does.
+        names: Its names, where they are not that of the parameter alone.
+        argument: Whether it is an argument.
+        **settings: Others of `typer.Option`.
+    """
+
+    def __init__(self, metavar: str, help: str, *names: str, argument: bool = False, **settings: Any):
+        self.names, self.argument = names, argument
+        self.settings = {"metavar": metavar or None, "help": help, **settings}
+
+    def parameter(self, name: str, kind: Any, default: Any) -> inspect.Parameter:
+        """Return the parameter of a command."""
+        names = self.names or (("--" + name.replace("_", "-"),) if default is False else ())
+        settings = {"parser": PARSERS.get(kind), **self.settings}
+        info = Argument(**settings) if self.argument else Option(*names, **settings)
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+        )
+
+
+SHARED = {
+    "sources": Text(
+        "SOURCE", "Images, folders (searched with all sub-folders) and quoted glob patterns.", argument=True
+    ),
+    "data": Text(BOXES, "Images with boxes: a COCO file, a YOLO data.yaml or a PASCAL VOC folder.", exists=True),
+    "split": Text("NAME", "Split of the data to use.", show_default="val, else test, else all"),
+    "output": Text("DIR", "New folder for metrics, tables and plots.", file_okay=False),
+    "images": Text("", "Write annotated copies to DIR/images."),
+    "model": Text("NAME", "Released model, or path of a model folder or exported file."),
+    "tta": Text(
+        "", "Use test-time augmentation: run each image at 3 sizes, plain and mirrored. Slower, finds more with yolo."
+    ),
+    "confidence": Text(
+        "0..1", "Minimum score of a detection.",
+        show_default="the model's own, see `models info`",
+    ),
+    "iou": Text(
+        "0..1", "IoU from which non-maximum suppression merges two boxes.", show_default="the model's own"
+    ),
+    "max_detections": Text(
+        "N", "Maximum number of detections per image.",
+        parser=positive_int, show_default="the model's own",
+    ),
+    "detector": Text("NAME", "Face detector: a released model or a path."),
+    "smallest": Text(
+        "PX", "Side of the smallest face to detect, in pixels of the image. Larger is faster on large images."
+    ),
+    "largest": Text("", "Use the largest face of an image with several."),
+    "far": Text("RATE", "False accept rate: how often two strangers may pass for one person."),
+    "gallery": Text("FILE.db", "Gallery file; only its owner can read it."),
+    "batch_size": Text("N", "Images per batch.", parser=positive_int, show_default="8, or 32 on a GPU"),
+    "workers": Text("N", "Worker threads, one core each.", parser=positive_int, show_default="one per core"),
+    "device": Text("auto|cpu|cuda|cuda:N", "Device to run on; a number N alone means cuda:N."),
+    "runtime": Text("auto|onnx|torch", "Inference runtime."),
+    "max_megapixels": Text("N", "Refuse images larger than this."),
+    "resume": Text("", "Resume an interrupted run."),
+}  # fmt: skip
+FACE_MODEL = Text("NAME", "Face embedder: a released model or a path.")
+DETECTION_MODEL = Text(
+    "NAME",
+    "Released model, path of a model folder or exported file, or torchvision:NAME (downloaded on first use). Several "
+    "joined by + form an ensemble.",
+    show_default="yolo",
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How a command over many images runs."""
+
+    workers: int | None = None
+    device: str = "auto"
+    runtime: str = "auto"
+    max_megapixels: float = 100
+    resume: bool = False
+
+    @property
+    def max_pixels(self) -> int:
+        """Return the value of --max-megapixels in pixels.
+
+        Raises:
+            UsageError: It is less than one pixel.
+        """
+        from vision_app.core.errors import UsageError
+
+        if (limit := round(self.max_megapixels * 1e6)) < 1:
+            given = f"--max-megapixels {self.max_megapixels:g}"
+            raise UsageError(f"{given}: too small; the nearest valid value is 0.000001")
+        return limit
+
+
+@dataclass(frozen=True)
+class FaceModels:
+    """What detects and embeds faces, and how small they may be."""
+
+    model: str = "face-embedder"
+    detector: str = "face-detector"
+    smallest: float = 20
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What a command takes of a dataclass.
+
+    Attributes:
+        texts: How the help shows the fields, and in which order.
+        only: Fields to take; None: all.
+        defaults: Defaults that differ from those of the dataclass.
+    """
+
+    texts: Mapping[str, Text] = field(default_factory=dict)
+    only: Sequence[str] | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def parameters(self, kind: Any) -> list[inspect.Parameter]:
+        """Return a parameter for each field."""
+        hints, texts = get_type_hints(kind), SHARED | dict(self.texts)
+        defaults = {each.name: each.default for each in fields(kind)} | dict(self.defaults)
+        chosen = [name for name in ({**self.texts} | defaults) if name in defaults]
+        return [
+            texts[name].parameter(name, hints[name], defaults[name])
+            for name in chosen
+            if self.only is None or name in self.only
+        ]
+
+
+FACE_MODELS = Fields({"model": FACE_MODEL})
+
+
+def with_options(
+    without: Sequence[str] = (), defaults: Mapping[str, Any] | None = None, **declared: Text | Fields
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Return a decorator that declares the options of a command.
+
+    A parameter becomes the option of its name, one that is a dataclass becomes an option for each field.
+
+    Args:
+        without: Options to leave out.
+        defaults: Other defaults of the function's own parameters.
+        **declared: How the help shows parameters that are not in SHARED, or differ; what to take of dataclasses.
+    """
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        hints = get_type_hints(function, include_extras=True)
+        own: list[inspect.Parameter] = []
+        bundles: dict[str, tuple[Any, list[inspect.Parameter]]] = {}
+        for name, parameter in inspect.signature(function).parameters.items():
+            declaration = declared.get(name)
+            if is_dataclass(hints[name]):
+                taken = declaration if isinstance(declaration, Fields) else Fields()
+                bundles[name] = hints[name], taken.parameters(hints[name])
+            elif hints[name] is typer.Context or hasattr(hints[name], "__metadata__"):  # Annotated
+                own.append(parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY))
+            else:
+                text = declaration if isinstance(declaration, Text) else SHARED[name]
+                default = (defaults or {}).get(name, parameter.default)
+                own.append(text.parameter(name, hints[name], default))
+        everything = own + [each for _, generated in bundles.values() for each in generated]
+        parameters = [each for each in everything if each.name not in without]
+
+        @wraps(function)
+        def command(**given: Any) -> int:
+            values = {each.name: given[each.name] for each in own if each.name in given}
+            for name, (kind, generated) in bundles.items():
+                values[name] = kind(**{each.name: given[each.name] for each in generated if each.name in given})
+            return function(**values)
+
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": int}
+        return command
+
+    return decorate
+
+
+class PanelCommand(TyperCommand):
+    """A command whose help shows options by panel, as plain text."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section per panel."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if record := param.get_help_record(ctx):
+                panels.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append(record)
+        for panel, records in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(records)
+
+
+# Typer's own --help of a group makes it load Pydantic, which takes longer than all the rest of --help. So groups are
+# made with `add_help_option=False`, take this option instead and call `show_help`.
+Help = Annotated[bool, Option("--help", help="Show this message and exit.")]
+
+
+def show_help(context: typer.Context, asked: bool) -> None:
+    """Print the help of a group and exit, when asked to (code 0) or when no command is given (code 2)."""
+    if asked or context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(0 if asked else 2)
+
+
+def group_of_commands(help: str) -> typer.Typer:
+    """Return a group of commands without any."""
+    app = typer.Typer(help=help, add_help_option=False)
+
+    @app.callback(invoke_without_command=True)
+    def root(context: typer.Context, help: Help = False) -> None:
+        show_help(context, help)
+
+    return app

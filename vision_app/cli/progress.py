@@ -1,10 +1,11 @@
-"""How far a run is: a bar on a terminal, a plain line every few seconds elsewhere. Both go to stderr."""
+"""Progress of a run: a bar on a terminal, a plain line every few seconds elsewhere. Both go to stderr."""
 
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 SECONDS_BETWEEN_LINES = 5
 FAILURES_SHOWN = 10  # and so many notes
@@ -16,26 +17,32 @@ def format_rate(count: int, seconds: float) -> str:
     return f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.1f} images/s"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return for example "1 photo" or "2,000 photos"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def printable(text: str) -> str:
-    """Return the text with what would move the cursor or color the terminal written out, as in `\\x1b`."""
+    """Return the text with control characters, which could move the cursor or color the terminal, escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class Report:
-    """Shows what was done: called with the rows that were added.
+    """Shows progress when called with the rows that were added.
 
     Args:
         advance: Takes the number of rows.
         say: Takes a line to print.
-        step: Takes a text that tells how far an input is which takes long; the next one replaces it.
+        step: Takes a text on the progress within a slow input; the next one replaces it.
     """
 
     def __init__(self, advance: Callable[[int], None], say: Callable[[str], None], step: Callable[[str], None]):
         self.step = step
         self._advance, self._say = advance, say
-        self._said = Counter()
+        self._said: Counter[str] = Counter()
 
-    def __call__(self, rows: list[dict]) -> None:
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show that rows were added, with failures and notes."""
         for row in rows:
             if row["status"] != "ok":
                 self._tell("failed", row["file"], row["error"], "more files failed; the rows say which")

@@ -18,7 +18,7 @@ HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pan
     ("words", "expected"),
     [
         ("--help", ["detect", "models", "--version"]),
-        ("compare --help", ["SOURCE", "--models", "--truth", "--tta", "--limit", "--resume", "auto|onnx|torch"]),
+        ("compare --help", ["SOURCE", "--models", "--ground-truth", "--tta", "--limit", "--resume", "auto|onnx|torch"]),
         ("detect --help", ["SOURCE", "--output", "--confidence", "--max-megapixels", "--resume", "auto|onnx|torch"]),
         ("classify --help", ["SOURCE", "--output", "--top", "--localize", "--resume", "auto|onnx|torch"]),
         ("export --help", ["MODEL", "FILE.onnx"]),

@@ -49,10 +49,10 @@ def truth(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evaluated(vision_app, truth, tmp_path_factory):
+def evaluated(run_here, truth, tmp_path_factory):
     """The folder that the command leaves, and what it said."""
     out = tmp_path_factory.mktemp("evaluated") / "new" / "out"
-    done = vision_app("evaluate", "detector", "--data", truth, "--output", out)
+    done = run_here("evaluate", "detector", "--data", truth, "--output", out)
     assert done.returncode == 0, done.stderr
     return out, done
 
@@ -76,11 +76,11 @@ def test_figures_of_two_photos(evaluated, truth):
     assert figures["errors"][-1]["count"] == 1
 
 
-def test_rows_are_those_of_the_detect_command(evaluated, truth, vision_app, tmp_path):
+def test_rows_are_those_of_the_detect_command(evaluated, truth, run_here, tmp_path):
     out, _ = evaluated
     flags = ["--confidence", 0.01, "--iou", 0.6, "--max-detections", 100]
     photos = [truth.parent / "images" / name for name in TRUE]
-    assert vision_app("detect", *photos, *flags, "--output", tmp_path).returncode == 0
+    assert run_here("detect", *photos, *flags, "--output", tmp_path).returncode == 0
     assert (out / "detections.jsonl").read_bytes() == (tmp_path / "detections.jsonl").read_bytes()
 
 
@@ -189,7 +189,9 @@ def test_a_set_with_parts_is_measured_on_the_part_kept_for_it(
     assert main([*map(str, words), "--output", str(tmp_path / "out")]) == 0
     said = capsys.readouterr()
     assert said.out.splitlines()[0] == f"yolo on {path}" + (f", {split}" if split else "")
-    assert (f"{path}: measured is its {split}; --split takes another part" in said.err) == (not flags and bool(split))
+    assert (f"{path}: using the split '{split}'; --split selects another one" in said.err) == (
+        not flags and bool(split)
+    )
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert (figures["split"], figures["images"]) == (split, 2)
 
@@ -225,7 +227,7 @@ def test_rows_without_the_doubtful_boxes_are_remarked_on(evaluated, truth, tmp_p
         (["--data", "set/broken.json"], 1, "set/broken.json: not a JSON file"),
         (["--data", "set/lost.json"], 1, "set/lost.json: missing image: gone.png is neither in set/images nor in "),
         (["--data", "set/odd.json"], 1, "set/odd.json: model 'yolo' knows none of its classes (unicorn)"),
-        (["--data", "set/empty.json"], 1, "set/empty.json: holds no object to find"),
+        (["--data", "set/empty.json"], 1, "set/empty.json: has no boxes"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_refused(tmp_path, monkeypatch, capsys, words, code, message):
@@ -268,7 +270,7 @@ def test_photos_that_cannot_be_read_are_all_named(tmp_path, capsys):
     assert main(["evaluate", "detector", "--data", str(path), "--output", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert all(f"{tmp_path / 'set' / 'images' / name}: " in error for name in TRUE)
-    assert error.endswith("; mend these or take them out")
+    assert error.endswith("; fix or remove these")
     assert list((tmp_path / "out").iterdir()) == []  # so that the same command can be given again
 
 

@@ -18,7 +18,7 @@ from skimage import data
 
 from vision_app import Detector
 from vision_app.cli import main
-from vision_app.cli.train import yolo
+from vision_app.cli.train_detector import train as yolo
 from vision_app.detection.train import trainer as train
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.released.find import find
@@ -207,7 +207,7 @@ def test_flags_have_the_defaults_of_the_settings():
         ("epochs: [1, 2]", "--config a.yaml: epochs takes one value"),
         ("patience: -2", "--patience -2: must lie between 0 and 10000; the nearest valid value is 0"),
         ("data: none.json", "Invalid value for '--data': path 'none.json' does not exist."),
-        ("- epochs", "--config a.yaml: holds no options; write one a line, such as `epochs: 30`"),
+        ("- epochs", "--config a.yaml: has no options; write one per line, such as `epochs: 30`"),
         ("a: {", "--config a.yaml: cannot be read as YAML"),
     ],
 )
@@ -241,7 +241,7 @@ def test_a_switch_in_the_settings_file_goes_both_ways(tmp_path, monkeypatch, val
         ({"--initial": "yolq"}, 2, "unknown model 'yolq'"),
         ({"--teacher-boxes": "none.gz"}, 2, "Invalid value for '--teacher-boxes': file 'none.gz' does not exist."),
         ({"--output": "broken.json"}, 2, "Invalid value for '--output': dir 'broken.json' is a file."),
-        ({"--epochs": "0"}, 2, "Invalid value for '--epochs': '0' is too small; the nearest valid value is 1"),
+        ({"--epochs": "0"}, 2, "--epochs 0: must lie between 1 and 10000; the nearest valid value is 1"),
         ({"--epochs": "many"}, 2, "Invalid value for '--epochs': 'many' is not a whole number"),
         ({"--learning-rate": "fast"}, 2, "Invalid value for '--learning-rate': 'fast' is not a number"),
         ({"--learning-rate": "50"}, 2, "--learning-rate 50.0: must lie between 1e-07 and 10.0"),

@@ -60,7 +60,7 @@ def test_good_data_and_a_network_that_can_learn_it_pass(tmp_path, capsys):
     assert verdicts[0] == "data: ok, 2 photos with 4 boxes of 2 classes"
     assert "4 of 4 boxes found and 0 others (overfit.png)" in verdicts[3]
     assert any(line.startswith("overfitting 2 photos: step 25 of at most 300, loss ") for line in lines)
-    assert lines[-1] == f"all 4 checks passed; pictures are in {output}"
+    assert lines[-1] == f"all 4 checks passed; images are in {output}"
     assert sorted(file.name for file in output.iterdir()) == ["batch-1.png", "overfit.png", "scan.csv"]
     assert read_image(output / "overfit.png").width == 4 * 326 + 6
 

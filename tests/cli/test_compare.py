@@ -48,7 +48,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def words(models, photos):
-    flags = ["--models", models, "--truth", photos / "truth.json", "--runtime", "onnx", "--threads", 1]
+    flags = ["--models", models, "--ground-truth", photos / "truth.json", "--runtime", "onnx", "--threads", 1]
     return list(map(str, ["compare", photos / "images", *flags]))
 
 
@@ -194,8 +194,8 @@ def test_without_sources_the_photos_of_the_truth_are_taken(compared, words, tmp_
     ("words", "message"),
     [
         ("compare --output o", "Missing argument 'SOURCE'"),
-        ("compare a.jpg --output o --split val", "--split val: only together with --truth"),
-        ("compare a.jpg --output o --models yolo", "--models yolo: at least two are needed, here are 1"),
+        ("compare a.jpg --output o --split val", "--split val: only together with --ground-truth"),
+        ("compare a.jpg --output o --models yolo", "--models yolo: at least two are needed, not 1"),
         ("compare a.jpg --output o --models yolo,yolo", "--models yolo,yolo: names yolo twice"),
         ("compare a.jpg --output o --models yolo,yolq", "unknown model 'yolq'; did you mean 'yolo'?"),
         ("compare a.jpg --output o --models yolo,x --limit x", "--limit x: must be MODEL=N"),

@@ -201,7 +201,7 @@ def test_control_c_inside_a_picture_is_gone_on_from_there(optimize, tmp_path, mo
         context.setattr(ImageFolder, "write", write_and_interrupt)
         broken = optimize(*words, "--output", out)
     assert broken.returncode == 130 and broken.stdout == "" and "Traceback" not in broken.stderr
-    assert f"stopped: 1 of 3 rows are in {out / 'styles.jsonl'}; the same command with --resume" in broken.stderr
+    assert f"stopped: 1 of 3 rows are in {out / 'styles.jsonl'}; run the same command with --resume" in broken.stderr
     assert (out / STATE).exists() and written[-1] == "a.png__wave.png/00003"
     again = []
     with monkeypatch.context() as context:
@@ -228,7 +228,7 @@ def test_a_state_of_another_picture_is_left_behind(optimize, place, tmp_path):
     [
         ("--style nowhere.png", "--style nowhere.png: no such file"),
         ("--style sample:wavs", "unknown sample 'wavs'; did you mean 'waves'?"),
-        ("--style one/wave.png --weights 1,2", "--weights: are parts of one picture; add --mix, or leave them out"),
+        ("--style one/wave.png --weights 1,2", "--weights: needs --mix"),
         ("--style one/wave.png --mix --weights 1,2", "--weights: 2 numbers for 1 style; give one for each style"),
         (
             "--style one/wave.png --weights 1;2",

@@ -39,7 +39,7 @@ def test_control_c_before_the_first_checkpoint_says_so(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(train, "train", interrupted)
     code = main(["train", "yolo", "--data", str(tmp_path), "--output", str(tmp_path)])
-    last = "stopped before the first checkpoint; there is nothing to resume, and the same command starts afresh\n"
+    last = "stopped before the first checkpoint; nothing to resume: run the same command to start over\n"
     assert (code, capsys.readouterr().out) == (130, "" if checkpoint else last)
 
 

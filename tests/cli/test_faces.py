@@ -200,5 +200,5 @@ def test_models_show_an_embedder_without_classes_and_with_its_contract(home, cap
     (line,) = (line for line in said.splitlines() if line.startswith("tiny "))
     assert line.split() == ["tiny", "face-embedding", "0.0", "MB"]
     assert (
-        f"contract:      {FaceRecognizer.load('tiny').model_id}\n" in said and "classes" not in said.split("name:")[1]
+        f"model id:      {FaceRecognizer.load('tiny').model_id}\n" in said and "classes" not in said.split("name:")[1]
     )

@@ -102,7 +102,7 @@ def test_wrong_words_of_enroll_are_refused_and_make_no_gallery(words, tmp_path, 
 def test_identify_writes_a_row_a_file(photos, db, tmp_path, capsys):
     out = tmp_path / "out"
     assert faces("identify", photos / "group", "--gallery", db, "--output", out) == 1
-    assert f"2 people, a name from similarity {CALIBRATION.identify_threshold(2):.3f} on" in capsys.readouterr().out
+    assert f"2 people, named from similarity {CALIBRATION.identify_threshold(2):.3f}" in capsys.readouterr().out
     rows = rows_of(out / "identities.jsonl")
     assert [Path(row["file"]).name for row in rows] == [f"{number}.png" for number in range(1, 6)]
     assert all(list(row) == ["file", "status", "error", "width", "height", "contract", "faces"] for row in rows)
@@ -190,25 +190,25 @@ def test_forget_asks_first(photos, db, capsys, monkeypatch):
     for answer in ("n", "", None):
         monkeypatch.setattr("builtins.input", ask(answer))
         assert faces("forget", "Ada", "--gallery", db) == 1
-        assert "nothing was forgotten" in capsys.readouterr().err
+        assert "nothing was deleted" in capsys.readouterr().err
     monkeypatch.setattr("builtins.input", ask("y"))
     assert faces("forget", "Ada", "--gallery", db) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("forgotten: Ada; none of ") and "people.db" in printed
-    assert "too short, or too much like what others have, to be looked for: Ada" in printed
+    assert printed.startswith("deleted: Ada; none of ") and "people.db" in printed
+    assert "deleted, but not searched for (too short, or shared with other people): Ada" in printed
     monkeypatch.setattr("builtins.input", None)
     assert faces("forget", "Bob", "--gallery", db, "--yes") == 0
     capsys.readouterr()
     assert faces("list", "--gallery", db) == 0
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", "nobody is enrolled\n")
+    assert (printed.out, printed.err) == ("", "no one is enrolled\n")
     assert faces("forget", "Bob", "--gallery", db, "--yes") == 2
     assert "nobody named 'Bob' is enrolled" in capsys.readouterr().err
 
 
 def ask(answer):
     def answering(question):
-        assert question == "Forget Ada and 2 photos for good? [y/N] "
+        assert question == "Delete Ada and 2 photos permanently? [y/N] "
         if answer is None:
             raise EOFError
         return answer
@@ -230,7 +230,7 @@ def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_pat
     assert faces(*words) == 2
     assert f"`vision-app faces reembed --gallery {other}` rebuilds them" in capsys.readouterr().err
     assert faces("reembed", "--gallery", other, "--model", "second") == 0
-    assert "2 photos embedded anew, model second" in capsys.readouterr().out
+    assert "2 photos embedded again, model second" in capsys.readouterr().out
     assert faces(*words) == 1
     assert rows_of(tmp_path / "out" / "identities.jsonl")[0]["faces"][0]["name"] == "Ada"
 
@@ -243,7 +243,7 @@ def test_a_name_may_be_given_again_to_whom_it_belongs_only(db, capsys):
 
 def test_check_says_whether_all_is_well(db, capsys):
     assert faces("check", "--gallery", db) == 0
-    assert capsys.readouterr().out == f"{db}: 2 people, 3 photos, nothing wrong\n"
+    assert capsys.readouterr().out == f"{db}: 2 people, 3 photos, no problems found\n"
     db.chmod(0o640)
     assert faces("check", "--gallery", db) == 1
     assert "others may read it; `chmod 600`" in capsys.readouterr().err

@@ -1,0 +1,183 @@
+"""`vision-app train` for detectors, and `vision-app check` of their data and network before a long training."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from vision_app.cli.config import KEPT
+from vision_app.cli.options import BOXES, Fields, PanelCommand, Text, group_of_commands, with_options
+from vision_app.cli.train_options import DATA, RUN, TEACHER_BOXES, Run, say, trained, validation
+from vision_app.detection.train.options import DetectionOptions
+from vision_app.training.config import TrainConfig
+
+app = group_of_commands("Train networks.")
+NEW_MODEL = Text("DIR", "Model folder to write.")
+RATES = "Learning rate"
+
+
+def train(
+    context: typer.Context,
+    run: Run,
+    settings: TrainConfig,
+    options: DetectionOptions,
+    data: list[Path] | None = None,
+    validation: list[Path] | None = None,
+    initial: Path | None = None,
+    teacher_boxes: Path | None = None,
+    plot_schedule: Path | None = None,
+    find_lr: bool = False,
+) -> int:
+    """Train a detector of the kind that the command names."""
+    import os
+
+    from vision_app.core.errors import UsageError
+
+    if plot_schedule:
+        from vision_app.training.learning_rate import plot_schedule as plot
+
+        plot(settings, plot_schedule)
+        print(plot_schedule)
+        return 0
+    kind = str(context.command.name)
+    if run.resume and run.output and not data:
+        raise UsageError(f"Missing option '--data'. {run.output} has no {KEPT} to take it from.")
+    if kind != "yolo" and initial is not None and initial.is_file():
+        raise UsageError(f"--initial {initial}: is a file; {kind} starts from a model, by name or folder")
+    common = run.begin(context, data=data)
+    output: Path = common["output"]
+    from vision_app.detection.train.trainer import train
+    from vision_app.training.learning_rate import find_learning_rate
+    from vision_app.training.loop import fit, silent
+    from vision_app.training.runs import CHECKPOINT
+
+    def search(task: Any, config: TrainConfig, folder: Path, *, log: Any, **others: Any) -> dict[str, float]:
+        """Take the place of `fit`; there is no run to resume or to watch."""
+        return {"learning_rate": find_learning_rate(task, config, folder, log=log)}
+
+    kinds: dict[str, Any] = {}
+    if kind == "face-detector":
+        from vision_app.faces.train.detector import FaceDetectionTask, starting_detector
+
+        kinds = {"task": FaceDetectionTask, "start": starting_detector}
+    elif kind != "yolo":
+        from vision_app.detection.train.rcnn import region_task, starting_regions
+
+        kinds = {"task": region_task(kind, output / "proposals"), "start": partial(starting_regions, kind)}
+    first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"  # only one of several processes prints
+    try:
+        found = train(
+            data or [], validation or [], config=settings, options=options, initial=initial,
+            teacher_boxes=teacher_boxes, run=search if find_lr else fit,
+            **common | kinds | {"log": say if first else silent},
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if first and not find_lr and not (output / CHECKPOINT).exists():
+            say("stopped before the first checkpoint; nothing to resume: run the same command to start over")
+        raise
+    if first and find_lr:
+        print(f"suggested: --learning-rate {found['learning_rate']:g}")
+    return 0
+
+
+ONLY_YOLO = "label_smoothing", "dropout", "backbone", "initialize"
+NOT_OF_FACES = (*ONLY_YOLO, "teacher_boxes")
+REGIONS = {"transfer": "head", "mosaic": 0.3, "close_epochs": 2}
+SHORT = {"batch_size": 16, "epochs": 8, "learning_rate": 1e-3}
+FACES = {"size": 320, "mosaic": 0.5}
+KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
+    # what it trains, other defaults of the loop and of the detector, and options that this kind lacks
+    "yolo": ("the grid detector on images with boxes", {}, {}, ()),
+    "faster-rcnn": ("Faster R-CNN on images with boxes; it proposes regions itself", SHORT, REGIONS, ONLY_YOLO),
+    "fast-rcnn": ("Fast R-CNN on images with boxes, with regions of selective search", SHORT, REGIONS, ONLY_YOLO),
+    "face-detector": (
+        "the grid detector on images with boxes of faces and their five landmarks", SHORT, FACES, NOT_OF_FACES
+    ),
+}  # fmt: skip
+for name, (about, of_loop, of_detector, missing) in KINDS.items():
+    app.command(name, help=f"Train {about}.", cls=PanelCommand)(
+        with_options(
+            missing,
+            {} if name == "yolo" else {"initial": Path("yolo")},
+            run=Fields(RUN),
+            settings=trained(**of_loop),
+            options=trained(**of_detector),
+            data=DATA,
+            validation=validation(BOXES),
+            initial=Text(
+                "MODEL|FILE",
+                "Model to start from: a grid detector, or a model of the same kind, by name or folder; for yolo also "
+                "published weights of YOLOX-Nano (.pth) or PicoDet-S (.bin).",
+            ),
+            teacher_boxes=TEACHER_BOXES,
+            plot_schedule=Text(
+                "FILE.png", "Plot the learning-rate schedule and exit.", dir_okay=False, rich_help_panel=RATES
+            ),
+            find_lr=Text("", "Run a learning-rate range test, plot it into RUN and exit.", rich_help_panel=RATES),
+        )(train)
+    )
+
+
+@app.command()
+@with_options(initial=Text("MODEL", "Fast R-CNN model with the weights: name or folder."), output=NEW_MODEL)
+def rcnn(initial: Path, output: Path) -> int:
+    """Write an R-CNN with the weights of a Fast R-CNN: it warps each region of an image and classifies it alone."""
+    from vision_app.detection.train.rcnn import write_rcnn
+
+    write_rcnn(initial, output)
+    print(output)
+    return 0
+
+
+@app.command()
+@with_options(
+    start=Text("START", "Model before training: name or folder, e.g. RUN/initial.", argument=True),
+    trained=Text("TRAINED", "Model after training: name or folder, e.g. RUN/best.", argument=True),
+    output=NEW_MODEL,
+    fraction=Text("0..1", "Fraction of the way from START to TRAINED."),
+)
+def blend(start: Path, trained: Path, output: Path, fraction: float = 0.5) -> int:
+    """Interpolate the weights of two models: fine-tuning that forgets less of what the first one knew."""
+    from vision_app.detection.train.interpolate import blend_models
+
+    blend_models(start, trained, fraction, output)
+    print(output)
+    return 0
+
+
+@with_options(
+    output=Text("DIR", "Folder for contact sheets and scan.csv.", file_okay=False),
+    model=Text("MODEL|FILE", "Model to start from: a name or folder, or published weights."),
+    backbone=Text("NAME", "Backbone of a new network: csp, residual, inception or shuffle.", show_default="csp"),
+    size=Text("N", "Side of the network's input in pixels."),
+)
+def check(
+    data: Path,
+    output: Path,
+    model: Path | None = None,
+    backbone: str | None = None,
+    size: int = DetectionOptions.size,
+) -> int:
+    """Check the data, losses and network of a detector before a long training.
+
+    Four checks: the data is scanned for missing, corrupt, duplicate, out-of-range and unlabeled entries; the gradients
+    of the losses are compared with finite differences; the first batches are drawn with their boxes; and the network
+    must overfit a few images, which takes about a minute.
+
+    Exit code: 0 all checks passed, 1 a check failed, 2 wrong usage.
+    """
+    from vision_app.core.figures import import_matplotlib
+
+    import_matplotlib()  # before Fabric does, by way of torchmetrics
+    from vision_app.detection.train.checks import run_checks
+
+    passed = []
+    for found in run_checks(data, output, DetectionOptions(size=size, backbone=backbone), initial=model, log=say):
+        say(str(found))
+        passed.append(found.passed)
+    if all(passed):
+        say(f"all {len(passed)} checks passed; images are in {output}")
+        return 0
+    say(f"{passed.count(False)} of {len(passed)} checks failed; see {output}")
+    return 1
