@@ -42,9 +42,9 @@ def enrolled(name: str, *, camera: bool = False):
 
 def expected(answer) -> str:
     """What the page is to say of a verification."""
-    numbers = f"Cosine similarity {answer.similarity:.3f} (threshold {answer.threshold:.3f}"
-    rate = f"false accept rate 1 in {1 / answer.far:,.0f}"
-    return f"**{WORDS[answer.verdict]}**  \n{numbers}, {rate}), model id {answer.model_id}"
+    numbers = f"Cosine similarity {answer.similarity:.3f} (threshold {answer.threshold:.3f})"
+    rate = f"False accept rate 1 in {1 / answer.far:,.0f}"
+    return f"**{WORDS[answer.verdict]}**  \n{numbers}  \n{rate}, model id {answer.model_id}"
 
 
 @pytest.mark.parametrize(("second", "verdict"), [((ADA, 2), SAME), ((BOB, 1), DIFFERENT)])

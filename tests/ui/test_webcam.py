@@ -68,14 +68,14 @@ def known(painted, gallery_path):
 
 
 def numbers(similarity, threshold, rate, model_id="first"):
-    return f"  \nCosine similarity {similarity:.3f} (threshold {threshold:.3f}, {rate}), model id {model_id}"
+    return f"  \nCosine similarity {similarity:.3f} (threshold {threshold:.3f})  \n{rate}, model id {model_id}"
 
 
 def test_everyone_at_the_camera_gets_a_name_or_none(camera, known, painted):
     page = camera.see(visit("webcam"), (ADA, 5), (EVE, 1))
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
         ada, eve = gallery.identify(picture((ADA, 5), (EVE, 1))).faces
-    threshold, rate = CALIBRATION.identify_threshold(2), "false positive rate 1 in 100"
+    threshold, rate = CALIBRATION.identify_threshold(2), "False positive rate 1 in 100"
     assert [box.value for box in page.success] == [f"**Ada**{numbers(ada.similarity, threshold, rate)}"]
     assert [box.value for box in page.info] == [f"**unknown**{numbers(eve.similarity, threshold, rate)}"]
     assert "frames per second" in page.caption[0].value and "seconds ago" in page.caption[0].value
@@ -92,7 +92,7 @@ def test_one_person_is_verified_at_the_chosen_rate(camera, known, painted):
     page = camera.see(page, (ADA, 5), (BOB, 5))
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
         ada, bob = (gallery.verify(picture((person, 5)), "Bob", far=0.1) for person in (ADA, BOB))
-    rate = "false accept rate 1 in 10"
+    rate = "False accept rate 1 in 10"
     assert [box.value for box in page.success] == [f"**Bob** · same{numbers(bob.similarity, bob.threshold, rate)}"]
     assert [box.value for box in page.error] == [f"**unknown** · different{numbers(ada.similarity, 0.3, rate)}"]
 
@@ -103,7 +103,7 @@ def test_the_camera_gives_video_without_sound_and_no_server_is_asked(camera, kno
     assert camera.options["media_stream_constraints"]["audio"] is False
     assert not said(page)
     (how,) = [text.value for text in page.markdown if "allow the camera" in text.value]
-    assert "localhost" in how and "Verify page" in how and "No video is stored" in how
+    assert "localhost" in how and "Verify page" in how and "no video is stored" in how
 
 
 def test_objects_are_detected_beside_faces_if_switched_on(camera, known, monkeypatch):

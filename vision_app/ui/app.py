@@ -20,7 +20,7 @@ def main() -> None:
     MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
     st.set_page_config(page_title="Vision App", page_icon=ICON, layout="wide")
     objects = [
-        st.Page(detect.page, title="Detect", icon=":material/center_focus_strong:", url_path="detect", default=True),
+        st.Page(detect.page, title="Detect", icon=":material/center_focus_strong:", default=True),
         st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
         st.Page(style.page, title="Style", icon=":material/palette:", url_path="style"),
     ]

@@ -50,7 +50,7 @@ def page() -> None:
     """Draw the page."""
     st.title("Compare detectors", anchor=False)
     contenders = settings()
-    images = uploads_or_samples("vision-app detect")
+    images = uploads_or_samples("vision-app compare")
     if len(contenders) < 2:
         st.info("Choose at least two models to compare.")
         return
@@ -73,9 +73,8 @@ def settings() -> list[Contender]:
     both = [ENSEMBLE] if {*FAMILY[:2]} <= {*names} else []
     contenders = []
     with st.sidebar:
-        for name in st.multiselect(
-            "Models", names + both, names[:2], help="The first one is the reference for the others."
-        ):
+        chosen = st.multiselect("Models", names + both, names[:2], help="The first is the reference for the others.")
+        for name in chosen:
             detector = models.detector(name, "torch")  # which times the stages of a network separately
             label = f"Confidence of {escape(name)}"
             help = "Shows detections of this model with at least this confidence."
@@ -116,15 +115,11 @@ def compared(answers: Answers, contenders: Sequence[Contender]) -> list[Line]:
         [_row(image, answer if isinstance(answer, ImageError) else answer[i], detector) for image, answer in answers]
         for i, (detector, _) in enumerate(contenders)
     ]
-    return [
-        make_line(
-            rows,
-            Cost(count_parameters(detector)),
-            first=None if rows is columns[0] else columns[0],
-            conditions=Conditions.of(detector, options),
-        )
-        for rows, (detector, options) in zip(columns, contenders, strict=True)
-    ]
+    lines = []
+    for rows, (detector, options) in zip(columns, contenders, strict=True):
+        first, cost = None if rows is columns[0] else columns[0], Cost(count_parameters(detector))
+        lines.append(make_line(rows, cost, first=first, conditions=Conditions.of(detector, options)))
+    return lines
 
 
 def _row(image: ImageFile, answer: Answer | ImageError, detector: Detector) -> dict[str, Any]:

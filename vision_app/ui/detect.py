@@ -17,6 +17,9 @@ from vision_app.ui.widgets.inputs import uploads_or_samples
 from vision_app.ui.widgets.model_settings import about, percentage
 from vision_app.ui.widgets.outputs import save, save_json, show_error, show_image
 
+CONFIDENCE_HELP = "Shows detections with at least this confidence."
+IOU_HELP = "If two boxes of one class overlap by more than this, only the one with the higher score is kept."
+
 
 def page() -> None:
     """Draw the page."""
@@ -39,19 +42,10 @@ def settings() -> tuple[Detector, DetectOptions]:
         name = st.selectbox("Model", list(found))
         detector = models.detector(name)
         defaults = detector.defaults
-        confidence = percentage(
-            "Confidence", defaults["confidence"], name, "Shows detections with at least this confidence."
-        )
-        iou = percentage(
-            "Overlap (IoU)",
-            defaults["iou"],
-            name,
-            "If two boxes of one class overlap by more than this, only the one with the higher score is kept.",
-        )
+        confidence = percentage("Confidence", defaults["confidence"], name, CONFIDENCE_HELP)
+        iou = percentage("Overlap (IoU)", defaults["iou"], name, IOU_HELP)
         classes = st.multiselect("Classes", sorted(detector.classes), placeholder="All", key=f"classes {name}")
-        limit = st.number_input(
-            "Max. objects per image", 1, 1000, defaults["max_detections"], key=f"max_detections {name}"
-        )
+        limit = st.number_input("Max. objects per image", 1, 1000, defaults["max_detections"], key=f"limit {name}")
         about(found[name])
     return detector, DetectOptions(confidence, iou, tuple(classes) or None, limit)
 

@@ -1,10 +1,8 @@
 """The Identify page: which enrolled people an image shows."""
 
-from typing import Any
-
 import streamlit as st
 
-from vision_app import Gallery, draw
+from vision_app import draw
 from vision_app.core.errors import ImageError
 from vision_app.faces.gallery import Identities
 from vision_app.faces.gallery.results import UNKNOWN
@@ -12,7 +10,7 @@ from vision_app.ui import models
 from vision_app.ui.image_files import ImageFile
 from vision_app.ui.inference_cache import screen_image
 from vision_app.ui.text import escape
-from vision_app.ui.widgets.faces import LIMITS, find_faces, fpir_slider, gallery_file, one_in, open_gallery
+from vision_app.ui.widgets import faces
 from vision_app.ui.widgets.inputs import upload_several
 from vision_app.ui.widgets.outputs import save_json, show_error, show_image
 
@@ -20,29 +18,24 @@ from vision_app.ui.widgets.outputs import save_json, show_error, show_image
 def page() -> None:
     """Draw the page."""
     st.title("Identify people", anchor=False)
-    path = gallery_file()
+    path = faces.gallery_file()
     with st.sidebar:
-        fpir = fpir_slider()
+        fpir = faces.fpir_slider()
         repeats = st.checkbox("Allow one name for several faces", help="For example in a collage.")
     images = upload_several("Images", "vision-app faces identify")
     known, answers = st.session_state.get("identified", {}), {}
-    with open_gallery(path, models.recognizer()) as (gallery, _):
+    with faces.open_gallery(path, models.recognizer()) as (gallery, _):
         for image in images:
             key = (image.digest, gallery.store.revision, fpir, repeats)
-            if found := known.get(key) or identify(image, gallery, fpir=fpir, repeats=repeats):
+            try:
+                found = known.get(key) or gallery.identify_faces(faces.find_faces(image), fpir=fpir, repeats=repeats)
+            except ImageError as error:
+                show_error(error)
+            else:
                 answers[key] = found
                 card(image, found, fpir)
     st.session_state["identified"] = answers  # a rerun of the page does not identify again
-    st.caption(LIMITS)
-
-
-def identify(image: ImageFile, gallery: Gallery, **options: Any) -> Identities | None:
-    """Return who is in an image; or draw why it cannot be read."""
-    try:
-        return gallery.identify_faces(find_faces(image), **options)
-    except ImageError as error:
-        show_error(error)
-        return None
+    st.caption(faces.LIMITS)
 
 
 def card(image: ImageFile, found: Identities, fpir: float) -> None:
@@ -56,10 +49,8 @@ def card(image: ImageFile, found: Identities, fpir: float) -> None:
         st.subheader(escape(image.name), anchor=False)
         table(found)
         if found.threshold is not None:
-            st.caption(
-                f"A name needs a cosine similarity of {found.threshold:.3f} (false positive rate {one_in(fpir)}, model "
-                f"id {found.model_id}), and a little more if the person has several photos."
-            )
+            basis = f"{found.threshold:.3f} (false positive rate {faces.one_in(fpir)}, model id {found.model_id})"
+            st.caption(f"A name needs a cosine similarity of {basis}, slightly more with several photos.")
         save_json({"file": image.name, "status": "ok", "error": None, **found.to_dict()})
 
 
@@ -68,13 +59,12 @@ def table(found: Identities) -> None:
     if not found.faces:
         st.info("No face found.")
         return
-    st.dataframe(
+    rows = [
         {
-            "Name": [face.name or UNKNOWN for face in found.faces],
-            "Similarity": ["" if face.similarity is None else f"{face.similarity:.3f}" for face in found.faces],
-            "Closest people": [
-                ", ".join(f"{one.name} {one.similarity:.3f}" for one in face.candidates) for face in found.faces
-            ],
-        },
-        hide_index=True,
-    )
+            "Name": face.name or UNKNOWN,
+            "Similarity": "" if face.similarity is None else f"{face.similarity:.3f}",
+            "Closest people": ", ".join(f"{one.name} {one.similarity:.3f}" for one in face.candidates),
+        }
+        for face in found.faces
+    ]
+    st.dataframe(rows, hide_index=True)

@@ -7,18 +7,10 @@ from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
 from pathlib import PurePath
-from typing import Protocol
+
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 SAMPLES = {"Cat": "cat.jpg", "Coffee": "coffee.jpg"}
-
-
-class Upload(Protocol):
-    """A file as Streamlit's uploader returns it."""
-
-    name: str
-
-    def getvalue(self) -> bytes:
-        """Return the content."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ def sample(name: str) -> ImageFile:
     return ImageFile(SAMPLES[name], (files("vision_app.ui") / "samples" / SAMPLES[name]).read_bytes())
 
 
-def from_uploads(uploads: Iterable[Upload]) -> list[ImageFile]:
+def from_uploads(uploads: Iterable[UploadedFile]) -> list[ImageFile]:
     """Return the uploaded files with unique names: a second `a.jpg` becomes `a (2).jpg`."""
     images: dict[str, ImageFile] = {}
     for upload in uploads:

@@ -10,6 +10,8 @@ from vision_app.faces.detector import FACE
 from vision_app.released.find import Model, available, find
 from vision_app.ui.text import escape
 
+_load_once = st.cache_resource(show_spinner="Loading the model …")
+
 
 def detectors() -> dict[str, Model]:
     """Return the released detectors by name: first the family on one backbone, fastest first, then the others.
@@ -28,7 +30,7 @@ def detectors() -> dict[str, Model]:
     return {name: found[name] for name in sorted(found, key=lambda name: (*FAMILY, name).index(name))}
 
 
-@st.cache_resource(show_spinner="Loading the model …")
+@_load_once
 def detector(name: str, runtime: str = "auto") -> Detector:
     """Return the detector called `name`, after a first run, whose time would not be typical."""
     loaded = Detector.load(name, runtime=runtime)
@@ -36,19 +38,6 @@ def detector(name: str, runtime: str = "auto") -> Detector:
     return loaded
 
 
-@st.cache_resource(show_spinner="Loading the model …")
-def classifier(name: str) -> Classifier:
-    """Return the classifier called `name`."""
-    return Classifier.load(name)
-
-
-@st.cache_resource(show_spinner="Loading the model …")
-def stylizer(method: str) -> Stylizer:
-    """Return the stylizer for a method."""
-    return Stylizer.load(method)
-
-
-@st.cache_resource(show_spinner="Loading the models …")
-def recognizer() -> FaceRecognizer:
-    """Return the face recognizer."""
-    return FaceRecognizer.load()
+classifier = _load_once(Classifier.load)
+stylizer = _load_once(Stylizer.load)
+recognizer = _load_once(FaceRecognizer.load)

@@ -1,7 +1,6 @@
 """The People page: who is enrolled in a gallery; enroll, rename, forget."""
 
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -10,7 +9,6 @@ from vision_app.core.text import amount
 from vision_app.faces.gallery import Enrollment, Forgotten, Person
 from vision_app.faces.gallery.results import ACCEPTED
 from vision_app.ui import models
-from vision_app.ui.image_files import ImageFile
 from vision_app.ui.inference_cache import CACHE
 from vision_app.ui.text import escape
 from vision_app.ui.widgets.faces import gallery_file
@@ -49,15 +47,8 @@ def overview(path: Path, people: list[Person]) -> None:
         )
         return
     st.markdown(f"**{len(people):,} {'person' if len(people) == 1 else 'people'}** in {escape(str(path))}")
-    st.dataframe(
-        {
-            "Name": [one.name for one in people],
-            "Photos": [one.photos for one in people],
-            "Since": [one.added[:10] for one in people],
-            "Consent": [one.consent for one in people],
-        },
-        hide_index=True,
-    )
+    rows = [{"Name": one.name, "Photos": one.photos, "Since": one.added[:10], "Consent": one.consent} for one in people]
+    st.dataframe(rows, hide_index=True)
 
 
 def enroll(path: Path) -> None:
@@ -87,31 +78,27 @@ def enroll(path: Path) -> None:
     if missing := [what for what, there in needed.items() if not there]:
         st.warning(f"Please add: {', '.join(missing)}.")
         return
-    options = {"consent": note.strip() or AGREED, "largest": largest, "allow_similar": similar}
-    answers = enroll_all(path, name, images, options)
-    news = [enrollment_news(image, answer) for image, answer in zip(images, answers, strict=True)]
-    if any(answer.code == ACCEPTED for answer in answers):
+    news, enrolled = [], False
+    with Gallery.open(path, recognizer=models.recognizer()) as gallery:
+        for number, image in enumerate(images, 1):
+            with st.spinner(f"Enrolling {escape(image.name)} ({number} of {len(images)}) …"):
+                (answer,) = gallery.enroll(
+                    name, [image.data], consent=note.strip() or AGREED, largest=largest, allow_similar=similar
+                )
+            news.append(enrollment_news(image.name, answer))
+            enrolled |= answer.code == ACCEPTED
+    if enrolled:
         st.session_state["enrollment"] += 1
         restart(news)
     show_news(news)
 
 
-def enroll_all(path: Path, name: str, images: list[ImageFile], options: dict[str, Any]) -> list[Enrollment]:
-    """Enroll a person with one image after the other and return the answers."""
-    answers: list[Enrollment] = []
-    with Gallery.open(path, recognizer=models.recognizer()) as gallery:
-        for number, image in enumerate(images, 1):
-            with st.spinner(f"Enrolling {escape(image.name)} ({number} of {len(images)}) …"):
-                answers += gallery.enroll(name, [image.data], **options)
-    return answers
-
-
-def enrollment_news(image: ImageFile, answer: Enrollment) -> News:
+def enrollment_news(photo: str, answer: Enrollment) -> News:
     """Return whether a photo was accepted, and why not."""
     if answer.refused:
-        return False, f"{escape(image.name)}: not accepted, {escape(answer.reason)}."
+        return False, f"{escape(photo)}: not accepted, {escape(answer.reason)}."
     why = f", {escape(answer.reason)}" if answer.reason else ""
-    return True, f"{escape(image.name)}: accepted as {escape(answer.name)}{why}."
+    return True, f"{escape(photo)}: accepted as {escape(answer.name)}{why}."
 
 
 def person(path: Path, people: list[Person]) -> None:

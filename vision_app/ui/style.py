@@ -69,11 +69,6 @@ class StyleRequest:
         """Everything that the result depends on."""
         return self.stylizer.method, self.image.digest, tuple(style.key for style in self.styles), self.options
 
-    @property
-    def long_side(self) -> int:
-        """The long side of the result in pixels."""
-        return self.options.size or max(self.screen.width, self.screen.height)
-
     def prepare(self) -> PreparedStyles:
         """Compute what the stylizer needs of the styles."""
         return self.stylizer.prepare([style.source for style in self.styles])
@@ -124,9 +119,7 @@ def settings() -> tuple[Stylizer, StyleOptions]:
         stylizer = models.stylizer(method)
         full = "Same as the photo" + (f", at most {stylizer.longest_side}" if stylizer.longest_side else "")
         sizes = CLASSIC_SIZES if method == "optimize" else SIZES
-        size = st.selectbox(
-            "Output size", (full, *sizes), key=f"{method} size", help="Long side of the result in pixels."
-        )
+        size = st.selectbox("Output size", (full, *sizes), key=f"{method} size", help="Long side in pixels.")
         return stylizer, options if size == full else replace(options, size=size)
 
 
@@ -142,8 +135,12 @@ def choose_photo() -> ImageFile | None:
 
 def at_once(request: StyleRequest) -> None:
     """Stylize for the screen and draw that; a larger result is computed when it is downloaded."""
-    fits = request.long_side <= SCREEN_SIZE
-    prepared, result = prepare(request), results().get(request.key)
+    long_side = request.options.size or max(request.screen.width, request.screen.height)
+    fits = long_side <= SCREEN_SIZE
+    key = (request.stylizer.method, *(style.key for style in request.styles))
+    if st.session_state.get("prepared styles", [None])[0] != key:
+        st.session_state["prepared styles"] = key, request.prepare()  # a slider does not change it
+    prepared, result = st.session_state["prepared styles"][1], results().get(request.key)
     if result is None:
         with st.spinner(f"Stylizing {escape(request.image.name)} …"):
             result = request.stylize_at_once(prepared, request.options.size if fits else SCREEN_SIZE)
@@ -152,18 +149,9 @@ def at_once(request: StyleRequest) -> None:
     download(request, result if fits else partial(request.stylize_at_once, prepared, request.options.size))
     if not fits:
         st.caption(
-            f"This is a preview of {SCREEN_SIZE} pixels. The download has {request.long_side} pixels, takes longer and "
+            f"This is a preview of {SCREEN_SIZE} pixels. The download has {long_side} pixels, takes longer and "
             "has finer strokes."
         )
-
-
-def prepare(request: StyleRequest) -> PreparedStyles:
-    """Return what the stylizer needs of the styles, from the session if they are the same as last time."""
-    key = (request.stylizer.method, *(style.key for style in request.styles))
-    if st.session_state.get("prepared styles", [None])[0] != key:
-        st.session_state["prepared styles"] = key, request.prepare()
-    prepared: PreparedStyles = st.session_state["prepared styles"][1]
-    return prepared
 
 
 def step_by_step(request: StyleRequest) -> None:

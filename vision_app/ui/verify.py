@@ -13,15 +13,7 @@ from vision_app.faces.results import DIFFERENT
 from vision_app.ui import models
 from vision_app.ui.image_files import ImageFile
 from vision_app.ui.text import escape
-from vision_app.ui.widgets.faces import (
-    LIMITS,
-    far_slider,
-    find_faces,
-    gallery_file,
-    open_gallery,
-    show_verdict,
-    used_face,
-)
+from vision_app.ui.widgets import faces
 from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_one
 
 TWO, ENROLLED = "Two images", "Enrolled person"
@@ -32,33 +24,33 @@ def page() -> None:
     """Draw the page."""
     st.title("Verify a person", anchor=False)
     with st.sidebar:
-        far = far_slider(models.recognizer().calibration)
+        far = faces.far_slider(models.recognizer().calibration)
         largest = st.checkbox("Use the largest face", help="If an image shows several faces.")
     kind = st.segmented_control("Compare", [TWO, ENROLLED], default=TWO, required=True)
     if kind == TWO:
         two_images(far, largest)
     else:
         enrolled_person(far, largest)
-    st.caption(LIMITS)
+    st.caption(faces.LIMITS)
 
 
 def two_images(far: float, largest: bool) -> None:
     """Draw two uploaders, the faces that are used and the verdict."""
-    result, faces = st.container(), []
+    result, pair = st.container(), []
     for column, label in zip(st.columns(2, gap="medium"), ("First image", "Second image"), strict=True):
         with column:
             image = upload_one(label)
-            if image and (face := used_face(image, largest=largest)):
-                faces.append(face)
-    if len(faces) == 2:
+            if image and (face := faces.used_face(image, largest=largest)):
+                pair.append(face)
+    if len(pair) == 2:
         with result:
-            show_verdict(models.recognizer().compare(*faces, far=far))
+            faces.show_verdict(models.recognizer().compare(*pair, far=far))
 
 
 def enrolled_person(far: float, largest: bool) -> None:
     """Draw the choice of a person, an uploader or the camera, the face that is used and the verdict."""
-    path = gallery_file()
-    with open_gallery(path, models.recognizer()) as (gallery, people):
+    path = faces.gallery_file()
+    with faces.open_gallery(path, models.recognizer()) as (gallery, people):
         photos = {person.name: person.photos for person in people}
         name = st.selectbox("Person", photos)
         source = choose_source("verify from")
@@ -66,7 +58,7 @@ def enrolled_person(far: float, largest: bool) -> None:
         left, right = st.columns(2, gap="medium")
         with left:
             image = best_snapshot((path, name), far, largest) if source == CAMERA else upload_one("Image")
-            face = used_face(image, largest=largest) if image else None
+            face = faces.used_face(image, largest=largest) if image else None
         with right:
             best = max(gallery.samples(name), key=lambda sample: sample.quality["score"])
             if best.crop:
@@ -74,7 +66,7 @@ def enrolled_person(far: float, largest: bool) -> None:
             st.caption(f"{escape(name)}: compared with the mean of {amount(photos[name], 'photo')}; this is the best.")
         if face:
             with result:
-                show_verdict(gallery.verify_face(face, name, far=far))
+                faces.show_verdict(gallery.verify_face(face, name, far=far))
 
 
 def best_snapshot(whose: tuple[Path, str], far: float, largest: bool) -> ImageFile | None:
@@ -91,8 +83,9 @@ def best_snapshot(whose: tuple[Path, str], far: float, largest: bool) -> ImageFi
         image = snapshot(label, f"snapshot {number} of {whose}", "480p", f"snapshot {number}")
         if image:
             try:
-                face = only(find_faces(image), image.name, largest=largest)
-                check_same([one for one, _ in taken], face, image.name, far)
+                face = only(faces.find_faces(image), image.name, largest=largest)
+                if any(models.recognizer().compare(one, face, far=far).verdict == DIFFERENT for one, _ in taken):
+                    raise FaceError(image.name, SOMEONE_ELSE, "shows a different person than the snapshots before it")
             except (FaceError, ImageError) as error:
                 st.warning(f"{escape(str(error))}. Clear the photo and take another one.")
             else:
@@ -104,13 +97,3 @@ def best_snapshot(whose: tuple[Path, str], far: float, largest: bool) -> ImageFi
         return None
     del st.session_state["snapshots"]
     return max(taken, key=lambda one: one[0].quality.score)[1]
-
-
-def check_same(before: list[Face], face: Face, name: str, far: float) -> None:
-    """Check that a snapshot shows the same person as those before it.
-
-    Raises:
-        FaceError: It shows somebody else.
-    """
-    if any(models.recognizer().compare(one, face, far=far).verdict == DIFFERENT for one in before):
-        raise FaceError(name, SOMEONE_ELSE, "shows a different person than the snapshots before it")

@@ -16,35 +16,23 @@ from vision_app.faces.gallery.results import UNKNOWN
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 from vision_app.ui import models
 from vision_app.ui.text import escape
-from vision_app.ui.widgets.faces import (
-    LIMITS,
-    far_slider,
-    fpir_slider,
-    gallery_file,
-    numbers,
-    one_in,
-    open_gallery,
-    quality_text,
-)
+from vision_app.ui.widgets import faces
 
 EVERYONE, ONE = "Recognize everyone", "Verify one person"
 SMALLEST = 48.0  # pixels of a face: smaller ones would take several passes over each frame
 OBJECTS = "yolo"
 REFRESH = 0.5  # seconds from one report to the next
 NO_PACKAGE = (
-    "Live video needs the package `streamlit-webrtc`: install `vision-app[webcam]` and restart the page. Snapshots "
-    "need no other package: choose the camera on the Verify page."
+    "Live video needs another package: install `vision-app[webcam]` and restart the page. Snapshots need none: choose "
+    "the camera on the Verify page."
 )
 CAMERA = """
-Press **START** and allow the camera when the browser asks. The icon beside the page's address revokes or restores the
-permission.
+Press **START** and allow the camera when the browser asks. Browsers offer it only to pages of the same machine, such as
+`http://localhost:8501`, or over HTTPS.
 
-Browsers give camera access only to pages of the same machine, such as `http://localhost:8501`, or over HTTPS. The video
-goes from the browser to the program on this machine and back over UDP; no other server is involved. It therefore does
-not work from another network, in a container or behind a firewall that blocks UDP. Snapshots do: choose the camera on
-the Verify page.
-
-No video is stored. The gallery's audit log gets a line when somebody appears.
+The video goes from the browser to the program on this machine and back over UDP, so it does not work from another
+network, in a container or behind a strict firewall; there, take snapshots on the Verify page. No other server is
+involved and no video is stored. The gallery's audit log gets a line when somebody appears.
 """
 NO_PROOF = (
     "The challenge makes it harder to hold up a photo. It does not protect against a video with the right moves, a "
@@ -72,8 +60,8 @@ def page() -> None:
     if find_spec("streamlit_webrtc") is None:
         st.info(NO_PACKAGE, icon=":material/extension:")
         return
-    path = gallery_file()
-    with open_gallery(path) as (_, people):
+    path = faces.gallery_file()
+    with faces.open_gallery(path) as (_, people):
         names = [one.name for one in people]
     watch = watch_of(path)
     watch.question, challenged = settings(names)
@@ -87,7 +75,7 @@ def page() -> None:
     with right:
         if playing:
             st.fragment(report, run_every=REFRESH)(watch)
-        st.caption(LIMITS)
+        st.caption(faces.LIMITS)
         if challenged:
             st.caption(NO_PROOF)
 
@@ -114,7 +102,7 @@ def settings(people: list[str]) -> tuple[Question, bool]:
         mode = st.segmented_control("Mode", [EVERYONE, ONE], default=EVERYONE, required=True)
         person = st.selectbox("Person", people) if mode == ONE else None
     with st.sidebar:
-        rate = far_slider(models.recognizer().calibration) if mode == ONE else fpir_slider()
+        rate = faces.far_slider(models.recognizer().calibration) if mode == ONE else faces.fpir_slider()
     with st.container(horizontal=True):
         objects = models.detector(OBJECTS) if st.toggle("Detect objects as well") else None
         challenged = st.toggle("Challenge", help=f"Asks for head movements in random order. {NO_PROOF}")
@@ -161,16 +149,16 @@ def report(watch: Watch) -> None:
 
 
 def face(verdict: LiveVerdict, seen: LiveResult) -> None:
-    """Draw the verdict on one face and the numbers behind it."""
+    """Draw the verdict on one face and the faces.numbers behind it."""
     words = f"**{escape(verdict.name or UNKNOWN)}**"
     kind = "positive" if verdict.verdict in (KNOWN, UNKNOWN) else "accept"
     if kind == "accept":
         words += f" · {verdict.verdict}"
     if verdict.similarity is not None and seen.threshold is not None:
-        rate = f"false {kind} rate {one_in(seen.rate)}"
-        words += f"  \n{numbers(verdict.similarity, seen.threshold, rate, seen.model_id)}"
+        rate = f"False {kind} rate {faces.one_in(seen.rate)}"
+        words += f"  \n{faces.numbers(verdict.similarity, seen.threshold, rate, seen.model_id)}"
     if verdict.quality.reasons:
-        words += f"  \n{quality_text(verdict.quality)}"
+        words += f"  \n{faces.quality_text(verdict.quality)}"
     SHOWN[verdict.verdict](words)
 
 

@@ -123,13 +123,13 @@ def fpir_slider() -> float:
 def show_verdict(answer: Verification) -> None:
     """Draw what a comparison says, and the numbers behind it."""
     show, words, icon = _VERDICTS[answer.verdict]
-    rate = f"false accept rate {one_in(answer.far)}"
+    rate = f"False accept rate {one_in(answer.far)}"
     show(f"**{words}**  \n{numbers(answer.similarity, answer.threshold, rate, answer.model_id)}", icon=icon)
 
 
 def numbers(similarity: float, threshold: float, rate: str, model_id: str) -> str:
     """Return the numbers behind a verdict."""
-    return f"Cosine similarity {similarity:.3f} (threshold {threshold:.3f}, {rate}), model id {model_id}"
+    return f"Cosine similarity {similarity:.3f} (threshold {threshold:.3f})  \n{rate}, model id {model_id}"
 
 
 def one_in(rate: float) -> str:
