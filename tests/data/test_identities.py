@@ -60,7 +60,7 @@ def test_a_table_that_cannot_be_used_says_why(tmp_path, content, words):
     ("name", "words"),
     [
         ("missing.csv", "cannot be read as CSV \\(No such file"),
-        ("people.json", "give a folder with a sub-folder a person, or a CSV file"),
+        ("people.json", "give a folder with a sub-folder per person, or a CSV file"),
         ("empty", "put each person's into a sub-folder"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Boxes as plain arrays: areas, IoU, conversions, clipping and non-max suppression.
+"""Boxes as plain arrays: areas, IoU, clipping and non-max suppression.
 
 A box is x1, y1, x2, y2 in continuous pixel coordinates, a set of boxes an (N, 4) array. Width is x2 - x1, without
 the "+ 1" of integer conventions. Functions return new arrays and keep a floating dtype.
@@ -12,7 +12,8 @@ _BLOCK = 128  # so many boxes are compared with each other at once: NumPy's call
 def area(boxes: np.ndarray) -> np.ndarray:
     """Return the (N,) areas of (N, 4) boxes; a box with x2 < x1 or y2 < y1 is empty and has area 0."""
     x1, y1, x2, y2 = boxes.T
-    return np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
+    areas: np.ndarray = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
+    return areas
 
 
 def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -31,7 +32,8 @@ def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     height = np.minimum(ay2, by2) - np.maximum(ay1, by1)  # (N, M)
     intersection = np.maximum(width, 0) * np.maximum(height, 0)
     union = area(a)[:, None] + area(b)[None, :] - intersection
-    return intersection / np.maximum(union, 1e-30)  # two empty boxes: 0, not 0 / 0
+    overlaps: np.ndarray = intersection / np.maximum(union, 1e-30)  # two empty boxes: 0, not 0 / 0
+    return overlaps
 
 
 def xyxy_to_xywh(boxes: np.ndarray) -> np.ndarray:
@@ -39,25 +41,9 @@ def xyxy_to_xywh(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
-def xywh_to_xyxy(boxes: np.ndarray) -> np.ndarray:
-    """Turn (N, 4) x1, y1, width, height into x1, y1, x2, y2."""
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-
-
-def xyxy_to_cxcywh(boxes: np.ndarray) -> np.ndarray:
-    """Turn (N, 4) x1, y1, x2, y2 into center x, center y, width, height."""
-    return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1)
-
-
-def cxcywh_to_xyxy(boxes: np.ndarray) -> np.ndarray:
-    """Turn (N, 4) center x, center y, width, height into x1, y1, x2, y2."""
-    half = boxes[:, 2:] / 2
-    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
-
-
 def clip(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
     """Move the corners of (N, 4) boxes that lie outside an image of this size onto its border."""
-    return np.clip(boxes, 0, np.array([width, height, width, height], dtype=boxes.dtype))
+    return boxes.clip(0, np.array([width, height, width, height], dtype=boxes.dtype))
 
 
 def nms(
@@ -91,12 +77,13 @@ def nms(
     labels = np.zeros(len(boxes), int) if labels is None or agnostic else np.asarray(labels)
 
     def discards(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-        overlaps = iou_matrix(boxes[some], boxes[others]) >= iou_threshold
-        return overlaps & (labels[some, None] == labels[others])
+        overlap, same = iou_matrix(boxes[some], boxes[others]) >= iou_threshold, labels[some, None] == labels[others]
+        discarded: np.ndarray = overlap & same
+        return discarded
 
     candidates = np.flatnonzero(scores >= score_threshold)
     waiting = candidates[np.argsort(-scores[candidates], kind="stable")]
-    kept = []
+    kept: list[int] = []
     while len(waiting) and len(kept) < max_detections:
         block, waiting = waiting[:_BLOCK], waiting[_BLOCK:]
         discarded, lives = discards(block, block), np.ones(len(block), bool)

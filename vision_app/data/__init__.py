@@ -1,0 +1,1 @@
+"""Data sets in the usual formats, read into one shape and checked."""

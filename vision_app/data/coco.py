@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from reprlib import repr as shortened
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,8 @@ def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> Detecti
             annotations[row["image_id"]].append(row)
         else:
             report.add("annotation without image", f"annotation {row.get('id')} names image {row['image_id']}")
-    samples, seen = [], set()
+    samples: list[AnnotatedImage] = []
+    seen: set[tuple[str, Any]] = set()
     for image in images:
         keys = {("name", image["file_name"]), ("id", image["id"])}
         if keys & seen:
@@ -65,9 +67,9 @@ def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> Detecti
     return data
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except ValueError as error:
@@ -91,7 +93,7 @@ def _is_name(value: object) -> bool:
 
 
 def _is_side(value: object) -> bool:
-    return _is_number(value) and value >= 1
+    return isinstance(value, int | float) and 1 <= value < 1e9
 
 
 def _is_box(value: object) -> bool:
@@ -105,7 +107,7 @@ _FIELDS = {  # what a row of each list must have
 }
 
 
-def _well_formed(content: dict, name: str, report: ScanReport) -> list[dict]:
+def _well_formed(content: dict[str, Any], name: str, report: ScanReport) -> list[dict[str, Any]]:
     """Return the rows of one of the file's lists that are complete; report the others."""
     rows = []
     for i, row in enumerate(content[name]):
@@ -120,7 +122,7 @@ def _well_formed(content: dict, name: str, report: ScanReport) -> list[dict]:
     return rows
 
 
-def _landmarks(categories: list[dict], path: Path) -> Landmarks:
+def _landmarks(categories: list[dict[str, Any]], path: Path) -> Landmarks:
     """Return the points that the file's categories name, and the classes that have them."""
     named = {row["name"]: row["keypoints"] for row in categories if row.get("keypoints")}
     for label, names in named.items():
@@ -137,7 +139,12 @@ def _landmarks(categories: list[dict], path: Path) -> Landmarks:
 
 
 def _sample(
-    folder: Path, image: dict, rows: list[dict], index: dict[int, int], points: dict[int, int], report: ScanReport
+    folder: Path,
+    image: dict[str, Any],
+    rows: list[dict[str, Any]],
+    index: dict[int, int],
+    points: dict[int, int],
+    report: ScanReport,
 ) -> AnnotatedImage | None:
     name = image["file_name"]
     path = next((p for p in (folder / "images" / name, folder / name) if p.is_file()), None)
@@ -160,7 +167,7 @@ def _sample(
     return annotations.sample(path, index.values(), exhaustive=image.get("labels") != "voc20")
 
 
-def _points(row: dict, points: int, what: str, report: ScanReport) -> np.ndarray | None:
+def _points(row: dict[str, Any], points: int, what: str, report: ScanReport) -> np.ndarray | None:
     """Return the (K, 2) keypoints of an annotation, NaN where one is not known; None where it has none."""
     values = row.get("keypoints")
     if not points or not values:

@@ -1,4 +1,4 @@
-"""Photos of people by who is on them: a folder with a sub-folder a person, or a CSV file."""
+"""Photos of people with their identities: a folder with a sub-folder per person, or a CSV file."""
 
 import csv
 import os
@@ -16,10 +16,10 @@ class Portrait:
     """A photo of one person.
 
     Attributes:
-        file: what the set calls it: its path inside the set's folder, or beside the CSV file.
-        path: where it lies.
-        identity: the person's name, "" where nobody knows.
-        split: train, val or test, "" where the set does not say.
+        file: What the set calls it: its path inside the set's folder, or beside the CSV file.
+        path: The file.
+        identity: The person's name, "" where it is not known.
+        split: Train, val or test, "" where the set does not say.
     """
 
     file: str
@@ -29,21 +29,21 @@ class Portrait:
 
 
 def load_identities(path: str | Path) -> list[Portrait]:
-    """Reads a set of portraits.
+    """Read a set of portraits.
 
     Args:
-        path: a folder, in which every sub-folder is a person with all pictures below it, in the byte order of their
+        path: A folder, in which every sub-folder is a person with all images below it, in the byte order of their
             paths; or a CSV file with the columns `file` (paths beside it), `identity` (may be empty) and, if wanted,
             `split`. Other columns are ignored.
 
     Raises:
-        DataError: it is neither, cannot be read, or lists no photo.
+        DataError: It is neither, cannot be read, or lists no photo.
     """
     path = Path(path)
     if path.is_dir():
         return _folder(path)
     if path.suffix.lower() != ".csv":
-        raise DataError(f"{path}: not a set of people; give a folder with a sub-folder a person, or a CSV file")
+        raise DataError(f"{path}: not a set of people; give a folder with a sub-folder per person, or a CSV file")
     return _table(path)
 
 
@@ -55,7 +55,7 @@ def _folder(path: Path) -> list[Portrait]:
         if file.suffix.lower() in SUFFIXES and not hidden and file.is_file():
             portraits.append(Portrait(str(inside), file, inside.parts[0]))
     if not portraits:
-        raise DataError(f"{path}: holds no photos of people; put each person's into a sub-folder with the name")
+        raise DataError(f"{path}: has no photos of people; put each person's into a sub-folder with the name")
     return portraits
 
 
@@ -65,10 +65,10 @@ def _table(path: Path) -> list[Portrait]:
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of a CSV file that must have some columns and at least one row, all of its columns filled.
+    """Return the rows of a CSV file that must have some columns and at least one row, all of its columns filled.
 
     Raises:
-        DataError: it has not, or cannot be read.
+        DataError: It has not, or cannot be read.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

@@ -22,5 +22,5 @@ ALIASES = {  # PASCAL VOC's names -> COCO's
 
 
 def canonical(name: str) -> str:
-    """The name under which the released models know a class."""
+    """Return the name under which the released models know a class."""
     return ALIASES.get(name, name)

@@ -100,11 +100,12 @@ class ImageAnnotations:
         """Return (K, 2) float32 without the points that lie outside the image, which is reported."""
         if landmarks is None:
             return missing_landmarks(1, self.points)[0]
-        inside = np.clip(landmarks, 0, (self.width, self.height))
+        inside = landmarks.clip(0, (self.width, self.height))
         outside = (abs(landmarks - inside) > 1).any(axis=1)  # a pixel too far is rounding
         if outside.any():
             self.report.add("point out of range", f"{outside.sum()} of {given} (taken as not known)")
-        return np.where(outside[:, None], np.nan, inside).astype(np.float32)
+        known: np.ndarray = np.where(outside[:, None], np.float32(np.nan), inside.astype(np.float32))
+        return known
 
     def refuse(self, kind: str, sentence: str) -> None:
         """Report a row that has no usable box."""

@@ -13,8 +13,8 @@ from vision_app.core.errors import DataError
 from vision_app.core.labeled_boxes import LabeledBoxes, missing_landmarks
 from vision_app.data.samples import AnnotatedImage, DetectionSet
 
-# A committee's score is no probability. Counted on the 2,811 COCO images whose ground truth is known, a box of score s
-# is right (IoU >= 0.5 with an unused ground-truth box of its class) with probability 1 / (1 + exp(-SLOPE (s - CENTER))).
+# A committee's score is no probability. Counted on the 2,811 COCO images with ground truth, a box of score s is right
+# (IoU >= 0.5 with an unused ground-truth box of its class) with probability 1 / (1 + exp(-SLOPE (s - CENTER))).
 SLOPE, CENTER = 10.3, 0.37
 TRUSTED, DOUBTED = 0.3, 0.07  # by that probability: a target; below it, down to here, ignored
 SAME = 0.5  # IoU from which a teacher's box and a labeled one of its class are the same object
@@ -80,5 +80,6 @@ def _taught(sample: AnnotatedImage, rows: np.ndarray) -> AnnotatedImage:
 def _met(sample: AnnotatedImage, xyxy: np.ndarray, overlap: float, labels: np.ndarray | None = None) -> np.ndarray:
     """Return (N,) whether each box meets a labeled one, of its class if `labels` are given."""
     known = sample.boxes.not_ignored
-    met = iou_matrix(xyxy, known.xyxy) >= overlap  # (N, M)
-    return (met if labels is None else met & (labels[:, None] == known.labels[None])).any(axis=1)
+    same = True if labels is None else labels[:, None] == known.labels
+    met: np.ndarray = np.any((iou_matrix(xyxy, known.xyxy) >= overlap) & same, axis=1)  # of (N, M)
+    return met

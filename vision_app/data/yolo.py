@@ -258,7 +258,7 @@ def _sample(
             continue
         what = f"{labels.name} line {number}: {line.strip()[:60]}"
         row = _numbers(line, key_points)
-        indices[row and row[0]] += 1
+        indices[row[0] if row else None] += 1
         if row is None or row[0] not in index:
             kind = "malformed row" if row is None else "unknown category"
             annotations.refuse(kind, f"{what} (of {name})")

@@ -48,7 +48,7 @@ class Scene:
 def whole_scene(data: DetectionSet, index: int) -> Scene:
     """Return an image of a set as it is, possibly decoded at a reduced size, with its boxes."""
     sample, pixels = data.samples[index], data.pixels(index)
-    scale = np.float32([pixels.shape[1] / sample.width, pixels.shape[0] / sample.height])
+    scale = pixels.shape[1] / sample.width, pixels.shape[0] / sample.height
     return Scene(pixels, sample.boxes.scaled(scale))
 
 
@@ -91,8 +91,8 @@ def place(
     x3, y3, x4, y4 = max(x1, left), max(y1, top), min(x2, left + columns), min(y2, top + rows)
     if x3 < x4 and y3 < y4:
         canvas[y3:y4, x3:x4] = scaled[y3 - top : y4 - top, x3 - left : x4 - left]
-    moved = scene.boxes.scaled(np.float32([columns / width, rows / height]), (left, top))
-    inside = moved.xyxy.clip(np.float32([x1, y1, x1, y1]), np.float32([x2, y2, x2, y2]))
+    moved = scene.boxes.scaled((columns / width, rows / height), (left, top))
+    inside = moved.xyxy.clip(np.array([x1, y1, x1, y1], np.float32), np.array([x2, y2, x2, y2], np.float32))
     before = (moved.xyxy[:, 2:] - moved.xyxy[:, :2]).prod(axis=1)
     size = inside[:, 2:] - inside[:, :2]
     keep = (size >= SMALLEST_SIDE).all(axis=1) & (size.prod(axis=1) >= SMALLEST_PART * before)
@@ -134,8 +134,8 @@ class SceneScale:
 def random_crop(scene: Scene, scales: SceneScale, generator: np.random.Generator) -> Scene:
     """Return a random crop or a shrunken copy on gray, (size, size)."""
     scale, size = scales.draw(scene, generator), scales.size
-    room = size - scene.pixels.shape[1::-1] * scale  # negative: the crop moves, positive: the image does
-    origin = generator.uniform(np.minimum(room, 0), np.maximum(room, 0))
+    room = size - np.array(scene.pixels.shape[1::-1]) * scale  # negative: the crop moves, positive: the image does
+    origin: np.ndarray = generator.uniform(np.minimum(room, 0), np.maximum(room, 0))
     return place(scene, scales.canvas(), scale, origin, (0, 0, size, size))
 
 
@@ -202,9 +202,9 @@ def transformed(scene: Scene, transforms: A.Compose, flip: Sequence[int] = ()) -
         image=scene.pixels, bboxes=scene.boxes.xyxy, rows=np.arange(len(scene.boxes)),
         keypoints=points - 0.5,  # to albumentations, whole numbers are the centers of pixels
     )  # fmt: skip
-    origin, right, down, *points = np.asarray(out["keypoints"], np.float32) + np.float32(0.5)
+    origin, right, down, *moved = np.asarray(out["keypoints"], np.float32) + np.float32(0.5)
     landmarks = scene.boxes.landmarks.copy()
-    landmarks[known] = np.reshape(points, (-1, 2))
+    landmarks[known] = np.reshape(moved, (-1, 2))
     if np.linalg.det([right - origin, down - origin]) < 0:
         landmarks = landmarks[:, list(flip)]
     rows = np.asarray(out["rows"], int).reshape(-1)

@@ -2,12 +2,17 @@
 
 import colorsys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from vision_app.core.draw import WHITE, draw_label, label_color
 from vision_app.core.labeled_boxes import REGION, LabeledBoxes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BACKGROUND, IGNORED = (24, 24, 24), (170, 170, 170)
 GAP, DASH, TEXT, DOT = 6, 5, 12, 2  # pixels; of a dot the radius
@@ -15,7 +20,7 @@ UNCERTAIN = 0.995  # scores below this are written beside the label
 
 
 def contact_sheet(
-    images: Sequence[np.ndarray],
+    images: "Sequence[np.ndarray] | Tensor",
     boxes: Sequence[LabeledBoxes],
     classes: Sequence[str],
     *,
@@ -59,12 +64,13 @@ def contact_sheet(
     return np.array(sheet)
 
 
-def _pixels(image) -> np.ndarray:
+def _pixels(image: ArrayLike) -> np.ndarray:
     """Return (H, W, 3) uint8 pixels of an image as `contact_sheet` takes it."""
     array = np.asarray(image)
     if array.dtype == np.uint8:
         return array
-    return np.rint(array.transpose(1, 2, 0) * 255).clip(0, 255).astype(np.uint8)
+    pixels: np.ndarray = np.rint(array.transpose(1, 2, 0) * 255).clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def _tile(pixels: np.ndarray, boxes: LabeledBoxes, classes: Sequence[str], side: int) -> Image.Image:

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 from drawn_sets import coco, draw, yolo
 
 from vision_app.core.errors import DataError
@@ -27,6 +28,15 @@ def test_splits_that_come_with_the_data_are_used(tmp_path):
     assert validation.name == "set val" and list(scanned) == ["set train", "set val"]
     assert lines[0] == "set train: 6 images, 12 boxes, 0 issues" and "boxes by class: screw 6, nut 6" in lines
     assert names(validation.data) == {"images/val/0.png", "images/val/1.png"}
+
+
+def test_a_data_yaml_is_parsed_once(tmp_path, monkeypatch):
+    parsed, parse = [], yaml.safe_load
+    monkeypatch.setattr("vision_app.data.yolo.yaml.safe_load", lambda text: parsed.append(text) or parse(text))
+    path = yolo(tmp_path / "set")
+    load([path])
+    load([path], [path])
+    assert len(parsed) == 2
 
 
 def test_the_lists_of_a_voc_folder_are_used(tmp_path):

@@ -115,7 +115,8 @@ def test_giou_gradients_agree_with_finite_differences():
     assert torch.autograd.gradcheck(lambda x: giou(x, b), (a,))
 
 
-def test_a_small_network_learns_two_pictures_by_heart():
+@pytest.mark.training
+def test_a_small_network_learns_two_images_by_heart():
     torch.manual_seed(0)
     config = YOLOConfig(CLASSES, (((12.0, 12.0),), ((24.0, 24.0),), ((48.0, 48.0),)), width=4, depths=(1, 1, 1, 1))
     network, grid = YOLO(config).train(), TorchGrid.make(64, 64, config.strides, config.anchors)

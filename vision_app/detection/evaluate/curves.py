@@ -55,10 +55,11 @@ class Sweep:
     @property
     def f1(self) -> np.ndarray:
         """(S,) 2 TP / (2 TP + FP + FN): what is kept is TP + FP, what is wanted TP + FN."""
-        return 2 * self.hits / np.maximum(self.kept + self.wanted, 1)
+        f1: np.ndarray = 2 * self.hits / np.maximum(self.kept + self.wanted, 1)
+        return f1
 
     def best(self) -> tuple[float, float]:
-        """Return the confidence with the best F1, rounded down to two digits, and the F1; both 0 where nothing is right."""
+        """Return the confidence with the best F1, rounded down to two digits, and the F1; both 0 without a hit."""
         if not self.hits.any():
             return 0.0, 0.0
         best = int(self.f1.argmax())
@@ -112,7 +113,7 @@ class Reliability:
     @classmethod
     def make(cls, table: Table, matches: Matches, bins: int = 10) -> "Reliability":
         """Count the detections of a table."""
-        scores, right = (values[matches.counted] for values in (table.detections.scores, matches.true_positives))
+        scores, right = table.detections.scores[matches.counted], matches.true_positives[matches.counted]
         place = np.minimum((scores * bins + 1e-9).astype(int), bins - 1)
         counts, total, hits = (np.bincount(place, weights, bins) for weights in (None, scores, right))
         with np.errstate(invalid="ignore"):

@@ -24,8 +24,9 @@ def landmark_errors(ground_truth: LabeledBoxes, found: LabeledBoxes) -> np.ndarr
         return np.zeros(0)
     best = np.where(matches, found.scores, -np.inf).argmax(axis=1)
     distances = np.linalg.norm(found.landmarks[best] - ground_truth.landmarks, axis=2)  # (M, K)
-    errors: np.ndarray = (distances / np.sqrt(area(ground_truth.xyxy))[:, None])[matches.any(axis=1)]
-    return errors[np.isfinite(errors)]
+    errors = (distances / np.sqrt(area(ground_truth.xyxy))[:, None])[matches.any(axis=1)]
+    known: np.ndarray = errors[np.isfinite(errors)]
+    return known
 
 
 def landmark_error(data: DetectionSet, rows: Iterable[Mapping[str, Any]]) -> float | None:

@@ -26,12 +26,14 @@ class Matches:
     @property
     def true_positives(self) -> np.ndarray:
         """(N,) whether a detection found an object."""
-        return self.matched >= 0
+        found: np.ndarray = self.matched >= 0
+        return found
 
     @property
     def false_positives(self) -> np.ndarray:
         """(N,) whether a detection counts against the detector."""
-        return self.counted & ~self.true_positives
+        wrong: np.ndarray = self.counted & ~self.true_positives
+        return wrong
 
     def missed(self, table: Table) -> np.ndarray:
         """Return (M,), whether a ground-truth box is not ignored and no detection found it."""

@@ -23,10 +23,10 @@ MOST_NUMBERED = 30  # classes of a confusion matrix whose cells show numbers
 
 
 def write_plots(evaluation: Evaluation, folder: Path) -> None:
-    """Writes `<name>.png` for each of `PLOTS`.
+    """Write `<name>.png` for each of `PLOTS`.
 
     Raises:
-        OutputError: something could not be written.
+        OutputError: Something could not be written.
     """
     for name, plot in PLOTS.items():
         path = folder / f"{name}.png"
@@ -35,7 +35,7 @@ def write_plots(evaluation: Evaluation, folder: Path) -> None:
 
 
 def plot_precision_recall(evaluation: Evaluation) -> Figure:
-    """Precision by recall: each class in gray, and the means, whose areas are AP50 and AP75."""
+    """Plot precision by recall: each class in gray, and the means, whose areas are AP50 and AP75."""
     figure = new_figure(900, 700)
     axes = _square(figure.add_subplot(), "recall", "precision", "Precision and recall")
     lines = axes.plot(RECALLS, evaluation.curves.T, color=PALE, linewidth=1, zorder=1)
@@ -48,7 +48,7 @@ def plot_precision_recall(evaluation: Evaluation) -> Figure:
 
 
 def plot_f1(evaluation: Evaluation) -> Figure:
-    """Precision, recall and F1 by confidence, and where F1 is best."""
+    """Plot precision, recall and F1 by confidence, and where F1 is best."""
     figure = new_figure(900, 700)
     axes = _square(figure.add_subplot(), "confidence", "", "F1 by confidence")
     confidences = np.linspace(0, 1, 501)
@@ -67,7 +67,7 @@ def plot_f1(evaluation: Evaluation) -> Figure:
 
 
 def plot_confusion(evaluation: Evaluation) -> Figure:
-    """What objects of each class are taken for, in percent of the row."""
+    """Plot what objects of each class are taken for, in percent of the row."""
     matrix = evaluation.confusion
     used = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
     names = [(*evaluation.table.classes, "background")[i] for i in used]
@@ -92,7 +92,7 @@ def plot_confusion(evaluation: Evaluation) -> Figure:
 
 
 def plot_errors(evaluation: Evaluation) -> Figure:
-    """What each kind of error costs, and how often a user meets it."""
+    """Plot what each kind of error costs, and how often a user meets it."""
     figure = new_figure(1100, 420)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, values, text, color in (
@@ -111,12 +111,12 @@ def plot_errors(evaluation: Evaluation) -> Figure:
 
 
 def plot_reliability(evaluation: Evaluation) -> Figure:
-    """The share of right detections by confidence, beside the line where both are equal, and how many there are."""
+    """Plot the share of true positives by confidence, beside the line where both are equal, and their number."""
     reliability = evaluation.reliability
     figure = new_figure(800, 800)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     title = f"Reliability: confidences are off by {reliability.error:.3f} on average"
-    _square(axes, "", "share of right detections", title)
+    _square(axes, "", "share of true positives", title)
     start, width = reliability.edges[:-1], np.diff(reliability.edges)
     axes.bar(start, np.nan_to_num(reliability.precision), width, align="edge", color=BLUE, edgecolor="white")
     axes.plot([0, 1], [0, 1], color=GRAY, linestyle="--", label="as confident as right")
@@ -130,7 +130,7 @@ def plot_reliability(evaluation: Evaluation) -> Figure:
 
 
 def plot_classes(evaluation: Evaluation) -> Figure:
-    """AP and AP50 of each class with objects, the best on top."""
+    """Plot AP and AP50 of each class with objects, the best on top."""
     table = evaluation.table
     order = np.flatnonzero(table.wanted)
     order = order[np.argsort(-evaluation.precision.by_class[order, 0], kind="stable")]
@@ -162,7 +162,7 @@ PLOTS = {
 
 
 def _square(axes: Axes, x: str, y: str, title: str) -> Axes:
-    """Both axes from 0 to 1, with a grid."""
+    """Set both axes to 0 to 1, with a grid."""
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=x, ylabel=y, title=title)
     axes.grid(color="#eeeeee")
     axes.set_axisbelow(True)

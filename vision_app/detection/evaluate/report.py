@@ -1,10 +1,12 @@
 """An evaluation as JSON, as CSV tables and as a summary to read."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vision_app.batch.sinks import write_csv, write_text
 from vision_app.detection.evaluate.curves import RECALLS, Sweep
@@ -16,32 +18,31 @@ ALL = "(all)"  # stands for all classes together where a table names a class
 CONFIDENCES = np.linspace(0, 1, 101)
 MOST_CLASSES, WEAKEST = 25, 10  # lines of the summary: with more classes than these, only the weakest
 
-Sheet = tuple[tuple[str, ...], list[tuple]]  # the names of a table's columns, and its lines
+Sheet = tuple[Sequence[str], list[tuple[Any, ...]]]  # the names of a table's columns, and its lines
 
 
 def tables(evaluation: Evaluation) -> dict[str, Sheet]:
-    """The figures as tables, by name, rounded to 4 digits; None stands where there is nothing to measure."""
-    classes, reliability = evaluation.table.classes, evaluation.reliability
-    bins = zip(
-        _plain(reliability.edges[:-1]), _plain(reliability.edges[1:]), _plain(reliability.counts),
-        _plain(reliability.confidence), _plain(reliability.precision), strict=True,
-    )  # fmt: skip
-    confusion = [(name, *row) for name, row in zip((*classes, "background"), _plain(evaluation.confusion), strict=True)]
+    """Return the figures as tables, by name, rounded to 4 digits, with None where there is nothing to measure."""
+    classes, bins = evaluation.table.classes, evaluation.reliability
+    edges = bins.edges[:-1], bins.edges[1:]
+    reliability = map(_plain, (*edges, bins.counts, bins.confidence, bins.precision))
+    errors = ERROR_KINDS, _plain(evaluation.costs), _plain(evaluation.errors)
+    confusion = zip((*classes, "background"), _plain(evaluation.confusion), strict=True)
     return {
         "classes": (("class", "boxes", "AP", "AP50", "f1", "confidence"), list(_class_lines(evaluation))),
         "precision_recall": (("iou", "class", "recall", "precision"), list(_recall_lines(evaluation))),
         "f1": (("class", "confidence", "precision", "recall", "f1"), list(_confidence_lines(evaluation))),
-        "confusion": (("truth", *classes, "background"), confusion),
-        "errors": (
-            ("kind", "dAP50", "count"),
-            list(zip(ERROR_KINDS, _plain(evaluation.costs), _plain(evaluation.errors), strict=True)),
+        "confusion": (("truth", *classes, "background"), [(name, *row) for name, row in confusion]),
+        "errors": (("kind", "dAP50", "count"), list(zip(*errors, strict=True))),
+        "reliability": (
+            ("from", "to", "detections", "confidence", "precision"),
+            list(zip(*reliability, strict=True)),
         ),
-        "reliability": (("from", "to", "detections", "confidence", "precision"), list(bins)),
     }
 
 
-def to_dict(evaluation: Evaluation) -> dict:
-    """The figures as JSON values: those of `tables`, the curves only of all classes together."""
+def to_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the figures as JSON values: those of `tables`, the curves only of all classes together."""
     sheets, table = tables(evaluation), evaluation.table
     best = _at(evaluation.sweep, np.array([evaluation.confidence]))
     mean_curves = _mean_curves(evaluation)
@@ -61,11 +62,11 @@ def to_dict(evaluation: Evaluation) -> dict:
     }  # fmt: skip
 
 
-def write_report(evaluation: Evaluation, folder: Path, about: dict) -> None:
-    """Writes `evaluation.json`, which starts with `about`, and a CSV file for each of `tables`.
+def write_report(evaluation: Evaluation, folder: Path, about: dict[str, Any]) -> None:
+    """Write `evaluation.json`, which starts with `about`, and a CSV file for each of `tables`.
 
     Raises:
-        OutputError: something could not be written.
+        OutputError: Something could not be written.
     """
     for name, (columns, lines) in tables(evaluation).items():
         write_csv(folder / f"{name}.csv", columns, lines)
@@ -73,7 +74,7 @@ def write_report(evaluation: Evaluation, folder: Path, about: dict) -> None:
 
 
 def summary(evaluation: Evaluation) -> Iterator[str]:
-    """The figures that matter, in lines of text."""
+    """Yield the figures that matter, in lines of text."""
     table, figures = evaluation.table, to_dict(evaluation)
     best = figures["best_f1"]
     yield (
@@ -102,19 +103,15 @@ def summary(evaluation: Evaluation) -> Iterator[str]:
         yield f"{row['kind']:<16}{row['dAP50']:>11.3f}{row['count']:>9,}"
 
 
-def _class_lines(evaluation: Evaluation) -> Iterator[tuple]:
-    for name, boxes, precision, sweep in zip(
-        evaluation.table.classes,
-        evaluation.table.wanted.tolist(),
-        evaluation.precision.by_class.tolist(),
-        evaluation.class_sweeps,
-        strict=True,
-    ):
+def _class_lines(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
+    table, precisions = evaluation.table, evaluation.precision.by_class.tolist()
+    parts = zip(table.classes, table.wanted.tolist(), precisions, evaluation.class_sweeps, strict=True)
+    for name, boxes, precision, sweep in parts:
         confidence, f1 = sweep.best()
         yield (name, boxes, *map(_measured, precision), *((_plain(f1), confidence) if boxes else (None, None)))
 
 
-def _recall_lines(evaluation: Evaluation) -> Iterator[tuple]:
+def _recall_lines(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
     curves = [(iou, ALL, curve) for iou, curve in _mean_curves(evaluation).items()]
     by_class = zip(evaluation.table.classes, evaluation.curves, evaluation.table.wanted, strict=True)
     curves += [(OVERLAP, name, curve) for name, curve, wanted in by_class if wanted]
@@ -123,7 +120,7 @@ def _recall_lines(evaluation: Evaluation) -> Iterator[tuple]:
             yield iou, name, recall, precision
 
 
-def _confidence_lines(evaluation: Evaluation) -> Iterator[tuple]:
+def _confidence_lines(evaluation: Evaluation) -> Iterator[tuple[Any, ...]]:
     sweeps = zip((ALL, *evaluation.table.classes), (evaluation.sweep, *evaluation.class_sweeps), strict=True)
     for name, sweep in sweeps:
         if sweep.wanted:
@@ -132,25 +129,27 @@ def _confidence_lines(evaluation: Evaluation) -> Iterator[tuple]:
 
 
 def _mean_curves(evaluation: Evaluation) -> dict[float, np.ndarray]:
-    """Precision at `RECALLS`, the mean over the classes with objects, by IoU."""
+    """Return precision at `RECALLS`, the mean over the classes with objects, by IoU."""
     curves = {OVERLAP: evaluation.curves, STRICT: evaluation.strict_curves}
     return {iou: np.nanmean(curve, axis=0) for iou, curve in curves.items()}
 
 
 def _at(sweep: Sweep, confidences: np.ndarray) -> dict[str, list[float]]:
     there = sweep.at(confidences)
-    columns = {"precision": there.precision, "recall": there.recall, "f1": there.f1}
-    return {"confidence": _plain(confidences)} | {name: _plain(column) for name, column in columns.items()}
+    columns = {"confidence": confidences, "precision": there.precision, "recall": there.recall, "f1": there.f1}
+    return {name: _plain(column) for name, column in columns.items()}
 
 
-def _plain(values):
-    """Numbers or arrays as Python's, rounded to 4 digits, with None for NaN."""
-    rounded = np.round(values, 4)
-    return np.where(np.isnan(rounded), None, rounded.astype(object)).tolist()
+def _plain(values: ArrayLike) -> Any:
+    """Return numbers or arrays as Python's, rounded to 4 digits, with None for NaN."""
+    rounded = np.round(np.asarray(values), 4)
+    plain = np.array(rounded, object)
+    plain[np.isnan(rounded)] = None
+    return plain.tolist()
 
 
-def _measured(value: float) -> float | None:
-    """COCO's -1 stands for nothing to measure."""
+def _measured(value: float) -> Any:
+    """Return None for COCO's -1, which stands for nothing to measure."""
     return None if value < 0 else _plain(value)
 
 

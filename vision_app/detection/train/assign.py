@@ -75,14 +75,16 @@ def _inside(boxes: Tensor, grid: TorchGrid) -> Tensor:
     """Return (M, N), whether the center of an anchor's cell is inside a box."""
     x, y = grid.centers.T
     left, top, right, bottom = boxes.T[:, :, None]
-    return (x > left) & (x < right) & (y > top) & (y < bottom)
+    inside: Tensor = (x > left) & (x < right) & (y > top) & (y < bottom)
+    return inside
 
 
 def _near(boxes: Tensor, grid: TorchGrid) -> Tensor:
     """Return (M, N), whether it is within CENTER_RADIUS cells of a box's center."""
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     distance = (grid.centers[None] - centers[:, None]).abs().amax(dim=2)
-    return distance < CENTER_RADIUS * grid.strides.T
+    near: Tensor = distance < CENTER_RADIUS * grid.strides.T
+    return near
 
 
 def _best_shape(boxes: Tensor, grid: TorchGrid) -> Tensor:
@@ -90,7 +92,8 @@ def _best_shape(boxes: Tensor, grid: TorchGrid) -> Tensor:
     shapes = (boxes[:, 2:] - boxes[:, :2])[:, None, None]  # (M, 1, 1, 2)
     smaller = torch.minimum(shapes, grid.table).prod(dim=3)  # (M, S, k)
     iou = smaller / (shapes.prod(dim=3) + grid.table.prod(dim=2) - smaller)
-    return iou.argmax(dim=2)[:, grid.scale] == grid.slot
+    best: Tensor = iou.argmax(dim=2)[:, grid.scale] == grid.slot
+    return best
 
 
 def _class_cost(logits: Tensor, labels: Tensor) -> Tensor:
@@ -105,4 +108,5 @@ def ignore_weight(predicted: Tensor, ignored: Tensor, threshold: float = 0.5) ->
     """Return (N,) 0 for predictions (N, 4) in one of the ignore regions (U, 4), by IoU; 1 elsewhere."""
     if not len(ignored):
         return predicted.new_ones(len(predicted))
-    return 1.0 - (box_iou(predicted, ignored).amax(dim=1) > threshold).float()
+    weight: Tensor = 1.0 - (box_iou(predicted, ignored).amax(dim=1) > threshold).float()
+    return weight

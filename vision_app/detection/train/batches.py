@@ -91,7 +91,8 @@ def plain_batches(
         items = []
         for index in range(start, min(start + batch_size, len(data))):
             scene = whole_scene(data, index)
-            scale = fitting_scale(*scene.pixels.shape[1::-1], size, stretch)
+            height, width = scene.pixels.shape[:2]
+            scale = fitting_scale(width, height, size, stretch)
             canvas = np.empty((size, size, 3), np.uint8)
             items.append(_to_item(place(scene, canvas, scale, (0, 0), (0, 0, size, size))))
         pixels, boxes = collate(items)

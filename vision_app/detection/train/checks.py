@@ -34,8 +34,8 @@ from vision_app.detection.train.trainer import SCAN, DetectionTask
 from vision_app.released.find import Model
 from vision_app.training.augment import LARGEST_ZOOM
 from vision_app.training.checks import GRADIENT_BOUND, Check, gradient_errors, overfit
+from vision_app.training.config import TrainConfig
 from vision_app.training.contact_sheet import contact_sheet
-from vision_app.training.loop import TrainConfig
 from vision_app.training.runs import SETTINGS, check_folder
 
 SHEETS, IMAGES = 3, 16  # contact sheets, and images on each
@@ -134,7 +134,7 @@ def loss_errors() -> dict[str, float]:
     target = Targets(boxes(2), torch.tensor([0, 1]), scores, points, ignored=boxes(1), proposals=torch.zeros(0, 4))
     raw = random(1, len(grid.cells), 5 + 2 + 2)
     raw[..., T_X : T_W + 1] *= 0.3
-    names = []
+    names: list[str] = []
 
     def terms(raw: Tensor) -> Tensor:
         parts = detection_loss(raw, [target], grid, label_smoothing=0.1).parts

@@ -47,9 +47,8 @@ class DatasetSplit:
             DataError: It has splits and none to train on: what is set apart to measure on is not taken instead.
         """
         if source.splits and not {"train", "trainval"} & set(source.splits):
-            raise DataError(
-                f"{source.path}: has no 'train', only '{source.splits[0]}'; say which of its images are to be trained on"
-            )
+            only = source.splits[0]
+            raise DataError(f"{source.path}: has no 'train', only '{only}'; say which of its images to train on")
         return cls.load(source, "train", "trainval")
 
     @property
@@ -94,7 +93,7 @@ def load_datasets(
         DataError: A set cannot be used or has splits but none to train on, `validation` has faults, or there are too
             few images.
     """
-    sources = {path: open_dataset(path) for path in (*data, *validation)}
+    sources = {path: open_dataset(path) for path in dict.fromkeys([*data, *validation])}
     parts = [DatasetSplit.to_train(sources[path]) for path in data]
     explicit = bool(validation)
     set_apart = validation or [path for path in data if "val" in sources[path].splits]

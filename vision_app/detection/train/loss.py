@@ -43,7 +43,7 @@ class Losses:
 def giou(a: Tensor, b: Tensor) -> Tensor:
     """Return the generalized IoU, (P,) in -1..1, of pairs of boxes, (P, 4) and (P, 4) xyxy.
 
-    IoU - |C \\ (A u B)| / |C| with C the smallest box around both (Rezatofighi et al., 2019, algorithm 1).
+    IoU - (|C| - |A u B|) / |C| with C the smallest box around both (Rezatofighi et al., 2019, algorithm 1).
     """
     size = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0)
     intersection = size.prod(dim=1)
@@ -66,17 +66,19 @@ def detection_loss(raw: Tensor, targets: list[Targets], grid: TorchGrid, *, labe
         raw: (B, N, 5 + p + 2 K) network output.
         targets: One per image, with K landmarks a box.
         grid: The N anchors.
-        label_smoothing: The e of (1 - e): targets become (1 - e) q + e / p for every class of a positive (Szegedy et al., 2016).
+        label_smoothing: With e, targets become (1 - e) q + e / p for every class of a positive (Szegedy et al., 2016).
     """
     raw = raw.float() if raw.dtype in (torch.bfloat16, torch.float16) else raw
     points = 2 * targets[0].landmarks.shape[1]
-    raw, offsets = raw.split([raw.shape[2] - points, points], dim=2)
+    raw, offsets = raw[..., : raw.shape[2] - points], raw[..., raw.shape[2] - points :]
     predicted = grid.decode(raw[..., 1:5])
     logits = torch.cat([raw[..., :1], raw[..., 5:]], dim=2).detach()
-    box, score, landmarks, positives = [], [], [], 0
-    for output, point_offsets, boxes, output_logits, target in zip(
-        raw, offsets, predicted, logits, targets, strict=True
-    ):
+    box: list[Tensor] = []
+    score: list[Tensor] = []
+    landmarks: list[Tensor] = []
+    positives = 0
+    parts = zip(raw, offsets, predicted, logits, targets, strict=True)
+    for output, point_offsets, boxes, output_logits, target in parts:
         found = assign(target.boxes, target.labels, boxes.detach(), output_logits, grid)
         scores = target.scores[found.objects]
         box.append(((1 - giou(boxes[found.rows], target.boxes[found.objects])) * scores).sum())
@@ -88,8 +90,8 @@ def detection_loss(raw: Tensor, targets: list[Targets], grid: TorchGrid, *, labe
             true_points, true_boxes = target.landmarks[found.objects], target.boxes[found.objects]
             landmarks.append((landmark_distance(answers, true_points, true_boxes) * scores).sum())
         positives += len(found.rows)
-    sums = (torch.stack(part).sum() if part else None for part in (box, score, landmarks))
-    return Losses(*sums, positives)
+    distance = torch.stack(landmarks).sum() if landmarks else None
+    return Losses(torch.stack(box).sum(), torch.stack(score).sum(), distance, positives)
 
 
 def landmark_distance(predicted: Tensor, true: Tensor, boxes: Tensor) -> Tensor:
