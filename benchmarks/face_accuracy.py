@@ -1,12 +1,12 @@
-"""How well faces are found and told apart, beside dlib, MobileFaceNet and YuNet, with milliseconds a face by step.
+"""Compare how well faces are found and told apart with dlib, MobileFaceNet and YuNet, and milliseconds by step.
 
     python benchmarks/face_accuracy.py --data ../data/faces --pairs ../data/faces/val_pairs.csv --dlib PACKAGE/ \
         --mobilefacenet FILE.onnx --yunet FILE.onnx --photos ../data/voc/val.json
 
-The folder holds images.csv (columns file, identity and split; the split val is measured). Everyone starts from the
-photos: decode, find the largest face, align, embed; a photo without a face counts as an error, as in `vision-app
-evaluate faces`. The accuracy is that of ten folds, and "at best" that of the one threshold that suits these pairs best,
-which flatters. Rates below 1 % come from all pairs of the photos. dlib and MobileFaceNet take the faces that YuNet
+The folder contains images.csv (columns file, identity and split; the split val is measured). All pipelines start from
+the photos: decode, find the largest face, align, embed; a photo without a face counts as an error, as in `vision-app
+evaluate faces`. The accuracy is that of ten folds, and "at best" that of the single best threshold for these pairs,
+which is optimistic. Rates below 1 % come from all pairs of the photos. dlib and MobileFaceNet take the faces that YuNet
 finds, and dlib must be installed (`pip install dlib-bin`). The share of crops with one face, and the agreement with
 YuNet on whole photos, are those of our face detector.
 """
@@ -39,7 +39,7 @@ SMALLEST, OVERLAP = 20, 0.5  # side in pixels of the faces that must agree, and 
 
 
 def embed_all(pipeline: Pipeline, paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Every photo's embedding (F, D), NaN without a face, and (F, 4) milliseconds of `STEPS`, NaN where not taken."""
+    """Return (F, D) embeddings, NaN without a face, and (F, 4) milliseconds of `STEPS`, NaN for steps not taken."""
     embeddings, times = [], []
     with show_progress(len(paths), 0) as report:
         for path in paths:
@@ -64,7 +64,7 @@ def embed_all(pipeline: Pipeline, paths: Sequence[Path]) -> tuple[np.ndarray, np
 def accuracy_line(
     pipeline: Pipeline, embeddings: np.ndarray, times: np.ndarray, photos: PhotoSet, pairs: PhotoSet | None
 ) -> list[str]:
-    """A pipeline's line of the table; see `HEADS`."""
+    """Return a pipeline's line of the table; see `HEADS`."""
     similarities = pipeline.similarities(embeddings)
     every = compare_all(embeddings, photos.names, photos.groups)
     every = PairResult.of(replace(every, similarity=similarities[np.triu_indices(len(embeddings), 1)]))
@@ -85,7 +85,7 @@ def accuracy_line(
 
 
 def tar(result: PairResult, far: float) -> str:
-    """The true accept rate, "-" where there are too few pairs."""
+    """Return the true accept rate, "-" where there are too few pairs."""
     return next((f"{one.true.rate:.2%}" for one in result.points if one.far == far), "-")
 
 
@@ -96,14 +96,15 @@ def print_table(lines: Sequence[Sequence[str]]) -> None:
 
 
 def agreement(ours: np.ndarray, theirs: np.ndarray, smallest: float = SMALLEST) -> tuple[int, int, int]:
-    """Compares the faces of two detectors in one photo.
+    """Compare the faces of two detectors in one photo.
 
     Each face is matched with one of the other detector at most, the best overlaps first. A face that is smaller than
-    `smallest` and has no partner is neither right nor wrong, and neither is a pair of which both are.
+    `smallest` and has no match is ignored, and so is a pair of two such faces.
 
     Args:
         ours: (N, 4) xyxy in pixels.
         theirs: (M, 4) likewise.
+        smallest: Side in pixels.
 
     Returns:
         Numbers of pairs, of faces that are ours alone and of faces that are theirs alone.
@@ -120,7 +121,7 @@ def agreement(ours: np.ndarray, theirs: np.ndarray, smallest: float = SMALLEST) 
 
 
 def print_agreement(find: Callable[[RGBImage], np.ndarray], yunet: YuNet, paths: Sequence[Path]) -> None:
-    """Prints how well two detectors agree on photos; `find` gives (N, 4) boxes."""
+    """Print how well two detectors agree on photos; `find` gives (N, 4) boxes."""
     counts = np.zeros(3, int)
     for path in paths:
         image = read_image(path)
@@ -132,7 +133,7 @@ def print_agreement(find: Callable[[RGBImage], np.ndarray], yunet: YuNet, paths:
 
 
 def print_crops(find: Callable[[RGBImage], np.ndarray], photos: PhotoSet) -> None:
-    """Prints in how many crops of each source (the first folder of their names) our detector finds faces."""
+    """Print in how many crops of each source (the first folder of their names) our detector finds faces."""
     counts = np.array([min(len(find(read_image(path))), 2) for path in photos.paths])
     sources = np.array([Path(file).parts[0] for file in photos.files])
     print()
@@ -185,7 +186,7 @@ def main() -> None:
 
 
 def whole_photos(source: Path) -> list[Path]:
-    """The photos of a folder, or those that a COCO-style file lists, in images/ beside it."""
+    """Return the photos of a folder, or those that a COCO-style file lists, in images/ beside it."""
     if source.is_dir():
         return sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
     return [sample.path for sample in load_detection(source).samples]

@@ -1,4 +1,4 @@
-"""Ways to turn a photo into a face's embedding, step by step, so that the steps can be timed apart.
+"""Embed the face of a photo in several ways, step by step, so that the steps can be timed separately.
 
 dlib's network expects the chip that its five-point predictor cuts out and is compared by Euclidean distance (King,
 2017); MobileFaceNet (Chen et al., 2018) expects faces aligned to 112 x 112 and is compared by cosine. Both take the
@@ -16,28 +16,28 @@ from vision_app.core.images import RGBImage
 from vision_app.faces.align import SIZE, align, align_face
 from vision_app.faces.results import Faces
 
-YUNET_SIDE = 320  # pixels that YuNet sees of a crop
+YUNET_SIDE = 320  # long side in pixels at which YuNet gets a crop
 FRAMES = (0.3, 0.0, 0.8)  # around a photo, in shares of its sides, one after the other until YuNet finds a face
 CHIP = 150  # pixels, of dlib's network
 TEMPLATE = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]])
 
 
 class Pipeline(Protocol):
-    """From a photo to an embedding; what a step gives, the next one takes."""
+    """Turns a photo into an embedding; each step takes the result of the one before."""
 
     name: str
 
     def find(self, image: RGBImage) -> Any | None:
-        """The largest face, or None."""
+        """Return the largest face, or None."""
 
     def align(self, image: RGBImage, face: Any) -> np.ndarray:
-        """What the network takes of it."""
+        """Return what the network takes of it."""
 
     def embed(self, chip: np.ndarray) -> np.ndarray:
-        """(D,) the embedding."""
+        """Return the (D,) embedding."""
 
     def similarities(self, embeddings: np.ndarray) -> np.ndarray:
-        """(F, D) -> (F, F), higher for faces that are more alike."""
+        """Turn (F, D) into (F, F), higher for faces that are more alike."""
 
 
 class Ours:
@@ -109,7 +109,7 @@ class Dlib:
         return self._yunet.largest(image.pixels)
 
     def align(self, image: RGBImage, face: np.ndarray) -> np.ndarray:
-        """The chip of the predictor's landmarks. Its boxes are squares from brow to chin; YuNet's are higher."""
+        """Return the chip of the predictor's landmarks. Its boxes are squares from brow to chin; YuNet's are higher."""
         x1, y1, x2, y2 = face[:4]
         half = 0.525 * (x2 - x1)
         frame = int(max(image.pixels.shape[:2]) * 0.6)
@@ -157,7 +157,7 @@ class MobileFaceNet:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A file anywhere below a folder."""
+    """Return the path of a file anywhere below a folder."""
     found = next(folder.rglob(name), None)
     if found is None:
         raise FileNotFoundError(f"{folder} holds no {name}")

@@ -55,7 +55,7 @@ class Frames:
         return 1, np.float32([[width / 3, height / 3, width / 3, height / 3, *[width / 2, height / 2] * 5, 0.9]])
 
 
-def test_yunet_looks_at_a_framed_crop_and_answers_in_its_pixels(monkeypatch):
+def test_yunet_gets_a_framed_crop_and_answers_in_its_pixels(monkeypatch):
     frames = Frames()
     monkeypatch.setattr(face_contestants.cv2.FaceDetectorYN, "create", lambda *_: frames)
     yunet = face_contestants.YuNet(Path("yunet.onnx"), 0.5)
@@ -80,7 +80,7 @@ def write_means(path):
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
 
 
-def test_mobilefacenet_sees_rgb_around_zero(tmp_path):
+def test_mobilefacenet_gets_rgb_around_zero(tmp_path):
     write_means(tmp_path / "means.onnx")
     network = face_contestants.MobileFaceNet(tmp_path / "means.onnx", None, 1)
     chip = np.full((112, 112, 3), (255, 191, 127), np.uint8)
@@ -97,7 +97,7 @@ def test_dlibs_similarity_is_one_minus_the_distance():
     np.testing.assert_allclose(similar, [[1, 0.5, -4], [0.5, 1, -3.5], [-4, -3.5, 1]], atol=1e-5)
 
 
-def test_the_table_says_what_was_measured(tmp_path, monkeypatch, capsys):
+def test_the_table_shows_what_was_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(FaceDetector, "open", lambda *_, **__: green_detector())
     monkeypatch.setattr(face_accuracy, "YuNet", lambda *_: lambda pixels: np.float32([[30, 30, 80, 90, *[0] * 11]]))
     write_tiny_embedder(tmp_path / "tiny")

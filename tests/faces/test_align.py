@@ -22,7 +22,7 @@ def test_the_transform_is_that_of_scikit_image(seed, angle, scale, noise):
     assert scale_of(similarity(points)) == pytest.approx(np.linalg.norm(expected[:, 0]), rel=1e-6)
 
 
-def test_points_that_are_a_turned_template_come_to_lie_on_it():
+def test_the_points_of_a_rotated_template_are_mapped_back_to_it():
     points = 3 * TEMPLATE[:, ::-1] * [-1, 1] + [700, 40]  # a quarter turn
     np.testing.assert_allclose(points @ similarity(points)[:, :2].T + similarity(points)[:, 2], TEMPLATE, atol=1e-4)
 
@@ -34,12 +34,12 @@ def test_points_without_a_transform_are_refused(points):
 
 
 def test_an_aligned_face_shows_what_scikit_image_shows():
-    picture = data.astronaut()
+    pixels = data.astronaut()
     matrix = np.vstack([similarity(ASTRONAUT), [0, 0, 1]])
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # scikit-image, too, counts from the middle of a pixel
     back = np.linalg.inv(np.linalg.inv(half) @ matrix @ half)
-    expected = warp(picture, back, output_shape=(SIZE, SIZE), order=1, preserve_range=True)
-    chip = align(picture, ASTRONAUT)
+    expected = warp(pixels, back, output_shape=(SIZE, SIZE), order=1, preserve_range=True)
+    chip = align(pixels, ASTRONAUT)
     assert chip.shape == (SIZE, SIZE, 3) and chip.dtype == np.uint8
     assert np.abs(chip - expected).max() <= 6  # OpenCV's warp works in 1/32 of a pixel
     assert np.abs(chip - expected).mean() < 0.6
@@ -47,18 +47,18 @@ def test_an_aligned_face_shows_what_scikit_image_shows():
 
 @pytest.mark.parametrize("factor", [2, 3, 5.5])
 def test_a_larger_photo_of_the_same_face_gives_the_same_aligned_face(factor):
-    picture = data.astronaut()[60:200, 150:290]
+    pixels = data.astronaut()[60:200, 150:290]
     points = ASTRONAUT - [150, 60]
-    large = np.array(Image.fromarray(picture).resize((round(140 * factor),) * 2, Image.Resampling.BILINEAR))
+    large = np.array(Image.fromarray(pixels).resize((round(140 * factor),) * 2, Image.Resampling.BILINEAR))
     noisy = large.astype(int) + 60 * (np.indices(large.shape).sum(0) % 2) - 30  # a pattern that sampling would keep
-    chip, expected = align(large, factor * points).astype(int), align(picture, points).astype(int)
+    chip, expected = align(large, factor * points).astype(int), align(pixels, points).astype(int)
     assert np.abs(chip - expected).mean() < 3
     averaged = align(noisy.clip(0, 255).astype(np.uint8), factor * points).astype(int)
     if factor > 3:
         assert np.abs(averaged - chip).mean() < 6
 
 
-def test_what_lies_beside_the_picture_is_black():
+def test_pixels_outside_the_image_are_black():
     white = np.full((300, 300, 3), 255, np.uint8)
     chip = align(white, TEMPLATE - [56, 0])
     assert (chip[:, :55] == 0).all() and (chip[:, 57:] == 255).all()

@@ -17,7 +17,7 @@ RATES = tuple(
 CALIBRATION = Calibration(RATES, 0.001, 0.05, impostor_pairs=100_000, genuine_pairs=2_000, people=300)
 
 
-def test_a_calibration_survives_its_json():
+def test_a_calibration_round_trips_through_json():
     content = json.loads(json.dumps(CALIBRATION.to_dict()))
     assert Calibration.from_dict(content | {"metric": "cosine"}, "x") == CALIBRATION
     assert Calibration.of({"calibration": content}, "x") == CALIBRATION
@@ -67,7 +67,7 @@ def test_gains_follow_the_inverse_of_the_number_of_photos():
     assert (np.diff(gains) > 0).all()
 
 
-def test_an_older_calibration_takes_a_gain_that_is_rather_too_much():
+def test_an_older_calibration_uses_a_generous_default_gain():
     content = CALIBRATION.to_dict()
     del content["gains"]
     older = Calibration.from_dict(content, "x")
@@ -75,18 +75,18 @@ def test_an_older_calibration_takes_a_gain_that_is_rather_too_much():
     assert [older.gain(photos) for photos in (2, 3)] == pytest.approx([UNMEASURED_GAIN / 2, UNMEASURED_GAIN * 2 / 3])
 
 
-def test_how_many_people_the_measurement_covers():
+def test_the_largest_gallery_with_a_measured_threshold():
     most = CALIBRATION.measured_people(0.01)
     assert 1 - (1 - 0.01) ** (1 / most) >= 0.001 > 1 - (1 - 0.01) ** (1 / (most + 1))
 
 
 @pytest.mark.parametrize(("people", "fpir"), [(0, 0.01), (-3, 0.01), (10, 0), (10, 0.5), (10, math.nan)])
-def test_a_gallery_without_people_or_a_senseless_rate_is_refused(people, fpir):
+def test_a_gallery_without_people_or_an_invalid_rate_is_refused(people, fpir):
     with pytest.raises(UsageError, match=r"people|must be between 0 and 0\.5"):
         CALIBRATION.identify_threshold(people, fpir)
 
 
-def test_a_model_without_thresholds_is_refused_with_the_command_that_measures_them():
+def test_an_uncalibrated_model_is_refused_with_the_command_that_calibrates_it():
     command = "`vision-app faces calibrate --model mine --data PEOPLE/ --output DIR --apply`"
     with pytest.raises(ModelError, match=f"'mine' is not calibrated; {command}"):
         Calibration.of({"task": "face-embedding"}, "mine")

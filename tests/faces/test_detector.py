@@ -28,10 +28,10 @@ def room(width, height):
     ],
 )
 def test_faces_of_every_size_are_found_once_and_where_they_are(size, smallest, boxes):
-    picture = room(*size)
+    pixels = room(*size)
     for box in boxes:
-        paint_face(picture, box)
-    found = green_detector(smallest=smallest)(picture)
+        paint_face(pixels, box)
+    found = green_detector(smallest=smallest)(pixels)
     boxes = np.array(boxes, float)
     overlaps = iou_matrix(boxes, found.boxes.astype(float))
     assert len(found) == len(boxes) and overlaps.max(axis=1).min() > 0.8
@@ -43,22 +43,22 @@ def test_faces_of_every_size_are_found_once_and_where_they_are(size, smallest, b
 
 
 def test_a_face_that_the_edge_cuts_off_is_found_in_the_frame():
-    picture = room(600, 500)
-    paint_face(picture, (0, 150, 260, 500))
+    pixels = room(600, 500)
+    paint_face(pixels, (0, 150, 260, 500))
     detector = green_detector()
-    found = detector(picture)
+    found = detector(pixels)
     np.testing.assert_allclose(found.boxes, [[0, 150, 260, 500]], atol=6)
     assert (found.landmarks >= 0).all()
 
 
 def test_a_part_of_a_face_is_not_reported_as_a_face():
     detector = green_detector()
-    picture = room(416, 416)
-    paint_face(picture, (100, 100, 300, 330))
-    paint_face(picture, (180, 180, 230, 230), (90, 90, 90))  # the nose
-    paint_face(picture, (195, 195, 215, 215))  # something in it that looks like a face
-    paint_face(picture, (320, 200, 345, 230))  # another person
-    assert sorted(detector(picture).boxes[:, 0].round(-1)) == [100, 320]
+    pixels = room(416, 416)
+    paint_face(pixels, (100, 100, 300, 330))
+    paint_face(pixels, (180, 180, 230, 230), (90, 90, 90))  # the nose
+    paint_face(pixels, (195, 195, 215, 215))  # something in it that looks like a face
+    paint_face(pixels, (320, 200, 345, 230))  # another person
+    assert sorted(detector(pixels).boxes[:, 0].round(-1)) == [100, 320]
 
 
 def test_a_faint_large_face_does_not_hide_a_good_one_inside_it():
@@ -74,28 +74,28 @@ def test_a_faint_large_face_does_not_hide_a_good_one_inside_it():
 
 def test_an_image_gets_the_same_faces_alone_in_a_batch_and_at_reduced_size():
     detector = green_detector()
-    pictures = [room(400, 300), room(1200, 800), room(90, 300)]
-    for picture in pictures:
-        paint_face(picture, (20, 30, 70, 100))
-    images = [read_image(picture) for picture in pictures]
+    arrays = [room(400, 300), room(1200, 800), room(90, 300)]
+    for pixels in arrays:
+        paint_face(pixels, (20, 30, 70, 100))
+    images = [read_image(pixels) for pixels in arrays]
     parts = [detector.preprocess([image]) for image in images]
     joined = detector.postprocess(detector.forward(detector.join(parts)))
     for image, one, together in zip(images, joined, detector.predict(images), strict=True):
         assert len(one) == 1 and together.to_dict() == detector(image).to_dict()
         assert one.to_dict() == together.to_dict()
         np.testing.assert_array_equal(one.boxes, together.boxes)
-    half = RGBImage(np.ascontiguousarray(pictures[1][::2, ::2]), 1200, 800)
+    half = RGBImage(np.ascontiguousarray(arrays[1][::2, ::2]), 1200, 800)
     np.testing.assert_allclose(detector(half).boxes, joined[1].boxes, atol=4)
 
 
 def test_options_apply_to_all_tiles_together():
-    picture = room(900, 900)
+    pixels = room(900, 900)
     for left in range(20, 800, 100):
-        paint_face(picture, (left, 300, left + 60, 370))
+        paint_face(pixels, (left, 300, left + 60, 370))
     detector = green_detector()
-    assert len(detector(picture)) == 8
-    assert len(detector(picture, max_detections=3)) == 3
-    assert len(detector(picture, DetectOptions(confidence=0.999))) == 0
+    assert len(detector(pixels)) == 8
+    assert len(detector(pixels, max_detections=3)) == 3
+    assert len(detector(pixels, DetectOptions(confidence=0.999))) == 0
     assert len(detector(room(300, 300))) == 0
 
 

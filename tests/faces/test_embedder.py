@@ -24,8 +24,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def chips():
     """(N, 112, 112, 3) faces and other things, more than go through the network at once."""
-    picture = data.astronaut()
-    return np.stack([align(picture, ASTRONAUT + np.array([3, 5]) * step) for step in range(BATCH + 3)])
+    pixels = data.astronaut()
+    return np.stack([align(pixels, ASTRONAUT + np.array([3, 5]) * step) for step in range(BATCH + 3)])
 
 
 def test_onnx_and_torch_give_the_network_s_vector_between_face_and_mirror_image(folder, chips):
@@ -45,7 +45,7 @@ def test_onnx_and_torch_give_the_network_s_vector_between_face_and_mirror_image(
         np.testing.assert_allclose(embedder.embed(chips[:, :, ::-1].copy()), found, atol=1e-5)
 
 
-def test_the_contract_stays_with_the_weights_and_the_template(folder, chips, tmp_path):
+def test_the_model_id_depends_on_the_weights_and_the_template_only(folder, chips, tmp_path):
     embedder = Embedder.load(folder)
     same = shutil.copytree(folder, tmp_path / "same")
     describe(same, license="MIT", calibration={"anything": 1})
@@ -65,7 +65,7 @@ def test_the_contract_stays_with_the_weights_and_the_template(folder, chips, tmp
 @pytest.mark.parametrize(
     "wrong", [np.zeros((1, 112, 112, 3)), np.zeros((112, 112, 3), np.uint8), np.zeros((1, 160, 160, 3), np.uint8)]
 )
-def test_what_is_no_aligned_face_is_refused(folder, wrong):
+def test_anything_but_aligned_faces_is_refused(folder, wrong):
     with pytest.raises(ValueError, match="chips: expected N x 112 x 112 x 3 of uint8, got"):
         Embedder.load(folder).embed(wrong)
 
@@ -91,11 +91,11 @@ class Broken:
         return np.full((len(pixels), 16), np.nan, np.float32)
 
 
-def test_what_is_no_unit_vector_never_leaves_the_embedder(folder, chips):
+def test_vectors_that_are_not_unit_vectors_are_refused(folder, chips):
     with pytest.raises(ModelError, match="does not give unit vectors"):
         Embedder(find(folder), Broken()).embed(chips[:1])
 
 
-def test_a_model_without_thresholds_says_how_to_get_them(folder):
+def test_an_uncalibrated_model_says_how_to_calibrate_it(folder):
     with pytest.raises(ModelError, match="vision-app faces calibrate"):
         _ = Embedder.load(folder).calibration

@@ -32,12 +32,12 @@ def seen(yaw, pitch, roll, distance=np.inf):
     return 37 * closer * turned[:, :2] + [210, 95]
 
 
-def judged(picture, landmarks=ASTRONAUT, box=BOX):
-    return judge(read_image(picture), box, landmarks)
+def judged(pixels, landmarks=ASTRONAUT, box=BOX):
+    return judge(read_image(pixels), box, landmarks)
 
 
 @given(st.floats(-80, 80), st.floats(-70, 70), st.floats(-170, 170))
-def test_the_pose_of_points_in_space_comes_back(yaw, pitch, roll):
+def test_the_pose_of_projected_points_is_recovered(yaw, pitch, roll):
     np.testing.assert_allclose(pose(seen(yaw, pitch, roll)), (yaw, pitch, roll), atol=1e-6)
 
 
@@ -48,7 +48,7 @@ def test_perspective_and_other_faces_leave_small_errors(angles):
     np.testing.assert_allclose(pose(wider), angles, atol=6)
 
 
-def test_the_signs_of_angles_are_those_of_the_picture():
+def test_the_signs_of_angles_follow_the_image():
     front = seen(0, 0, 0)
     for angle, axis in ((0, 0), (1, 1)):
         moved = front.copy()
@@ -58,7 +58,7 @@ def test_the_signs_of_angles_are_those_of_the_picture():
     assert pose(lower_left_eye)[2] > 4
 
 
-def test_blur_is_that_of_a_plain_loop_and_rises_with_smoothing():
+def test_blur_equals_a_plain_loop_and_increases_with_smoothing():
     gray = cv2.cvtColor(data.astronaut()[60:180, 170:280], cv2.COLOR_RGB2GRAY)
     padded = np.pad(gray.astype(float), 1, mode="edge")
     laplacian = [
@@ -74,7 +74,7 @@ def test_blur_is_that_of_a_plain_loop_and_rises_with_smoothing():
     assert blur_of(np.full((50, 50), 90, np.uint8)) == 1
 
 
-def test_a_good_picture_has_no_reasons_against_it():
+def test_a_good_image_has_no_reasons_against_it():
     quality = judged(data.astronaut())
     assert quality.reasons == () and quality.score > 0.4
     assert quality.size == pytest.approx(np.sqrt(88 * 115))
@@ -87,17 +87,17 @@ def test_a_good_picture_has_no_reasons_against_it():
 @pytest.mark.parametrize(
     ("reason", "spoil"),
     [
-        (BLURRED, lambda picture: cv2.GaussianBlur(picture, None, 6)),
-        (UNDER_EXPOSED, lambda picture: picture // 12),
-        (OVER_EXPOSED, lambda picture: np.minimum(picture.astype(int) * 4, 255).astype(np.uint8)),
+        (BLURRED, lambda pixels: cv2.GaussianBlur(pixels, None, 6)),
+        (UNDER_EXPOSED, lambda pixels: pixels // 12),
+        (OVER_EXPOSED, lambda pixels: np.minimum(pixels.astype(int) * 4, 255).astype(np.uint8)),
     ],
 )
-def test_a_spoiled_picture_has_its_reason_and_a_lower_score(reason, spoil):
+def test_a_poor_image_has_its_reason_and_a_lower_score(reason, spoil):
     good, bad = judged(data.astronaut()), judged(spoil(data.astronaut()))
     assert reason in bad.reasons and bad.score < 0.7 * good.score
 
 
-def test_a_small_face_is_too_small_and_not_blurred_for_that():
+def test_a_small_face_is_too_small_but_not_blurred():
     good = judged(data.astronaut())
     small = cv2.resize(data.astronaut(), (96, 96), interpolation=cv2.INTER_AREA)
     bad = judged(small, ASTRONAUT * 96 / 512, BOX * 96 / 512)
@@ -105,7 +105,7 @@ def test_a_small_face_is_too_small_and_not_blurred_for_that():
 
 
 def test_a_face_turned_away_has_an_extreme_pose():
-    picture = data.astronaut()
-    assert EXTREME_POSE in judged(picture, seen(60, 0, 0)).reasons
-    assert EXTREME_POSE in judged(picture, seen(0, -50, 0)).reasons
-    assert EXTREME_POSE not in judged(picture, seen(35, 20, 90)).reasons  # a tilt is no matter
+    pixels = data.astronaut()
+    assert EXTREME_POSE in judged(pixels, seen(60, 0, 0)).reasons
+    assert EXTREME_POSE in judged(pixels, seen(0, -50, 0)).reasons
+    assert EXTREME_POSE not in judged(pixels, seen(35, 20, 90)).reasons  # a tilt is no matter

@@ -26,22 +26,22 @@ def recognizer(tmp_path_factory):
     return FaceRecognizer(green_detector(), embedder)
 
 
-def picture_of(*boxes):
+def pixels_of(*boxes):
     """A photo with green faces, striped so that each has an embedding of its own."""
-    picture = np.full((400, 600, 3), 90, np.uint8)
+    pixels = np.full((400, 600, 3), 90, np.uint8)
     for number, box in enumerate(boxes):
-        paint_face(picture, box)
+        paint_face(pixels, box)
         x1, y1, x2, y2 = box
-        picture[y1:y2:3, x1:x2, 0] = 40 * (number % 3)
-    return picture
+        pixels[y1:y2:3, x1:x2, 0] = 40 * (number % 3)
+    return pixels
 
 
 A, B = (50, 60, 130, 150), (300, 100, 420, 240)
 
 
 def test_faces_are_found_judged_and_embedded_as_each_step_does(recognizer):
-    picture = picture_of(A, B)
-    faces = recognizer(picture)
+    pixels = pixels_of(A, B)
+    faces = recognizer(pixels)
     assert (
         len(faces) == 2
         and faces.model_id
@@ -50,17 +50,17 @@ def test_faces_are_found_judged_and_embedded_as_each_step_does(recognizer):
         == recognizer.contract
         == recognizer.embedder.model_id
     )
-    found = recognizer.detector(picture)
+    found = recognizer.detector(pixels)
     np.testing.assert_array_equal(faces.boxes, found.boxes)
-    chips = np.stack([align(picture, points, recognizer.embedder.template) for points in found.landmarks])
+    chips = np.stack([align(pixels, points, recognizer.embedder.template) for points in found.landmarks])
     np.testing.assert_allclose(faces.embeddings, recognizer.embedder.embed(chips), atol=1e-6)
     for face, box in zip(faces, faces.boxes, strict=True):
         assert face.quality.size == pytest.approx(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
     np.testing.assert_array_equal(faces.detections.landmarks, faces.landmarks)
 
 
-def test_rows_are_plain_values_and_hold_an_embedding_where_there_is_one(recognizer):
-    image = read_image(picture_of(A))
+def test_rows_are_plain_values_with_the_embedding_if_there_is_one(recognizer):
+    image = read_image(pixels_of(A))
     bare = Faces.of(image, recognizer.detector(image))
     row, full = bare.to_dict(), recognizer(image).to_dict()
     assert list(row) == ["width", "height", "model", "faces"] and (row["width"], row["height"]) == (600, 400)
@@ -71,8 +71,8 @@ def test_rows_are_plain_values_and_hold_an_embedding_where_there_is_one(recogniz
     assert full["faces"] == row["faces"]
 
 
-def test_faces_refuse_what_does_not_fit_together(recognizer):
-    faces = recognizer(picture_of(A, B))
+def test_faces_refuse_inconsistent_fields(recognizer):
+    faces = recognizer(pixels_of(A, B))
     for changes, message in (
         ({"embeddings": None}, "both or none"),
         ({"model_id": None}, "both or none"),
@@ -86,21 +86,21 @@ def test_faces_refuse_what_does_not_fit_together(recognizer):
 
 def test_exactly_one_face_is_taken_or_the_largest_when_asked(recognizer, tmp_path):
     with pytest.raises(FaceError, match="shows 2 faces") as error:
-        recognizer.face(picture_of(A, B))
+        recognizer.face(pixels_of(A, B))
     assert error.value.code == "several_faces"
-    np.testing.assert_allclose(recognizer.face(picture_of(A, B), largest=True).box, B, atol=3)
+    np.testing.assert_allclose(recognizer.face(pixels_of(A, B), largest=True).box, B, atol=3)
     with pytest.raises(FaceError, match="<image>: no face found") as error:
-        recognizer.face(picture_of(), largest=True)
+        recognizer.face(pixels_of(), largest=True)
     assert error.value.code == "no_face"
     with pytest.raises(ImageError, match="no such file"):
         recognizer.face(tmp_path / "missing.jpg")
 
 
 def test_one_person_is_the_same_and_the_verdict_follows_the_band(recognizer):
-    answer = recognizer.verify(picture_of(A), picture_of(A))
+    answer = recognizer.verify(pixels_of(A), pixels_of(A))
     assert answer.verdict == "same" and answer.similarity == pytest.approx(1, abs=1e-5)
     assert (answer.threshold, answer.far, answer.model_id) == (0.4, 0.001, recognizer.model_id)
-    face = recognizer.face(picture_of(A))
+    face = recognizer.face(pixels_of(A))
     for similarity, far, verdict in (
         (0.46, None, "same"),
         (0.44, None, "uncertain"),
@@ -127,15 +127,15 @@ def turned(face, similarity):
 
 
 @pytest.mark.parametrize("wrong", [None, np.full(16, np.nan), np.ones(16), np.eye(128)[0]])
-def test_an_embedding_of_another_kind_is_refused(recognizer, wrong):
-    face = recognizer.face(picture_of(A))
+def test_an_embedding_of_another_model_is_refused(recognizer, wrong):
+    face = recognizer.face(pixels_of(A))
     with pytest.raises(FaceError, match="an embedding of 16 numbers and length 1") as error:
         recognizer.compare(face, replace(face, embedding=wrong))
     assert error.value.code == "bad_embedding"
 
 
-def test_rates_that_nobody_measured_are_refused(recognizer):
-    face = recognizer.face(picture_of(A))
+def test_rates_that_are_not_calibrated_are_refused(recognizer):
+    face = recognizer.face(pixels_of(A))
     with pytest.raises(UsageError, match="1e-06"):
         recognizer.compare(face, face, far=1e-6)
     model = recognizer.embedder.model

@@ -15,10 +15,10 @@ BOXES = [(50, 60, 126, 148), (300, 100, 528, 364), (200, 420, 238, 464)]
 
 @pytest.fixture(scope="module")
 def photo():
-    picture = np.full((500, 600, 3), 90, np.uint8)
+    pixels = np.full((500, 600, 3), 90, np.uint8)
     for box in BOXES:
-        paint_face(picture, box)
-    return read_image(picture)
+        paint_face(pixels, box)
+    return read_image(pixels)
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def test_a_threshold_is_reached_by_exactly_the_wanted_share():
     assert fit(pairs).threshold(0.05) == 0.95  # 0.95, 0.951 ... 0.999 are fifty of a thousand
 
 
-def test_intervals_hold_the_truth_and_know_that_pairs_share_people():
+def test_intervals_contain_the_true_threshold_and_account_for_shared_people():
     truth = NormalDist(0.1, 0.1).inv_cdf(1 - 0.01)
     held = 0
     for seed in range(10):
@@ -92,7 +92,7 @@ def test_a_check_counts_as_a_plain_loop_does(calibration):
 
 
 @pytest.mark.parametrize("shape", ["normal", "exponential", "beta"])
-def test_strangers_are_named_no_more_often_than_asked_in_galleries_of_any_size(shape):
+def test_strangers_get_a_name_no_more_often_than_asked_in_galleries_of_any_size(shape):
     rng = np.random.default_rng(3)
     draw = {
         "normal": lambda n: np.tanh(rng.normal(0.1, 0.12, n)),
@@ -140,7 +140,7 @@ def test_the_rate_holds_for_people_with_several_photos(spread):
     assert check_galleries(without, embeddings[other], names[other])[-1].false.rate > 0.03
 
 
-def test_a_gain_is_what_raises_the_quantile_of_strangers():
+def test_a_gain_is_the_rise_of_the_quantile_of_strangers():
     embeddings, names = crowd(120, 3, seed=2)
     embeddings[7] = np.nan
     two, three = measure_gains(embeddings, names)
@@ -165,7 +165,7 @@ def test_a_gain_is_what_raises_the_quantile_of_strangers():
         (0, 50, None, "0 pairs of different people"),
     ],
 )
-def test_thin_data_is_refused_with_what_is_needed(impostors, genuine, far, problem):
+def test_too_few_pairs_are_refused_with_the_number_needed(impostors, genuine, far, problem):
     with pytest.raises(DataError, match=problem):
         fit(bell(impostors, genuine), [far] if far else [])
     if far:
@@ -182,7 +182,7 @@ def test_a_sample_of_people_keeps_all_of_their_photos():
     assert all((names[few] == name).sum() == 3 for name in set(names)) and few_of_each(names, names, 10).all()
 
 
-def test_two_people_with_many_photos_who_look_alike_do_not_decide_alone():
+def test_two_look_alikes_with_many_photos_do_not_decide_alone():
     embeddings, names = crowd(80, 2)
     people = np.unique(names)
     twins = np.repeat(people[~second_half(people)][:2], 60)  # 60 x 60 of 20,000 pairs would be alike

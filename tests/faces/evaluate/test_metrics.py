@@ -50,7 +50,7 @@ def test_the_true_accept_rate_is_the_best_that_a_plain_loop_finds(pairs, far):
 
 @settings(max_examples=50)
 @given(PAIRS)
-def test_the_best_threshold_tells_as_many_pairs_as_any(pairs):
+def test_the_best_threshold_is_right_for_as_many_pairs_as_any(pairs):
     similarity, same = arrays(pairs)
     right = [np.sum((similarity >= threshold) == same) for threshold in (*similarity, math.inf)]
     assert np.sum((similarity >= best_threshold(similarity, same)) == same) == max(right)
@@ -83,7 +83,7 @@ def test_a_pair_without_a_face_is_an_error_and_never_helps():
     assert found.accuracies.tolist() == [4 / 6, 4 / 6]
 
 
-def test_without_pairs_of_one_kind_there_is_nothing_to_say():
+def test_without_pairs_of_one_kind_the_figures_are_nan():
     for same in (True, False):
         curve = roc(np.array([0.1, 0.5]), np.array([same, same]))
         assert math.isnan(auc(curve)) and math.isnan(eer(curve)) and not curve.supports(0.5)
@@ -111,7 +111,7 @@ def test_the_threshold_of_a_fold_comes_from_the_others():
     assert found.thresholds[0] == pytest.approx(0.4, abs=0.05)
 
 
-def test_nobody_who_is_judged_helps_to_choose_the_threshold():
+def test_nobody_in_a_fold_helps_to_choose_its_threshold():
     # In the only pair of folds 0 and 1, an impostor of similarity 0.9 would raise the threshold over 0.6.
     similarity = np.array([0.6, 0.9, 0.7, 0.1, 0.8, 0.0])
     same = np.array([True, False, True, False, True, False])
@@ -126,7 +126,7 @@ def test_a_large_fold_weighs_more_than_a_small_one():
     assert found.accuracies.tolist() == [1, 0.75] and found.mean == 5 / 6
 
 
-def test_a_fold_alone_has_no_threshold():
+def test_a_single_fold_is_refused():
     with pytest.raises(DataError, match="one fold"):
         fold_accuracy(np.array([0.9, 0.1]), np.array([True, False]), np.zeros((2, 2)))
 
@@ -137,5 +137,5 @@ def test_the_interval_is_wilsons(count, total):
     assert Share(count, total).interval == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
-def test_the_share_of_nothing_is_unknown():
+def test_the_share_of_nothing_is_nan():
     assert math.isnan(Share(0, 0).rate) and Share(0, 0).interval == (0, 1)

@@ -61,12 +61,12 @@ def test_a_list_may_say_who_is_on_the_photos(tmp_path):
 
 
 @pytest.mark.parametrize("row", ["1.jpg,2.jpg,yes", "1.jpg,2.jpg", "1.jpg,,1"])
-def test_a_row_that_is_no_pair_is_named(tmp_path, row):
+def test_an_invalid_row_is_named(tmp_path, row):
     with pytest.raises(DataError, match="row 3"):
         load_photos(write(tmp_path / "pairs.csv", "file_a,file_b,same", "1.jpg,2.jpg,1", row))
 
 
-def test_a_table_of_people_is_measured_on_its_val(tmp_path):
+def test_a_table_of_people_is_measured_on_its_val_split(tmp_path):
     path = write(
         tmp_path / "people.csv", "file,identity,split,group",
         "1.jpg,Ada,val,x", "2.jpg,Bob,val,y", "3.jpg,,val,y", "4.jpg,Eve,train,", "5.jpg,Ada,val,x", "6.jpg,Dan,train,",

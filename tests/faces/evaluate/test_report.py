@@ -10,7 +10,7 @@ from vision_app.faces.evaluate.evaluation import evaluate
 from vision_app.faces.evaluate.report import write_evaluation
 
 
-def test_a_report_holds_what_was_measured(people, with_list, tmp_path, monkeypatch):
+def test_a_report_contains_what_was_measured(people, with_list, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)  # without scikit-learn there is no map by t-SNE
     photos, embeddings = people
     pairs = [(4 * i, 4 * i + 1) for i in range(30)] + [(4 * i, (4 * i + 4) % 120) for i in range(30)]

@@ -46,27 +46,27 @@ def test_an_augmented_face_depends_on_its_seed_alone_and_leaves_the_crop_unchang
     before, first = crop.copy(), augmented(crop, TEMPLATE, 1, 2, 3)
     assert first.shape == (SIZE, SIZE, 3) and first.dtype == np.uint8
     np.random.seed(5)
-    views = [augmented(crop, TEMPLATE, 1, 2, place) for place in range(COUNT)]
-    np.testing.assert_array_equal(views[3], first)
-    assert len({view.tobytes() for view in views}) == COUNT
+    augmented_faces = [augmented(crop, TEMPLATE, 1, 2, place) for place in range(COUNT)]
+    np.testing.assert_array_equal(augmented_faces[3], first)
+    assert len({face.tobytes() for face in augmented_faces}) == COUNT
     np.testing.assert_array_equal(crop, before)
-    gray = np.mean([(view == view[..., :1]).all() for view in views])
+    gray = np.mean([(face == face[..., :1]).all() for face in augmented_faces])
     assert 0.15 < gray < 0.6
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_a_warp_moves_landmarks_slightly_and_flips_them_exactly(mirrored):
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_warp_moves_landmarks_slightly_and_flips_them_exactly(flip):
     pixels, moves = dotted(), []
     for generator in generators():
-        found = places(augment.warped(pixels, generator, flip=mirrored))
-        moves.append(([SIZE, 0] + found * [-1, 1] if mirrored else found) - TEMPLATE)
+        found = places(augment.warped(pixels, generator, flip=flip))
+        moves.append(([SIZE, 0] + found * [-1, 1] if flip else found) - TEMPLATE)
     moves = np.array(moves)  # (COUNT, 5, 2)
     limit = augment.SHIFT + 60 * (np.exp(augment.SCALE) - 1) + 60 * np.deg2rad(augment.ROTATION)
     assert np.abs(moves).max() < limit and np.abs(moves).max() > augment.SHIFT / 2
     assert np.abs(moves.mean(axis=0)).max() < 1.5  # no direction is preferred
-    still = augment.warped(pixels, Still(), flip=mirrored)
+    still = augment.warped(pixels, Still(), flip=flip)
     middle = pixels[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    np.testing.assert_array_equal(still, middle[:, ::-1] if mirrored else middle)
+    np.testing.assert_array_equal(still, middle[:, ::-1] if flip else middle)
 
 
 class Still:
@@ -93,13 +93,13 @@ def test_light_keeps_the_order_of_brightness_and_spans_dark_and_bright(crop):
     assert min(means) < 100 and max(means) > 155 and abs(np.mean(means) - 127.5) < 15
 
 
-def test_a_low_resolution_and_compression_lose_detail_but_not_the_picture(crop):
+def test_a_low_resolution_and_compression_lose_detail_but_not_the_face(crop):
     face = crop[MARGIN:-MARGIN, MARGIN:-MARGIN]
     detail = cv2.Laplacian(face, cv2.CV_64F).std()
     for change in (augment.low_resolution, augment.compressed):
-        views = [change(face, generator) for generator in generators()]
-        assert {view.shape for view in views} == {face.shape}
-        assert max(np.abs(view.astype(int) - face).mean() for view in views) < 25
+        changed = [change(face, generator) for generator in generators()]
+        assert {one.shape for one in changed} == {face.shape}
+        assert max(np.abs(one.astype(int) - face).mean() for one in changed) < 25
     small = [cv2.Laplacian(augment.low_resolution(face, generator), cv2.CV_64F).std() for generator in generators()]
     assert min(small) < 0.2 * detail and max(small) < 1.1 * detail
 

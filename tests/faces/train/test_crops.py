@@ -17,7 +17,7 @@ def crops(names, seed=0, template=TEMPLATE):
     return FaceCrops(pixels, np.array(names, np.str_), np.array([f"{i}.jpg" for i in range(len(names))]), template)
 
 
-def test_a_file_gives_back_what_was_saved_and_needs_no_pickle(tmp_path):
+def test_a_file_returns_what_was_saved_without_pickle(tmp_path):
     one = crops(["Zoë", "", "Ada"])
     one.save(tmp_path / "crops.npz")
     found = FaceCrops.load(tmp_path / "crops.npz")
@@ -61,7 +61,7 @@ def test_labels_are_people_and_chips_the_middle():
         ({"template": None}, "not a file of aligned faces .*template"),
     ],
 )
-def test_a_file_that_holds_something_else_is_refused(tmp_path, change, words):
+def test_a_file_with_other_content_is_refused(tmp_path, change, words):
     content = {name: array for name, array in (vars(crops(["a", "b"])) | change).items() if array is not None}
     np.savez(tmp_path / "crops.npz", **content)
     with pytest.raises(DataError, match=f"crops.npz: {words}"):
@@ -72,19 +72,19 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path, change, words):
 
 
 def portraits(folder):
-    """Four files: one face, two, none, and no picture."""
+    """Four files: one face, two, none, and no image."""
     found = []
     for name, boxes in {"one": [(60, 50, 120, 120)], "two": [(20, 20, 50, 55), (90, 60, 170, 150)], "none": []}.items():
-        picture = np.random.default_rng(len(boxes)).integers(60, 120, (200, 240, 3)).astype(np.uint8)
+        pixels = np.random.default_rng(len(boxes)).integers(60, 120, (200, 240, 3)).astype(np.uint8)
         for box in boxes:
-            paint_face(picture, box)
-        (folder / f"{name}.png").write_bytes(encode(Image.fromarray(picture), "PNG"))
+            paint_face(pixels, box)
+        (folder / f"{name}.png").write_bytes(encode(Image.fromarray(pixels), "PNG"))
         found.append(Portrait(f"{name}.png", folder / f"{name}.png", name))
-    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "broken.jpg").write_bytes(b"no image")
     return [*found[::-1], Portrait("broken.jpg", folder / "broken.jpg", "broken")]
 
 
-def test_the_largest_face_of_each_photo_is_aligned_and_the_rest_is_told(tmp_path):
+def test_the_largest_face_of_each_photo_is_aligned_and_issues_are_reported(tmp_path):
     detector, listed = green_detector(), portraits(tmp_path)
     found, report = find_crops(listed, detector, TEMPLATE)
     assert found.files.tolist() == ["two.png", "one.png"] and found.identities.tolist() == ["two", "one"]
@@ -100,7 +100,7 @@ def test_the_largest_face_of_each_photo_is_aligned_and_the_rest_is_told(tmp_path
         assert len(np.unique(crop[:MARGIN].reshape(-1, 3), axis=0)) > 10  # the photo goes on in the margin
 
 
-def test_photos_without_any_face_are_an_error_that_says_what_was_seen(tmp_path):
+def test_photos_without_any_face_are_an_error_that_names_the_first(tmp_path):
     listed = portraits(tmp_path)
     with pytest.raises(DataError, match=r"none of the 2 photos shows a face \(no face: .*none.png"):
         find_crops([listed[0], listed[-1]], green_detector(), TEMPLATE)

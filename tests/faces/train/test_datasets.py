@@ -28,7 +28,7 @@ def reader(output, *, resume=False, detector=green_detector):
     return Reader(output, resume, detector, lines.append), lines
 
 
-def test_sets_are_joined_and_what_was_found_is_kept(people, tmp_path):
+def test_sets_are_joined_and_found_faces_are_stored(people, tmp_path):
     faces(2, 2, first=10).save(tmp_path / "ready.npz")
     one, lines = reader(tmp_path)
     found = one.train([people, tmp_path / "ready.npz"])
@@ -42,7 +42,7 @@ def test_sets_are_joined_and_what_was_found_is_kept(people, tmp_path):
     assert again.train([people, tmp_path / "ready.npz"]).digest() == found.digest()
 
 
-def test_a_table_with_splits_is_trained_and_measured_on_as_it_says(people, tmp_path):
+def test_a_table_with_splits_is_trained_and_validated_on_by_split(people, tmp_path):
     one, _ = reader(tmp_path)
     assert set(one.train([people / "split.csv"]).identities) == {"p0"}
     assert has_validation(people / "split.csv") and not has_validation(people)
@@ -53,7 +53,7 @@ def test_a_table_with_splits_is_trained_and_measured_on_as_it_says(people, tmp_p
         one.train([tmp_path / "test.csv"])
 
 
-def test_pairs_are_measured_as_listed_and_a_photo_without_a_face_matches_nobody(people, tmp_path):
+def test_listed_pairs_are_measured_and_a_photo_without_a_face_matches_nobody(people, tmp_path):
     one, lines = reader(tmp_path)
     pairs = one.validation(people / "pairs.csv", 2)
     assert len(pairs.crops) == 6 and (tmp_path / "validation-2.npz").exists()
@@ -85,7 +85,7 @@ def test_all_pairs_are_measured_by_an_independent_count():
 
 
 @pytest.mark.parametrize(("people", "photos"), [(1, 5), (5, 1)])
-def test_one_person_or_one_photo_each_is_nothing_to_measure_on(people, photos):
+def test_one_person_or_one_photo_each_is_too_little_to_measure_on(people, photos):
     with pytest.raises(DataError, match="drawn: takes two people, and two photos of one of them"):
         FaceValidation.of_people("drawn", faces(people, photos, unnamed=3))
 

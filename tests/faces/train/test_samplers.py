@@ -34,7 +34,7 @@ def test_a_batch_holds_the_photos_of_some_people_and_others():
     assert len(set(others)) == len(others)  # none comes twice in an epoch
 
 
-def test_everybody_has_a_turn_before_anybody_has_another():
+def test_everyone_has_a_turn_before_anyone_has_another():
     sampler = PeopleBatches(LABELS, 3, 2)
     turns = [int(person) for people in sampler._in_turn(16, np.random.default_rng(0)) for person in people]
     assert len(turns) == 48
@@ -54,7 +54,7 @@ def test_batches_depend_on_seed_epoch_and_step_alone():
     assert len(set(places)) == len(places) == 60
 
 
-def test_processes_share_a_batch_and_all_get_several_photos_of_somebody():
+def test_processes_share_a_batch_and_all_get_several_photos_of_a_person():
     sampler = PeopleBatches(LABELS, 4, 3)
     whole = sampler.batches(CONFIG, 0)
     shares = [sampler.batches(CONFIG, 0, rank=rank, world=2) for rank in range(2)]
@@ -73,7 +73,7 @@ def test_processes_share_a_batch_and_all_get_several_photos_of_somebody():
     photos=st.integers(2, 5),
     size=st.integers(20, 60),
 )
-def test_every_batch_is_full_and_nobody_has_too_many_photos(counts, unnamed, people, photos, size):
+def test_every_batch_is_full_and_no_person_has_too_many_photos(counts, unnamed, people, photos, size):
     labels = np.concatenate([np.repeat(range(len(counts)), counts), np.full(unnamed, -1)])
     config = TrainConfig(batch_size=size)
     sampler = PeopleBatches(labels, people, photos)

@@ -75,7 +75,7 @@ def test_targets_from_a_file_are_for_the_same_faces_only(tmp_path):
             read_targets(tmp_path / path, faces)
 
 
-def test_a_teacher_is_asked_once_even_if_it_was_interrupted(tmp_path, monkeypatch):
+def test_a_teacher_embeds_each_face_once_even_if_interrupted(tmp_path, monkeypatch):
     monkeypatch.setattr("vision_app.faces.train.teacher.KEPT", 4)
     path, faces, lines = tmp_path / "teacher.npz", crops(10), []
     with pytest.raises(KeyboardInterrupt):

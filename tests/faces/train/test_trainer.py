@@ -36,12 +36,12 @@ def task(options=OPTIONS, crops=None):
 def test_a_batch_holds_augmented_faces_with_their_people_and_the_teachers_embeddings(monkeypatch):
     one, seen = task(), []
 
-    def view(crop, template, *seed):
+    def middle(crop, template, *seed):
         seen.append(seed)
         np.testing.assert_array_equal(template, TEMPLATE)
         return crop[24:-24, 24:-24]
 
-    monkeypatch.setattr(training, "augmented", view)
+    monkeypatch.setattr(training, "augmented", middle)
     batches = list(one.batches(CONFIG, 1))
     assert len(batches) == one.batches_per_epoch(CONFIG) == 2
     assert sorted(seen) == [(CONFIG.seed, 1, place) for place in range(16)]
@@ -189,7 +189,7 @@ def test_an_interrupted_run_resumes_with_the_same_result(home, whole, tmp_path):
         (4, 2, {"people": 40}, "--people 40: with --photos 2 each"),
     ],
 )
-def test_what_cannot_be_learned_from_is_refused(tmp_path, people, photos, options, words):
+def test_unusable_data_and_options_are_refused(tmp_path, people, photos, options, words):
     faces(people, photos).save(tmp_path / "train.npz")
     options = replace(OPTIONS, **{"loss": None} | options)
     with pytest.raises((DataError, UsageError), match=words):

@@ -115,7 +115,7 @@ def test_without_a_triplet_the_loss_is_zero_and_so_is_its_gradient(miner, labels
     assert loss.item() == 0 and vectors.grad.abs().sum() == 0
 
 
-def test_faces_that_are_equal_have_a_gradient_that_is_a_number():
+def test_equal_faces_have_a_finite_gradient():
     vectors = embeddings(2).repeat(2, 1).requires_grad_()  # 0 and 2 are equal, and so are 1 and 3
     distances = euclidean(vectors)
     assert distances[0, 2].item() < 1e-5
