@@ -55,7 +55,7 @@ class Trial:
         return 1 - float((self.right & (self.similarity >= threshold)).mean())
 
     def threshold(self, fpir: float) -> float:
-        """The similarity that at most a share `fpir` of the strangers reaches."""
+        """Return the similarity that at most a share `fpir` of the strangers reaches."""
         falling = np.sort(self.strangers)[::-1]
         return float(np.nextafter(falling[int(fpir * len(falling))], np.inf, dtype=np.float32))
 
@@ -89,7 +89,7 @@ def embed(recognizer: FaceRecognizer, paths: Sequence[Path]) -> np.ndarray:
 
 
 def report(embeddings: np.ndarray, names: np.ndarray, calibration: Calibration) -> None:
-    """Prints a line for each number of people and of photos, and way to compare.
+    """Print a line for each number of people and of photos, and way to compare.
 
     Args:
         embeddings: (N, D) unit vectors, zeros where no face was found.

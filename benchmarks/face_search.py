@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def measure(path: Path, people: int, count: int, *, even: bool) -> tuple:
-    """A line of the table, see COLUMNS."""
+    """Return a line of the table, see COLUMNS."""
     dice = np.random.default_rng(0)
     shape = np.sqrt((1 + np.arange(DIMENSION) / 8) ** (0 if even else -1.2)).astype(np.float32)
     turn = np.linalg.qr(dice.standard_normal((DIMENSION, DIMENSION)))[0].astype(np.float32)
@@ -108,14 +108,14 @@ def exact_nearest(probes: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
 
 
 def sample(number: int, embedding: np.ndarray) -> EnrolledPhoto:
-    """A photo of a person, whose image is not kept."""
+    """Return a photo of a person, whose image is not kept."""
     source = sha256(str(number).encode()).digest()
     where = {"box": [0, 0, 112, 112], "landmarks": [[0, 0]] * 5, "quality": {"score": 1}}
     return EnrolledPhoto(0, source, **where, embedding=embedding, model_id="made up", consent="", added="")
 
 
 def fill(path: Path, embeddings: np.ndarray) -> None:
-    """Writes people, numbered from 0 and named by their numbers, into the tables of a gallery."""
+    """Write people, numbered from 0 and named by their numbers, into the tables of a gallery."""
     Gallery.open(path).close()
     connection = sqlite3.connect(path)
     keys = np.sort(np.random.default_rng(1).choice(2**62, len(embeddings), replace=False)).tolist()

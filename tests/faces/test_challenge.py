@@ -25,7 +25,7 @@ from vision_app.faces.challenge import (
 from vision_app.faces.quality import POINTS
 
 ORDERS = list(permutations(MOVES))
-STEP = 0.2  # seconds from one look to the next
+STEP = 0.2  # seconds from one frame to the next
 YAWS = {TURN_LEFT: 35, TURN_RIGHT: -35}  # the person's left is the right of a picture that is not mirrored
 
 
@@ -55,7 +55,7 @@ def play(challenge, track, start=0.0, who="Ada"):
 
 
 @pytest.mark.parametrize("moves", ORDERS)
-def test_who_makes_the_moves_in_their_order_passes(moves):
+def test_the_moves_in_their_order_pass(moves):
     challenge, asked, now = Challenge(moves), [], 0.0
     while challenge.asked and now < 30:
         asked.append(challenge.asked)
@@ -67,7 +67,7 @@ def test_who_makes_the_moves_in_their_order_passes(moves):
 
 
 @pytest.mark.parametrize("moves", ORDERS)
-def test_the_moves_in_another_order_do_not(moves):
+def test_the_moves_in_another_order_fail(moves):
     for others in ORDERS:
         track = [head(), *(frame for move in others for frame in frames(move))]
         challenge = play(Challenge(moves), track)
@@ -75,13 +75,13 @@ def test_the_moves_in_another_order_do_not(moves):
 
 
 @pytest.mark.parametrize("moves", ORDERS)
-def test_a_photo_that_is_turned_shows_no_turned_head(moves):
+def test_a_turned_photo_does_not_pass(moves):
     track = [photo(yaw) for yaw in (0, 20, 40, 60, 40, 20, 0, -20, -40, -60, -40, -20, 0)]
     track += [photo(size=size) for size in (40, 50, 60, 50, 40)]
     assert not play(Challenge(moves), track).passed
 
 
-def test_it_begins_with_a_known_face_that_looks_ahead():
+def test_a_challenge_begins_with_a_known_face_that_looks_ahead():
     challenge = Challenge((TURN_LEFT, MOVE_CLOSER, TURN_RIGHT))
     waiting = play(challenge, [None, None, head(20)])
     assert waiting.asked == LOOK_AHEAD and waiting.who is None
@@ -103,7 +103,7 @@ def test_there_is_a_limit_for_each_move_and_for_looking_ahead():
     assert play(turned, [head(35)] * (len(waiting) + 2), 10 + LIMIT + STEP).failure == TOO_SLOW
 
 
-def test_the_face_must_stay_in_sight_and_where_it_is():
+def test_the_face_must_stay_in_sight_and_must_not_jump():
     begun = Challenge((TURN_LEFT, MOVE_CLOSER, TURN_RIGHT)).follow(head(), 0, "Ada")
     assert begun.follow(None, 0.9 * BLINK, "Ada").failure is None
     assert begun.follow(None, 1.1 * BLINK, "Ada").failure == OUT_OF_SIGHT
@@ -111,7 +111,7 @@ def test_the_face_must_stay_in_sight_and_where_it_is():
     assert begun.follow(head(x=420), STEP, "Ada").failure == SOMEONE_ELSE
 
 
-def test_it_is_one_person_from_the_beginning_to_the_end_and_after():
+def test_the_person_must_stay_the_same_to_the_end_and_after():
     moves = (TURN_LEFT, MOVE_CLOSER, TURN_RIGHT)
     begun = Challenge(moves).follow(head(), 0, "Ada")
     turned = begun.follow(head(35), STEP, "Bob")  # a turned head may look like anybody's
@@ -136,6 +136,6 @@ def test_it_is_one_person_from_the_beginning_to_the_end_and_after():
     assert gone.follow(head(), end + 2, "Ada") is gone
 
 
-def test_a_new_one_asks_all_moves_in_random_order():
+def test_a_new_challenge_asks_all_moves_in_random_order():
     orders = {Challenge.new().moves for _ in range(200)}
     assert orders == set(ORDERS)

@@ -24,9 +24,7 @@ SOMEONE_ELSE, NOT_RECOGNIZED = "someone_else", "not_recognized"
 AHEAD, TURNED = 15.0, 25.0  # degrees of yaw: at most, and at least
 CLOSER = 1.3  # times as large in the frame
 LIMIT = 8.0  # seconds for a move and for looking ahead
-BLINK = (
-    1.0  # seconds for which no face may be seen, and for which the face of a person who has passed may be unrecognized
-)
+BLINK = 1.0  # seconds for which no face may be seen, or the face of a person who has passed may be unrecognized
 JUMP = 2.0  # face heights (eyes to mouth) that a face may move from one frame to the next
 
 

@@ -34,28 +34,28 @@ def watch(path):
     return Watch(path, painted_recognizer())
 
 
-def look(watch, frame):
-    """Show a frame and wait until it was looked at; returns what was seen."""
+def analyze(watch, frame):
+    """Show a frame and wait until it was analyzed; return the result."""
     watch.show(frame)
     with watch._busy:
         return watch.latest
 
 
 class SlowRecognizer:
-    """A recognizer that waits for a sign before each look, and counts them."""
+    """A recognizer that waits for a signal before each image, and keeps the images."""
 
     def __init__(self):
-        self._inner, self.go, self.looks = painted_recognizer(), Event(), []
+        self._inner, self.go, self.images = painted_recognizer(), Event(), []
         self.model_id, self.calibration = self._inner.model_id, self._inner.calibration
 
     def __call__(self, image):
-        self.looks.append(image.pixels.copy())
+        self.images.append(image.pixels.copy())
         assert self.go.wait(20)
         return self._inner(image)
 
 
-def test_everybody_known_gets_a_name_and_strangers_do_not(watch, path):
-    seen = look(watch, paint(ADA, STRANGER, BOB))
+def test_known_people_get_their_names_and_strangers_none(watch, path):
+    seen = analyze(watch, paint(ADA, STRANGER, BOB))
     assert [one.name for one in seen.verdicts] == ["Ada", None, "Bob"]
     assert [one.verdict for one in seen.verdicts] == [KNOWN, "unknown", KNOWN]
     with Gallery.open(path, readonly=True, recognizer=painted_recognizer()) as gallery:
@@ -67,9 +67,9 @@ def test_everybody_known_gets_a_name_and_strangers_do_not(watch, path):
     assert list(seen.captions) == wanted.captions
 
 
-def test_one_person_is_verified_at_the_rate_that_was_asked_for(watch, path):
+def test_one_person_is_verified_at_the_given_rate(watch, path):
     watch.question = Question("Bob", rate=0.1)
-    seen = look(watch, paint(ADA, BOB))
+    seen = analyze(watch, paint(ADA, BOB))
     assert [(one.name, one.verdict) for one in seen.verdicts] == [(None, DIFFERENT), ("Bob", SAME)]
     with Gallery.open(path, readonly=True, recognizer=painted_recognizer()) as gallery:
         wanted = gallery.verify(paint(BOB), "Bob", far=0.1)
@@ -79,7 +79,7 @@ def test_one_person_is_verified_at_the_rate_that_was_asked_for(watch, path):
     assert seen.captions[0] == f"unknown {seen.verdicts[0].similarity:.2f} different"
 
 
-def test_a_frame_shows_what_was_just_seen_and_nothing_older(path):
+def test_a_frame_shows_the_latest_result_while_it_is_fresh(path):
     now = 100.0
     watch = Watch(path, painted_recognizer(), lambda: now)
     frame, later = paint(ADA), np.zeros_like(paint(ADA))
@@ -94,24 +94,24 @@ def test_a_frame_shows_what_was_just_seen_and_nothing_older(path):
     with watch._busy:
         pass
 
-    assert look(watch, frame).verdicts
+    assert analyze(watch, frame).verdicts
     now += 1.01 * FRESH
     np.testing.assert_array_equal(watch.show(later), later)
 
 
-def test_frames_never_wait_and_only_the_newest_is_looked_at(path):
+def test_frames_never_wait_and_only_the_newest_is_analyzed(path):
     recognizer = SlowRecognizer()
     watch = Watch(path, recognizer)
     start = time.monotonic()
     frames = [paint((1, number)) for number in range(1, 30)]
     for frame in frames:
         watch.show(frame)
-    assert time.monotonic() - start < 10  # a look would have waited for twice that
+    assert time.monotonic() - start < 10  # an analysis would have waited for twice that
     recognizer.go.set()
     with watch._busy:
-        np.testing.assert_array_equal(recognizer.looks, frames[:1])
-    look(watch, frames[7])
-    np.testing.assert_array_equal(recognizer.looks, [frames[0], frames[7]])
+        np.testing.assert_array_equal(recognizer.images, frames[:1])
+    analyze(watch, frames[7])
+    np.testing.assert_array_equal(recognizer.images, [frames[0], frames[7]])
 
 
 def test_objects_are_drawn_beside_faces(watch):
@@ -120,38 +120,38 @@ def test_objects_are_drawn_beside_faces(watch):
             return Detections([[0, 0, 50, 40]], [0.75], ["cup"], image.width, image.height, "finder")
 
     watch.question = Question(objects=Finder())
-    seen = look(watch, paint(ADA))
+    seen = analyze(watch, paint(ADA))
     assert seen.detections.labels == ("Ada", "cup") and seen.captions[1] == "cup 0.75"
     assert len(seen.verdicts) == 1
 
 
-def test_who_is_enrolled_or_forgotten_meanwhile_is_known_or_not_at_the_next_look(watch, path, tmp_path):
-    assert [one.name for one in look(watch, paint(ADA, STRANGER)).verdicts] == ["Ada", None]
+def test_enrolled_and_forgotten_people_count_from_the_next_frame_on(watch, path, tmp_path):
+    assert [one.name for one in analyze(watch, paint(ADA, STRANGER)).verdicts] == ["Ada", None]
     with Gallery.open(path, recognizer=painted_recognizer()) as gallery:
         gallery.forget("Ada")
         gallery.enroll("Eve", [photo(tmp_path / "eve.png", (9, 2))])
-    assert [one.name for one in look(watch, paint(ADA, STRANGER)).verdicts] == [None, "Eve"]
+    assert [one.name for one in analyze(watch, paint(ADA, STRANGER)).verdicts] == [None, "Eve"]
 
 
-def test_what_goes_wrong_is_told_and_the_video_goes_on(tmp_path, watch):
+def test_errors_are_kept_and_the_video_continues(tmp_path, watch):
     lost = Watch(tmp_path / "none.db", painted_recognizer())
     frame = paint(ADA)
-    assert look(lost, frame) is None
+    assert analyze(lost, frame) is None
     assert isinstance(lost.error, UsageError) and "none.db" in str(lost.error)
     np.testing.assert_array_equal(lost.show(frame), frame)
 
     watch.question = Question("Carol")
-    assert look(watch, frame) is None and "Carol" in str(watch.error)
+    assert analyze(watch, frame) is None and "Carol" in str(watch.error)
     watch.question = Question("Ada")
-    assert look(watch, frame).verdicts[0].verdict == SAME and watch.error is None
+    assert analyze(watch, frame).verdicts[0].verdict == SAME and watch.error is None
 
 
-def test_the_audit_log_tells_who_appears_and_not_how_long(watch, path):
+def test_the_audit_log_notes_who_appears_and_not_how_long(watch, path):
     for frame in (paint(), paint(ADA), paint(ADA), paint(ADA, BOB), paint(STRANGER), paint(ADA)):
-        look(watch, frame)
+        analyze(watch, frame)
     watch.question = Question("Bob")
     for _ in range(3):
-        look(watch, paint(BOB))
+        analyze(watch, paint(BOB))
     rows = [json.loads(line) for line in path.with_name("people.db.audit.jsonl").read_text().splitlines()]
     with Gallery.open(path, readonly=True) as gallery:
         ada, bob = (f"{one.id:016x}" for one in gallery.people())
@@ -162,18 +162,18 @@ def test_the_audit_log_tells_who_appears_and_not_how_long(watch, path):
 def test_the_challenge_sees_one_known_face_and_no_other(watch):
     watch.set_challenge(Challenge.new())
     for frame in (paint(), paint(STRANGER), paint(ADA, BOB)):
-        look(watch, frame)
+        analyze(watch, frame)
         assert watch.challenge.asked == LOOK_AHEAD and watch.challenge.who is None
-    look(watch, paint(ADA))
+    analyze(watch, paint(ADA))
     assert watch.challenge.who == "Ada" and watch.challenge.asked == watch.challenge.moves[0]
     watch.set_challenge(None)
-    look(watch, paint(ADA))
+    analyze(watch, paint(ADA))
     assert watch.challenge is None
 
 
-def test_nothing_is_held_when_the_video_is_over(watch, path):
+def test_nothing_is_kept_when_the_video_is_over(watch, path):
     watch.set_challenge(Challenge.new())
-    look(watch, paint(ADA))
+    analyze(watch, paint(ADA))
     watch.stop()
     for _ in range(200):
         if watch.latest is None:
@@ -181,11 +181,11 @@ def test_nothing_is_held_when_the_video_is_over(watch, path):
         time.sleep(0.01)
     with watch._busy:
         assert watch._gallery is None and watch.latest is None and watch.challenge is None
-    assert look(watch, paint(ADA)).verdicts[0].name == "Ada"  # another video
+    assert analyze(watch, paint(ADA)).verdicts[0].name == "Ada"  # another video
 
 
 @given(st.lists(st.floats(0, 100), max_size=50).map(sorted), st.floats(0, 10))
-def test_the_pace_counts_the_last_seconds(times, wait):
+def test_the_frame_rate_counts_the_last_seconds(times, wait):
     pace, now = FrameRate(), (times[-1] if times else 0) + wait
     for seconds in times:
         pace.count(seconds)

@@ -26,6 +26,14 @@ class Database:
     def __init__(self, path: Path, *, readonly: bool):
         self.path, self.turn = path, RLock()
         self._connection = connect(path, readonly=readonly)
+        revisions = self._revisions = ["", ""]  # before and after the latest change
+
+        def next_revision(before: bytes) -> bytes:
+            after = secrets.token_bytes(16)
+            revisions[:] = before.hex(), after.hex()
+            return after
+
+        self._connection.create_function("next_revision", 1, next_revision)
 
     def close(self) -> None:
         """Close the connection."""
@@ -54,11 +62,11 @@ class Database:
         """Apply all changes of the block or none of them. On return they are safely on the disk."""
         with self.turn:
             self._change = change = Change()
-            self._connection.create_function("next_revision", 1, change.next_revision)
             self.rows("BEGIN IMMEDIATE")
             try:
                 yield change
                 self.rows("UPDATE state SET revision = next_revision(revision)")
+                change.before, change.after = self._revisions
                 self.rows("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -99,9 +107,3 @@ class Change:
         """Note that a centroid was deleted."""
         if self.new.pop(key, None) is None:
             self.gone.append(key)
-
-    def next_revision(self, before: bytes) -> bytes:
-        """Return a new revision; SQLite calls this with the present one."""
-        after = secrets.token_bytes(16)
-        self.before, self.after = before.hex(), after.hex()
-        return after
