@@ -10,7 +10,7 @@ LEARNED = 1 + 9 * np.exp(-12 * T)  # from 10 down to 1, settled
 
 
 def rows(train, validation=None):
-    """Rows as `csv.DictReader` reads them: strings, empty where nothing was measured."""
+    """Rows as `csv.DictReader` reads them: strings, empty where nothing was validated."""
     losses = [""] * len(train) if validation is None else [str(value) for value in validation]
     pairs = zip(train, losses, strict=True)
     return [{"epoch": str(i), "loss": str(a), "validation_loss": b} for i, (a, b) in enumerate(pairs, start=1)]
@@ -32,7 +32,7 @@ CURVES = {
     "no validation, falling": (10 * np.exp(-3 * T), None, "underfitting", "training loss was still falling"),
     "one epoch": ([5.0], [9.0], "unknown", "1 epoch alone; try more --epochs"),
     "two epochs": ([5.0, 4.0], [9.0, 5.0], "unknown", "2 epochs alone; try more --epochs"),
-    "two measurements": (LEARNED[:4], [9.0, "", "", 5.0], "unknown", "2 measurements alone; try more --epochs or a s"),
+    "two validations": (LEARNED[:4], [9.0, "", "", 5.0], "unknown", "2 validations alone; try more --epochs or a s"),
     "nothing is learned but a little lost": (2.58 + 0.08 * T, None, "underfitting", "did not come down, from 2.58 to"),
     "validation diverges": (3 + 0 * T, 3 + 300 * T, "diverged", "far above the 3 of the first epoch's training; try"),
     "both diverge": (2 + 30 * T, 2 + 30 * T, "diverged", "a smaller --learning-rate"),

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from vision_app.core.draw import label_color
 from vision_app.core.images import read_image
 from vision_app.training.config import TrainConfig
-from vision_app.training.report import PICTURES, Curves, FirstBatches, Predictions, TensorBoard, Verdict
+from vision_app.training.report import IMAGES, Curves, FirstBatches, Predictions, TensorBoard, Verdict
 
 CLASSES = ("cat", "dog")
 ROWS = [
@@ -94,7 +94,7 @@ def test_curves_grow_with_the_run(tmp_path):
 def test_the_first_batches_are_drawn_with_their_targets(tmp_path):
     batches = FirstBatches(CLASSES)
     batches.on_start(tmp_path, None, None)
-    images = torch.zeros(PICTURES + 3, 3, 32, 32)
+    images = torch.zeros(IMAGES + 3, 3, 32, 32)
     target = boxes([[8, 8, 24, 24]], [1])
     for step in range(2):
         batches.on_batch(step, images, [target] * len(images))
@@ -104,7 +104,7 @@ def test_the_first_batches_are_drawn_with_their_targets(tmp_path):
     assert color_of("dog", sheet, (6 + 239, 6 + 160))  # the lower side of the first box, scaled by 10
 
 
-def test_predictions_stand_beside_the_truth_in_the_model_just_measured_and_the_best(tmp_path):
+def test_predictions_are_drawn_beside_the_ground_truth_for_the_model_just_measured_and_the_best(tmp_path):
     asked = []
 
     def predict(folder, pictures):

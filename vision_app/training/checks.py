@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,12 @@ from vision_app.core.tensors import set_learning_rate
 
 GRADIENT_BOUND = 1e-6  # far above what rounding leaves in float64, far below any slip in a formula
 STEP = 1e-6
-CLIP = 10.0  # largest norm of the gradient
+CLIP = 10.0  # of the gradient's norm
 
 
 @dataclass(frozen=True)
 class Check:
-    """What came out of a check: its name, whether it passed, and what was found, in one line."""
+    """The result of a check: its name, whether it passed, and why, in one line."""
 
     name: str
     passed: bool
@@ -27,13 +28,13 @@ class Check:
 
 
 def gradient_errors(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[float]:
-    """Holds the gradients of a function against central differences, (f(x + h) - f(x - h)) / 2h with h = 1e-6.
+    """Compare the gradients of a function with central differences, (f(x + h) - f(x - h)) / 2h with h = 1e-6.
 
-    What the function detaches is a constant to its gradient, and so it is held at its value at `inputs` while these
-    are moved: a loss with matches, weights or targets made from its own predictions can be checked as a whole.
+    What the function detaches is a constant to its gradient, and so it keeps its value at `inputs` while these are
+    moved: a loss with matches, weights or targets made from its own predictions can be checked as a whole.
 
     Args:
-        function: of the inputs, to a scalar or a vector of T values. It must be smooth around the inputs, which is so
+        function: Of the inputs, to a scalar or a vector of T values. It must be smooth around the inputs, which is so
             almost everywhere, for random inputs.
         inputs: float64 tensors.
 
@@ -43,7 +44,7 @@ def gradient_errors(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -
     """
     constants = _Constants()
     leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
-    with constants.recorded():
+    with constants:
         values = function(*leaves).reshape(-1)  # (T,)
     if not values.requires_grad:
         raise ValueError("the function does not depend on its inputs")
@@ -62,7 +63,8 @@ def gradient_errors(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -
             columns.append((sides[0] - sides[1]) / (2 * STEP))
     numeric = torch.stack(columns, dim=1)  # (T, E)
     scale = analytic.norm(dim=1) + numeric.norm(dim=1)
-    return ((analytic - numeric).norm(dim=1) / scale.clamp(min=1e-300)).tolist()
+    errors: list[float] = ((analytic - numeric).norm(dim=1) / scale.clamp(min=1e-300)).tolist()
+    return errors
 
 
 def _flat_gradient(value: Tensor, leaves: Sequence[Tensor]) -> Tensor:
@@ -71,42 +73,41 @@ def _flat_gradient(value: Tensor, leaves: Sequence[Tensor]) -> Tensor:
 
 
 class _Constants(TorchFunctionMode):
-    """Records what is detached in one call of a function, and answers with the same in later calls."""
+    """Records what is detached in the first call of a function, and answers with the same in later calls."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._values, self._next = [], None
-
-    def recorded(self) -> "_Constants":
-        self._values, self._next = [], None
-        return self
+        self._values: list[Tensor] = []
+        self._replayed: Iterator[Tensor] | None = None
 
     def replayed(self) -> "_Constants":
-        self._next = 0
+        self._replayed = iter(self._values)
         return self
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         if function is not Tensor.detach:
             return result
-        if self._next is None:
-            self._values.append(result.clone())
-            return result
-        self._next += 1
-        return self._values[self._next - 1].clone()
+        if self._replayed:
+            return next(self._replayed).clone()
+        self._values.append(result.clone())
+        return result
 
 
 def overfit(
     network: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor], *, steps: int, learning_rate: float = 3e-3
 ) -> Iterator[float]:
-    """Trains a network in place on one batch, with Adam and a rate that falls to 0 in a line.
+    """Train a network in place on one batch, with Adam and a learning rate that falls linearly to 0.
 
-    A network and a loss that fit each other bring any small batch to nearly no loss; what stays high is a fault in
-    targets, loss, gradients or the network, which a long run would only hide.
+    A network and a loss that fit each other bring any small batch to nearly no loss; a loss that stays high shows a
+    fault in targets, loss, gradients or the network, which a long run would only hide.
 
     Args:
+        network: What is trained.
         images: (B, C, H, W), the same in every step.
-        loss: of the network's output.
+        loss: Of the network's output.
+        steps: Number of steps.
+        learning_rate: Of the first step.
 
     Yields:
         The loss before each step.
@@ -117,7 +118,7 @@ def overfit(
         set_learning_rate(optimizer, learning_rate * (1 - step / steps))
         value = loss(network(images))
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        torch.autograd.backward(value)
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         optimizer.step()
         yield value.item()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +23,10 @@ VERDICTS = {
     (True, False): "underfitting",
     (False, True): "overfitting",
     (True, True): "both",
-}
+}  # by signs of underfitting and of overfitting
 TITLES = {
-    "underfitting": "underfitting",
-    "overfitting": "overfitting",
-    "both": "underfitting and overfitting",
     "neither": "neither underfitting nor overfitting",
+    "both": "underfitting and overfitting",
     "diverged": "a learning rate that is too high",
     "unknown": "too short to judge",
 }
@@ -37,14 +36,17 @@ SEARCHED = "another --learning-rate (--find-lr suggests one)"
 REGULARIZED = "more photos, more augmentation or a larger --weight-decay"
 MORE = "more photos, a larger --size or a larger network if that is not enough yet"
 
+Rows = Sequence[Mapping[str, Any]]
+Signs = list[tuple[str, str]]  # (reason, what to try) for each
+
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a run suffers from.
+    """What is wrong with a run.
 
     Attributes:
         verdict: "underfitting", "overfitting", "both", "neither", "diverged", or "unknown" after too few epochs.
-        sentence: the verdict, the numbers behind it, and what to try.
+        sentence: The verdict, the numbers behind it, and what to try.
     """
 
     verdict: str
@@ -60,7 +62,7 @@ class _Curve:
     window: int
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping], name: str) -> "_Curve | None":
+    def of(cls, rows: Rows, name: str) -> "_Curve | None":
         epochs, values = column(rows, name)
         if not values:
             return None
@@ -82,19 +84,19 @@ class _Curve:
         """Loss at the end over that of the window before; 1 where there is none."""
         return self.end / float(self.means[-1 - self.window]) if len(self.means) > self.window else 1.0
 
-    def since(self, epoch: int) -> float:
-        """Loss at the end over that of an epoch."""
-        return self.end / float(self.means[max(0, np.searchsorted(self.epochs, epoch, side="right") - 1)])
+    def fell_since(self, epoch: int) -> bool:
+        """Return whether the loss fell from an epoch to the end."""
+        return self.end < float(self.means[max(0, int(np.searchsorted(self.epochs, epoch, side="right")) - 1)])
 
 
 @dataclass(frozen=True)
 class _Training:
-    """Training loss, which can be compared only among epochs of like augmentation.
+    """Training loss, which can be compared only among epochs of the same augmentation.
 
     Attributes:
-        trend: over the epochs with the augmentation of most; all trends are read from it.
-        last: over the epochs with the augmentation of the last one.
-        plain_from: the epoch from which on the two differ, if there is one.
+        trend: Over the epochs with the augmentation of most; all trends are read from it.
+        last: Over the epochs with the augmentation of the last one.
+        plain_from: The first epoch in which the two differ, if there is one.
     """
 
     trend: _Curve
@@ -102,32 +104,32 @@ class _Training:
     plain_from: float
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping], plain_from: float) -> "_Training | None":
+    def of(cls, rows: Rows, plain_from: float) -> "_Training | None":
         early, late = ([row for row in rows if (int(row["epoch"]) >= plain_from) is plain] for plain in (False, True))
         curves = [curve for half in (early, late) if (curve := _Curve.of(half, TRAIN))]
         return cls(curves[0], curves[-1], plain_from) if curves else None
 
     def fell_since(self, epoch: int) -> bool:
-        """Whether it fell from an epoch to the last of like augmentation."""
-        return (self.last if epoch + 1 >= self.plain_from else self.trend).since(epoch) < 1
+        """Return whether it fell from an epoch to the last of the same augmentation."""
+        return (self.last if epoch + 1 >= self.plain_from else self.trend).fell_since(epoch)
 
 
-def column(rows: Sequence[Mapping], name: str) -> tuple[list[int], list[float]]:
-    """The epochs that have a value in a column of metrics.csv, and these values."""
+def column(rows: Rows, name: str) -> tuple[list[int], list[float]]:
+    """Return the epochs that have a value in a column of metrics.csv, and these values."""
     filled = [row for row in rows if row.get(name) not in (None, "")]
     return [int(row["epoch"]) for row in filled], [float(row[name]) for row in filled]
 
 
-def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False, plain_from: float = math.inf) -> Diagnosis:
-    """Judges a run by its training and validation loss.
+def diagnose(rows: Rows, *, pretrained: bool = False, plain_from: float = math.inf) -> Diagnosis:
+    """Judge a run by its training and validation loss.
 
     All curves are smoothed by running means over a fifth of the epochs that have a value. A run with less than three
-    epochs, or one or two measurements, is too short to judge. It diverged, if training or validation loss ends at more
+    epochs, or one or two validations, is too short to judge. It diverged, if training or validation loss ends at more
     than four times the training loss of the first epoch. Otherwise it overfits, if at its end
 
-    - validation loss is more than 25 % above training loss: what was learned by heart does not carry over; or
+    - validation loss is more than 25 % above training loss: what was memorized does not generalize; or
     - validation loss is more than 5 % above its lowest, or the first average precision (where there is one) more than
-      10 % below its highest, and training loss went on falling meanwhile.
+      10 % below its highest, and training loss kept falling meanwhile.
 
     It underfits, if at its end
 
@@ -139,18 +141,18 @@ def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False, plain_from: f
     The thresholds are rules of thumb: a loss has no scale of its own, so it is compared with other losses of the run.
 
     Args:
-        rows: of metrics.csv, in order: `epoch`, `loss` and, in the epochs that were measured, `validation_loss` and
+        rows: Of metrics.csv, in order: `epoch`, `loss` and, in the epochs with a validation, `validation_loss` and
             columns that end with " AP", the decisive one first.
-        pretrained: whether training began from trained weights.
-        plain_from: the epoch from which on photos are augmented less. Training loss jumps there, up or down, so how it
+        pretrained: Whether training began from trained weights.
+        plain_from: The first epoch in which images are augmented less. Training loss jumps there, up or down, so how it
             moves is judged by the epochs before, or by all where there are none before.
 
     Raises:
-        ValueError: there is no row with a loss.
+        ValueError: No row has a loss.
     """
     train, validation = _Training.of(rows, plain_from), _Curve.of(rows, VALIDATION)
     if train is None:
-        raise ValueError("a run is judged by its losses, and it has none")
+        raise ValueError("a run is judged by its losses, and this one has none")
     losses, measured = column(rows, TRAIN)[1], column(rows, VALIDATION)[1]
     first = losses[0]
     for name, loss in (("training", train.last.end), ("validation", validation.end if validation else 0.0)):
@@ -158,20 +160,21 @@ def diagnose(rows: Sequence[Mapping], *, pretrained: bool = False, plain_from: f
             far = f"{name} loss {loss:.3g} is far above the {first:.3g} of the first epoch's training"
             return Diagnosis("diverged", f"{TITLES['diverged']}: {far}; try {GENTLER}")
     if len(losses) < ENOUGH or 0 < len(measured) < ENOUGH:
-        few = f"{len(losses)} epochs" if len(losses) < ENOUGH else f"{len(measured)} measurements"
+        few = f"{len(losses)} epochs" if len(losses) < ENOUGH else f"{len(measured)} validations"
         advice = LONGER if len(losses) < ENOUGH else f"{LONGER} or a smaller --validate-every"
         few = few.removesuffix("s") if few.startswith("1 ") else few
         return Diagnosis("unknown", f"{TITLES['unknown']}: {few} alone; try {advice}")
     under = _underfitting(train.trend, validation, first, pretrained)
     over = _overfitting(train, validation) + _forgetting(train, rows)
     signs = under + over or [(_steady(train.last, validation), MORE)]
-    reasons, advice = zip(*signs, strict=True)
+    reasons, tries = zip(*signs, strict=True)
     verdict = VERDICTS[bool(under), bool(over)]
-    return Diagnosis(verdict, f"{TITLES[verdict]}: {' and '.join(reasons)}; try {', '.join(dict.fromkeys(advice))}")
+    return Diagnosis(
+        verdict, f"{TITLES.get(verdict, verdict)}: {' and '.join(reasons)}; try {', '.join(dict.fromkeys(tries))}"
+    )
 
 
-def _overfitting(train: _Training, validation: _Curve | None) -> list[tuple[str, str]]:
-    """(reason, what to try) for each sign of it."""
+def _overfitting(train: _Training, validation: _Curve | None) -> Signs:
     if validation is None:
         return []
     found = []
@@ -185,8 +188,8 @@ def _overfitting(train: _Training, validation: _Curve | None) -> list[tuple[str,
     return found
 
 
-def _forgetting(train: _Training, rows: Sequence[Mapping]) -> list[tuple[str, str]]:
-    """The same for a fall of average precision."""
+def _forgetting(train: _Training, rows: Rows) -> Signs:
+    """Return the sign of overfitting that a fall of average precision is."""
     name = next((name for row in rows for name in row if name.endswith(PRECISION)), "")
     precision = _Curve.of(rows, name)
     if precision is None:
@@ -198,9 +201,9 @@ def _forgetting(train: _Training, rows: Sequence[Mapping]) -> list[tuple[str, st
     return [(fell, REGULARIZED)]
 
 
-def _underfitting(train: _Curve, validation: _Curve | None, first: float, pretrained: bool) -> list[tuple[str, str]]:
-    """(reason, what to try) for each sign of it; `first` is the training loss of the first epoch."""
-    found = []
+def _underfitting(train: _Curve, validation: _Curve | None, first: float, pretrained: bool) -> Signs:
+    """Return its signs; `first` is the training loss of the first epoch."""
+    found: Signs = []
     if train.rise > RISEN:
         found.append((f"training loss rose by {_percent(train.rise)} above its lowest", GENTLER))
     elif not pretrained and train.end >= first:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -166,7 +166,7 @@ def _is_over(state: RunState, config: TrainConfig) -> bool:
 
 def _on_first(fabric: Fabric, work: Callable[[], Result]) -> Result:
     """Return what `work` returns in the first process, in all of them."""
-    return fabric.broadcast(work() if fabric.is_global_zero else None)
+    return cast(Result, fabric.broadcast(work() if fabric.is_global_zero else None))
 
 
 def _tell(callbacks: Sequence[object], event: str, *words: object) -> None:

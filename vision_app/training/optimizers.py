@@ -1,6 +1,6 @@
 """Optimizers by name, and their state as flat tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +8,10 @@ from torch.optim import Optimizer
 
 BETA_2 = 0.999  # of Adam variants
 WITH_MOMENTUM = {"momentum": False, "nesterov": True}  # torch's SGD, and whether its momentum is Nesterov's
-WITH_BETAS = {
+WITH_BETAS: dict[str, Callable[..., Optimizer]] = {
     "adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "nadam": torch.optim.NAdam, "adamw": torch.optim.AdamW,
 }  # fmt: skip
-PLAIN = {
+PLAIN: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "rmsprop": torch.optim.RMSprop,
     "adadelta": torch.optim.Adadelta,
 }  # fmt: skip

@@ -1,122 +1,132 @@
-"""What a run's folder shows of the run. Each class here watches `loop.fit` and writes one kind of thing."""
+"""What a run's folder shows of the run: callbacks of `loop.fit`, each of which writes one kind of thing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from vision_app.core.figures import new_figure, save_figure
 from vision_app.core.images import write_image
 from vision_app.core.labeled_boxes import LabeledBoxes
+from vision_app.training.config import TrainConfig
 from vision_app.training.contact_sheet import contact_sheet
 from vision_app.training.diagnosis import PRECISION, TRAIN, VALIDATION, column, diagnose
 from vision_app.training.runs import read_metrics
 
-PICTURES = 16  # drawn of each of the first batches, at most
-PREDICT = Callable[[Path, Sequence[np.ndarray]], Sequence[LabeledBoxes]]
+IMAGES = 16  # drawn of each of the first batches, at most
+Row = Mapping[str, Any]  # of metrics.csv
+
+
+class FolderCallback:
+    """A callback that writes into the folder of the run."""
+
+    def on_start(self, folder: Path, task: object, config: TrainConfig) -> None:
+        """Keep the folder."""
+        self.folder = folder
 
 
 class TensorBoard:
     """Every number of a run's rows, for `tensorboard --logdir RUN`."""
 
-    def on_start(self, folder: Path, task, config) -> None:
+    def on_start(self, folder: Path, task: object, config: TrainConfig) -> None:
+        """Open the log."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        self._writer: Any = SummaryWriter(str(folder / "tensorboard"))
 
-    def on_epoch(self, row: Mapping) -> None:
+    def on_epoch(self, row: Row) -> None:
+        """Log a row."""
         for name, value in row.items():
             if name != "epoch":
                 self._writer.add_scalar(name.replace(" ", "_"), value, row["epoch"])
         self._writer.flush()
 
-    def on_end(self, folder: Path, rows: Sequence[Mapping]) -> None:
+    def on_end(self, folder: Path, rows: Sequence[Row]) -> None:
+        """Close the log."""
         self._writer.close()
 
 
-class Curves:
+class Curves(FolderCallback):
     """curves.png, drawn again after every epoch from metrics.csv."""
 
-    def on_start(self, folder: Path, task, config) -> None:
-        self._folder = folder
-
-    def on_epoch(self, row: Mapping) -> None:
-        plot_curves(read_metrics(self._folder), self._folder / "curves.png")
+    def on_epoch(self, row: Row) -> None:
+        """Draw the curves."""
+        plot_curves(read_metrics(self.folder), self.folder / "curves.png")
 
 
-class FirstBatches:
+class FirstBatches(FolderCallback):
     """batch-1.png and so on: the first batches as the network gets them, augmented, with their targets."""
 
     def __init__(self, classes: Sequence[str]):
         self._classes = classes
 
-    def on_start(self, folder: Path, task, config) -> None:
-        self._folder = folder
-
-    def on_batch(self, step: int, images, targets) -> None:
-        sheet = contact_sheet(images[:PICTURES].cpu(), targets[:PICTURES], self._classes)
-        write_image(self._folder / f"batch-{step + 1}.png", sheet)
+    def on_batch(self, step: int, images: Tensor, targets: Sequence[LabeledBoxes]) -> None:
+        """Draw a batch."""
+        sheet = contact_sheet(list(images[:IMAGES].cpu()), targets[:IMAGES], self._classes)
+        write_image(self.folder / f"batch-{step + 1}.png", sheet)
 
 
-class Predictions:
-    """predictions.png: truth and predictions side by side on a few pictures, each time that a network was measured.
+class Predictions(FolderCallback):
+    """predictions.png: ground truth and predictions side by side on a few images, after each validation.
 
     Args:
-        pictures: (H, W, 3) uint8 each.
-        truth: what is true of each.
-        classes: names of the labels.
-        predict: from a model folder and pictures to what the model finds.
+        images: (H, W, 3) uint8 each.
+        ground_truth: Boxes of each image.
+        classes: Names of the labels.
+        predict: From a model folder and images to the boxes that the model finds.
     """
 
     def __init__(
-        self, pictures: Sequence[np.ndarray], truth: Sequence[LabeledBoxes], classes: Sequence[str], predict: PREDICT
+        self,
+        images: Sequence[np.ndarray],
+        ground_truth: Sequence[LabeledBoxes],
+        classes: Sequence[str],
+        predict: Callable[[Path, Sequence[np.ndarray]], Sequence[LabeledBoxes]],
     ):
-        self._pictures, self._truth, self._classes, self._predict = pictures, truth, classes, predict
+        self._images, self._ground_truth, self._classes, self._predict = images, ground_truth, classes, predict
 
-    def on_start(self, folder: Path, task, config) -> None:
-        self._folder = folder
-
-    def on_epoch(self, row: Mapping) -> None:
+    def on_epoch(self, row: Row) -> None:
+        """Draw the predictions of the last network, if it was validated."""
         if any(name.endswith(PRECISION) for name in row):
-            self._draw(self._folder / "last")
+            self._draw(self.folder / "last")
 
-    def on_end(self, folder: Path, rows: Sequence[Mapping]) -> None:
+    def on_end(self, folder: Path, rows: Sequence[Row]) -> None:
+        """Draw the predictions of the best network."""
         self._draw(folder / "best")
 
     def _draw(self, model: Path) -> None:
-        found = self._predict(model, self._pictures)
-        pairs = [each for pair in zip(self._truth, found, strict=True) for each in pair]
-        pictures = [picture for picture in self._pictures for _ in range(2)]
-        captions = ["truth", f"found by {model.name}"] * len(self._pictures)
-        sheet = contact_sheet(pictures, pairs, self._classes, captions=captions)
-        write_image(self._folder / "predictions.png", sheet)
+        found = self._predict(model, self._images)
+        pairs = [each for pair in zip(self._ground_truth, found, strict=True) for each in pair]
+        images = [image for image in self._images for _ in range(2)]
+        captions = ["ground truth", f"predicted by {model.name}"] * len(self._images)
+        write_image(self.folder / "predictions.png", contact_sheet(images, pairs, self._classes, captions=captions))
 
 
 class Verdict:
     """The last line: underfitting, overfitting, both or neither, and what to try.
 
     Args:
-        log: takes the line.
-        pretrained: whether training starts from trained weights.
-        close_epochs: the last ones, in which photos are augmented less.
+        log: Takes the line.
+        pretrained: Whether training starts from trained weights.
+        close_epochs: Number of last epochs, in which images are augmented less.
     """
 
     def __init__(self, log: Callable[[str], None], *, pretrained: bool, close_epochs: int):
         self._log, self._pretrained, self._close_epochs = log, pretrained, close_epochs
 
-    def on_start(self, folder: Path, task, config) -> None:
+    def on_start(self, folder: Path, task: object, config: TrainConfig) -> None:
+        """Note when augmentation will become less."""
         self._plain_from = config.epochs - self._close_epochs + 1
 
-    def on_end(self, folder: Path, rows: Sequence[Mapping]) -> None:
+    def on_end(self, folder: Path, rows: Sequence[Row]) -> None:
+        """Log the line."""
         self._log(diagnose(rows, pretrained=self._pretrained, plain_from=self._plain_from).sentence)
 
 
-def plot_curves(rows: Sequence[Mapping], path: Path) -> None:
-    """Draws loss, average precision and learning rate over the epochs as a PNG file.
-
-    Args:
-        rows: of metrics.csv, in order.
-    """
+def plot_curves(rows: Sequence[Row], path: Path) -> None:
+    """Plot loss, average precision and learning rate over the epochs of a run, whose rows are in order, as PNG."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     precisions = [name for name in names if name.endswith((PRECISION, f"{PRECISION}50"))]
     panels = {

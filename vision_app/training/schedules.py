@@ -24,7 +24,7 @@ def step(moment: float, min_ratio: float, cycles: int) -> float:
 
 def exponential(moment: float, min_ratio: float, cycles: int) -> float:
     """Fall from 1 to `min_ratio`, by the same factor each step."""
-    return min_ratio**moment
+    return math.pow(min_ratio, moment)
 
 
 def cosine(moment: float, min_ratio: float, cycles: int) -> float:

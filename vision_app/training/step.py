@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -41,7 +41,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
         raise UsageError(f"--batch-size {config.batch_size}: must be at least the number of processes, {local * nodes}")
     if device.index is not None and local > 1:
         raise UsageError(f"--device {config.device}: is one device for {local} processes; use --device {device.type}")
-    mixed = {"bf16": "bf16-mixed", "fp16": "16-mixed"}.get(_precision(config.precision, device))
+    precisions: dict[str, Literal["16-mixed", "bf16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
+    mixed = precisions.get(_precision(config.precision, device))
     fabric = Fabric(
         accelerator=device.type,
         devices=local if device.index is None else [device.index],
@@ -75,7 +76,7 @@ class Stepper:
         self.task, self.config, self.fabric, self.log = task, config, fabric, log
         self.network = task.network.to(fabric.device, memory_format=torch.channels_last)
         if fabric.world_size > 1 and fabric.device.type == "cuda":  # it knows no other device
-            nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
         self.optimizer = build_optimizer(
             config.optimizer,
             self.network,
@@ -112,18 +113,18 @@ class Stepper:
         sums = self._gradients_in_memory(index, images, targets)
         sums |= {"samples": torch.tensor(float(len(images))), "stop": torch.tensor(float(stop))}
         totals = torch.stack([value.to(self.fabric.device, torch.float64) for value in sums.values()])
-        totals = self.fabric.all_reduce(totals, reduce_op="sum")
+        totals = torch.as_tensor(self.fabric.all_reduce(totals, reduce_op="sum"))
         # Processes average their gradients; what is wanted is the gradient of sum / number of positives.
         positives = totals[list(sums).index("positives")].clamp(min=1)
         factor = (self.config.batch_size * self.fabric.world_size / positives).float()
         for parameter in self.network.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
-        norm = self.fabric.clip_gradients(
+        clipped = self.fabric.clip_gradients(
             self._model, self._optimizer, max_norm=self.config.clip, error_if_nonfinite=False
         )
-        *values, norm = torch.cat([totals, norm[None]]).tolist()
-        values = dict(zip(sums, values, strict=True))
+        *numbers, norm = torch.cat([totals, torch.as_tensor(clipped)[None]]).tolist()
+        values: dict[str, float] = dict(zip(sums, numbers, strict=True))
         scaler = self.fabric.strategy.precision.state_dict()  # of fp16, or empty
         skipped = bool(scaler) and not math.isfinite(norm)  # by the scaler, which lowers its scale then
         hopeless = skipped and scaler["scale"] < SMALLEST_SCALE
@@ -166,6 +167,7 @@ class Stepper:
             if self.config.adversarial:  # clean and perturbed samples count alike
                 part.requires_grad_()
                 self._backward(part, targets[start:end], sums, synchronize=False)
+                assert part.grad is not None
                 part = adversarial(part.detach(), part.grad, self.config.adversarial)
             self._backward(part, targets[start:end], sums, synchronize=end == len(images))
         return sums
