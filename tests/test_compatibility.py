@@ -2,16 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from painted_people import paint, painted_recognizer
 from PIL import Image
 from skimage import data as skimage_data
+from tiny_task import CONFIG
+from tiny_task import run as train_tiny
 
 from vision_app import Gallery
 from vision_app.cli import main
+from vision_app.core.errors import UsageError
+from vision_app.training.runs import read_metrics
 
 V01 = Path(__file__).parent / "data" / "v0.1"
 
@@ -137,3 +143,27 @@ def test_options_of_an_old_training_are_read(tmp_path, monkeypatch, given, comma
     words = ["--resume"] if given == "--resume" else ["--config", "run/options.yaml"]
     assert main(["train", command, "--output", "run", *words]) == 0
     assert expected.items() <= seen.items()
+
+
+@pytest.fixture
+def old_run(tmp_path):
+    """A run of the tiny task that version 0.1 began, and that Ctrl-C interrupted in the third of four epochs."""
+    shutil.unpack_archive(V01 / "run.zip", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_an_old_run_is_resumed_under_the_new_names_of_its_settings(old_run, tmp_path):
+    before = json.loads((old_run / "config.json").read_text())
+    assert (before["average"], before["final"], before["held"]) == (0.9, 0.1, 1)
+    config = replace(CONFIG, ema_decay=0.9, min_lr_ratio=0.1, device="cpu")
+    inputs, lines = {"data": "photos 0123456789ab", "freeze_blocks": 1}, []
+    with pytest.raises(UsageError, match=r"--ema-decay 0\.8: the run to resume was started with 0\.9"):
+        train_tiny(old_run, config=replace(config, ema_decay=0.8), inputs=inputs, resume=True)
+    best, weights = train_tiny(old_run, config=config, inputs=inputs, resume=True, log=lines.append)
+    assert lines[0] == "resuming after epoch 2 of 4, step 2"
+    assert json.loads((old_run / "config.json").read_text())["ema_decay"] == 0.9
+    whole_best, whole = train_tiny(tmp_path / "whole", config=config, inputs=inputs)
+    assert best == whole_best
+    assert [row["epoch"] for row in read_metrics(old_run)] == ["1", "2", "3", "4"]
+    for name, tensor in whole.items():  # to rounding, which is that of the machine on which the run began
+        torch.testing.assert_close(weights[name], tensor, rtol=0.01, atol=0.001)

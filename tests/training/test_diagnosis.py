@@ -115,5 +115,5 @@ def test_epochs_without_a_measurement_are_passed_over():
 
 
 def test_no_verdict_without_losses():
-    with pytest.raises(ValueError, match="it has none"):
+    with pytest.raises(ValueError, match="this one has none"):
         diagnose([{"epoch": 1}])

@@ -52,7 +52,7 @@ def fail():
 
 
 def control_c():
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)  # to this thread, so that its handler has run when this returns
 
 
 @pytest.mark.parametrize("how", [fail, control_c])
