@@ -80,6 +80,7 @@ def _tile(pixels: np.ndarray, boxes: LabeledBoxes, classes: Sequence[str], side:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     tile = Image.fromarray(pixels).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)
     canvas, font = ImageDraw.Draw(tile), ImageFont.load_default(size=TEXT)
+    assert isinstance(font, ImageFont.FreeTypeFont)
     boxes = boxes.scaled(scale)
     for box in boxes.xyxy[boxes.ignored]:
         _dashed(canvas, *np.rint(box).astype(int).tolist())

@@ -64,7 +64,7 @@ class FirstBatches(FolderCallback):
 
     def on_batch(self, step: int, images: Tensor, targets: Sequence[LabeledBoxes]) -> None:
         """Draw a batch."""
-        sheet = contact_sheet(list(images[:IMAGES].cpu()), targets[:IMAGES], self._classes)
+        sheet = contact_sheet(images[:IMAGES].cpu(), targets[:IMAGES], self._classes)
         write_image(self.folder / f"batch-{step + 1}.png", sheet)
 
 
