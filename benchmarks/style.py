@@ -1,17 +1,17 @@
-"""How well and how fast pictures are repainted, beside MicroAST and the classic method on VGG-19.
+"""How well and how fast images are stylized, compared with MicroAST and the classic method on VGG-19.
 
     python benchmarks/style.py --data ../data/style --teachers ../data/teachers/style --output OUT
 
-Contents come from photos/ and styles from paintings/, their middles at 512 x 512 pixels; the teachers are MicroAST's
-files and VGG-19 distilled to a sixteenth (`tools/convert_style_weights.py`). The Gram error says how unlike the style a
-result is: of both at 256 x 256, the mean over conv1_1 to conv5_1 of the distilled encoder of ||G - T||^2 / ||T||^2.
-SSIM says how like the content it is. The classic method takes minutes a picture, so it repaints some of the pairs alone
-(--subset); the columns "of N" are of these pairs for everybody.
+Contents come from photos/ and styles from paintings/, center crops at 512 x 512 pixels; the teachers are MicroAST's
+files and VGG-19 distilled to a sixteenth (`tools/convert_style_weights.py`). The Gram error is the distance of a
+result from its style: of both at 256 x 256, the mean over conv1_1 to conv5_1 of the distilled encoder of
+||G - T||^2 / ||T||^2. SSIM is the similarity to the content. The classic method takes minutes per image, so it
+stylizes only some of the pairs (--subset); the columns "of N" are of these pairs for all methods.
 
-Seconds are from pixels to pixels with a style of 512 x 512, its encoding included but for "prepared": medians of
-several rounds, in brackets the least; in a round every method takes its turn. On a busy machine the processor's seconds
-tell more (--cpu; those of all threads together). The classic method's are of one iteration; its VGG-19 has random
-weights, so nothing but its cost means anything. Megabytes are the peak of a fresh process that repaints one picture.
+Seconds are from pixels to pixels with a style of 512 x 512, its encoding included except in "prepared": medians of
+several rounds, in brackets the minimum; in a round every method takes its turn. On a busy machine CPU seconds are more
+reliable (--cpu; the sum of all threads). The classic method's are of one iteration; its VGG-19 has random weights, so
+only its cost is meaningful. Megabytes are the peak of a new process that stylizes one image.
 """
 
 import argparse
@@ -27,9 +27,9 @@ import cv2
 import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1] / "tools"))  # other people's networks are read there
-from style_contestants import Classic, Contestant, contestants, repaint, write_micro_ast
-from style_measures import Features, Quality, read_pictures, spread_out, teacher_features
-from style_speed import iterate_once, peak_megabytes, repaint_once, take_turns, timed
+from style_contestants import Classic, Contestant, contestants, stylize, write_micro_ast
+from style_measures import Features, Quality, read_images, spread_out, teacher_features
+from style_speed import iterate_once, peak_megabytes, stylize_once, take_turns, timed
 
 from vision_app.cli.progress import show_progress
 from vision_app.core.images import read_image, write_image
@@ -37,7 +37,7 @@ from vision_app.core.images import read_image, write_image
 METHODS = ("fast", "micro-ast", "micro-ast-onnx", "color", "optimize", "vgg19")
 CLASSIC = ("optimize", "vgg19")
 SIDE = 512  # pixels, of results and of styles
-TILE = 224  # pixels, of a picture on the contact sheet
+TILE = 224  # pixels, of an image on the contact sheet
 
 LARGE = (3840, 2160)  # pixels, at which the fast method's memory is judged
 
@@ -47,7 +47,7 @@ Pair = tuple[str, str]  # names of content and style
 
 @dataclass
 class Line:
-    """What is known of a method: the quality of pairs and, by size, seconds of each round and megabytes."""
+    """Results of a method: the quality of pairs and, by size, seconds of each round and megabytes."""
 
     name: str
     runtime: str
@@ -57,13 +57,13 @@ class Line:
     megabytes: dict[Size, float | None] = field(default_factory=dict)
 
 
-def repaint_all(
+def stylize_all(
     contestant: Contestant, contents: dict[str, np.ndarray], styles: dict[str, np.ndarray], pairs: Sequence[Pair],
     folder: Path | None, reuse: bool,
 ) -> dict[Pair, np.ndarray]:  # fmt: skip
-    """The results of some pairs, which are written into a folder if there is one, or read from there."""
-    results, painter = {}, contestant.load()
-    prepared = {name: painter.prepare(styles[name]) for name in dict.fromkeys(style for _, style in pairs)}
+    """Return the results of some pairs, which are written into a folder if there is one, or read from there."""
+    results, method = {}, contestant.load()
+    prepared = {name: method.prepare(styles[name]) for name in dict.fromkeys(style for _, style in pairs)}
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     with show_progress(len(pairs), 0) as report:
@@ -72,7 +72,7 @@ def repaint_all(
             if reuse and path and path.is_file():
                 results[content, style] = read_image(path).pixels
             else:
-                results[content, style] = painter.paint(contents[content], prepared[style])
+                results[content, style] = method.stylize(contents[content], prepared[style])
                 if path:
                     write_image(path, results[content, style])
             report([{"status": "ok"}])
@@ -99,7 +99,7 @@ def print_table(lines: Sequence[Line], sizes: Sequence[Size], subset: Sequence[P
 
 
 def scores(several: Sequence[Quality]) -> list[str]:
-    """The means as two cells of the table."""
+    """Return the means as two cells of the table."""
     if not several:
         return ["-", "-"]
     mean = Quality.mean(several)
@@ -107,12 +107,12 @@ def scores(several: Sequence[Quality]) -> list[str]:
 
 
 def spread(seconds: np.ndarray | None) -> str:
-    """Median and least, such as "0.231 (0.225)"."""
+    """Return median and minimum, such as "0.231 (0.225)"."""
     return "-" if seconds is None else f"{np.median(seconds):.3f} ({seconds.min():.3f})"
 
 
 def print_verdicts(lines: dict[str, Line], size: Size) -> None:
-    """Says whether our methods are as good and as fast as they must be."""
+    """Print whether our methods are as good and as fast as required."""
     where = f"seconds at {size[0]}x{size[1]}"
     ours, theirs, classic, vgg = (lines.get(name) for name in ("fast", "micro-ast", "optimize", "vgg19"))
     for name, runtime in (("micro-ast", ""), ("micro-ast-onnx", " on the same runtime")):
@@ -130,7 +130,7 @@ def mean_of(line: Line) -> Quality:
 
 
 def ratio(ours: Line | None, theirs: Line | None, value: Callable[[Line], np.ndarray | float | None]) -> float | None:
-    """How many times as large a value is, the median where there is one a round; None where one is not known."""
+    """Return the ratio of two values, the median where there is one per round; None where one is missing."""
     values = [value(line) for line in (ours, theirs) if line]
     if len(values) < 2 or any(one is None for one in values):
         return None
@@ -148,18 +148,18 @@ def judge(what: str, value: float | None, side: str, limit: float) -> None:
 def measure_quality(
     lines: dict[str, Line], runners: dict[str, Contestant], arguments: argparse.Namespace, features: Features
 ) -> list[Pair]:
-    """Repaints and judges; returns the pairs of the subset. With --output, writes the results and a contact sheet."""
-    contents, styles = (read_pictures(arguments.data / folder, (SIDE, SIDE)) for folder in ("photos", "paintings"))
+    """Stylize and measure; return the pairs of the subset. With --output, write the results and a contact sheet."""
+    contents, styles = (read_images(arguments.data / folder, (SIDE, SIDE)) for folder in ("photos", "paintings"))
     few = [spread_out(list(names), count) for names, count in zip((contents, styles), arguments.subset, strict=True)]
     subset = [(content, style) for content in few[0] for style in few[1]]
     pairs = [(content, style) for content in contents for style in styles]
     seen = {name: features(pixels) for name, pixels in styles.items()}
     columns = {"content": [contents[content] for content, _ in subset], "style": [styles[style] for _, style in subset]}
     for name, runner in runners.items():
-        print(f"repainting: {name}", file=sys.stderr)
+        print(f"stylizing: {name}", file=sys.stderr)
         folder = arguments.output and arguments.output / name
         chosen = subset if name in CLASSIC else pairs
-        results = repaint_all(runner, contents, styles, chosen, folder, arguments.reuse)
+        results = stylize_all(runner, contents, styles, chosen, folder, arguments.reuse)
         for (content, style), result in results.items():
             lines[name].quality[content, style] = Quality.of(result, contents[content], seen[style], features)
         columns[name] = [results[pair] for pair in subset]
@@ -169,30 +169,30 @@ def measure_quality(
 
 
 def draw_sheet(columns: dict[str, list[np.ndarray]]) -> np.ndarray:
-    """(H, W, 3) uint8 with a row a pair and a column a method, each picture with its caption."""
+    """Return (H, W, 3) uint8 with a row for each pair and a column for each method, with captions."""
     from vision_app.core.labeled_boxes import LabeledBoxes
     from vision_app.training.contact_sheet import contact_sheet
 
-    pictures = [picture for row in zip(*columns.values(), strict=True) for picture in row]
+    images = [image for row in zip(*columns.values(), strict=True) for image in row]
     plain = LabeledBoxes.empty()
-    captions = list(columns) * (len(pictures) // len(columns))
+    captions = list(columns) * (len(images) // len(columns))
     return contact_sheet(
-        pictures, [plain] * len(pictures), (), captions=captions, columns=len(columns), side=TILE
+        images, [plain] * len(images), (), captions=captions, columns=len(columns), side=TILE
     )  # fmt: skip
 
 
 def measure_seconds(lines: dict[str, Line], runners: dict[str, Contestant], arguments: argparse.Namespace) -> None:
-    """Times everybody at every size, but VGG-19 at the first one alone."""
-    style = next(iter(read_pictures(arguments.data / "paintings", (SIDE, SIDE)).values()))
+    """Time all methods at every size, VGG-19 only at the first one."""
+    style = next(iter(read_images(arguments.data / "paintings", (SIDE, SIDE)).values()))
     clock = time.process_time if arguments.cpu else time.perf_counter
-    painters = {name: runner.load() for name, runner in runners.items() if name not in CLASSIC}
+    methods = {name: runner.load() for name, runner in runners.items() if name not in CLASSIC}
     for size in arguments.sizes:
         print(f"timing at {size[0]}x{size[1]}", file=sys.stderr)
-        content = next(iter(read_pictures(arguments.data / "photos", size).values()))
+        content = next(iter(read_images(arguments.data / "photos", size).values()))
         works = {}
-        for name, painter in painters.items():
-            works[name, "seconds"] = timed(partial(repaint, painter, content, style), clock)
-            works[name, "prepared"] = timed(partial(painter.paint, content, painter.prepare(style)), clock)
+        for name, method in methods.items():
+            works[name, "seconds"] = timed(partial(stylize, method, content, style), clock)
+            works[name, "prepared"] = timed(partial(method.stylize, content, method.prepare(style)), clock)
         fill_in(lines, size, works, arguments.rounds)
         classics = {name: encoder for name, encoder in classic_encoders(arguments).items() if name in lines}
         if size != arguments.sizes[0]:
@@ -205,7 +205,7 @@ def measure_seconds(lines: dict[str, Line], runners: dict[str, Contestant], argu
 
 
 def fill_in(lines: dict[str, Line], size: Size, works: dict[tuple[str, str], Callable[[], float]], rounds: int) -> None:
-    """Lets works take turns and notes the seconds of each in its line."""
+    """Let works take turns and note the seconds of each in its line."""
     seconds = take_turns(list(works.values()), rounds) if works else np.empty((0, 0))
     for (name, kind), times in zip(works, seconds.T, strict=True):
         getattr(lines[name], kind)[size] = times
@@ -216,7 +216,7 @@ def classic_encoders(arguments: argparse.Namespace) -> dict[str, str | None]:
 
 
 def measure_memory(lines: dict[str, Line], runners: dict[str, Contestant], arguments: argparse.Namespace) -> None:
-    """Of one picture each; of the classic method, whose memory does not grow from then on, of one iteration."""
+    """Measure one image each; for the classic method, whose memory does not grow after it, one iteration."""
     classics = classic_encoders(arguments)
     for size in [*arguments.sizes, LARGE] if arguments.sizes else []:
         for name, line in lines.items():
@@ -227,11 +227,11 @@ def measure_memory(lines: dict[str, Line], runners: dict[str, Contestant], argum
                 load = partial(Classic, classics[name], arguments.threads)
                 line.megabytes[size] = peak_megabytes(iterate_once, load, size, SIDE)
             else:
-                line.megabytes[size] = peak_megabytes(repaint_once, runners[name].load, size, SIDE)
+                line.megabytes[size] = peak_megabytes(stylize_once, runners[name].load, size, SIDE)
 
 
 def size(text: str) -> Size:
-    """Reads a size such as 1920x1080."""
+    """Parse a size such as 1920x1080."""
     width, height = map(int, text.split("x"))
     return width, height
 
@@ -241,25 +241,26 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="with photos/ and paintings/")
     parser.add_argument("--teachers", type=Path, required=True, metavar="FOLDER", help="of other people's networks")
     parser.add_argument("--output", type=Path, metavar="DIR", help="for the results and a contact sheet of them")
-    parser.add_argument("--reuse", action="store_true", help="measure results that lie in --output already")
+    parser.add_argument("--reuse", action="store_true", help="measure results that are in --output already")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--sizes", nargs="*", type=size, default=[(512, 512), (1024, 1024), (1920, 1080)])
     parser.add_argument("--subset", nargs=2, type=int, default=(4, 4), metavar=("CONTENTS", "STYLES"))
     parser.add_argument("--model", default="style-fast", help="ours, by name or path")
     parser.add_argument("--encoder", default="style-encoder", help="of the classic method, by name or path")
-    parser.add_argument("--iterations", type=int, help="of the classic method; by default its own number")
+    parser.add_argument("--iterations", type=int, help="of the classic method; default: its own number")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--cpu", action="store_true", help="seconds of the processor instead of those of the clock")
-    parser.add_argument("--rounds", type=int, default=9, help="of the classic method a third as many")
+    parser.add_argument("--cpu", action="store_true", help="measure CPU seconds instead of wall-clock seconds")
+    parser.add_argument("--rounds", type=int, default=9, help="of timing; a third as many for the classic method")
     arguments = parser.parse_args()
     cv2.setNumThreads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
-        write_micro_ast(arguments.teachers, Path(folder))
-        everybody = contestants(
+        if "micro-ast-onnx" in arguments.methods:
+            write_micro_ast(arguments.teachers, Path(folder))
+        available = contestants(
             arguments.teachers, Path(folder), model=arguments.model, encoder=arguments.encoder,
             iterations=arguments.iterations, threads=arguments.threads,
         )  # fmt: skip
-        runners = {name: everybody[name] for name in arguments.methods if name in everybody}
+        runners = {name: available[name] for name in arguments.methods if name in available}
         lines = {name: Line(runner.name, runner.runtime) for name, runner in runners.items()}
         if "vgg19" in arguments.methods:
             lines["vgg19"] = Line("optimize, VGG-19", "torch")

@@ -1,4 +1,4 @@
-"""How like the content and how like the style a picture is, and the pictures that this is measured on."""
+"""Similarity of a result to its content and to its style, and the images that are measured."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from vision_app.core.images import SUFFIXES
 GRAM_SIDE = 256  # pixels, of what Gram matrices are of
 
 Seen = Sequence[np.ndarray]
-"""The features of a picture, (C, h, w) of each layer."""
+"""The features of an image, (C, h, w) of each layer."""
 
 Features = Callable[[np.ndarray], Seen]
-"""Gives the features of a square picture, (H, H, 3) uint8 RGB."""
+"""Returns the features of a square image, (H, H, 3) uint8 RGB."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What one result, or the mean of several, is worth.
+    """Quality of one result, or the mean of several.
 
     Attributes:
-        gram: relative Gram error, 0 for the style itself; see `gram_error`.
-        ssim: structural similarity to the content, 1 for the content itself.
+        gram: Relative Gram error, 0 for the style itself; see `gram_error`.
+        ssim: Structural similarity to the content, 1 for the content itself.
     """
 
     gram: float
@@ -33,7 +33,7 @@ class Quality:
 
     @classmethod
     def of(cls, result: np.ndarray, content: np.ndarray, style: Seen, features: Features) -> "Quality":
-        """Judges a result, (H, W, 3) uint8 as the content, by the style as `features` sees it."""
+        """Measure a result, (H, W, 3) uint8 like the content, against the features of the style."""
         return cls(gram_error(features(result), style), similarity(result, content))
 
     @classmethod
@@ -42,7 +42,7 @@ class Quality:
 
 
 def gram_error(features: Seen, target: Seen) -> float:
-    """The mean over layers of ||G - T||^2 / ||T||^2 (Frobenius), of Gram matrices divided by the number of positions.
+    """Return the mean over layers of ||G - T||^2 / ||T||^2 (Frobenius), with Gram matrices per position.
 
     The two have as many channels; sizes may differ.
     """
@@ -54,20 +54,20 @@ def gram_error(features: Seen, target: Seen) -> float:
 
 
 def gram_matrix(features: np.ndarray) -> np.ndarray:
-    """(C, h, w) -> (C, C) means over all positions of products of two channels."""
+    """Return (C, C), the means over all positions of products of two channels, for (C, h, w)."""
     rows = features.reshape(len(features), -1).astype(np.float64)
     return rows @ rows.T / rows.shape[1]
 
 
 def similarity(result: np.ndarray, content: np.ndarray) -> float:
-    """SSIM (Wang et al., 2004) of two (H, W, 3) uint8 pictures, the mean of their colors'."""
+    """Return the SSIM (Wang et al., 2004) of two (H, W, 3) uint8 images, the mean over color channels."""
     from skimage.metrics import structural_similarity
 
     return float(structural_similarity(result, content, channel_axis=2))
 
 
 def teacher_features(folder: Path) -> Features:
-    """What the deepest of the distilled encoders sees at 256 x 256 pixels, after ReLU at conv1_1 to conv5_1."""
+    """Return the features of the deepest distilled encoder at 256 x 256 pixels, after ReLU at conv1_1 to conv5_1."""
     import torch
     from convert_style_weights import distilled_encoder
 
@@ -84,14 +84,14 @@ def teacher_features(folder: Path) -> Features:
     return features
 
 
-def read_pictures(folder: Path, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The middles, of a width and height, of all pictures of a folder, by their names without suffix, sorted."""
+def read_images(folder: Path, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Return center crops of a width and height of all images in a folder, by name without suffix, sorted."""
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     return {path.stem: fill(read_image(path).pixels, size) for path in paths}
 
 
 def fill(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scales a picture until it covers (width, height) and cuts out its middle: (height, width, 3)."""
+    """Scale an image until it covers (width, height) and crop its center: (height, width, 3)."""
     width, height = size
     scale = max(width / pixels.shape[1], height / pixels.shape[0])
     across, down = (max(1, round(side * scale)) for side in pixels.shape[1::-1])
@@ -101,5 +101,5 @@ def fill(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def spread_out(names: Sequence[str], count: int) -> list[str]:
-    """So many of the names, evenly spaced from the first one on."""
+    """Return so many of the names, evenly spaced from the first one."""
     return list(names[:: max(1, len(names) // count)][:count])

@@ -1,4 +1,4 @@
-"""Seconds and memory of ways to repaint a picture."""
+"""Seconds and memory of methods to stylize an image."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,13 +6,13 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-from style_contestants import Classic, Clock, Painter, repaint
+from style_contestants import Classic, Clock, Method, stylize
 
-PAUSE = 0.02  # seconds: the threads of the one before may still be waiting for work
+PAUSE = 0.02  # seconds: the threads of the previous one may still be waiting for work
 
 
 def timed(work: Callable[[], object], clock: Clock) -> Callable[[], float]:
-    """Makes of some work what does it and gives the seconds that it took."""
+    """Return a function that does some work and returns the seconds that it took."""
 
     def run() -> float:
         started = clock()
@@ -23,9 +23,9 @@ def timed(work: Callable[[], object], clock: Clock) -> Callable[[], float]:
 
 
 def take_turns(works: Sequence[Callable[[], float]], rounds: int) -> np.ndarray:
-    """(rounds, works) what each gives; in every round each takes its turn, so that a busy machine slows all alike.
+    """Return the result of each work in each round, (rounds, works).
 
-    A round before the first one does not count.
+    In every round each takes its turn, so that a busy machine slows all alike. A first round warms up.
     """
     seconds = np.empty((rounds + 1, len(works)))
     for times in seconds:
@@ -36,7 +36,7 @@ def take_turns(works: Sequence[Callable[[], float]], rounds: int) -> np.ndarray:
 
 
 def peak_megabytes(work: Callable[..., None], *arguments: object) -> float | None:
-    """The most main memory that a fresh process holds while it does some work; None where the system does not tell."""
+    """Return the peak memory of a new process that does some work; None where the system does not tell."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_peak, work, *arguments).result()
 
@@ -48,13 +48,13 @@ def _peak(work: Callable[..., None], *arguments: object) -> float | None:
     return peak_memory()
 
 
-def repaint_once(load: Callable[[], Painter], size: tuple[int, int], style_side: int) -> None:
-    """Loads a method and repaints noise of a width and height in the style of a square of noise."""
-    repaint(load(), noise(*size), noise(style_side, style_side))
+def stylize_once(load: Callable[[], Method], size: tuple[int, int], style_side: int) -> None:
+    """Load a method and stylize noise of a width and height with a square of noise."""
+    stylize(load(), noise(*size), noise(style_side, style_side))
 
 
 def iterate_once(load: Callable[[], Classic], size: tuple[int, int], style_side: int) -> None:
-    """The same with the classic method's first iterations alone."""
+    """Do the same with only the first iterations of the classic method."""
     load().iterate(noise(*size), noise(style_side, style_side), time.perf_counter)
 
 

@@ -1,6 +1,7 @@
 """The comparison of ways to repaint: what is measured of a picture, whose turn it is, and what the table says."""
 
 import re
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_pictures_are_named_and_spread_out(tmp_path):
     for name in ("c.png", "a.jpg", "b.png"):
         Image.fromarray(data.coffee()[::8, ::8]).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
-    pictures = style_measures.read_pictures(tmp_path, (24, 16))
+    pictures = style_measures.read_images(tmp_path, (24, 16))
     assert list(pictures) == ["a", "b", "c"] and pictures["b"].shape == (16, 24, 3)
     assert style_measures.spread_out("abcdefghi", 4) == list("aceg")
     assert style_measures.spread_out("abc", 4) == list("abc")
@@ -108,7 +109,7 @@ def test_micro_ast_paints_the_same_on_both_runtimes(tmp_path):
     style_contestants.write_micro_ast(tmp_path / "teachers", tmp_path / "model")
     painters = MicroAST(tmp_path / "teachers", 1), Ours("fast", 1, model=str(tmp_path / "model"))
     content, painting = data.chelsea()[:60, :84], data.coffee()[:64, :64]
-    published, ours = (style_contestants.repaint(painter, content, painting) for painter in painters)
+    published, ours = (style_contestants.stylize(painter, content, painting) for painter in painters)
     assert published.shape == (60, 84, 3) and published.std() > 5
     assert np.abs(published.astype(int) - ours).max() <= 1
 
@@ -121,6 +122,7 @@ def folder(tmp_path_factory):
     write_photos(folder / "paintings", 3)
     write_distilled(folder / "teachers")
     write_micro_ast(folder / "teachers")
+    style_contestants.write_micro_ast(folder / "teachers", folder / "micro-ast")
     write_tiny_fast(folder / "fast")
     write_tiny_encoder(folder / "encoder")
     return folder
@@ -131,6 +133,11 @@ def benchmark(folder, monkeypatch, capsys):
     """Run the benchmark on small pictures and return what it prints."""
     monkeypatch.setattr(style, "SIDE", 64)
     monkeypatch.setattr(style, "LARGE", (96, 64))
+    monkeypatch.setattr(
+        style,
+        "write_micro_ast",
+        lambda teachers, output: shutil.copytree(folder / "micro-ast", output, dirs_exist_ok=True),
+    )
     monkeypatch.setattr(style, "peak_megabytes", lambda work, *arguments: (work(*arguments), 1234.5)[1])
 
     def run(*words):
@@ -176,7 +183,7 @@ def test_the_benchmark_repaints_judges_and_times_everybody(benchmark, tmp_path):
 def test_results_of_a_run_are_measured_again(benchmark, tmp_path, folder):
     first = benchmark("--methods", "color", "--sizes", "--output", tmp_path)
     picture = tmp_path / "color" / "0__1.png"
-    content = style_measures.read_pictures(folder / "photos", (64, 64))["0"]
+    content = style_measures.read_images(folder / "photos", (64, 64))["0"]
     Image.fromarray(content).save(picture)
     again = benchmark("--methods", "color", "--sizes", "--output", tmp_path, "--reuse")
     fresh = benchmark("--methods", "color", "--sizes", "--output", tmp_path)

@@ -9,13 +9,14 @@ from vision_app.cli import main
 from vision_app.released.find import find
 from vision_app.style.model.features import load_encoder
 from vision_app.style.train.datasets import HELD_OUT
-from vision_app.style.train.initial import released_fast
+from vision_app.style.train.initial import initial_fast
 
 
 def say(words):
     return main(list(map(str, words)))
 
 
+@pytest.mark.training
 def test_an_encoder_is_trained_from_its_teachers_and_the_run_continues(tmp_path, capsys):
     photos = write_photos(tmp_path / "photos")
     teachers = write_teachers(tmp_path / "teachers")
@@ -32,6 +33,7 @@ def test_an_encoder_is_trained_from_its_teachers_and_the_run_continues(tmp_path,
     assert say(["train", "style-encoder", "--output", tmp_path / "run", "--resume"]) == 0
 
 
+@pytest.mark.training
 def test_a_fast_network_is_trained_with_an_encoder(tmp_path, capsys, without_onnx):
     photos, encoder = write_photos(tmp_path / "photos"), write_tiny_encoder(tmp_path / "encoder")
     words = ["train", "style-fast", "--data", photos, "--encoder", encoder, "--initial"]
@@ -39,7 +41,7 @@ def test_a_fast_network_is_trained_with_an_encoder(tmp_path, capsys, without_onn
     assert say(words) == 0
     best = find(tmp_path / "run" / "best")
     assert best.info["trained"]["style"] == 2 and best.info["trained"]["encoder"].startswith("encoder ")
-    assert released_fast(tmp_path / "run" / "best").config.widths == (4, 8, 16)
+    assert initial_fast(tmp_path / "run" / "best").config.widths == (4, 8, 16)
     assert (tmp_path / "run" / "best" / "samples.png").exists()
     assert say([*words, "--resume", "--style", 3]) == 2
     assert "--style 3.0: the run to resume was started with 2.0" in capsys.readouterr().err

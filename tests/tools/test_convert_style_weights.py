@@ -14,7 +14,7 @@ from vision_app.style.model.features import LAYERS, load_encoder
 from vision_app.style.model.network import FastConfig
 from vision_app.style.train.datasets import hold_out, list_photos
 from vision_app.style.train.encoder import Teachers
-from vision_app.style.train.initial import released_fast
+from vision_app.style.train.initial import initial_fast
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import convert_style_weights
@@ -150,7 +150,7 @@ def test_micro_ast_becomes_a_model_with_a_smaller_last_convolution(tmp_path, con
     photos = write_photos(tmp_path / "photos")
     write_micro_ast(tmp_path / "published")
     convert("micro-ast", tmp_path / "published", "--photos", photos, "--output", tmp_path / "model")
-    ours, theirs = released_fast(tmp_path / "model"), micro_ast(tmp_path / "published")
+    ours, theirs = initial_fast(tmp_path / "model"), micro_ast(tmp_path / "published")
     assert ours.config == FastConfig() and ours.config.last == 5
     assert torch.equal(ours.content.deep.first.weight, theirs.content.deep.first.weight)
     expected = shrink(theirs, hold_out(list_photos([photos]), 0)[0], FastConfig(), size=32, count=2)

@@ -23,16 +23,6 @@ class Span:
     first: int
     last: int
 
-    @property
-    def tile(self) -> slice:
-        """Where the tile lies in the image."""
-        return slice(self.start, self.stop)
-
-    @property
-    def kept(self) -> slice:
-        """Where the kept part lies in the tile."""
-        return slice(self.first - self.start, self.last - self.start)
-
 
 def spans(length: int, tile: int, overlap: int, multiple: int) -> list[Span]:
     """Return spans that cover a length, their kept parts side by side.
@@ -77,6 +67,7 @@ def in_tiles(
     result = np.empty_like(pixels)
     rows, columns = (spans(length, tile, overlap, multiple) for length in pixels.shape[:2])
     for row, column in product(rows, columns):
-        part = function(np.ascontiguousarray(pixels[row.tile, column.tile]))
-        result[row.first : row.last, column.first : column.last] = part[row.kept, column.kept]
+        part = function(np.ascontiguousarray(pixels[row.start : row.stop, column.start : column.stop]))
+        kept = (slice(span.first - span.start, span.last - span.start) for span in (row, column))
+        result[row.first : row.last, column.first : column.last] = part[tuple(kept)]
     return result

@@ -63,14 +63,14 @@ def test_a_picture_takes_on_the_style(encoder, optimizer, start):
 
 
 def test_content_alone_comes_back_from_noise(encoder):
-    config = OptimizeConfig(beta=0, total_variation=0, start="noise", iterations=30)
+    config = OptimizeConfig(beta=0, total_variation=0, start="noise", iterations=15)
     done = optimize(CONTENT, [STYLE], encoder, config)
     assert done.content_cost < 0.1 * done.costs[0]
 
 
 def test_l_bfgs_gets_further_than_adam_in_as_many_iterations(encoder):
     ends = [
-        optimize(CONTENT, [STYLE], encoder, OptimizeConfig(iterations=30, optimizer=o)).costs[-1] for o in OPTIMIZERS
+        optimize(CONTENT, [STYLE], encoder, OptimizeConfig(iterations=15, optimizer=o)).costs[-1] for o in OPTIMIZERS
     ]
     assert ends[0] < ends[1]
 
@@ -117,7 +117,7 @@ def test_strength_leads_from_the_content_to_the_style(encoder):
     found = [
         costs(
             encoder,
-            optimize(CONTENT, [STYLE], encoder, OptimizeConfig(strength=s, iterations=20, total_variation=0)).pixels,
+            optimize(CONTENT, [STYLE], encoder, OptimizeConfig(strength=s, iterations=10, total_variation=0)).pixels,
         )
         for s in (0, 0.3, 0.6, 1)
     ]
@@ -135,14 +135,14 @@ def test_strength_means_the_same_at_every_size(encoder):
             np.tile(pixels[:64, :64], (times, times, 1))
             for pixels in (data.chelsea()[::4, ::4], data.coffee()[::5, ::5])
         )
-        done = optimize(content, [style], encoder, OptimizeConfig(iterations=20))
+        done = optimize(content, [style], encoder, OptimizeConfig(iterations=10))
         ends.append((done.content_cost, done.style_cost, abs(done.pixels.astype(float) - content).mean()))
     assert ends[1] == pytest.approx(ends[0], rel=0.5)  # sums would be four times as large
 
 
 def test_alpha_and_beta_weigh_content_against_style(encoder):
     faithful, painted = (
-        costs(encoder, optimize(CONTENT, [STYLE], encoder, OptimizeConfig(beta=beta, iterations=20)).pixels)
+        costs(encoder, optimize(CONTENT, [STYLE], encoder, OptimizeConfig(beta=beta, iterations=10)).pixels)
         for beta in (1, 1000)
     )
     assert faithful[0] < painted[0]
@@ -151,7 +151,7 @@ def test_alpha_and_beta_weigh_content_against_style(encoder):
 
 def test_total_variation_smooths(encoder):
     rough, smooth = (
-        optimize(CONTENT, [STYLE], encoder, OptimizeConfig(total_variation=weight, iterations=30)).pixels
+        optimize(CONTENT, [STYLE], encoder, OptimizeConfig(total_variation=weight, iterations=15)).pixels
         for weight in (0, 30)
     )
     assert abs(np.diff(smooth.astype(int), axis=1)).mean() < 0.8 * abs(np.diff(rough.astype(int), axis=1)).mean()
@@ -308,7 +308,7 @@ def test_a_cost_that_is_no_number_ends_with_an_error():
 
 @pytest.mark.parametrize("beta", [0, 1e-3, 1e9])
 def test_extreme_weights_neither_fail_nor_give_a_gray_picture(encoder, beta):
-    done = optimize(CONTENT, [STYLE], encoder, OptimizeConfig(beta=beta, iterations=30))
+    done = optimize(CONTENT, [STYLE], encoder, OptimizeConfig(beta=beta, iterations=15))
     assert np.isfinite(done.costs).all()
     assert done.pixels.std(axis=(0, 1)).min() > 15
     assert done.costs[-1] <= done.costs[0]

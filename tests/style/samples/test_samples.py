@@ -25,7 +25,7 @@ def test_every_sample_fills_its_square(samples):
 def look(pixels: np.ndarray) -> np.ndarray:
     """Shares of colors, and how coarse the texture is: each sums to one."""
     colors = cv2.calcHist([pixels], [0, 1, 2], None, [4, 4, 4], [0, 256] * 3).ravel()
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(float)
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     blurred = [cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in (1, 2, 4, 8, 16, 32)]
     bands = np.array([(fine - coarse).std() for fine, coarse in pairwise(blurred)])
     return np.concatenate([colors / colors.sum(), bands / bands.sum()])

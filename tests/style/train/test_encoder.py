@@ -60,7 +60,8 @@ def test_the_loss_is_the_relative_error_of_all_layers(teacher, photos):
     assert relative_error(2 * wanted["conv1_1"], wanted["conv1_1"]).item() == pytest.approx(1)
 
 
-def test_it_learns_and_says_how_well(teacher, photos, tmp_path):
+@pytest.mark.training
+def test_it_learns_and_reports_how_well(teacher, photos, tmp_path):
     run = tmp_path / "run"
     found = train([photos], run, CONFIG, teacher=teacher, size=64, workers=0, log=lambda line: None)
     before = find(run / "initial").info["measured"][HELD_OUT]

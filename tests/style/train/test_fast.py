@@ -15,7 +15,7 @@ from vision_app.style.model.features import STYLE_LAYERS
 from vision_app.style.optimize.losses import gram_error
 from vision_app.style.train.datasets import HELD_OUT, list_photos
 from vision_app.style.train.fast import CONTENT_LAYERS, FastTask, content_error, lattice, train
-from vision_app.style.train.initial import released_fast
+from vision_app.style.train.initial import initial_fast
 from vision_app.style.train.options import FastOptions
 from vision_app.training.config import TrainConfig
 
@@ -91,7 +91,8 @@ def test_the_loss_is_made_of_its_parts(photos):
     assert count == 4
 
 
-def test_it_learns_and_a_stopped_run_goes_on_where_it_stopped(photos, tmp_path, without_onnx):
+@pytest.mark.training
+def test_it_learns_and_an_interrupted_run_resumes_exactly(photos, tmp_path, without_onnx):
     encoder, initial = write_tiny_encoder(tmp_path / "encoder"), write_tiny_fast(tmp_path / "initial")
     settings = {"options": OPTIONS, "encoder": encoder, "initial": initial, "workers": 0}
     settings["log"] = lambda line: None
@@ -100,7 +101,7 @@ def test_it_learns_and_a_stopped_run_goes_on_where_it_stopped(photos, tmp_path, 
     before = find(whole / "initial").info["measured"][HELD_OUT]
     assert best["quality"] > -(2 * before["content"] + 3 * before["style"]) + 0.02
     assert find(whole / "best").info["measured"][HELD_OUT] == {key: best[key] for key in ("content", "style")}
-    assert released_fast(whole / "best").config == tiny_fast().config
+    assert initial_fast(whole / "best").config == tiny_fast().config
 
     class Stopper:
         def on_epoch(self, row):

@@ -9,7 +9,7 @@ from tiny_styles import tiny_fast, write_teachers, write_tiny_encoder, write_tin
 
 from vision_app.core.errors import ModelError
 from vision_app.released.write import describe
-from vision_app.style.train.initial import identity, initial_fast, released_fast
+from vision_app.style.train.initial import identity, initial_fast
 
 
 def test_training_starts_from_a_model_or_random_weights(tmp_path):
@@ -21,10 +21,10 @@ def test_training_starts_from_a_model_or_random_weights(tmp_path):
     assert np.isclose(random.content.deep.first.weight.std().item(), (2 / 576) ** 0.5, rtol=0.05)
     write_tiny_encoder(tmp_path / "encoder")
     with pytest.raises(ModelError, match="is for style-features, not for style-transfer"):
-        released_fast(tmp_path / "encoder")
+        initial_fast(tmp_path / "encoder")
     describe(folder, architecture={"type": "style-fast", "widths": [4, 8, 16]})
     with pytest.raises(ModelError, match="has no usable 'architecture'"):
-        released_fast(folder)
+        initial_fast(folder)
 
 
 def test_an_identity_changes_with_the_weights_alone(tmp_path):

@@ -6,7 +6,7 @@ makes it about a tenth as expensive; it is trained to reproduce VGG-19's feature
 
 import os
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -52,13 +52,9 @@ class EncoderConfig:
         if len(self.heads) not in (0, len(LAYERS)):
             raise ValueError(f"{len(self.heads)} heads: must be none or one for each of {', '.join(LAYERS)}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values; `from_dict` reads them."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote; other keys are ignored."""
+        """Read JSON values of the fields; other keys are ignored."""
         known: dict[str, Any] = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
         return cls(**known | {key: tuple(value) for key, value in known.items() if isinstance(value, list)})
 

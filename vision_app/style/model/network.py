@@ -5,7 +5,7 @@ eight numbers per channel: the mean and deviation of its features at two depths 
 and Belongie, 2017) and the scales and shifts of the decoder's two residual blocks (modulation).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -59,13 +59,9 @@ class FastConfig:
         ends = self.stem // 2 + self.last // 2
         return ends + 2 * (1 + 2) + STRIDE * 8 + STRIDE  # halvings and doublings, eight convolutions, rounding
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values; `from_dict` reads them."""
-        return asdict(self) | {"widths": list(self.widths)}
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read what `to_dict` wrote; other keys are ignored."""
+        """Read JSON values of the fields; other keys are ignored."""
         first, second, third = values["widths"]
         return cls((first, second, third), values["stem"], values["last"])
 

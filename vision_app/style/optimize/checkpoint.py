@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,6 @@ WORKSPACE = "al"  # in the memory of L-BFGS, recomputed in each step
 Row = tuple[float, float, float]  # J and its content and style parts, before an iteration
 
 
-@dataclass(frozen=True)
-class Saved:
-    """The content of a checkpoint.
-
-    Attributes:
-        image: (H, W, 3) in 0..1.
-        rows: The costs of each iteration that was taken.
-        memory: Tensors of the optimizer's state.
-    """
-
-    image: Tensor
-    rows: list[Row]
-    memory: dict[str, Tensor]
-
-
 class Checkpoint:
     """The file of one run, which is identified by its fingerprint."""
 
@@ -46,8 +31,8 @@ class Checkpoint:
         self._path, self._run = path, run
         self._written = time.monotonic()
 
-    def read(self, device: torch.device) -> Saved | None:
-        """Return what was written last, or None where there is no file.
+    def read(self, device: torch.device) -> tuple[Tensor, list[Row], dict[str, Tensor]] | None:
+        """Return the image, (H, W, 3) in 0..1, all rows and the optimizer's memory, or None where there is no file.
 
         Raises:
             DataError: The file is not a checkpoint.
@@ -64,7 +49,7 @@ class Checkpoint:
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{self._path}: not a checkpoint of this program ({error})") from error
         memory = without_prefix("optimizer", tensors)
-        return Saved(image, rows, {name: _copied(tensor, device) for name, tensor in memory.items()})
+        return image, rows, {name: _copied(tensor, device) for name, tensor in memory.items()}
 
     def due(self) -> bool:
         """Return whether the last checkpoint is old enough for the next."""

@@ -126,8 +126,7 @@ def optimize(
     images = [content, *styles] if start is None else [content, *styles, start]
     checkpoint = Checkpoint(state, fingerprint(images, shares, encoder, config)) if state else None
     saved = checkpoint.read(device) if checkpoint else None
-    rows = saved.rows if saved else []
-    image = saved.image if saved else None
+    image, rows, memory = saved or (None, [], {})
     stopped = False
     with Interrupt() as interrupt:
         for level in levels(content.shape[0], content.shape[1], config.iterations):
@@ -139,8 +138,8 @@ def optimize(
                 image = _first(content if start is None else start, config, level, device)
             image = _resized(image, level.shape).requires_grad_()
             optimizer = _optimizer(config, image)
-            if saved and len(rows) > level.begin:
-                restore(optimizer, image, saved.memory)
+            if len(rows) > level.begin:
+                restore(optimizer, image, memory)
             while len(rows) < level.end and not stopped:
                 set_learning_rate(optimizer, _rate(config, level, len(rows), image.numel()))
                 rows.append(_step(objective, image, optimizer))

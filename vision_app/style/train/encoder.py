@@ -149,9 +149,7 @@ def train(
         callbacks: See `training.task.Callback`.
 
     Raises:
-        DataError: Before training starts, with the file or option named.
-        ModelError: Before training starts, with the file or option named.
-        UsageError: Before training starts, with the file or option named.
+        VisionAppError: Before training starts; names the file or option.
     """
     if not 64 <= size <= 1024:
         raise UsageError(f"--size {size}: must lie between 64 and 1024; the nearest is {64 if size < 64 else 1024}")

@@ -1,5 +1,6 @@
 """Write encoders and fast networks as model folders. Needs torch."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def write_encoder(network: EncoderNetwork, folder: Path, *, name: str, half: boo
         half: Whether weights are stored in half precision.
         **about: More for model.json, such as `measured`, `license` and `learned_from`.
     """
-    architecture = network.config.to_dict() | {"type": "style-encoder"}
+    architecture = asdict(network.config) | {"type": "style-encoder"}
     info = make_info(
         network, name=name, task=TASK, architecture=architecture, input={"range": [0, 1]}, defaults={}, **about
     )
@@ -43,7 +44,7 @@ def write_fast(network: FastNetwork, folder: Path, *, name: str, **about: Any) -
     config = network.config
     vectors = {"code": config.code, "statistics": config.statistics}
     info = make_info(
-        network, name=name, task=FAST_TASK, architecture=config.to_dict() | {"type": "style-fast"},
+        network, name=name, task=FAST_TASK, architecture=asdict(config) | {"type": "style-fast"},
         input={**vectors, "multiple": STRIDE, "overlap": config.reach},
         output="picture: 1, height, width, 3 in 0..1; used: 1, means and deviations of the content",
         defaults={}, **about,

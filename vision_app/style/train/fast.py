@@ -181,9 +181,7 @@ def train(
         callbacks: See `training.task.Callback`.
 
     Raises:
-        DataError: Before training starts, with the file or option named.
-        ModelError: Before training starts, with the file or option named.
-        UsageError: Before training starts, with the file or option named.
+        VisionAppError: Before training starts; names the file or option.
     """
     check_run_folder(output, resume)
     photos, validation = split_photos(data, config.seed, log)

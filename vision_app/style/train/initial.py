@@ -1,16 +1,14 @@
 """The networks that training starts from and learns from. Needs torch."""
 
 import hashlib
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
-from vision_app.core.errors import ModelError
 from vision_app.released.find import find
 from vision_app.released.write import WEIGHTS
-from vision_app.style.fast import TASK as FAST_TASK
+from vision_app.style.fast import find_fast
 from vision_app.style.model.features import EncoderConfig, EncoderNetwork, load_encoder
 from vision_app.style.model.network import FastNetwork, open_fast
 from vision_app.training.initialize import initialize
@@ -62,19 +60,7 @@ def initial_fast(initial: Path | None) -> FastNetwork:
         network = FastNetwork()
         initialize(network, "he")
         return network
-    return released_fast(initial).requires_grad_(True)
-
-
-def released_fast(name: str | os.PathLike[str]) -> FastNetwork:
-    """Return a fast network by its name or folder.
-
-    Raises:
-        ModelError: There is no such model, or its file is damaged or not one of such a network.
-    """
-    model = find(name, FAST_TASK)
-    if model.task != FAST_TASK:
-        raise ModelError(f"model '{model.name}' is for {model.task}, not for {FAST_TASK}")
-    return open_fast(model)
+    return open_fast(find_fast(initial)).requires_grad_(True)
 
 
 def identity(path: Path | None) -> str:
