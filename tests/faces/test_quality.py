@@ -10,6 +10,7 @@ from skimage import data
 from tiny_faces import ASTRONAUT
 
 from vision_app.core.images import read_image
+from vision_app.faces.align import align
 from vision_app.faces.quality import (
     BLURRED,
     EXTREME_POSE,
@@ -72,6 +73,11 @@ def test_blur_equals_a_plain_loop_and_increases_with_smoothing():
     assert blurs == sorted(blurs) and blurs[0] > blur_of(gray)
     assert blur_of(gray // 2) == pytest.approx(blur_of(gray), abs=0.05)  # contrast does not matter
     assert blur_of(np.full((50, 50), 90, np.uint8)) == 1
+
+
+def test_exposure_is_the_mean_from_the_brows_to_the_chin():
+    face = cv2.cvtColor(align(data.astronaut(), ASTRONAUT)[18:, 18:-18], cv2.COLOR_RGB2GRAY)
+    assert judged(data.astronaut()).exposure == pytest.approx(face.mean() / 255, abs=1e-6)
 
 
 def test_a_good_image_has_no_reasons_against_it():

@@ -75,7 +75,7 @@ def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray) -> Quality:
     x1, y1, x2, y2 = np.asarray(box, np.float64)
     size = math.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))
     chip, margin = align_face(image, landmarks), SIZE // 6
-    inner = chip[margin:-margin, margin:-margin]  # from the brows to the chin, without hair and background
+    inner = chip[margin:, margin:-margin]  # from the brows to the chin, without hair and background
     gray = cv2.cvtColor(inner, cv2.COLOR_RGB2GRAY)
     blur = blur_of(_at_most(gray, 1 / scale_of(similarity(landmarks))))
     yaw, pitch, roll = pose(landmarks)
