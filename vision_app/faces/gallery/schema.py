@@ -11,8 +11,8 @@ from vision_app.core.files import OWNER_ONLY
 APPLICATION = 0x56414647  # "VAFG", by which SQLite files of a gallery are told from others
 PATIENCE = 30.0  # seconds to wait for another connection to finish a transaction
 
-# Ids of people and of centroids are random numbers that are never used twice. A person's is all that the audit log says
-# of a person. A centroid gets a new one whenever it changes: an index with the right ids has the right vectors,
+# Ids of people and of centroids are random numbers that are never used twice. The audit log names people by these ids
+# alone. A centroid gets a new one whenever it changes: an index with the right ids has the right vectors,
 # also after a backup was restored.
 MIGRATIONS = (
     """
@@ -124,14 +124,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, readonly: bool) -> None
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
     connection.execute("PRAGMA secure_delete = ON")  # deleted rows are overwritten with zeros
-    if version < len(MIGRATIONS):
-        _migrate(connection, version)
-
-
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Apply the missing migrations in one transaction: after a kill, the file is as it was."""
-    script = "".join(MIGRATIONS[version:])
-    connection.executescript(
-        f"BEGIN IMMEDIATE; {script}; PRAGMA application_id = {APPLICATION}; "
-        f"PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;"
-    )
+    if version < len(MIGRATIONS):  # in one transaction: after a kill, the file is as it was
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {''.join(MIGRATIONS[version:])}; PRAGMA application_id = {APPLICATION}; "
+            f"PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;"
+        )
