@@ -1,16 +1,25 @@
 """Images, models and people for the pages."""
 
+import sys
+
 import pytest
+from app_pages import ADA, BOB, picture
 from image_files import encode
 from painted_people import painted_recognizer
 from PIL import Image
 from skimage import data
 from tiny_detectors import write_tiny
 
-from vision_app import Detector
+from vision_app import Detector, Gallery
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.ui import models
 from vision_app.ui.widgets.faces import GALLERY
+
+
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch):
+    """Restore `__main__`, which Streamlit replaces by the page: processes that other tests start would import it."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +82,12 @@ def gallery_path(tmp_path, monkeypatch):
     path = tmp_path / "people.db"
     monkeypatch.setenv(GALLERY, str(path))
     return path
+
+
+@pytest.fixture
+def known(painted, gallery_path):
+    """A gallery that knows Ada and Bob by one photo each."""
+    with Gallery.open(gallery_path, recognizer=painted) as gallery:
+        gallery.enroll("Ada", [picture((ADA, 1))])
+        gallery.enroll("Bob", [picture((BOB, 1))])
+    return gallery_path

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pytest
 from app_pages import ADA, BOB, EVE, labeled, picture, run, said, upload, visit
 from painted_people import CALIBRATION
 
@@ -14,15 +13,6 @@ from vision_app.ui.widgets.faces import one_in
 from vision_app.ui.widgets.inputs import MAX_IMAGES
 
 GROUP = picture((BOB, 7), (EVE, 1), (ADA, 8))
-
-
-@pytest.fixture
-def known(painted, gallery_path):
-    """A gallery that knows Ada and Bob."""
-    with Gallery.open(gallery_path, recognizer=painted) as gallery:
-        gallery.enroll("Ada", [picture((ADA, 1))])
-        gallery.enroll("Bob", [picture((BOB, 1))])
-    return gallery_path
 
 
 def identify_all(files: dict[str, bytes]):

@@ -166,13 +166,13 @@ def test_styles_are_mixed_by_their_weights(photo, stylizers):
 def test_settings_reach_the_stylizer_and_nothing_is_computed_twice(photo, stylizers):
     page, fast = started(photo, "glass"), stylizers["fast"]
     labeled(page.slider, "Strength").set_value(0.4)
-    labeled(page.selectbox, "Colors").set_value("Of the photo")
+    labeled(page.selectbox, "Colors").set_value("From the photo")
     labeled(page.selectbox, "Output size").set_value(256)
     expected = fast(PHOTO_PIXELS, samples.sample("glass"), strength=0.4, keep_colors="luminance", size=256).pixels
     assert alike(pictures(run(page))[1], expected) and expected.shape == (192, 256, 3)
     count = len(fast.shapes)
     labeled(page.selectbox, "Output size").set_value("Same as the photo")
-    labeled(page.selectbox, "Colors").set_value("Of the style")
+    labeled(page.selectbox, "Colors").set_value("From the style")
     labeled(page.slider, "Strength").set_value(1.0)
     run(page)
     assert len(fast.shapes) == count

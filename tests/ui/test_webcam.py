@@ -58,15 +58,6 @@ def camera(painted, monkeypatch):
     return camera
 
 
-@pytest.fixture
-def known(painted, gallery_path):
-    """A gallery that knows Ada and Bob."""
-    with Gallery.open(gallery_path, recognizer=painted) as gallery:
-        gallery.enroll("Ada", [picture((ADA, 1))])
-        gallery.enroll("Bob", [picture((BOB, 1))])
-    return gallery_path
-
-
 def numbers(similarity, threshold, rate, model_id="first"):
     return f"  \nCosine similarity {similarity:.3f} (threshold {threshold:.3f})  \n{rate}, model id {model_id}"
 

@@ -33,10 +33,9 @@ METHODS = {
     "Classic": ("optimize", "Optimizes the image step by step: closest to the style, but slow."),
     "Colors only": ("color", "The photo stays a photo and takes on the colors of the style."),
 }
-COLORS = {"Of the style": "no", "Of the photo": "luminance", "Of the photo (histogram)": "histogram"}
+COLORS = {"From the style": "no", "From the photo": "luminance", "From the photo (histogram)": "histogram"}
 COLORS_HELP = (
-    "Of the photo: every pixel keeps its color. Histogram: the photo's colors are as frequent as in the photo, but may "
-    "move."
+    "From the photo: each place keeps its color. Histogram: each color is as frequent as in the photo, but anywhere."
 )
 STARTS = {"Photo": "content", "Noise": "noise", "Fast": "fast"}
 SIZES = (256, 512, 768, 1024, 1536, 2048, 4096)  # pixels of the long side

@@ -63,7 +63,9 @@ def enrolled_person(far: float, largest: bool) -> None:
             best = max(gallery.samples(name), key=lambda sample: sample.quality["score"])
             if best.crop:
                 st.image(best.crop, alt=f"Face of {name}")
-            st.caption(f"{escape(name)}: compared with the mean of {amount(photos[name], 'photo')}; this is the best.")
+            st.caption(
+                f"Compared with the mean of {amount(photos[name], 'photo')} of {escape(name)}. The best one is shown."
+            )
         if face:
             with result:
                 faces.show_verdict(gallery.verify_face(face, name, far=far))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from vision_app.core.text import amounts
 from vision_app.detection.compare.agreement import OVERLAP, Counts
 from vision_app.detection.compare.measure import Run
 from vision_app.detection.compare.table import FEWER_NOTE, Line, cells, in_order, judged_on_fewer
@@ -139,7 +140,7 @@ def _section(card: Card, first: str) -> str:
 
 
 def _figure(view: View, file: str, first: str) -> str:
-    found = ", ".join(f"{count} {label}" for label, count in view.objects.items()) or "no objects"
+    found = amounts(view.objects)
     alt = escape(f"{file} by {view.model}: {found}")
     image = f'<img src="{escape(view.source)}" alt="{alt}" loading="lazy">'
     if view.link:
