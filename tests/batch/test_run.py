@@ -90,7 +90,7 @@ def test_rows_come_in_input_order_whatever_the_batches_and_workers(tmp_path_fact
     assert sorted(task.batches) == sorted(batch for batch in expected if batch)  # failed reads keep their place
 
 
-def test_an_image_that_spoils_its_batch_fails_alone(tmp_path):
+def test_an_image_that_fails_its_batch_fails_only_itself(tmp_path):
     task = Letters(unpredictable={"c"}, unsavable={"e": ValueError("too wide"), "f": ImageError("x.jpg", "odd")})
     rows = run_over(task, "abcdefg", tmp_path / "rows.jsonl", batch_size=4)
     assert rows == [

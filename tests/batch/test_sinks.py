@@ -220,7 +220,7 @@ def test_csv_that_fails_leaves_the_old_table(tmp_path):
         write_csv(path, ("file",), [])
 
 
-def test_pictures_mirror_folders(tmp_path):
+def test_images_mirror_folders(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     ImageFolder(tmp_path / "images", ".png").write("sub/a.png", pixels)
     assert (read_image(tmp_path / "images/sub/a.png.png").pixels == pixels).all()
@@ -230,7 +230,7 @@ def test_pictures_mirror_folders(tmp_path):
 BLACK = np.zeros((1, 1, 3), np.uint8)
 
 
-def test_half_pictures_of_a_killed_run_are_swept_away(tmp_path):
+def test_unfinished_images_of_a_killed_run_are_deleted(tmp_path):
     (tmp_path / "sub").mkdir()
     leftover, other = tmp_path / "sub" / ".0123456789abcdef.part", tmp_path / ".mine.part"
     leftover.touch()
@@ -239,7 +239,7 @@ def test_half_pictures_of_a_killed_run_are_swept_away(tmp_path):
     assert not leftover.exists() and other.exists()
 
 
-def test_a_picture_that_cannot_be_written_fails_alone(tmp_path):
+def test_an_image_that_cannot_be_written_fails_only_itself(tmp_path):
     pictures = ImageFolder(tmp_path / "images")
     pictures.write("a.jpg", BLACK)
     failures = {
@@ -257,7 +257,7 @@ def test_a_picture_that_cannot_be_written_fails_alone(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM])
-def test_a_disk_that_takes_no_picture_stops_the_run(tmp_path, monkeypatch, number):
+def test_a_disk_that_takes_no_image_stops_the_run(tmp_path, monkeypatch, number):
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number))
 

@@ -71,11 +71,11 @@ def test_the_label_is_whole_at_every_edge(box):
     assert painted_pixels(box) >= middle - 10  # the tiny box in the middle stands outside its label
 
 
-def test_a_picture_smaller_than_a_label_is_no_error():
+def test_an_image_smaller_than_a_label_is_drawn():
     assert draw(canvas(8, 6), found([[1, 1, 5, 5]], size=(8, 6))).shape == (6, 8, 3)
 
 
-def test_boxes_are_scaled_to_a_reduced_picture():
+def test_boxes_are_scaled_to_a_reduced_image():
     reduced = RGBImage(canvas(200, 150), 400, 300)
     after = painted(draw(reduced, found([[100, 80, 300, 220]])))
     rows, columns = np.flatnonzero(after[:, 140]), np.flatnonzero(after[80])
@@ -83,7 +83,7 @@ def test_boxes_are_scaled_to_a_reduced_picture():
     assert (columns.min(), columns.max()) == (50, 149)
 
 
-def test_lines_grow_with_the_picture():
+def test_line_width_grows_with_the_image():
     def thickness(scale):
         box = [[100 * scale, 100 * scale, 300 * scale, 200 * scale]]
         picture = draw(canvas(400 * scale, 300 * scale), found(box, size=(400 * scale, 300 * scale)))
@@ -167,7 +167,7 @@ def test_crop_outside_the_image_is_an_error(box):
         crop(numbered(), box)
 
 
-def test_pictures_of_every_kind_become_rgb(tmp_path):
+def test_images_of_every_kind_become_rgb(tmp_path):
     pixels = canvas()
     Image.fromarray(pixels).save(tmp_path / "a.png")
     box = [100, 80, 300, 220]
@@ -180,7 +180,7 @@ def test_pictures_of_every_kind_become_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("use", [draw, crop])
-def test_what_is_no_picture_is_named(use):
+def test_sources_that_are_not_images_are_named(use):
     what = found([[1, 1, 2, 2]]) if use is draw else [1, 1, 2, 2]
     with pytest.raises(ImageError, match=r"<array>: expected a uint8 array .* got float64"):
         use(np.zeros((300, 400, 3)), what)

@@ -21,7 +21,7 @@ RANGES = {"strength": (0.0, 1.0), "style_size": (64, 4096)}
         ({"style_size": None}, "--style-size None: must be a whole number"),
     ],
 )
-def test_a_value_that_is_no_number_of_the_range_is_refused(changes, message):
+def test_a_value_that_is_not_a_number_of_the_range_is_refused(changes, message):
     with pytest.raises(UsageError) as error:
         check_ranges(SimpleNamespace(**{"strength": 1, "style_size": 512} | changes), RANGES)
     assert str(error.value) == message

@@ -41,7 +41,7 @@ def test_of_several_frames_the_first_is_read(kind):
     assert (read_image(content).pixels == RED).all()
 
 
-def test_a_phone_jpeg_with_a_second_picture_inside():
+def test_a_phone_jpeg_with_a_second_image_inside():
     frames = [Image.new("RGB", (32, 24), color) for color in (RED, BLUE)]
     pixels = read_image(encode(frames[0], "MPO", save_all=True, append_images=frames[1:])).pixels
     assert np.abs(pixels.astype(int) - RED).max() < 5
@@ -389,7 +389,7 @@ def test_writing_touches_no_other_file(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_the_size_in_a_header_is_that_of_the_decoded_picture(tmp_path, kind, orientation):
+def test_the_size_in_a_header_is_that_of_the_decoded_image(tmp_path, kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(quadrants()).save(tmp_path / "a", kind, exif=exif)
@@ -397,7 +397,7 @@ def test_the_size_in_a_header_is_that_of_the_decoded_picture(tmp_path, kind, ori
     assert read_size(tmp_path / "a") == (image.width, image.height)
 
 
-def test_the_size_in_a_heic_header_is_that_of_the_decoded_picture():
+def test_the_size_in_a_heic_header_is_that_of_the_decoded_image():
     pytest.importorskip("pi_heif")
     path = Path(__file__).parents[1] / "data" / "sideways.heic"
     image = read_image(path)

@@ -35,7 +35,7 @@ def test_boxes_are_clipped_to_the_photo():
     np.testing.assert_array_equal(back.to_photo(np.array([[-50.0, -1.0, 1000.0, 900.0]])), [[0, 0, 200, 100]])
 
 
-def test_the_picture_lies_in_the_top_left_on_gray():
+def test_the_image_is_placed_top_left_on_gray():
     pixels = np.full((60, 120, 3), (200, 10, 30), np.uint8)
     canvas, back = letterbox(pixels, 120, 60, 416, 114)
     assert canvas.shape == (224, 416, 3)
@@ -64,7 +64,7 @@ def test_edges_near_the_far_sides_are_found_where_they_are_however_the_photo_is_
 
 
 @pytest.mark.parametrize("shape", [(1, 4000), (4000, 1)])
-def test_a_line_of_pixels_is_averaged_as_every_picture_is(shape):
+def test_a_line_of_pixels_is_averaged_as_every_image_is(shape):
     stripes = np.where(np.arange(4000) % 10 == 0, 200, 0).astype(np.uint8).reshape(*shape, 1).repeat(3, axis=2)
     canvas, _ = letterbox(stripes, shape[1], shape[0], 400, 114)
     assert (canvas[: max(1, shape[0] // 10), : max(1, shape[1] // 10)] == 20).all()

@@ -59,7 +59,7 @@ def test_a_kill_before_the_move_leaves_the_old_checkpoint(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_files_that_are_no_checkpoints_are_named(tmp_path):
+def test_files_that_are_not_checkpoints_are_named(tmp_path):
     torch.save({"x": torch.ones(2)}, tmp_path / "pickled")
     save_file({"x": torch.ones(2)}, tmp_path / "without state")
     save_file({"x": torch.ones(2)}, tmp_path / "torn state", metadata={"state": "{"})

@@ -154,7 +154,7 @@ def test_a_file_without_a_digest_is_not_given_out(tmp_path, entry):
 
 
 @pytest.mark.parametrize("key", INFO)
-def test_what_the_model_file_lacks_is_named(tmp_path, key):
+def test_a_missing_key_of_model_json_is_named(tmp_path, key):
     folder = make(tmp_path / "a", **{key: 5})
     assert error_of(folder) == f"{folder / 'model.json'}: has no usable '{key}'"
     (folder / "model.json").write_text(json.dumps({k: v for k, v in INFO.items() if k != key}))

@@ -58,7 +58,7 @@ def error_of(path):
     return str(error.value)
 
 
-def test_other_programs_read_what_the_file_carries(file):
+def test_other_programs_read_the_metadata(file):
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
     texts = {entry.key: entry.value for entry in model.metadata_props}
@@ -79,7 +79,7 @@ def test_the_digest_is_that_of_the_bytes_in_front_of_the_metadata(network):
     assert not onnx.load_from_string(front).metadata_props
 
 
-def test_packing_again_replaces_what_was_there(network):
+def test_packing_again_replaces_the_metadata(network):
     assert pack(pack(network, {"name": "other"}, NOTE="x"), INFO) == pack(network, INFO)
 
 
@@ -127,7 +127,7 @@ def test_other_files_are_refused(tmp_path, network, content, words):
 
 
 @pytest.mark.parametrize("key", sorted(INFO.keys() - {"name"}))
-def test_what_the_file_does_not_say_is_named(tmp_path, network, key):
+def test_a_missing_key_of_the_metadata_is_named(tmp_path, network, key):
     path = tmp_path / "less.onnx"
     path.write_bytes(pack(network, {k: v for k, v in INFO.items() if k != key}))
     assert error_of(path) == f"{path}: has no usable '{key}'"
@@ -156,7 +156,7 @@ def test_a_file_is_written_only_where_none_is_and_whole(folder, file, tmp_path):
         write_file(find(folder), tmp_path / "damaged.onnx")
 
 
-def test_weights_that_half_precision_holds_are_stored_in_it_and_nothing_changes():
+def test_weights_that_half_precision_represents_are_stored_in_it_and_nothing_changes():
     generator = np.random.default_rng(0)
     exact = generator.normal(size=(40, 30)).astype(np.float16).astype(np.float32)
     weights = {"exact": exact, "other": generator.normal(size=(30, 20)).astype(np.float32), "bias": exact[0, :20]}

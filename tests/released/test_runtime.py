@@ -86,10 +86,11 @@ def gpus(monkeypatch, count):
         (2, "cuda", "auto", ("cuda", "torch")),
         (2, "cuda:1", "auto", ("cuda:1", "torch")),
         (2, "cuda:0", "torch", ("cuda:0", "torch")),
+        (2, "0", "auto", ("cuda:0", "torch")),
         (2, "1", "auto", ("cuda:1", "torch")),
     ],
 )
-def test_what_auto_means(monkeypatch, count, device, wanted, expected):
+def test_auto_resolves_to_a_device_and_runtime(monkeypatch, count, device, wanted, expected):
     gpus(monkeypatch, count)
     found = Execution(device, wanted).resolved()
     assert (found.device, found.runtime) == expected
@@ -111,6 +112,8 @@ def test_what_auto_means(monkeypatch, count, device, wanted, expected):
         (2, "cuda", "onnx", "--runtime onnx runs on the CPU only, --device cuda needs --runtime torch"),
         (0, "cuda", "auto", "--device cuda: this machine has no CUDA device; use --device cpu"),
         (0, "cuda:0", "torch", "--device cuda:0: this machine has no CUDA device; use --device cpu"),
+        (0, "0", "auto", "--device cuda:0: this machine has no CUDA device; use --device cpu"),
+        (2, "1", "onnx", "--runtime onnx runs on the CPU only, --device cuda:1 needs --runtime torch"),
         (2, "cuda:2", "auto", "--device cuda:2: this machine has 2 CUDA devices; use --device cpu"),
     ],
 )
@@ -121,7 +124,7 @@ def test_wrong_devices_and_runtimes_are_refused(monkeypatch, count, device, want
     assert str(error.value) == message
 
 
-def test_a_model_runs_on_what_it_has(monkeypatch, changed):
+def test_a_model_runs_on_the_files_it_has(monkeypatch, changed):
     gpus(monkeypatch, 0)
     both, torch_only = changed(onnx=None, weights=None), changed(weights=None)
     assert opened(both) == ("onnx", "cpu") and opened(both, runtime="torch") == ("torch", "cpu")
@@ -141,9 +144,30 @@ def test_a_model_runs_on_what_it_has(monkeypatch, changed):
             opened(onnx_only, **options)
 
 
+def test_a_model_without_an_onnx_file_runs_on_torch_with_its_threads(monkeypatch):
+    given = []
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    gpus(monkeypatch, 0)
+    assert Execution(threads=3).on_torch("rcnn") == Execution("cpu", "torch", 3)
+    assert Execution("cpu").on_torch("rcnn") == Execution("cpu", "torch")
+    gpus(monkeypatch, 2)
+    assert Execution(threads=3).on_torch("rcnn") == Execution("cuda", "torch", 3)
+    assert Execution("0").on_torch("rcnn").device == "cuda:0"
+    assert given == [3]  # a GPU needs none
+    with pytest.raises(UsageError, match="--runtime onnx: model 'rcnn' runs on torch only; leave it at auto"):
+        Execution(runtime="onnx").on_torch("rcnn")
+
+
+def test_a_driver_is_looked_for_before_torch_is_imported(monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/proc/driver/nvidia/version")
+    assert runtime._has_nvidia_driver()
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    assert runtime._has_nvidia_driver() == (os.name == "nt")
+
+
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 96, 64), (2, 32, 160)])
 @pytest.mark.parametrize("threads", [None, 1])
-def test_both_runtimes_say_the_same(folder, shape, threads):
+def test_both_runtimes_give_the_same_output(folder, shape, threads):
     before = torch.get_num_threads()
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     model = find(folder)
@@ -158,7 +182,7 @@ def test_both_runtimes_say_the_same(folder, shape, threads):
 
 
 @pytest.mark.parametrize("name", ["onnx", "torch"])
-def test_files_that_hold_no_network_are_named(changed, name):
+def test_files_without_a_network_are_named(changed, name):
     with pytest.raises(ModelError, match=r"model\.onnx: ONNX Runtime cannot load it|weights\.safetensors: not the wei"):
         opened(changed(onnx=b"no network", weights=b"no weights"), runtime=name)
 

@@ -283,6 +283,6 @@ def test_a_stretched_view_is_as_prediction_sees_the_photo(width, height):
     np.testing.assert_allclose(back.to_photo(result.boxes.xyxy), [[0, 0, width, height]], atol=0.5)
 
 
-def test_training_imports_nothing_of_what_is_trained():
+def test_training_imports_no_subject():
     lines = [line for path in Path(augment.__file__).parent.glob("*.py") for line in path.read_text().splitlines()]
     assert [line for line in lines if line.startswith("from vision_app.detection")] == []

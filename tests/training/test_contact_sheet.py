@@ -1,4 +1,4 @@
-"""Contact sheets, held to their pixels."""
+"""Contact sheets, compared with their pixels."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_a_confidence_is_written_where_it_is_none_that_people_gave():
     assert (unsure == color).all(axis=2).sum() > 1.1 * (sure == color).all(axis=2).sum()
 
 
-def test_pictures_of_any_size_go_in_rows():
+def test_images_of_any_size_go_in_rows():
     shapes = [(50, 100), (100, 50), (10, 10), (30, 30), (100, 20)]
     sheet = contact_sheet([picture(*shape) for shape in shapes], [boxes()] * 5, CLASSES, columns=2, side=40)
     assert sheet.shape == (40 + 40 + 40 + 4 * GAP, 2 * 40 + 3 * GAP, 3)
@@ -50,7 +50,7 @@ def test_pictures_of_any_size_go_in_rows():
     assert blue[GAP, GAP] and not blue[GAP + 20, GAP]  # a wide picture at the top of its tile
 
 
-def test_captions_stand_under_the_pictures():
+def test_captions_are_under_the_images():
     plain = contact_sheet([picture(40, 40)], [boxes()], CLASSES, side=40)
     sheet = contact_sheet([picture(40, 40)], [boxes()], CLASSES, side=40, captions=["truth"])
     assert sheet.shape[0] > plain.shape[0]
@@ -66,7 +66,7 @@ def test_network_inputs_and_their_targets_are_taken_as_they_are():
     np.testing.assert_array_equal(taken, arrays)
 
 
-def test_a_sheet_needs_pictures_and_as_many_targets():
+def test_a_sheet_needs_images_and_as_many_targets():
     with pytest.raises(ValueError, match="needs an image"):
         contact_sheet([], [], CLASSES)
     with pytest.raises(ValueError, match="shorter"):

@@ -119,14 +119,14 @@ def names(network: nn.Module, step: str) -> set[str]:
 
 @pytest.mark.parametrize("backbone", ["csp", "residual", "inception"])
 @pytest.mark.parametrize("step", TRANSFER)
-def test_exactly_what_the_step_names_is_trained(backbone, step):
+def test_only_the_chosen_part_is_trained(backbone, step):
     torch.manual_seed(0)
     network = Network(backbone)
     set_trainable(network, step)
     assert changed(network) == names(network, step)
 
 
-def test_steps_follow_each_other():
+def test_choices_can_follow_each_other():
     torch.manual_seed(0)
     network = Network("residual")
     for step in ("head", "last", "all", "head"):
@@ -134,7 +134,7 @@ def test_steps_follow_each_other():
         assert changed(network) == names(network, step)
 
 
-def test_what_is_frozen_stays_so_in_a_copy_and_through_evaluation():
+def test_frozen_parts_stay_frozen_in_a_copy_and_through_evaluation():
     torch.manual_seed(0)
     network = Network("residual")
     set_trainable(network, "last")

@@ -78,7 +78,7 @@ def test_the_search_ends_where_the_loss_diverges_and_stays_below(tmp_path):
     assert lines[-1] == f"plotted in {tmp_path / 'run' / 'learning_rates.png'}"
 
 
-def test_a_search_that_finds_nothing_says_so(tmp_path):
+def test_a_search_that_finds_no_learning_rate_is_an_error(tmp_path):
     with pytest.raises(DataError, match="the loss fell at no learning rate between 1e-06 and 10"):
         find_learning_rate(
             Parabola(slope=-1.0), replace(CONFIG, optimizer="sgd", weight_decay=0.0), tmp_path, log=print

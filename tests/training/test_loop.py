@@ -1,4 +1,4 @@
-"""The training loop on a tiny network, held to a loop written out plainly; what a run measures, keeps and leaves."""
+"""The training loop on a tiny network, compared with a loop written out plainly; what a run measures and leaves."""
 
 import csv
 import json
@@ -54,7 +54,7 @@ def test_a_run_is_the_plain_loop_written_out(tmp_path):
     assert averaged["1.num_batches_tracked"] == 6
 
 
-def test_what_a_run_leaves(tmp_path):
+def test_a_run_leaves_its_files(tmp_path):
     lines, task = [], TinyTask(scores=(0, 0.5, 0, 0.25))
     best, _ = run(tmp_path, task, log=lines.append)
     assert best == {"AP": 0.5, "other": -0.5}
@@ -94,7 +94,7 @@ def test_samples_are_counted_and_not_taken_for_granted(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("scores", [(0, 0.5, 0, 0.25), (0, 0.2, 0, 0.3), (0, -1, 0, -2), (0, 0, 0, 0)])
-def test_best_is_the_best_and_last_the_last(tmp_path, scores):
+def test_best_and_last_are_written(tmp_path, scores):
     best, _ = run(tmp_path, TinyTask(scores))
     assert best["AP"] == max(scores[1], scores[3])
     first_wins = scores[1] >= scores[3]
@@ -111,7 +111,7 @@ def test_without_metrics_the_newest_network_is_the_best(tmp_path):
     assert (tmp_path / "best/weights.safetensors").read_bytes() == (tmp_path / "last/weights.safetensors").read_bytes()
 
 
-def test_the_best_so_many_models_are_kept(tmp_path):
+def test_the_best_models_are_kept(tmp_path):
     scores, kept = (0.3, 0.1, 0.4, 0.2, 0.35), []
     task = TinyTask(scores, before=lambda index: kept.append({path.name for path in (tmp_path / "top").glob("*")}))
     run(tmp_path, task, replace(CONFIG, epochs=5, validate_every=1, keep=2))
@@ -122,7 +122,7 @@ def test_the_best_so_many_models_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)])
-def test_training_ends_when_nothing_gets_better(tmp_path, patience, epochs):
+def test_training_stops_without_improvement(tmp_path, patience, epochs):
     """The second epoch is the best until the fifth would be, to which only enough patience comes."""
     lines, scores = [], (0.1, 0.5, 0.4, 0.4, 0.6, 0.6)
     config = replace(CONFIG, epochs=6, validate_every=1, patience=patience)
@@ -133,7 +133,7 @@ def test_training_ends_when_nothing_gets_better(tmp_path, patience, epochs):
     assert run(tmp_path, TinyTask(scores), config, resume=True)[0] == best  # and goes no further when resumed
 
 
-def test_plateau_lowers_the_rate_by_what_was_measured(tmp_path):
+def test_plateau_lowers_the_learning_rate_after_validations_without_improvement(tmp_path):
     scores = (0.3, 0.2, 0.1, 0.4, 0.4, 0.4)
     config = replace(CONFIG, epochs=6, validate_every=1, schedule="plateau", plateau_patience=2)
     run(tmp_path, TinyTask(scores), config)
@@ -168,7 +168,7 @@ def test_callbacks_see_the_first_batches_each_row_and_the_end(tmp_path):
     ]
 
 
-def test_the_validation_loss_is_that_of_the_averaged_network_in_evaluation_mode(tmp_path):
+def test_the_validation_loss_is_that_of_the_ema_network_in_evaluation_mode(tmp_path):
     seen = []
 
     class Validated(TinyTask):
@@ -186,7 +186,7 @@ def test_the_validation_loss_is_that_of_the_averaged_network_in_evaluation_mode(
     assert torch.equal(weights["0.weight"], task.network[0].weight)
 
 
-def test_a_loss_that_is_no_number_ends_the_run_before_it_spoils_the_weights(tmp_path):
+def test_a_nan_loss_ends_the_run_before_it_changes_the_weights(tmp_path):
     spoiled = TinyTask(spoil=lambda loss, epoch: loss * (math.nan if epoch == 2 else 1))
     with pytest.raises(DataError) as error:
         run(tmp_path, spoiled)
@@ -198,7 +198,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_spoils_the_weights(tmp_
     assert all(torch.isfinite(tensor).all() for tensor in spoiled.network.parameters())
 
 
-def test_a_gradient_that_is_no_number_ends_the_run_too(tmp_path):
+def test_a_nan_gradient_ends_the_run_too(tmp_path):
     spoiled = TinyTask(spoil=lambda loss, epoch: loss + 0 * (loss - loss.detach()).sqrt())
     with pytest.raises(DataError, match="the gradient became nan in epoch 1, step 1; try a smaller --learning-rate"):
         run(tmp_path, spoiled)

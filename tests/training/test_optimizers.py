@@ -84,7 +84,7 @@ def test_every_optimizer_has_its_formula():
 
 @pytest.mark.parametrize("decay", [0.0, DECAY])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_updates_are_the_published_ones_and_decay_is_on_weights_alone(name, decay):
+def test_updates_are_the_published_ones_and_only_weights_decay(name, decay):
     network = Weights()
     optimizer = build_optimizer(name, network, 77.0, momentum=BETA, weight_decay=decay)
     set_learning_rate(optimizer, RATE)

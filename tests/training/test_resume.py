@@ -1,4 +1,4 @@
-"""A run that was stopped, at any step and by any means, ends with the weights of one that was not."""
+"""A run that was interrupted, at any step and by any means, ends with the weights of one that was not."""
 
 import os
 import random
@@ -57,7 +57,7 @@ def control_c():
 
 @pytest.mark.parametrize("how", [fail, control_c])
 @pytest.mark.parametrize("name", EVERY)
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, whole, name, how):
+def test_an_interrupted_run_resumes_as_if_it_had_not_been_interrupted(tmp_path, whole, name, how):
     content, weights, best = whole[name]
     generator = random.Random(f"{name} {how.__name__}")
     for index in generator.sample(range(STEPS), 4):
@@ -73,7 +73,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, whole, name, h
         assert files(folder) == content
 
 
-def test_a_run_may_be_stopped_again_and_again(tmp_path, whole):
+def test_a_run_may_be_interrupted_again_and_again(tmp_path, whole):
     for index in range(STEPS):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, TinyTask(before=stop_at(index, control_c)), resume=True)
@@ -94,7 +94,7 @@ def test_a_second_control_c_interrupts_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(("home", "name"), [(shutil, "copytree"), (runs, "append_metrics"), (runs, "save_tensors")])
-def test_a_killed_run_goes_on_as_if_it_had_not_been_killed(tmp_path, whole, home, name):
+def test_a_killed_run_resumes_as_if_it_had_not_been_killed(tmp_path, whole, home, name):
     """Killed in the second epoch just before the best model, the metrics or the checkpoint are written."""
     process = get_context("fork").Process(target=run_and_die, args=(tmp_path, home, name))
     process.start()
@@ -116,7 +116,7 @@ def run_and_die(folder, home, name):
     run(folder, task)
 
 
-def test_a_run_whose_batches_were_cut_up_goes_on_in_as_many_parts(tmp_path):
+def test_a_run_that_accumulates_gradients_resumes_with_as_many_parts(tmp_path):
     """Batch norm makes parts matter; memory that ran out once need not run out again."""
 
     def task(fits, **options):

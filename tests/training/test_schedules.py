@@ -1,4 +1,4 @@
-"""Learning rates, held to torch's own schedulers wherever it has the same one."""
+"""Learning rates, compared with torch's own schedulers wherever it has the same one."""
 
 import math
 

@@ -7,13 +7,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 BETA_2 = 0.999  # of Adam variants
-WITH_MOMENTUM = {"momentum": False, "nesterov": True}  # torch's SGD, and whether its momentum is Nesterov's
-WITH_BETAS: dict[str, Callable[..., Optimizer]] = {
+CLASSES: dict[str, Callable[..., Optimizer]] = {
+    "adagrad": torch.optim.Adagrad, "rmsprop": torch.optim.RMSprop, "adadelta": torch.optim.Adadelta,
     "adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "nadam": torch.optim.NAdam, "adamw": torch.optim.AdamW,
-}  # fmt: skip
-PLAIN: dict[str, Callable[..., Optimizer]] = {
-    "sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad, "rmsprop": torch.optim.RMSprop,
-    "adadelta": torch.optim.Adadelta,
 }  # fmt: skip
 
 
@@ -35,11 +31,10 @@ def build_optimizer(name: str, network: nn.Module, rate: float, *, momentum: flo
     """
     rest = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": weights(network), "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    if name in WITH_MOMENTUM:
-        return torch.optim.SGD(groups, rate, momentum, nesterov=WITH_MOMENTUM[name])
-    if name in WITH_BETAS:
-        return WITH_BETAS[name](groups, rate, (momentum, BETA_2))
-    return PLAIN[name](groups, rate)
+    if name in ("sgd", "momentum", "nesterov"):
+        return torch.optim.SGD(groups, rate, 0.0 if name == "sgd" else momentum, nesterov=name == "nesterov")
+    betas = {"betas": (momentum, BETA_2)} if "adam" in name else {}
+    return CLASSES[name](groups, rate, **betas)
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -1,0 +1,78 @@
+"""Files are whole or not there at all, and nothing is left of unfinished ones."""
+
+import os
+
+import pytest
+
+from vision_app.core.files import (
+    OWNER_ONLY,
+    PUBLIC,
+    atomic_write,
+    remove_all_leftovers,
+    remove_leftovers,
+    remove_with_leftovers,
+)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def leave_unfinished(path):
+    """Do as a kill does: leave the temporary file."""
+    with atomic_write(path) as temporary:
+        temporary.write_text("torn")
+        os.link(temporary, temporary.with_name(temporary.name[:-21] + "0" * 16 + ".part"))
+    path.unlink()
+
+
+def test_a_file_replaces_the_old_one_when_the_block_is_done(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_write(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old" and temporary.parent == tmp_path and temporary.name.startswith(".a.txt.")
+    assert path.read_text() == "new" and names(tmp_path) == ["a.txt"]
+
+
+def test_an_error_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("permissions", [OWNER_ONLY, PUBLIC])
+def test_permissions_hold_from_the_first_byte(tmp_path, permissions):
+    umask = os.umask(0)
+    try:
+        with atomic_write(tmp_path / "a", permissions) as temporary:
+            assert temporary.stat().st_mode & 0o777 == permissions
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == permissions
+
+
+def test_names_of_any_length_can_be_written(tmp_path):
+    with atomic_write(tmp_path / ("x" * 255)) as temporary:
+        temporary.write_text("")
+    assert names(tmp_path) == ["x" * 255]
+
+
+def test_leftovers_of_a_kill_are_removed(tmp_path):
+    (tmp_path / "sub").mkdir()
+    others = tmp_path / "[a].txt", tmp_path / "b.txt", tmp_path / "sub" / "c.txt"
+    for path in others:
+        leave_unfinished(path)
+    (tmp_path / ".b.txt.mine.part").touch()  # not one of ours
+    assert len(names(tmp_path)) == 4
+    remove_leftovers(others[0])
+    assert len(names(tmp_path)) == 3
+    others[1].touch()
+    remove_with_leftovers(others[1])
+    remove_with_leftovers(others[1])  # which is not there any more
+    assert len(names(tmp_path)) == 2
+    remove_all_leftovers(tmp_path)
+    assert names(tmp_path) == [".b.txt.mine.part"]
