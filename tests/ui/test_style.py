@@ -66,7 +66,7 @@ class StepStylizer(BlendStylizer):
             if stopped:
                 break
         done = super()._stylize(request).pixels
-        return Output(done, iterations=step, cost=1.0, stopped=bool(stopped))
+        return Output(done, ((1.0, 0.5, 0.5),) * step, bool(stopped))
 
 
 @pytest.fixture(autouse=True)

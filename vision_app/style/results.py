@@ -13,6 +13,10 @@ class Stop(Exception):  # noqa: N818, it is a request and not an error
     """Raised in a report to stop with the current image."""
 
 
+CostRow = tuple[float, float, float]
+"""J, which "optimize" minimizes, before an iteration, and its unweighted content and style parts."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Progress of "optimize".

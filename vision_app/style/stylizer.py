@@ -17,7 +17,7 @@ from vision_app.core.images import ImageSource, RGBImage, read_image
 from vision_app.released.find import Model, digest
 from vision_app.style import checks, color
 from vision_app.style.options import StyleOptions
-from vision_app.style.results import Report, Stylized
+from vision_app.style.results import CostRow, Report, Stylized
 from vision_app.style.samples.samples import sample
 
 SAMPLE = "sample:"  # prefix of the names of the sample styles
@@ -74,11 +74,16 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a method makes of a content: (H, W, 3) uint8, and fields of `Stylized` that only "optimize" knows."""
+    """What a method makes of a content.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, of the content's size.
+        costs: For "optimize": one row for each iteration.
+        stopped: Whether a report ended "optimize" early.
+    """
 
     pixels: np.ndarray
-    iterations: int | None = None
-    cost: float | None = None
+    costs: tuple[CostRow, ...] = ()
     stopped: bool = False
 
 
@@ -187,7 +192,7 @@ class Stylizer:
         notes += checks.result_notes(pixels, result)
         return Stylized(
             result, name, styles.names, self.method, self.name, tuple(notes),
-            output.iterations, output.cost, output.stopped,
+            len(output.costs) or None, output.costs[-1][0] if output.costs else None, output.stopped,
         )  # fmt: skip
 
     @property

@@ -16,12 +16,11 @@ from torch.optim import LBFGS, Optimizer
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.tensors import load_tensors, save_tensors, with_prefix, without_prefix
 from vision_app.style.options import OptimizeConfig
+from vision_app.style.results import CostRow
 
 SAVE_SECONDS = 20.0  # between two checkpoints
 LISTS = ("old_dirs", "old_stps", "ro")  # in the memory of L-BFGS: a tensor for each remembered step
 WORKSPACE = "al"  # in the memory of L-BFGS, recomputed in each step
-
-Row = tuple[float, float, float]  # J and its content and style parts, before an iteration
 
 
 class Checkpoint:
@@ -31,7 +30,7 @@ class Checkpoint:
         self._path, self._run = path, run
         self._written = time.monotonic()
 
-    def read(self, device: torch.device) -> tuple[Tensor, list[Row], dict[str, Tensor]] | None:
+    def read(self, device: torch.device) -> tuple[Tensor, list[CostRow], dict[str, Tensor]] | None:
         """Return the image, (H, W, 3) in 0..1, all rows and the optimizer's memory, or None where there is no file.
 
         Raises:
@@ -55,7 +54,7 @@ class Checkpoint:
         """Return whether the last checkpoint is old enough for the next."""
         return time.monotonic() - self._written >= SAVE_SECONDS
 
-    def write(self, image: Tensor, optimizer: Optimizer, rows: Sequence[Row]) -> None:
+    def write(self, image: Tensor, optimizer: Optimizer, rows: Sequence[CostRow]) -> None:
         """Write the state after an iteration; a kill meanwhile leaves the old one."""
         tensors = {"picture": image} | with_prefix("optimizer", _memory(optimizer, image))
         save_tensors(self._path, tensors, {"run": self._run, "costs": list(rows)})

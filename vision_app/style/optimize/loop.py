@@ -21,10 +21,11 @@ from vision_app.core.interrupt import Interrupt
 from vision_app.core.tensors import set_learning_rate
 from vision_app.style.checks import SMALLEST_SIDE, scaled, scaled_shape
 from vision_app.style.model.features import EncoderNetwork
-from vision_app.style.optimize.checkpoint import Checkpoint, Row, fingerprint, restore
+from vision_app.style.optimize.checkpoint import Checkpoint, fingerprint, restore
 from vision_app.style.optimize.losses import Objective, as_batch, to_pixels, to_tensor
 from vision_app.style.options import OptimizeConfig, StyleOptions
-from vision_app.style.results import Progress, Report, Stop
+from vision_app.style.results import CostRow, Progress, Report, Stop
+from vision_app.style.stylizer import Output
 
 COARSEST = 256  # pixels: long side of the coarsest level, about
 COARSEST_SHORT = 64  # pixels: minimum short side of a coarser level
@@ -59,27 +60,6 @@ class Level:
         return self.height, self.width
 
 
-@dataclass(frozen=True, eq=False)
-class Optimized:
-    """The result of an optimization.
-
-    Attributes:
-        pixels: (H, W, 3) uint8, of the content's size; enlarged where the run was stopped at a coarser level.
-        costs: J before each iteration. It jumps where the size changes.
-        content_cost: Part of the last cost, relative to its target.
-        style_cost: Part of the last cost, relative to its target.
-        iterations: Number of iterations taken.
-        stopped: Whether a report ended it early.
-    """
-
-    pixels: np.ndarray
-    costs: tuple[float, ...]
-    content_cost: float
-    style_cost: float
-    iterations: int
-    stopped: bool
-
-
 def optimize(
     content: np.ndarray,
     styles: Sequence[np.ndarray],
@@ -90,12 +70,13 @@ def optimize(
     start: np.ndarray | None = None,
     report: Report | None = None,
     state: Path | None = None,
-) -> Optimized:
+) -> Output:
     """Stylize an image, from coarse to fine; see `levels`.
 
     The same arguments give the same bytes on the same machine. Memory depends on the last size: with the released
     encoder about 1.1 kB per pixel besides torch itself, which is 2.7 GB in all at 1920 x 1080 and 5 GB at 2048 x 2048;
-    for a network of VGG-19's widths about four times as much.
+    for a network of VGG-19's widths about four times as much. A run that is stopped at a coarser level gives an
+    enlarged image.
 
     Args:
         content: (H, W, 3) uint8.
@@ -154,7 +135,7 @@ def optimize(
         checkpoint.remove()
     assert image is not None  # there is at least one level, of at least one iteration
     pixels = to_pixels(_resized(image, content.shape[:2]))
-    return Optimized(pixels, tuple(row[0] for row in rows), *rows[-1][1:], iterations=len(rows), stopped=stopped)
+    return Output(pixels, tuple(rows), stopped)
 
 
 def levels(height: int, width: int, iterations: int) -> tuple[Level, ...]:
@@ -227,7 +208,7 @@ def _rate(config: OptimizeConfig, level: Level, iteration: int, values: int) -> 
     return FIRST_STEP * values if iteration == level.begin else 1.0  # torch divides the first one by |gradient|_1
 
 
-def _step(objective: Objective, image: Tensor, optimizer: Optimizer) -> Row:
+def _step(objective: Objective, image: Tensor, optimizer: Optimizer) -> CostRow:
     """Move the image once, within 0..1; return the costs before that."""
     costs = objective(image)
     image.grad = torch.autograd.grad(costs.total, image)[0].contiguous()
@@ -237,7 +218,7 @@ def _step(objective: Objective, image: Tensor, optimizer: Optimizer) -> Row:
     return costs.total.item(), costs.content.item(), costs.style.item()
 
 
-def _check(rows: Sequence[Row], image: Tensor, config: OptimizeConfig) -> None:
+def _check(rows: Sequence[CostRow], image: Tensor, config: OptimizeConfig) -> None:
     if not all(map(math.isfinite, rows[-1])) or not image.isfinite().all():
         raise DivergedError(
             f"the cost became {rows[-1][0]} in iteration {len(rows)} of {config.iterations}; "
@@ -245,7 +226,7 @@ def _check(rows: Sequence[Row], image: Tensor, config: OptimizeConfig) -> None:
         )
 
 
-def _report(report: Report, rows: Sequence[Row], image: Tensor, config: OptimizeConfig) -> bool:
+def _report(report: Report, rows: Sequence[CostRow], image: Tensor, config: OptimizeConfig) -> bool:
     """Report the last iteration; return whether it was asked to stop there."""
     size = image.shape[1], image.shape[0]
     progress = Progress(len(rows), config.iterations, size, *rows[-1], preview=lambda: to_pixels(image))

@@ -65,11 +65,10 @@ class OptimizeStylizer(Stylizer):
         if options.start == "fast":
             fast_options = StyleOptions(strength=options.strength, weights=request.shares)
             start = self._fast(request.content, list(styles), fast_options).pixels
-        done = optimize(
+        return optimize(
             request.content, styles, self.encoder, options.optimize_config(),
             weights=request.shares, start=start, report=request.report, state=request.state,
         )  # fmt: skip
-        return Output(done.pixels, done.iterations, done.costs[-1], done.stopped)
 
     @cached_property
     def _fast(self) -> Stylizer:
