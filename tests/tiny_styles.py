@@ -1,4 +1,4 @@
-"""Tiny networks of styles with random weights, pictures to learn from, and the files that others publish."""
+"""Tiny networks of styles with random weights, images to learn from, and the files that others publish."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""The comparison of ways to repaint: what is measured of a picture, whose turn it is, and what the table says."""
+"""The comparison of ways to repaint: what is measured of an image, whose turn it is, and what the table says."""
 
 import re
 import shutil
@@ -34,7 +34,7 @@ def looped_gram(features):
     return gram
 
 
-def test_the_gram_error_is_that_of_a_loop():
+def test_gram_error_matches_a_plain_loop():
     random = np.random.default_rng(0)
     ours, target = ([random.normal(size=(c, *size)) for c in (2, 3)] for size in ((4, 5), (3, 2)))
     expected = 0
@@ -46,7 +46,7 @@ def test_the_gram_error_is_that_of_a_loop():
     assert style_measures.gram_error([2 * one for one in ours], ours) == pytest.approx(9), "(4 - 1)^2"
 
 
-def test_a_result_is_judged_small_by_its_style_and_whole_by_its_content(tmp_path):
+def test_quality_compares_style_features_and_content_pixels(tmp_path):
     write_distilled(tmp_path)
     features = style_measures.teacher_features(tmp_path)
     content, painting = (style_measures.fill(picture, (300, 300)) for picture in (data.chelsea(), data.coffee()))
@@ -61,7 +61,7 @@ def test_a_result_is_judged_small_by_its_style_and_whole_by_its_content(tmp_path
 
 
 @pytest.mark.parametrize(("size", "size_of"), [((60, 40), "wide"), ((40, 60), "high"), ((30, 30), "square")])
-def test_the_middle_of_a_picture_fills_the_size(size, size_of):
+def test_the_center_of_an_image_fills_the_size(size, size_of):
     ramp = np.zeros((80, 200, 3), np.uint8)
     ramp[..., 0] = np.arange(200)  # red tells the column
     filled = style_measures.fill(ramp, size)
@@ -71,7 +71,7 @@ def test_the_middle_of_a_picture_fills_the_size(size, size_of):
     np.testing.assert_allclose(filled[0, :, 0], columns, atol=1.5, err_msg=size_of)
 
 
-def test_pictures_are_named_and_spread_out(tmp_path):
+def test_images_are_read_by_name_and_spread_out(tmp_path):
     for name in ("c.png", "a.jpg", "b.png"):
         Image.fromarray(data.coffee()[::8, ::8]).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
@@ -81,7 +81,7 @@ def test_pictures_are_named_and_spread_out(tmp_path):
     assert style_measures.spread_out("abc", 4) == list("abc")
 
 
-def test_everybody_takes_a_turn_in_every_round():
+def test_every_work_takes_a_turn_in_every_round():
     ticks, log = iter(range(1000)), []
     clock = partial(next, ticks)
     slow = style_speed.timed(lambda: (log.append("slow"), [clock() for _ in range(4)]), clock)
@@ -91,7 +91,7 @@ def test_everybody_takes_a_turn_in_every_round():
     np.testing.assert_array_equal(seconds, [[5, 1], [5, 1]])
 
 
-def test_the_peak_is_that_of_a_fresh_process():
+def test_peak_memory_is_that_of_a_new_process():
     kept = np.ones(40_000_000)  # 320 MB that are ours
     little, much = (style_speed.peak_megabytes(np.ones, count) for count in (1, 50_000_000))
     if little is None:
@@ -100,7 +100,7 @@ def test_the_peak_is_that_of_a_fresh_process():
     assert little < kept.nbytes / 1e6
 
 
-def test_micro_ast_paints_the_same_on_both_runtimes(tmp_path):
+def test_micro_ast_gives_the_same_on_both_runtimes(tmp_path):
     decoder = write_micro_ast(tmp_path / "teachers")["decoder"]
     last = decoder["dec3.10.conv_layer.weight"]  # sees edges alone, or all of it would be black
     last.sub_(last.mean((2, 3), keepdim=True)).mul_(300)
@@ -130,7 +130,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def benchmark(folder, monkeypatch, capsys):
-    """Run the benchmark on small pictures and return what it prints."""
+    """Run the benchmark on small images and return what it prints."""
     monkeypatch.setattr(style, "SIDE", 64)
     monkeypatch.setattr(style, "LARGE", (96, 64))
     monkeypatch.setattr(
@@ -150,7 +150,7 @@ def benchmark(folder, monkeypatch, capsys):
     return run
 
 
-def test_the_benchmark_repaints_judges_and_times_everybody(benchmark, tmp_path):
+def test_the_benchmark_measures_quality_time_and_memory_of_all_methods(benchmark, tmp_path):
     everything = "--sizes", "64x48", "--subset", 2, 1, "--iterations", 2, "--output", tmp_path
     head, *rows = (re.split(r"  +", line) for line in benchmark(*everything))
     assert head == [
@@ -191,7 +191,7 @@ def test_results_of_a_run_are_measured_again(benchmark, tmp_path, folder):
     assert not np.array_equal(np.asarray(Image.open(picture)), content), "repainted without --reuse"
 
 
-def test_verdicts_are_of_ratios_within_a_round(capsys):
+def test_verdicts_use_ratios_within_a_round(capsys):
     lines = {name: style.Line(name, "") for name in ("fast", "micro-ast", "micro-ast-onnx", "optimize", "vgg19")}
     size, slow = (512, 512), np.array([1.0, 2, 30])
     factors = {"fast": 0.9, "micro-ast": 1, "micro-ast-onnx": 0.8, "optimize": 0.2, "vgg19": 1}

@@ -1,4 +1,4 @@
-"""Which pictures are refused, which are noted, and how they are scaled."""
+"""Which images are refused, which are noted, and how they are scaled."""
 
 import io
 
@@ -14,7 +14,7 @@ from vision_app.style import checks
 
 
 @given(width=st.integers(32, 4000), height=st.integers(32, 4000), size=st.integers(32, 4000))
-def test_a_scaled_picture_has_the_long_side_asked_for_and_its_proportions(width, height, size):
+def test_a_scaled_image_has_the_requested_long_side_and_its_aspect_ratio(width, height, size):
     try:
         rows, columns = checks.scaled_shape(width, height, size, "a.jpg")
     except ImageError:
@@ -34,13 +34,13 @@ def test_a_scaled_picture_has_the_long_side_asked_for_and_its_proportions(width,
         (1000, 100, 200, "--size 200 leaves 200 x 20 pixels of it; the nearest that works is 320"),
     ],
 )
-def test_pictures_that_leave_nothing_to_see_are_refused(width, height, size, message):
+def test_too_small_and_too_long_images_are_refused(width, height, size, message):
     with pytest.raises(ImageError) as error:
         checks.scaled_shape(width, height, size, "a.jpg")
     assert message in str(error.value)
 
 
-def test_scaling_follows_pillow_and_leaves_what_fits_alone():
+def test_scaling_matches_pillow_and_keeps_images_that_fit():
     photo = data.astronaut()
     assert checks.scaled(photo, (512, 512)) is photo
     assert checks.at_most(photo, 600) is photo
@@ -67,19 +67,19 @@ def jpeg(pixels):
         (jpeg(np.repeat(data.camera()[..., None], 3, axis=2)), False, True),
     ],
 )
-def test_one_color_and_grey_are_told_apart_whatever_jpeg_adds(pixels, one_color, grey):
+def test_one_color_and_gray_are_recognized_despite_jpeg(pixels, one_color, grey):
     assert checks.has_one_color(pixels) is one_color
     assert checks.is_gray(pixels) is grey
 
 
 @pytest.mark.parametrize(("apart", "grey"), [(8, True), (9, False), (20, False)])
-def test_a_tint_that_jpeg_does_not_make_is_a_color(apart, grey):
+def test_a_tint_beyond_jpeg_rounding_counts_as_color(apart, grey):
     pixels = np.repeat(data.camera()[..., None] // 2, 3, axis=2)
     pixels[..., 0] += apart  # red
     assert checks.is_gray(pixels) is grey
 
 
-def test_a_result_that_shows_hardly_anything_is_noted_where_the_content_did():
+def test_flat_black_and_white_results_are_noted_unless_the_content_is():
     photo, flat = data.astronaut(), np.full((40, 50, 3), 200, np.uint8)
     dark, light = photo // 30, 255 - photo // 30
     assert checks.result_notes(photo, flat) == ["the result has one color: this style leaves nothing to be seen"]
@@ -90,7 +90,7 @@ def test_a_result_that_shows_hardly_anything_is_noted_where_the_content_did():
         assert checks.result_notes(content, pixels) == []
 
 
-def test_one_red_dot_is_not_grey():
+def test_one_red_dot_is_not_gray():
     pixels = np.repeat(data.camera()[..., None], 3, axis=2)
     pixels[:5, :5] = (255, 0, 0)
     assert checks.content_notes(pixels) == []

@@ -1,4 +1,4 @@
-"""Colors that move from one picture to another: their statistics, and that all structure stays."""
+"""Colors that move from one image to another: their statistics, and that all structure stays."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_a_transfer_gives_the_mean_and_the_covariance_of_the_style(photo, pale):
     assert np.allclose(covariance(result), covariance(pale), rtol=0.01, atol=0.2)
 
 
-def test_the_map_is_the_one_that_moves_colors_least(photo, pale):
+def test_the_map_moves_colors_least(photo, pale):
     ours = color._monge_kantorovich(covariance(photo), covariance(pale))
     root = sqrtm(covariance(photo))
     inverse = np.linalg.inv(root)
@@ -65,7 +65,7 @@ def test_strength_leads_from_one_mean_to_the_other(photo, pale):
     assert np.allclose(means[2], 0.5 * means[0] + 0.5 * means[3], atol=1)
 
 
-def test_a_transfer_leaves_all_structure_and_every_equal_color_equal(photo):
+def test_a_transfer_keeps_structure_and_equal_colors_equal(photo):
     style = data.coffee()[::4, ::4]
     result = transfer(photo, style)
     assert structural_similarity(luma(photo), luma(result), data_range=255) > 0.85
@@ -75,7 +75,7 @@ def test_a_transfer_leaves_all_structure_and_every_equal_color_equal(photo):
     assert np.array_equal(after[where.ravel()], result.reshape(-1, 3))
 
 
-def test_a_gray_style_makes_gray_and_a_gray_photo_stays_on_one_line_of_colors(photo, pale):
+def test_a_gray_style_gives_gray_and_a_gray_photo_a_single_tone(photo, pale):
     gray = np.repeat(luma(photo).astype(np.uint8)[..., None], 3, axis=2)
     assert np.ptp(transfer(photo, gray), axis=2).max() <= 1
     toned = transfer(gray, pale)
@@ -90,7 +90,7 @@ def test_one_color_gives_and_takes_its_mean(photo):
     assert np.allclose(transfer(blue, photo)[0, 0], photo.mean((0, 1)), atol=0.5)
 
 
-def test_nothing_wraps_around_and_no_step_of_a_ramp_becomes_a_band():
+def test_ramps_neither_wrap_around_nor_show_bands():
     ramp = np.repeat(np.tile(np.arange(256, dtype=np.uint8), (8, 1))[..., None], 3, axis=2)
     ramp = (ramp * 0.2 + 100).astype(np.uint8)  # 100..151: little contrast
     harsh = np.zeros((8, 8, 3), dtype=np.uint8)
@@ -101,7 +101,7 @@ def test_nothing_wraps_around_and_no_step_of_a_ramp_becomes_a_band():
     assert transfer(ramp, harsh).max() <= 255 and np.ptp(transfer(ramp, harsh)) > 150
 
 
-def test_values_beyond_white_are_pressed_in_order_and_not_cut_off():
+def test_values_beyond_white_are_compressed_and_not_clipped():
     values = np.linspace(0, 400, 401)[:, None, None].repeat(3, axis=2)
     pressed = color._compressed(values, np.array([400.0, 255.0, 300.0]))
     assert np.array_equal(pressed[:256, 0, 1], values[:256, 0, 1])  # nothing lies beyond
@@ -113,14 +113,14 @@ def test_values_beyond_white_are_pressed_in_order_and_not_cut_off():
 
 
 @given(PICTURES, PICTURES, st.floats(0, 1))
-def test_any_two_pictures_give_a_picture(content, style, strength):
+def test_any_two_images_give_an_image(content, style, strength):
     with np.errstate(all="raise", under="ignore"):
         result = transfer(content, style, strength)
     assert result.shape == content.shape
     assert result.dtype == np.uint8
 
 
-def test_large_pictures_are_worked_on_in_strips(photo, pale, monkeypatch):
+def test_strips_give_the_same_result(photo, pale, monkeypatch):
     whole = [transfer(photo, pale), keep_luminance(photo, photo[::-1])]
     monkeypatch.setattr(color, "ROWS", 7)
     assert np.array_equal(transfer(photo, pale), whole[0])
@@ -146,7 +146,7 @@ def test_keeping_the_luminance_of_itself_changes_nothing_and_gray_stays_gray(pho
     assert np.ptp(keep_luminance(gray, photo), axis=2).max() == 0
 
 
-def test_matched_histograms_are_those_of_the_published_function(photo):
+def test_matched_histograms_agree_with_scikit_image(photo):
     painted = data.coffee()[::4, ::4]
     ours, theirs = match_histogram(photo, painted), match_histograms(painted, photo, channel_axis=-1)
     assert abs(ours.astype(int) - theirs).max() <= 1  # which cuts off where this rounds

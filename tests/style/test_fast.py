@@ -56,7 +56,7 @@ def test_both_runtimes_give_the_same(folder, shape):
 
 @settings(max_examples=8)
 @given(height=st.integers(40, 330), width=st.integers(40, 330), tile=st.integers(130, 260))
-def test_tiles_give_what_one_piece_gives_with_the_same_statistics(stylizer, coffee, height, width, tile):
+def test_tiles_match_one_piece_with_the_same_statistics(stylizer, coffee, height, width, tile):
     content = np.ascontiguousarray(PHOTO[:height, :width])
     own = np.full(64, np.nan, np.float32)
     _, statistics = stylizer.network.stylize(content, coffee.codes[0], own)
@@ -70,7 +70,7 @@ def test_tiles_give_what_one_piece_gives_with_the_same_statistics(stylizer, coff
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
 
-def test_all_tiles_are_normalized_with_the_statistics_of_the_whole_scaled_down(stylizer, coffee):
+def test_all_tiles_use_the_statistics_of_the_whole_image(stylizer, coffee):
     seen = []
 
     def stylize(pixels, code, statistics):
@@ -86,7 +86,7 @@ def test_all_tiles_are_normalized_with_the_statistics_of_the_whole_scaled_down(s
     assert all((statistics == 7).all() for _, statistics in tiles) and len(tiles) > 4
 
 
-def test_no_tile_is_larger_than_asked_for_whatever_the_picture(stylizer, coffee):
+def test_no_tile_is_larger_than_the_limit(stylizer, coffee):
     sides = []
 
     def stylize(pixels, code, statistics):
@@ -112,7 +112,7 @@ def test_strength_goes_from_the_content_to_the_style(stylizer, coffee):
     assert np.abs(faint - (mixed + content) / 2).max() <= 1
 
 
-def test_a_contents_own_code_is_taken_at_the_size_of_styles(stylizer, coffee):
+def test_the_code_of_a_content_is_computed_at_the_size_of_styles(stylizer, coffee):
     seen = []
 
     def encode(pixels):
@@ -137,7 +137,7 @@ def test_several_styles_are_mixed_by_their_weights(stylizer, coffee, two):
     assert not np.array_equal(mostly, equal.pixels)
 
 
-def test_a_network_that_gives_no_numbers_is_refused_instead_of_a_black_picture(stylizer, coffee):
+def test_a_network_with_nan_output_raises(stylizer, coffee):
     empty = SimpleNamespace(
         runtime="onnx", device="cpu", encode=lambda pixels: coffee.codes[0],
         stylize=lambda pixels, code, statistics: (np.full(pixels.shape, np.nan, np.float32), statistics),
@@ -146,6 +146,6 @@ def test_a_network_that_gives_no_numbers_is_refused_instead_of_a_black_picture(s
         FastStylizer(stylizer.models[0], empty)(PHOTO, coffee)
 
 
-def test_a_model_for_something_else_is_named(tmp_path):
+def test_a_model_of_another_task_is_refused(tmp_path):
     with pytest.raises(ModelError, match="is for style-features, not for style-transfer"):
         Stylizer.load("fast", model=write_tiny_encoder(tmp_path / "encoder"))

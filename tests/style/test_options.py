@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vision_app.core.errors import UsageError
-from vision_app.style.options import StyleOptions
+from vision_app.style.options import OptimizeConfig, StyleOptions
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from vision_app.style.options import StyleOptions
         ({"strenght": 1}, "unknown option 'strenght'; did you mean 'strength'?"),
     ],
 )
-def test_a_wrong_value_is_named_with_the_nearest_valid_one(changes, message):
+def test_a_wrong_value_is_refused_with_the_nearest_valid_one(changes, message):
     with pytest.raises(UsageError) as error:
         StyleOptions().changed(changes)
     assert message in str(error.value)
@@ -46,7 +46,7 @@ def test_a_wrong_value_is_named_with_the_nearest_valid_one(changes, message):
         ("color", {"keep_colors": "histogram"}, "--keep-colors histogram: --method color changes only colors"),
     ],
 )
-def test_an_option_that_a_method_would_pass_over_is_refused(method, changes, message):
+def test_an_option_that_a_method_would_ignore_is_refused(method, changes, message):
     with pytest.raises(UsageError) as error:
         StyleOptions(**changes).check_method(method)
     assert message in str(error.value)
@@ -58,3 +58,20 @@ def test_shares_sum_to_one():
     assert StyleOptions(weights=np.array([3, 1])) == StyleOptions(weights=[3.0, 1.0]) == StyleOptions(weights=(3, 1))
     with pytest.raises(UsageError, match="--weights: 2 numbers for 1 style; give one for each style"):
         StyleOptions(weights=(3, 1)).shares(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": -1}, "--alpha -1: must lie between 0.0 and"),
+        ({"beta": float("nan")}, "--beta nan: must lie between"),
+        ({"strength": 1.5}, "--strength 1.5: must lie between 0.0 and 1.0; the nearest valid value is 1.0"),
+        ({"iterations": 0}, "--iterations 0: must lie between 1 and"),
+        ({"optimizer": "adm"}, "--optimizer adm: .*did you mean adam"),
+        ({"start": "contnet"}, "--start contnet: .*did you mean content"),
+        ({"alpha": 0, "beta": 0}, "--alpha 0 --beta 0: one of content and style must count"),
+    ],
+)
+def test_wrong_options_of_optimize_are_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        OptimizeConfig(**options)

@@ -1,4 +1,4 @@
-"""Tiles cover a picture, and what is painted in them is what would be painted in one."""
+"""Tiles cover an image, and what is painted in them is what would be painted in one."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from vision_app.style.tiles import in_tiles, spans
 
 
 @given(length=st.integers(1, 5000), overlap=st.integers(0, 80), multiple=st.integers(1, 8), more=st.integers(0, 600))
-def test_stretches_cover_a_length_and_keep_what_they_know(length, overlap, multiple, more):
+def test_spans_cover_a_length_with_enough_context(length, overlap, multiple, more):
     tile = 2 * overlap + multiple + more
     parts = spans(length, tile, overlap, multiple)
     assert parts[0].first == 0 and parts[-1].last == length
@@ -28,7 +28,7 @@ def test_stretches_cover_a_length_and_keep_what_they_know(length, overlap, multi
     assert len(set(lengths[:-1])) <= 1 and lengths[0] - lengths[-1] < multiple  # so that a network can reuse memory
 
 
-def test_no_more_and_no_longer_stretches_than_it_takes():
+def test_spans_are_as_few_and_as_short_as_possible():
     assert len(spans(512, 512, 60, 4)) == 1
     assert len(spans(513, 512, 60, 4)) == 2
     assert len(spans(512 + 392, 512, 60, 4)) == 2  # 392 = 512 - 2 * 60 more with every tile
@@ -37,7 +37,7 @@ def test_no_more_and_no_longer_stretches_than_it_takes():
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (131, 64), (97, 150), (203, 255)])
-def test_a_filter_that_sees_as_far_as_the_overlap_gives_the_same_in_tiles(shape):
+def test_a_filter_no_wider_than_the_overlap_gives_the_same_in_tiles(shape):
     pixels = np.ascontiguousarray(data.astronaut()[: shape[0], : shape[1]])
     seen = []
 

@@ -39,7 +39,7 @@ def conv(x, weights, name, stride=1, groups=1):
 
 
 @pytest.mark.parametrize("depth", [1, 3, 5])
-def test_a_distilled_encoder_gives_what_its_formula_gives(tmp_path, depth):
+def test_a_distilled_encoder_follows_its_formula(tmp_path, depth):
     weights = write_distilled(tmp_path)[depth - 1]
     network, images = distilled_encoder(tmp_path, depth), torch.rand(1, 3, 48, 40)
     names = [f"conv{block}_1" for block in range(1, depth + 1)]
@@ -64,7 +64,7 @@ def moved(x, style):
     return (x - mean) / deviation * wanted + style.mean((2, 3), keepdim=True)
 
 
-def test_microast_gives_what_its_formula_gives(tmp_path):
+def test_micro_ast_follows_its_formula(tmp_path):
     parts = write_micro_ast(tmp_path)
 
     def layer(part, name, x, **options):
@@ -114,7 +114,7 @@ def test_files_that_hold_something_else_are_refused_by_name(tmp_path):
 
 
 @torch.no_grad()
-def test_a_shrunk_network_keeps_what_fits_and_comes_near_to_the_rest(tmp_path):
+def test_a_shrunk_network_approximates_the_larger_one(tmp_path):
     photos = list_photos([write_photos(tmp_path)])
     whole = tiny_fast(side=5)
     for part in (whole.content.stem, whole.style.stem, whole.decoder.last):  # nothing outside of 3 x 3

@@ -15,21 +15,21 @@ def random():
     return np.random.default_rng(0)
 
 
-def test_a_palette_runs_through_its_colors():
+def test_a_palette_interpolates_its_colors():
     colors = palette(np.array([0, 0.25, 0.5, 1]), ("#000000", "#ff8000", "#0000ff"))
     expected = [[0, 0, 0], [0.5, 64 / 255, 0], [1, 128 / 255, 0], [0, 0, 1]]
     np.testing.assert_allclose(colors, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("cells", [2, 8])
-def test_noise_has_so_many_hills_around_the_middle(random, cells):
+def test_noise_has_the_requested_frequency(random, cells):
     field = noise(random, 256, cells, octaves=1)
     assert field.min() >= 0 and field.max() <= 1 and abs(field.mean() - 0.5) < 0.02
     rises = (field[:, :-1] < 0.5) & (field[:, 1:] >= 0.5)
     assert cells / 4 < rises.sum(1).mean() < cells
 
 
-def test_cells_are_those_of_a_plain_search(random):
+def test_cells_match_a_plain_search(random):
     points = random.uniform(0, 20, (7, 2))
     owners, edges = cells(points, 20)
     for y in range(20):
@@ -39,13 +39,13 @@ def test_cells_are_those_of_a_plain_search(random):
             assert owners[y, x] == near.argmin() and edges[y, x] == pytest.approx((second - first) / 2, abs=1e-5)
 
 
-def test_a_soft_edge_goes_either_way():
+def test_smoothstep_works_in_both_directions():
     field = np.array([-1, 0, 0.5, 1, 2])
     np.testing.assert_allclose(smoothstep(0, 1, field), [0, 0, 0.5, 1, 1])
     np.testing.assert_allclose(smoothstep(1, 0, field), [1, 1, 0.5, 0, 0])
 
 
-def test_canvases_are_mixed_by_their_share():
+def test_canvases_are_blended_by_weight():
     black, white = np.zeros((1, 3, 3)), np.ones((1, 3, 3))
     np.testing.assert_allclose(mix(black, white, np.array([[0, 0.25, 1]]))[0, :, 0], [0, 0.25, 1])
 

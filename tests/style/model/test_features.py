@@ -22,7 +22,7 @@ def vgg(tmp_path_factory):
     return network, path
 
 
-def test_it_gives_what_torchvisions_vgg19_gives(vgg):
+def test_vgg19_matches_torchvision(vgg):
     theirs, path = vgg
     ours = load_encoder(path)
     assert ours.config == VGG19 and not any(parameter.requires_grad for parameter in ours.parameters())
@@ -36,7 +36,7 @@ def test_it_gives_what_torchvisions_vgg19_gives(vgg):
             torch.testing.assert_close(features[name], theirs[:end](normalized), rtol=1e-4, atol=1e-5)
 
 
-def test_it_works_out_no_more_layers_than_asked_for(monkeypatch):
+def test_only_requested_layers_are_computed(monkeypatch):
     network, images = tiny_encoder(), torch.rand(1, 3, 64, 64)
     whole = network(images)
     assert {name: tuple(x.shape) for name, x in whole.items()} == {
@@ -51,7 +51,7 @@ def test_it_works_out_no_more_layers_than_asked_for(monkeypatch):
         network(images, ["conv9_9"])
 
 
-def test_pictures_are_reflected_at_their_borders_unless_zeros_are_asked_for():
+def test_padding_reflects_borders_or_is_zero():
     images = torch.rand(1, 3, 32, 32)
     for padding, mode in (("reflect", "reflect"), ("zeros", "constant")):
         network = EncoderNetwork(EncoderConfig(widths=(4,), depths=(1,), padding=padding))
@@ -78,12 +78,12 @@ def test_heads_map_features_to_the_widths_of_a_teacher():
         ({"heads": (4,)}, "1 heads: must be none or one for each of conv1_1"),
     ],
 )
-def test_a_shape_that_cannot_be_is_refused(changes, reason):
+def test_an_impossible_architecture_is_refused(changes, reason):
     with pytest.raises(ValueError, match=reason):
         EncoderConfig(**changes)
 
 
-def test_a_model_folder_is_read_as_it_was_written(tmp_path):
+def test_a_model_folder_reads_back(tmp_path):
     folder = write_tiny_encoder(tmp_path / "seen")
     network, images = load_encoder(folder), torch.rand(1, 3, 32, 32)
     written = tiny_encoder()
@@ -92,7 +92,7 @@ def test_a_model_folder_is_read_as_it_was_written(tmp_path):
         torch.testing.assert_close(x, written(images)[name], rtol=1e-2, atol=1e-2)  # stored in half precision
 
 
-def test_vgg19_is_fetched_once_and_checked(vgg, monkeypatch):
+def test_vgg19_is_downloaded_with_a_checksum(vgg, monkeypatch):
     theirs, path = vgg
     asked = []
 
@@ -105,7 +105,7 @@ def test_vgg19_is_fetched_once_and_checked(vgg, monkeypatch):
     assert asked == [{"progress": True, "check_hash": True}]
 
 
-def test_without_a_network_vgg19_is_refused_with_what_to_do(monkeypatch):
+def test_without_internet_vgg19_is_refused_with_a_hint(monkeypatch):
     def fetch(self, **options):
         raise OSError("Name or service not known")
 

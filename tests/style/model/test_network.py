@@ -17,7 +17,7 @@ def pictures(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_restyled_features_have_the_moments_asked_for():
+def test_restyled_features_have_the_requested_moments():
     x, wanted = torch.randn(2, 3, 9, 7), torch.cat([torch.randn(2, 3), torch.rand(2, 3) + 0.5], 1)
     found, used = restyle(x, wanted, torch.full((2, 6), torch.nan))
     torch.testing.assert_close(found.mean((2, 3)), wanted[:, :3], rtol=1e-4, atol=1e-4)
@@ -26,7 +26,7 @@ def test_restyled_features_have_the_moments_asked_for():
     torch.testing.assert_close(used[:, 3:], (x.var((2, 3), unbiased=False) + 1e-5).sqrt())
 
 
-def test_statistics_from_elsewhere_take_the_place_of_ones_own():
+def test_given_statistics_replace_computed_ones():
     x, given = torch.randn(1, 2, 5, 5), torch.tensor([[1.0, -1.0, 2.0, 0.5]])
     found, used = restyle(x, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), given)
     assert torch.equal(used, given)
@@ -34,7 +34,7 @@ def test_statistics_from_elsewhere_take_the_place_of_ones_own():
     torch.testing.assert_close(found[0, 1], (x[0, 1] + 1) / 0.5)
 
 
-def test_a_modulated_block_is_the_plain_one_where_it_multiplies_by_one_and_adds_nothing():
+def test_a_block_with_scale_one_and_shift_zero_is_unmodulated():
     block, x = Residual(4), torch.randn(2, 4, 6, 6)
     ones = torch.ones(2, 4, 1, 1)
     torch.testing.assert_close(block.modulated(x, ones, 0 * ones), block(x))
@@ -61,7 +61,7 @@ def test_results_have_the_size_of_the_content(height, width):
 
 
 @torch.no_grad()
-def test_the_statistics_that_were_used_give_the_same_picture_again():
+def test_returned_statistics_reproduce_the_result():
     network, content = tiny_fast(), pictures(2, 3, 40, 36)
     codes = network.encode(pictures(2, 3, 24, 24, seed=1))
     painted, used = network.stylize(content, codes)
@@ -72,7 +72,7 @@ def test_the_statistics_that_were_used_give_the_same_picture_again():
 
 
 @torch.no_grad()
-def test_a_pixel_depends_on_no_more_than_its_reach():
+def test_the_receptive_field_is_no_larger_than_the_reach():
     network, content = tiny_fast(), pictures(1, 3, 160, 160)
     code = network.encode(pictures(1, 3, 24, 24, seed=1))
     painted, used = network.stylize(content, code)
@@ -87,11 +87,11 @@ def test_a_pixel_depends_on_no_more_than_its_reach():
 
 
 @pytest.mark.parametrize("changes", [{"stem": 4}, {"last": 0}, {"widths": (4, 6, 8)}, {"widths": (0, 4, 8)}])
-def test_a_shape_that_cannot_be_is_refused(changes):
+def test_an_impossible_architecture_is_refused(changes):
     with pytest.raises(ValueError, match="must be"):
         FastConfig(**changes)
 
 
-def test_a_shape_goes_through_json():
+def test_a_config_survives_json():
     config = FastConfig(widths=(4, 8, 16), stem=7, last=3)
     assert FastConfig.from_dict(json.loads(json.dumps(asdict(config) | {"type": "style-fast"}))) == config

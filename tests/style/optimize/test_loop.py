@@ -1,4 +1,4 @@
-"""The classic method: pictures that take on a style, the same way each time, watched, stopped and resumed."""
+"""The classic method: images that take on a style, the same way each time, watched, stopped and resumed."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def encoder():
 
 @pytest.fixture
 def two_levels(monkeypatch):
-    """Small pictures get a coarse size, too."""
+    """Small images get a coarse size, too."""
     monkeypatch.setattr(module, "COARSEST", 35)
     monkeypatch.setattr(module, "COARSEST_SHORT", 32)
 
@@ -50,7 +50,7 @@ def flat(color, height=64, width=72):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("start", ["content", "noise"])
-def test_a_picture_takes_on_the_style(encoder, optimizer, start):
+def test_an_image_takes_on_the_style(encoder, optimizer, start):
     config = OptimizeConfig(iterations=40, optimizer=optimizer, start=start)
     done = optimize(CONTENT, [STYLE], encoder, config)
     assert done.pixels.shape == CONTENT.shape
@@ -62,13 +62,13 @@ def test_a_picture_takes_on_the_style(encoder, optimizer, start):
     assert done.costs[-1][1:] == pytest.approx((content, style), rel=0.3)  # before the last step
 
 
-def test_content_alone_comes_back_from_noise(encoder):
+def test_the_content_alone_is_reconstructed_from_noise(encoder):
     config = OptimizeConfig(beta=0, total_variation=0, start="noise", iterations=15)
     done = optimize(CONTENT, [STYLE], encoder, config)
     assert done.costs[-1][1] < 0.1 * done.costs[0][0]
 
 
-def test_l_bfgs_gets_further_than_adam_in_as_many_iterations(encoder):
+def test_l_bfgs_reaches_a_lower_cost_than_adam(encoder):
     ends = [
         optimize(CONTENT, [STYLE], encoder, OptimizeConfig(iterations=15, optimizer=o)).costs[-1][0] for o in OPTIMIZERS
     ]
@@ -85,7 +85,7 @@ def test_one_evaluation_is_one_iteration(encoder, two_levels, monkeypatch):
     assert calls == 6 * [(33, 35, 3)] + 3 * [(66, 70, 3)]
 
 
-def test_what_depends_on_content_and_style_alone_is_worked_out_once_a_size(encoder, two_levels, monkeypatch):
+def test_targets_are_computed_once_for_each_size(encoder, two_levels, monkeypatch):
     passes = []
     handle = encoder.convs["conv1_1"].register_forward_hook(lambda *_: passes.append(1))
     optimize(CONTENT, [STYLE, OTHER], encoder, SHORT)
@@ -103,7 +103,7 @@ def test_a_seed_repeats_a_run_byte_for_byte(encoder, two_levels, start):
     assert np.array_equal(first.pixels, other.pixels) == (start == "content")
 
 
-def test_it_starts_from_the_picture_that_it_is_given(encoder):
+def test_it_starts_from_a_given_image(encoder):
     given, config = np.ascontiguousarray(data.rocket()[:66, :70]), OptimizeConfig(iterations=1, start="fast")
     done = optimize(CONTENT, [STYLE], encoder, config, start=given)
     assert abs(done.pixels.astype(int) - given).mean() < 1  # one small step away
@@ -157,7 +157,7 @@ def test_total_variation_smooths(encoder):
     assert abs(np.diff(smooth.astype(int), axis=1)).mean() < 0.8 * abs(np.diff(rough.astype(int), axis=1)).mean()
 
 
-def test_several_styles_share_a_picture_by_their_weights(encoder):
+def test_several_styles_share_an_image_by_their_weights(encoder):
     def distances(weights):
         done = optimize(CONTENT, [STYLE, OTHER], encoder, OptimizeConfig(iterations=15), weights=weights).pixels
         return [costs(encoder, done, styles=[style])[1] for style in (STYLE, OTHER)]
@@ -169,7 +169,7 @@ def test_several_styles_share_a_picture_by_their_weights(encoder):
     assert np.array_equal(alone.pixels, optimize(CONTENT, [STYLE, OTHER], encoder, SHORT, weights=[2, 0]).pixels)
 
 
-def test_a_style_of_another_size_teaches_the_same(encoder):
+def test_the_size_of_a_style_does_not_change_the_cost(encoder):
     once, twice = (
         optimize(CONTENT, [np.tile(STYLE[:48, :32], (1, times, 1))], encoder, OptimizeConfig(iterations=1)).costs[0][0]
         for times in (1, 2)
@@ -193,14 +193,14 @@ PAIRS = {
 
 @pytest.mark.parametrize(("content", "style"), PAIRS.values(), ids=PAIRS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_one_color_is_a_style_and_a_content_like_any_other(encoder, content, style, optimizer):
+def test_images_of_one_color_can_be_style_and_content(encoder, content, style, optimizer):
     done = optimize(content, [style], encoder, OptimizeConfig(iterations=12, optimizer=optimizer))
     assert np.isfinite(done.costs).all()
     assert done.costs[-1][0] < done.costs[0][0]
     assert costs(encoder, done.pixels, content, [style])[1] < costs(encoder, content, content, [style])[1]
 
 
-def test_progress_tells_where_it_is_and_shows_the_picture(encoder, two_levels):
+def test_progress_reports_the_iteration_and_a_preview(encoder, two_levels):
     seen, previews = [], []
 
     def report(progress):
@@ -224,7 +224,7 @@ def stop_by_raising(progress):
 
 
 @pytest.mark.parametrize("report", [stop_by_raising, lambda progress: progress.iteration == 3])
-def test_a_report_can_stop_it_with_the_picture_that_there_is(encoder, two_levels, report):
+def test_a_report_can_stop_with_the_current_image(encoder, two_levels, report):
     done = optimize(CONTENT, [STYLE], encoder, SHORT, report=report)
     assert (len(done.costs), done.stopped) == (3, True)
     assert done.pixels.shape == CONTENT.shape
@@ -234,7 +234,7 @@ def test_a_report_can_stop_it_with_the_picture_that_there_is(encoder, two_levels
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("last", [1, 2, 6, 8])  # 6 is the last one of the coarse size
-def test_a_stopped_run_goes_on_exactly_where_it_was(encoder, two_levels, tmp_path, optimizer, last):
+def test_a_stopped_run_resumes_exactly(encoder, two_levels, tmp_path, optimizer, last):
     config, state = OptimizeConfig(iterations=9, optimizer=optimizer), tmp_path / "state.safetensors"
     whole = optimize(CONTENT, [STYLE], encoder, config)
     part = optimize(CONTENT, [STYLE], encoder, config, state=state, report=lambda p: p.iteration == last)
@@ -248,7 +248,7 @@ def test_a_stopped_run_goes_on_exactly_where_it_was(encoder, two_levels, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_killed_goes_on_from_what_was_written(encoder, two_levels, tmp_path, monkeypatch):
+def test_a_killed_run_resumes_from_its_last_checkpoint(encoder, two_levels, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
     state, whole = tmp_path / "state.safetensors", optimize(CONTENT, [STYLE], encoder, SHORT)
 
@@ -299,7 +299,7 @@ def test_the_state_of_another_run_or_file_is_refused(encoder, tmp_path):
         optimize(CONTENT, [STYLE], encoder, SHORT, state=state)
 
 
-def test_a_cost_that_is_no_number_ends_with_an_error():
+def test_a_cost_that_is_not_a_number_raises():
     broken = tiny_encoder()
     broken.convs["conv3_1"].weight[0] = torch.inf
     with pytest.raises(DivergedError, match=r"the cost became nan in iteration 1 of 9; use --optimizer adam"):
@@ -307,14 +307,14 @@ def test_a_cost_that_is_no_number_ends_with_an_error():
 
 
 @pytest.mark.parametrize("beta", [0, 1e-3, 1e9])
-def test_extreme_weights_neither_fail_nor_give_a_gray_picture(encoder, beta):
+def test_extreme_weights_neither_fail_nor_give_a_gray_image(encoder, beta):
     done = optimize(CONTENT, [STYLE], encoder, OptimizeConfig(beta=beta, iterations=15))
     assert np.isfinite(done.costs).all()
     assert done.pixels.std(axis=(0, 1)).min() > 15
     assert done.costs[-1][0] <= done.costs[0][0]
 
 
-def test_pictures_that_are_too_small_are_named(encoder):
+def test_too_small_images_are_named(encoder):
     with pytest.raises(ImageError, match="content: too small"):
         optimize(CONTENT[:31], [STYLE], encoder, SHORT)
     with pytest.raises(ImageError, match="style 2: too small"):
@@ -333,23 +333,6 @@ def test_weights_that_do_not_fit_are_refused(encoder, weights):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"alpha": -1}, "--alpha -1: must lie between 0.0 and"),
-        ({"beta": float("nan")}, "--beta nan: must lie between"),
-        ({"strength": 1.5}, "--strength 1.5: must lie between 0.0 and 1.0; the nearest valid value is 1.0"),
-        ({"iterations": 0}, "--iterations 0: must lie between 1 and"),
-        ({"optimizer": "adm"}, "--optimizer adm: .*did you mean adam"),
-        ({"start": "contnet"}, "--start contnet: .*did you mean content"),
-        ({"alpha": 0, "beta": 0}, "--alpha 0 --beta 0: one of content and style must count"),
-    ],
-)
-def test_wrong_options_are_named(options, message):
-    with pytest.raises(UsageError, match=message):
-        OptimizeConfig(**options)
-
-
-@pytest.mark.parametrize(
     ("height", "width", "sizes"),
     [
         (256, 256, [(256, 256)]),
@@ -362,7 +345,7 @@ def test_wrong_options_are_named(options, message):
         (2000, 130, [(1000, 65), (2000, 130)]),
     ],
 )
-def test_sizes_double_up_to_the_picture_s_own(height, width, sizes):
+def test_sizes_double_up_to_the_full_size(height, width, sizes):
     assert [(level.height, level.width) for level in levels(height, width, 150)] == sizes
 
 
@@ -385,7 +368,7 @@ def test_iterations_follow_each_other_and_all_are_taken(height, width, iteration
     assert all(before >= after for before, after in pairwise(counts)) or iterations < 100  # rounding
 
 
-def test_a_style_is_seen_as_large_as_the_picture_and_never_larger_than_it_is():
+def test_a_style_is_scaled_down_to_the_image_and_never_enlarged():
     style = data.astronaut()  # 512 x 512
     assert fit_style(style, Level(192, 256, 0, 1)).shape == (222, 222, 3)  # 222^2 is 192 x 256, about
     assert fit_style(style[:128], Level(128, 128, 0, 1)).shape == (64, 256, 3)

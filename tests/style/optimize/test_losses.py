@@ -34,7 +34,7 @@ def random(*shape, seed=0):
 
 
 def gram_by_loop(a):
-    """Of one picture's features, (C, H, W)."""
+    """Of one image's features, (C, H, W)."""
     channels, rows, columns = range(a.shape[0]), range(a.shape[1]), range(a.shape[2])
     return [
         [sum(a[k, i, j].item() * a[m, i, j].item() for i in rows for j in columns) for m in channels] for k in channels
@@ -58,13 +58,13 @@ def test_gram_matrix_sums_products_of_channels_over_all_positions():
 
 
 @given(st.permutations(range(12)))
-def test_gram_matrix_does_not_know_where_features_are(order):
+def test_gram_matrix_ignores_positions(order):
     a = random(1, 3, 3, 4)
     moved = a.flatten(2)[..., list(order)].view_as(a)
     torch.testing.assert_close(gram_matrix(moved), gram_matrix(a))
 
 
-def test_style_layer_cost_is_the_formula():
+def test_style_layer_cost_follows_the_formula():
     a, b = random(1, 3, 4, 5), random(1, 3, 4, 5, seed=1)
     ours, theirs = gram_by_loop(a[0]), gram_by_loop(b[0])
     squares = sum((ours[k][m] - theirs[k][m]) ** 2 for k in range(3) for m in range(3))
@@ -111,7 +111,7 @@ def test_total_cost_weighs_its_parts():
     assert total_cost(content, style, variation, alpha=2, beta=0.5, gamma=10) == 2 * 3 + 0.5 * 5 + 10 * 7
 
 
-def test_gram_errors_are_held_to_a_loop():
+def test_gram_error_matches_a_loop():
     found, wanted = random(2, 3, 4, 5), random(2, 3, 6, 2, seed=1)
     for b, error in enumerate(gram_error(found, wanted)):
         apart = size = 0.0
@@ -164,13 +164,13 @@ def test_costs_are_relative_to_their_targets_whatever_the_sizes(encoder):
     assert costs.style.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_content_costs_itself_nothing_and_so_does_the_style(encoder):
+def test_content_and_style_have_no_cost_for_themselves(encoder):
     assert make(encoder)(to_tensor(CONTENT)).content == 0
     assert make(encoder, content=STYLE)(to_tensor(STYLE)).style < 1e-12
     assert make(encoder, strength=0.0)(to_tensor(CONTENT)).total < 1e-12
 
 
-def test_nothing_in_common_costs_one(encoder):
+def test_costs_are_one_where_nothing_is_in_common(encoder):
     """A network without biases sees nothing in black."""
     blind = tiny_encoder()
     for layer in blind.convs.values():
@@ -180,7 +180,7 @@ def test_nothing_in_common_costs_one(encoder):
     assert costs.style.item() == pytest.approx(1)
 
 
-def test_a_target_without_features_leaves_costs_finite():
+def test_costs_are_finite_for_a_target_without_features():
     blind, black = tiny_encoder(), np.zeros((64, 64, 3), dtype=np.uint8)
     for layer in blind.convs.values():
         layer.bias.zero_()
@@ -199,7 +199,7 @@ def test_strength_and_weights_mix_gram_matrices(encoder):
     )
 
 
-def test_one_mixed_target_pulls_as_several_styles_would_together(encoder):
+def test_a_mixed_target_has_the_mean_gradient_of_several_styles(encoder):
     """The gradient towards the mean of Gram matrices is the mean of the gradients towards each."""
     picture = (to_tensor(CONTENT).double() * 0.9).requires_grad_()
     found = {n: values.flatten(2)[0] for n, values in encoder(as_batch(picture), STYLE_LAYERS).items()}

@@ -54,13 +54,13 @@ def test_the_center_is_the_largest_square(tmp_path):
     assert (PhotoSet([tmp_path / "white.png"], "")).center(0, 20).min() == 255
 
 
-def test_a_damaged_photo_is_named(tmp_path):
+def test_a_damaged_photo_is_named_in_the_error(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(DataError, match=r"broken\.png"):
         list_photos([tmp_path]).crop(0, 32, random_numbers("crop", 0))
 
 
-def test_what_is_set_apart_is_not_learned_from(tmp_path):
+def test_held_out_photos_are_not_trained_on(tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(20)]
     learned, measured = hold_out(PhotoSet(paths, "x"), seed=3)
     assert len(measured) == 4 and len(learned) == 16
@@ -79,7 +79,7 @@ class Keys(PhotoSamples):
         return torch.tensor([*key, self.size, self.seed, self.epoch])
 
 
-def test_what_a_sample_is_does_not_depend_on_processes_or_breaks(tmp_path):
+def test_samples_do_not_depend_on_processes_or_interruptions(tmp_path):
     photos, config = PhotoSet([tmp_path / f"{i}.png" for i in range(23)], "x"), TrainConfig(batch_size=5, seed=7)
 
     def keys(**share):

@@ -34,7 +34,7 @@ def photos(tmp_path_factory):
     return write_photos(tmp_path_factory.mktemp("photos"), 12)
 
 
-def test_each_layer_is_taught_by_the_encoder_that_was_distilled_for_it(teacher):
+def test_each_target_comes_from_the_encoder_distilled_for_its_layer(teacher):
     teachers, images = Teachers(teacher), torch.rand(1, 3, 48, 48)
     wanted = teachers(images)
     assert set(wanted) == set(LAYERS) and teachers.widths == (5, 6, 7, 8, 6, 8)
@@ -73,7 +73,7 @@ def test_it_learns_and_reports_how_well(teacher, photos, tmp_path):
     assert network.config.heads == Teachers(teacher).widths
 
 
-def test_a_start_from_a_teacher_sees_what_it_sees(teacher, tmp_path):
+def test_an_encoder_that_starts_from_its_teacher_has_its_features(teacher, tmp_path):
     teachers, images = Teachers(teacher), torch.rand(1, 3, 48, 48)
     network = initial_encoder(teacher / "5", teachers.widths)
     with torch.no_grad():

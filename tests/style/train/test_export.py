@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (37, 50), (64, 32)])
 @torch.no_grad()
-def test_the_onnx_files_give_what_the_network_gives(folder, height, width):
+def test_the_onnx_files_match_the_network(folder, height, width):
     model, network = find(folder), tiny_fast()
     sessions = [onnxruntime.InferenceSession(model.file(name)) for name in ("style.onnx", "model.onnx")]
     content, style = pixels(height, width), pixels(29, 31, seed=1)
@@ -45,7 +45,7 @@ def test_the_onnx_files_give_what_the_network_gives(folder, height, width):
         np.testing.assert_allclose(used, wanted.numpy(), rtol=1e-3, atol=1e-3)
 
 
-def test_a_folder_says_what_its_networks_take(folder):
+def test_model_json_describes_the_inputs(folder):
     info = json.loads((folder / "model.json").read_text())
     assert set(info["files"]) == {"weights.safetensors", "style.onnx", "model.onnx"}
     config = tiny_fast().config
@@ -62,7 +62,7 @@ def test_describing_a_folder_keeps_all_its_files(tmp_path):
     assert model.info["license"] == "MIT"
 
 
-def test_a_model_of_two_networks_does_not_go_into_one_file(folder, tmp_path):
+def test_a_model_of_two_networks_cannot_be_exported_to_one_file(folder, tmp_path):
     with pytest.raises(UsageError, match=r"needs style\.onnx beside its network"):
         write_file(find(folder), tmp_path / "one.onnx")
     assert not (tmp_path / "one.onnx").exists()

@@ -34,13 +34,13 @@ def task(photos):
 
 
 @given(scale=st.floats(0.5, 3), shift=st.floats(-2, 2))
-def test_contents_are_compared_whatever_their_contrast(scale, shift):
+def test_content_error_ignores_contrast(scale, shift):
     x = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(0))
     assert content_error(x, scale * x + shift).item() < 1e-3
     assert content_error(x, x.flip(3)).item() > 0.1
 
 
-def test_dots_every_four_pixels_are_seen_and_other_dots_and_edges_are_not():
+def test_lattice_measures_dots_every_four_pixels_only():
     random = torch.Generator().manual_seed(0)
     flat = torch.full((1, 3, 128, 128), 0.5)
     dots, ramp, edge = flat.clone(), flat * torch.linspace(0, 1, 128), flat.clone()
@@ -56,7 +56,7 @@ def test_dots_every_four_pixels_are_seen_and_other_dots_and_edges_are_not():
         assert lattice(other).item() < 0.05 * expected
 
 
-def test_a_batch_holds_contents_and_styles_and_now_and_then_a_content_twice(photos):
+def test_a_batch_holds_pairs_and_every_eighth_style_is_the_content(photos):
     one = task(photos)
     whole = list(one.batches(CONFIG, 1))
     same = [bool((c == s).all()) for contents, styles in whole for c, s in zip(contents, styles, strict=True)]
@@ -72,7 +72,7 @@ def halved(pictures):
     return pictures.unflatten(2, (-1, 2)).unflatten(4, (-1, 2)).mean((3, 5))
 
 
-def test_the_loss_is_made_of_its_parts(photos):
+def test_the_loss_is_the_sum_of_its_parts(photos):
     one = task(photos)
     contents, styles = next(iter(one.batches(CONFIG, 0)))
     output = one.network(contents, styles).detach()
@@ -114,7 +114,7 @@ def test_it_learns_and_an_interrupted_run_resumes_exactly(photos, tmp_path, with
     assert files(whole / "best") == files(parts / "best")
 
 
-def test_a_release_shows_what_it_paints(photos, tmp_path, without_onnx):
+def test_a_release_contains_sample_results(photos, tmp_path, without_onnx):
     task(photos).release(tiny_fast(), tmp_path / "run" / "best")
     sheet = read_image(tmp_path / "run" / "best" / "samples.png").pixels
     assert sheet.shape == (8 * 64, 3 * 64, 3)

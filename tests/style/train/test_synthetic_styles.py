@@ -13,7 +13,7 @@ OTHER = cv2.resize(skimage.data.chelsea(), (96, 96), interpolation=cv2.INTER_ARE
 
 
 def changes(picture):
-    """How much neighbors differ, the mean over a picture."""
+    """How much neighbors differ, the mean over an image."""
     return float(np.abs(np.diff(picture.astype(float), axis=1)).mean())
 
 
@@ -22,7 +22,7 @@ def colors(picture):
 
 
 @pytest.mark.parametrize("name", PAINTERS)
-def test_a_painter_repeats_itself_and_leaves_the_photo_alone(name):
+def test_a_painter_is_deterministic_and_does_not_change_its_input(name):
     before = PHOTO.copy()
     first, again, other = (PAINTERS[name](PHOTO, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.shape == PHOTO.shape and first.dtype == np.uint8
@@ -44,7 +44,7 @@ def test_strokes_keep_the_colors_of_the_photo():
     assert np.abs(np.subtract(*small)).mean() < 20
 
 
-def test_recoloring_does_what_it_says():
+def test_recoloring_changes_colors_as_described():
     random = np.random.default_rng
     moved = (
         cv2.cvtColor(synthetic_styles.colors_of(PHOTO, OTHER, random(0)), cv2.COLOR_RGB2LAB)
@@ -62,7 +62,7 @@ def test_recoloring_does_what_it_says():
     assert not np.array_equal(synthetic_styles.swapped(PHOTO, OTHER, random(0)), PHOTO)
 
 
-def test_inventing_draws_manners_and_colors():
+def test_styles_vary_in_painter_and_colors():
     invented = [synthetic_styles.synthesize(PHOTO, OTHER, np.random.default_rng(seed)) for seed in range(12)]
     assert len({picture.tobytes() for picture in invented}) == 12
     assert np.array_equal(invented[3], synthetic_styles.synthesize(PHOTO, OTHER, np.random.default_rng(3)))
