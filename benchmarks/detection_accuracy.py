@@ -16,8 +16,9 @@ from pathlib import Path
 from vision_app.cli import main as vision_app
 from vision_app.data.coco import load_coco
 from vision_app.data.samples import DetectionSet
-from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
-from vision_app.detection.evaluate.table import rows_in_order
+from vision_app.detection.evaluate.curves import Sweep
+from vision_app.detection.evaluate.precision import MEASURING, measure_precision
+from vision_app.detection.evaluate.table import Table, rows_in_order
 from vision_app.released.write import describe
 
 FLAGS = [
@@ -57,7 +58,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as output:
             rows = arguments.rows or detect(data, arguments.model, Path(output))
             found = rows_in_order(data, map(json.loads, rows.read_text(encoding="utf-8").splitlines()))
-        metrics, (best, f1) = average_precision(data, found), best_confidence(data, found)
+        table = Table.make(data, found)
+        metrics, (best, f1) = measure_precision(table).metrics, Sweep.make(table).best()
         confidence = confidence or best
         figures = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         name = f"{path.parent.name} {path.stem}"

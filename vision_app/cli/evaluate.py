@@ -52,9 +52,9 @@ def detector(
     from vision_app.batch.sinks import read_rows
     from vision_app.core.errors import UsageError
     from vision_app.detection.batch import DetectTask
-    from vision_app.detection.evaluate import MEASURING
     from vision_app.detection.evaluate.evaluation import evaluate
     from vision_app.detection.evaluate.plots import write_plots
+    from vision_app.detection.evaluate.precision import MEASURING
     from vision_app.detection.evaluate.report import summary, write_report
     from vision_app.detection.evaluate.table import Table, rows_in_order
     from vision_app.detection.load import load_detector

@@ -136,7 +136,8 @@ def accuracy(rows: Rows, truth: DetectionSet) -> tuple[int, float | None, float 
 
     A picture is known by the place of its file.
     """
-    from vision_app.detection.evaluate import average_precision
+    from vision_app.detection.evaluate.precision import measure_precision
+    from vision_app.detection.evaluate.table import Table
 
     by_path = {os.path.realpath(row["file"]): row for row in rows}
     places = [i for i, sample in enumerate(truth.samples) if os.path.realpath(sample.path) in by_path]
@@ -144,7 +145,7 @@ def accuracy(rows: Rows, truth: DetectionSet) -> tuple[int, float | None, float 
     if not any(known.boxes_per_class().values()):
         return len(known), None, None
     own = [by_path[os.path.realpath(sample.path)] for sample in known.samples]
-    metrics = average_precision(known, [{**row, "detections": row["doubtful"]} for row in own])
+    metrics = measure_precision(Table.make(known, [{**row, "detections": row["doubtful"]} for row in own])).metrics
     return len(known), metrics["AP"], metrics["AP50"]
 
 

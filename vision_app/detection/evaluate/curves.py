@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision_app.detection.evaluate.matching import Matches
+from vision_app.detection.evaluate.matching import Matches, match
 from vision_app.detection.evaluate.table import Table
 
 RECALLS = np.linspace(0, 1, 101)  # COCO's
@@ -28,8 +28,9 @@ class Sweep:
     wanted: int
 
     @classmethod
-    def make(cls, table: Table, matches: Matches, label: int | None = None) -> "Sweep":
-        """Sweep over the detections of one class, or of all together."""
+    def make(cls, table: Table, matches: Matches | None = None, label: int | None = None) -> "Sweep":
+        """Sweep over the detections of one class, or of all together; by default at IoU 0.5."""
+        matches = match(table) if matches is None else matches
         chosen = matches.counted if label is None else matches.counted & (table.detections.labels == label)
         wanted = table.wanted.sum() if label is None else table.wanted[label]
         scores = table.detections.scores[chosen]

@@ -17,20 +17,20 @@ class DetectionOptions:
     """What is particular to training a detector; see `training.config.TrainConfig` for the rest.
 
     Attributes:
-        size: side in pixels of the network's input, a multiple of 32.
-        stretch: how far the short side of a photo may be stretched beyond the long one's scale, 1 to 4; see
+        size: Side of the network's input in pixels, a multiple of 32.
+        stretch: How far the short side of an image may be stretched beyond the long one's scale, 1 to 4; see
             `letterbox.letterbox_shape`.
-        backbone: a name in `yolo.LAYOUTS`; by default that of what training starts from, or "csp".
-        initialize: how fresh weights are drawn, "he" or "xavier".
-        transfer: which part of a network that was trained before is trained again; see `training.transfer.freeze`.
-        mosaic: probability that a scene is made of four photos.
-        close_epochs: the last ones, without mosaic.
-        multi_scale: whether each batch is resized to a random size from 0.7 `size` on.
-        label_smoothing: part of each class target that is spread over all classes.
-        dropout: probability that a channel in front of the class layer is dropped.
+        backbone: A name in `yolo.LAYOUTS`; by default that of what training starts from, or "csp".
+        initialize: How fresh weights are drawn, "he" or "xavier".
+        transfer: Which part of a pretrained network is trained; see `training.initialize.set_trainable`.
+        mosaic: Probability that a scene is made of four images.
+        close_epochs: The last ones, without mosaic.
+        multi_scale: Whether each batch is resized to a random size from 0.7 `size` on.
+        label_smoothing: Part of each class target that is spread over all classes.
+        dropout: Probability that a channel in front of the class layer is dropped.
 
     Raises:
-        UsageError: a value is unknown or out of its range; the error names the option and the nearest valid value.
+        UsageError: A value is unknown or out of its range; names the option and the nearest valid value.
     """
 
     size: int = INPUT_SIZE

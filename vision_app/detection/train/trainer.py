@@ -18,8 +18,10 @@ from vision_app.data.samples import DetectionSet
 from vision_app.data.scan_report import write_reports
 from vision_app.data.teacher import add_teacher_boxes
 from vision_app.detection.base import DetectOptions, Detector
-from vision_app.detection.evaluate import MEASURING, average_precision, best_confidence
+from vision_app.detection.evaluate.curves import Sweep
 from vision_app.detection.evaluate.landmarks import landmark_error
+from vision_app.detection.evaluate.precision import MEASURING, measure_precision
+from vision_app.detection.evaluate.table import Table
 from vision_app.detection.load import load_detector
 from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, TorchGrid
@@ -140,8 +142,9 @@ class SceneTask(ImageTask):
         measured: dict[str, dict[str, float]] = {}
         for validation in self.validations:
             rows = list(predict_rows(detector, validation.data.paths, MEASURING))
-            precision = average_precision(validation.data, rows)
-            confidence, f1 = best_confidence(validation.data, rows)
+            table = Table.make(validation.data, rows)
+            precision = measure_precision(table).metrics
+            confidence, f1 = Sweep.make(table).best()
             if f1 and not measured:
                 defaults["confidence"] = max(confidence, LOWEST_CONFIDENCE)
             measured[validation.name] = {key: round(precision[key], 4) for key in ("AP", "AP50")}

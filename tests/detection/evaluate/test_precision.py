@@ -2,24 +2,22 @@ import contextlib
 import io
 
 import pytest
-from detection_tables import NAMES, as_coco, as_set, made_up
+from detection_tables import NAMES, as_coco, made_up, table_of
 from pycocotools.cocoeval import COCOeval
 
 from vision_app.core.errors import DataError
-from vision_app.detection import evaluate
-from vision_app.detection.evaluate.table import rows_in_order
+from vision_app.detection.evaluate.curves import Sweep
+from vision_app.detection.evaluate.precision import measure_precision
 
 
 def average_precision(truth, rows):
     """That of COCO-style content."""
-    data = as_set(truth)
-    return evaluate.average_precision(data, rows_in_order(data, rows))
+    return measure_precision(table_of(truth, rows)).metrics
 
 
 def best_confidence(truth, rows):
     """That of COCO-style content."""
-    data = as_set(truth)
-    return evaluate.best_confidence(data, rows_in_order(data, rows))
+    return Sweep.make(table_of(truth, rows)).best()
 
 
 @pytest.mark.parametrize("seed", range(3))
