@@ -57,9 +57,9 @@ def test_good_data_and_a_network_that_can_learn_it_pass(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     verdicts = [line for line in lines if ": ok, " in line]
     assert [line.split(":")[0] for line in verdicts] == ["data", "gradients", "batches", "overfit"]
-    assert verdicts[0] == "data: ok, 2 photos with 4 boxes of 2 classes"
+    assert verdicts[0] == "data: ok, 2 images with 4 boxes of 2 classes"
     assert "4 of 4 boxes found and 0 others (overfit.png)" in verdicts[3]
-    assert any(line.startswith("overfitting 2 photos: step 25 of at most 300, loss ") for line in lines)
+    assert any(line.startswith("overfitting 2 images: step 25 of at most 300, loss ") for line in lines)
     assert lines[-1] == f"all 4 checks passed; images are in {output}"
     assert sorted(file.name for file in output.iterdir()) == ["batch-1.png", "overfit.png", "scan.csv"]
     assert read_image(output / "overfit.png").width == 4 * 326 + 6
@@ -74,7 +74,7 @@ def test_faulty_data_fails_and_is_listed(tmp_path, capsys, quick):
     path.write_text(json.dumps(content))
     assert check(path, output) == 1
     said = capsys.readouterr().out
-    assert "data: FAILED, 3 photos with 6 boxes of 2 classes; " in said
+    assert "data: FAILED, 3 images with 6 boxes of 2 classes; " in said
     for kind in ("missing image", "box out of range", "corrupt image"):
         assert f"1 x {kind}" in said
         assert kind in (output / "scan.csv").read_text()

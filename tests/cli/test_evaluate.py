@@ -215,14 +215,14 @@ def test_rows_without_the_doubtful_boxes_are_remarked_on(evaluated, truth, tmp_p
         (["--data", "set/truth.json", "--device", "gpu"], 2, "--device gpu: must be auto, cpu, cuda or cuda:N"),
         (["--data", "set/truth.json", "--rows", "none"], 2, "Invalid value for '--rows': file 'none' does not exist."),
         (["--data", "set/truth.json", "--rows", "rows", "--model", "yolo"], 2,
-         "--model yolo: not together with --rows, which says what was found already"),
-        (["--data", "set/truth.json", "--rows", "rows"], 1, "the rows hold no 'chelsea.png'"),
+         "--model yolo: not together with --rows, which holds the detections already"),
+        (["--data", "set/truth.json", "--rows", "rows"], 1, "the rows contain no 'chelsea.png'"),
         (["--data", "set/truth.json", "--rows", "failed"], 1,
-         "chelsea.png: truncated; mend the image or leave it out of the truth"),
+         "chelsea.png: truncated; fix the image or leave it out of the ground truth"),
         (["--data", "set/truth.json", "--rows", "small"], 1, "chelsea.png: is 100 x 80, listed as 451 x 300"),
         (["--data", "set/truth.json", "--rows", "set/truth.json"], 2,
          "set/truth.json: line 1 is not a valid row; give the detections.jsonl of a run as it was written"),
-        (["--data", "set/truth.json", "--rows", "styled"], 1, "chelsea.png: its row holds no detections"),
+        (["--data", "set/truth.json", "--rows", "styled"], 1, "chelsea.png: its row has no detections"),
         (["--data", "set/truth.json", "--split", "val"], 2, "set/truth.json: a COCO file has no splits"),
         (["--data", "set/broken.json"], 1, "set/broken.json: not a JSON file"),
         (["--data", "set/lost.json"], 1, "set/lost.json: missing image: gone.png is neither in set/images nor in "),
@@ -281,4 +281,4 @@ def test_the_first_faults_of_a_set_are_listed_and_the_others_counted(tmp_path, c
     path.write_text(json.dumps(content))
     assert main(["evaluate", "detector", "--data", str(path), "--output", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
-    assert [f"gone{i}.png" in error for i in range(7)] == [True] * 5 + [False] * 2 and "; and 2 more; mend" in error
+    assert [f"gone{i}.png" in error for i in range(7)] == [True] * 5 + [False] * 2 and "; and 2 more; fix" in error

@@ -61,7 +61,7 @@ def test_a_handful_of_people_makes_a_model_better_that_faces_embed_takes(tmp_pat
     [
         ({"p0": 3}, (), 1, "1 people with a name: learning to tell them apart takes two"),
         ({"p0": 1, "p1": 1}, (), 1, "nobody has two photos"),
-        ({}, (), 1, "holds no photos of people; put each person's into a sub-folder"),
+        ({}, (), 1, "has no photos of people; put each person's into a sub-folder"),
         ({"p0": 2, "p1": 2}, ("--loss", "teacher"), 2, "--loss teacher: needs a teacher; --teacher"),
         ({"p0": 2, "p1": 2}, ("--miner", "hardest"), 2, "--miner: unknown choice 'hardest'"),
         ({"p0": 2, "p1": 2}, ("--initial", "face-embedde"), 2, "unknown model 'face-embedde'"),

@@ -97,7 +97,7 @@ def rows_in_order(data: DetectionSet, rows: Iterable[Mapping[str, Any]]) -> list
     """Return for every sample the row whose `file` ends in the sample's name; the longest names choose first.
 
     Raises:
-        DataError: A sample has no row or more than one.
+        DataError: A sample has no row, more than one, or one that `Table.make` refuses.
     """
     by_last_part = defaultdict(list)
     for row in rows:
@@ -109,6 +109,7 @@ def rows_in_order(data: DetectionSet, rows: Iterable[Mapping[str, Any]]) -> list
         mine = [row for row in candidates if _parts(row["file"])[-len(names[i]) :] == names[i]]
         if len(mine) != 1:
             raise DataError(f"the rows contain {'no' if not mine else 'more than one'} '{data.samples[i].name}'")
+        _check(mine[0], data.samples[i])
         candidates.remove(mine[0])
         found[i] = mine[0]
     return [found[i] for i in range(len(names))]
