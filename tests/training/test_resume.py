@@ -60,7 +60,7 @@ def control_c():
 def test_an_interrupted_run_resumes_as_if_it_had_not_been_interrupted(tmp_path, whole, name, how):
     content, weights, best = whole[name]
     generator = random.Random(f"{name} {how.__name__}")
-    for index in generator.sample(range(STEPS), 4):
+    for index in generator.sample(range(STEPS), 2):
         folder, lines = tmp_path / str(index), []
         with pytest.raises(StoppedError if how is fail else KeyboardInterrupt):
             run(folder, TinyTask(before=stop_at(index, how)), EVERY[name], log=lines.append)

@@ -4,6 +4,7 @@ It knows nothing of what is learned: that is a `TrainingTask`. One step is in `s
 """
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -89,12 +90,18 @@ def fit(
 
     def save() -> None:
         if fabric.is_global_zero:
-            _save(folder, settings, state, step, ema)
+            tensors = {
+                "network": step.network.state_dict(),
+                "averaged": ema.state_dict(),
+                "optimizer": optimizer_tensors(step.optimizer),
+            }
+            scaler = fabric.strategy.precision.state_dict()
+            runs.save(folder, state, tensors, parts=step.parts, scaler=scaler, settings=settings)
 
     if state == RunState():
         log("before training: " + _pairs(_on_first(fabric, lambda: task.release(ema, folder / "initial"))))
     with Interrupt() as interrupt:
-        while state.epoch < config.epochs and not _is_over(state, config):
+        while state.epoch < config.epochs and waited(state.metrics) < (config.patience or math.inf):
             step.network.train()
             started, first = time.monotonic(), state.step
             share = {"rank": fabric.global_rank, "world": fabric.world_size}
@@ -159,11 +166,6 @@ def _validate(
     return {**losses, **metrics}
 
 
-def _is_over(state: RunState, config: TrainConfig) -> bool:
-    """Return whether patience has run out."""
-    return bool(config.patience) and waited(state.metrics) >= config.patience
-
-
 def _on_first(fabric: Fabric, work: Callable[[], Result]) -> Result:
     """Return what `work` returns in the first process, in all of them."""
     return cast(Result, fabric.broadcast(work() if fabric.is_global_zero else None))
@@ -183,16 +185,6 @@ def _update_ema(ema: nn.Module, network: nn.Module, decay: float) -> None:
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
-
-
-def _save(folder: Path, settings: dict[str, Any], state: RunState, step: Stepper, ema: nn.Module) -> None:
-    tensors = {
-        "network": step.network.state_dict(),
-        "averaged": ema.state_dict(),
-        "optimizer": optimizer_tensors(step.optimizer),
-    }
-    scaler = step.fabric.strategy.precision.state_dict()
-    runs.save(folder, state, tensors, parts=step.parts, scaler=scaler, settings=settings)
 
 
 def _restore(folder: Path, settings: dict[str, Any], step: Stepper, ema: nn.Module) -> RunState:
