@@ -131,7 +131,7 @@ def find(name: str | os.PathLike[str], task: str | None = None) -> Model:
     """
     name = os.fspath(name)
     if name.endswith(".onnx") and not Path(name).is_dir():
-        return _open(Path(name).stem, Path(name))
+        return _open_file(Path(name))
     homes = [] if os.sep in name else models_folders()
     for folder in (*(home / name for home in homes), Path(name)):
         if name and (folder / "model.json").is_file():
