@@ -26,14 +26,7 @@ app = typer.Typer(
     add_completion=False,  # typer's own options load Pydantic at every start, see `_completion`
     add_help_option=False,
 )
-for command in (
-    train_detector.check,
-    detect.classify,
-    compare.compare,
-    detect.detect,
-    models.export,
-    style.style,
-):
+for command in (train_detector.check, detect.classify, compare.compare, detect.detect, models.export, style.style):
     app.command()(command)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(faces.app, name="faces")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vision_app.cli.options import DETECTION_MODEL, Text, group_of_commands, with_options
+from vision_app.cli.options import DETECTION_MODEL, Machine, Text, group_of_commands, with_options
 
 if TYPE_CHECKING:
     from vision_app.batch.run import Task
@@ -32,6 +32,7 @@ DOUBTFUL = 0.05  # rows should hold scores down to this at least
     ),
 )  # fmt: skip
 def detector(
+    machine: Machine,
     data: Path,
     output: Path,
     split: str | None = None,
@@ -39,8 +40,6 @@ def detector(
     tta: bool = False,
     rows: Path | None = None,
     proposals: Path | None = None,
-    device: str = "auto",
-    runtime: str = "auto",
 ) -> int:
     """Measure a detector.
 
@@ -63,7 +62,7 @@ def detector(
         flag = f"--model {model}" if model else "--tta"
         raise UsageError(f"{flag}: not together with --rows, which holds the detections already")
     check_empty(output)
-    found = None if rows else load_detector(model or "yolo", device=device, runtime=runtime, threads=1, tta=tta)
+    found = None if rows else load_detector(model or "yolo", threads=1, **vars(machine), tta=tta)
     if proposals:
         cache_proposals(found, proposals)
     truth, split = load_ground_truth(data, split)
@@ -95,14 +94,7 @@ def detector(
 
 @app.command()
 @with_options()
-def classifier(
-    data: Path,
-    output: Path,
-    split: str | None = None,
-    model: str = "classifier",
-    device: str = "auto",
-    runtime: str = "auto",
-) -> int:
+def classifier(machine: Machine, data: Path, output: Path, split: str | None = None, model: str = "classifier") -> int:
     """Measure a classifier.
 
     DIR gets evaluation.json and classes.csv: for each class, the average precision of the images ranked by its
@@ -119,7 +111,7 @@ def classifier(
     from vision_app.classification.evaluate.report import summary, write_report
 
     check_empty(output)
-    found = Classifier.load(model, device=device, runtime=runtime, threads=1)
+    found = Classifier.load(model, threads=1, **vars(machine))
     truth, split = load_ground_truth(data, split)
     check_classes(found, truth, data)
     files, path = [str(sample.path) for sample in truth.samples], output / "classes.jsonl"

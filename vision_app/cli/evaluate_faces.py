@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from vision_app.cli.evaluate import app, check_empty, written_rows
 from vision_app.cli.faces import app as faces_app
-from vision_app.cli.options import FACE_MODEL, FaceModels, Text, with_options
+from vision_app.cli.faces import load_recognizer
+from vision_app.cli.options import FACE_MODELS_OF_ANY_SIZE, FaceModels, Machine, Text, with_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,17 +30,10 @@ IMAGES = Text(
         exists=True,
     ),
     images=IMAGES,
-    model=FACE_MODEL,
+    models=FACE_MODELS_OF_ANY_SIZE,
 )
 def faces(
-    data: Path,
-    output: Path,
-    images: Path | None = None,
-    split: str | None = None,
-    model: str = FaceModels.model,
-    detector: str = FaceModels.detector,
-    device: str = "auto",
-    runtime: str = "auto",
+    models: FaceModels, machine: Machine, data: Path, output: Path, images: Path | None = None, split: str | None = None
 ) -> int:
     """Measure how well faces are detected, embedded and told apart.
 
@@ -56,17 +50,16 @@ def faces(
     from vision_app.faces.evaluate.evaluation import evaluate
     from vision_app.faces.evaluate.pairs import load_photos
     from vision_app.faces.evaluate.report import evaluation_summary, write_evaluation
-    from vision_app.faces.recognizer import FaceRecognizer
 
     check_empty(output)
-    recognizer = FaceRecognizer.load(model, detector=detector, device=device, runtime=runtime, threads=1)
+    recognizer = load_recognizer(models, machine, 1)
     photos = load_photos(data, images, split)
     embeddings = embed_photos(recognizer, photos, output)
     evaluation = evaluate(photos, embeddings)
-    print(f"{model} on {data}")
+    print(f"{models.model} on {data}")
     for line in evaluation_summary(evaluation):
         print(line)
-    about = {"data": str(data), "model": model, "detector": detector, "contract": recognizer.model_id}
+    about = {"data": str(data), "model": models.model, "detector": models.detector, "contract": recognizer.model_id}
     print("drawing plots and maps", file=sys.stderr)
     write_evaluation(evaluation, output, about)
     print(f"\nmetrics, tables and plots are in {output}")
@@ -84,19 +77,17 @@ def faces(
     far=Text("RATE", "Target false accept rate; may be repeated.", show_default="0.01 and 0.001"),
     apply=Text("", "Write the thresholds into the model folder's model.json, for verify and identify."),
     images=IMAGES,
-    model=FACE_MODEL,
+    models=FACE_MODELS_OF_ANY_SIZE,
 )
 def calibrate(
+    models: FaceModels,
+    machine: Machine,
     data: Path,
     output: Path,
     far: list[float] | None = None,
     apply: bool = False,
     images: Path | None = None,
     split: str | None = None,
-    model: str = FaceModels.model,
-    detector: str = FaceModels.detector,
-    device: str = "auto",
-    runtime: str = "auto",
 ) -> int:
     """Find the similarity thresholds for target false accept rates.
 
@@ -112,25 +103,26 @@ def calibrate(
     from vision_app.faces.evaluate.embedding_file import read_embeddings
     from vision_app.faces.evaluate.pairs import load_photos, of_files
     from vision_app.faces.evaluate.report import calibration_dict, calibration_summary, write_calibration
-    from vision_app.faces.recognizer import FaceRecognizer
 
     fars = sorted(set(far or (0.01, 0.001)), reverse=True)
     for rate in fars:
         if not 0 < rate <= thresholds.MAX_FAR:
             raise UsageError(f"--far {rate:g}: must be above 0 and at most {thresholds.MAX_FAR:g}")
     check_empty(output)
-    target = _model_folder(model) if apply else None
+    target = _model_folder(models.model) if apply else None
     if data.suffix.lower() == ".npz":
         files, embeddings, model_id = read_embeddings(data)
         photos = of_files(files, data)
         thresholds.check_enough(photos, fars)
     else:
-        recognizer = FaceRecognizer.load(model, detector=detector, device=device, runtime=runtime, threads=1)
+        recognizer = load_recognizer(models, machine, 1)
         photos, model_id = load_photos(data, images, split), recognizer.model_id
         thresholds.check_enough(photos, fars)
         embeddings = embed_photos(recognizer, photos, output)
     if target and target.value("contract", str) != model_id:
-        raise UsageError(f"--data {data}: has embeddings of another model than '{model}'; embed the photos with it")
+        raise UsageError(
+            f"--data {data}: has embeddings of another model than '{models.model}'; embed the photos with it"
+        )
     outcome = thresholds.calibrate(photos, embeddings, fars)
     for line in calibration_summary(outcome):
         print(line)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Text, group_of_commands, with_options
+from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Machine, Text, group_of_commands, with_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +89,7 @@ def embed(models: FaceModels, batch: Batch, sources: list[str], output: Path) ->
     if output.suffix != ".npz":
         raise UsageError(f"--output {output}: must end in .npz; the nearest valid value is {output}.npz")
     max_pixels = batch.max_pixels
-    recognizer = load_recognizer(models, batch)
+    recognizer = load_recognizer(models, batch, 1)
     path, dimension = output.with_suffix(".jsonl"), recognizer.embedder.dimension
 
     def finish(rows: "Iterable[dict[str, Any]]") -> None:
@@ -131,6 +131,7 @@ def _name_images_without_faces(rows: "Iterable[dict[str, Any]]") -> None:
 )
 def verify(
     models: FaceModels,
+    machine: Machine,
     a: str,
     b: str | None = None,
     person: str | None = None,
@@ -138,8 +139,6 @@ def verify(
     far: float | None = None,
     largest: bool = False,
     json: bool = False,
-    device: str = "auto",
-    runtime: str = "auto",
 ) -> int:
     """Tell whether two images show the same person, or whether an image shows an enrolled person.
 
@@ -152,14 +151,11 @@ def verify(
     """
     from vision_app.core.errors import UsageError, VisionAppError
     from vision_app.faces.gallery import Gallery
-    from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.results import SAME
 
     if (b is None) == (person is None) or (person is None) != (gallery is None):
         raise UsageError("give another image B, or --person NAME with --gallery FILE.db")
-    recognizer = FaceRecognizer.load(
-        models.model, detector=models.detector, device=device, runtime=runtime, smallest=models.smallest
-    )
+    recognizer = load_recognizer(models, machine)
     try:
         if b is not None:
             answer = recognizer.verify(a, b, far=far, largest=largest)
@@ -196,16 +192,16 @@ def _description(file: str, face: "Face") -> str:
     return f"{printable(file)}: face at {left},{top} to {right},{bottom}{against}"
 
 
-def load_recognizer(models: FaceModels, batch: Batch) -> "FaceRecognizer":
-    """Load a recognizer that leaves the cores to the workers."""
+def load_recognizer(models: FaceModels, machine: Machine, threads: int | None = None) -> "FaceRecognizer":
+    """Load a recognizer; with one thread, it leaves the cores to the workers."""
     from vision_app.faces.recognizer import FaceRecognizer
 
     return FaceRecognizer.load(
         models.model,
         detector=models.detector,
-        device=batch.device,
-        runtime=batch.runtime,
-        threads=1,
+        device=machine.device,
+        runtime=machine.runtime,
+        threads=threads,
         smallest=models.smallest,
     )
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vision_app.cli.faces import app
-from vision_app.cli.options import FACE_MODEL, FACE_MODELS, FaceModels, Text, with_options
+from vision_app.cli.faces import app, load_recognizer
+from vision_app.cli.options import FACE_MODELS, FACE_MODELS_OF_ANY_SIZE, FaceModels, Machine, Text, with_options
 from vision_app.cli.progress import counted, printable, show_progress
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from vision_app.faces.gallery import Enrollment
     from vision_app.faces.gallery import Gallery as OpenGallery
     from vision_app.faces.recognizer import FaceRecognizer
-
 NAME = Text("NAME", "Name of an enrolled person.", argument=True)
 
 
@@ -32,6 +31,7 @@ NAME = Text("NAME", "Name of an enrolled person.", argument=True)
 )
 def enroll(
     models: FaceModels,
+    machine: Machine,
     gallery: Path,
     name: str | None = None,
     photos: list[str] | None = None,
@@ -39,8 +39,6 @@ def enroll(
     consent: str = "",
     largest: bool = False,
     allow_similar: bool = False,
-    device: str = "auto",
-    runtime: str = "auto",
 ) -> int:
     """Enroll people from photos, or add more photos of them. One photo is enough.
 
@@ -53,14 +51,11 @@ def enroll(
     """
     from vision_app.core.errors import UsageError
     from vision_app.faces.gallery import Enrollment, Gallery
-    from vision_app.faces.recognizer import FaceRecognizer
 
     if (folder is None) == (name is None) or (folder is None and not photos):
         raise UsageError("give NAME and at least one PHOTO, or --folder PEOPLE/ alone")
     portraits = list(_portraits(folder, name, photos or [], gallery))
-    recognizer = FaceRecognizer.load(
-        models.model, detector=models.detector, device=device, runtime=runtime, smallest=models.smallest
-    )
+    recognizer = load_recognizer(models, machine)
     answers: list[Enrollment] = []
     with Gallery.open(gallery, recognizer=recognizer) as opened:
         for person, file in portraits:
@@ -182,21 +177,13 @@ def import_people(file: Path, gallery: Path) -> int:
 
 
 @app.command()
-@with_options(model=FACE_MODEL)
-def reembed(
-    gallery: Path,
-    model: str = FaceModels.model,
-    detector: str = FaceModels.detector,
-    device: str = "auto",
-    runtime: str = "auto",
-) -> int:
+@with_options(models=FACE_MODELS_OF_ANY_SIZE)
+def reembed(models: FaceModels, machine: Machine, gallery: Path) -> int:
     """Recompute all embeddings with another model, from the images of faces that the gallery keeps.
 
     All or nothing: until it is done, the gallery works with the old model.
     """
-    from vision_app.faces.recognizer import FaceRecognizer
-
-    recognizer = FaceRecognizer.load(model, detector=detector, device=device, runtime=runtime)
+    recognizer = load_recognizer(models, machine)
     with _open(gallery, recognizer=recognizer) as opened:
         total = sum(person.photos for person in opened.people())
         with show_progress(total, 0) as report:

@@ -46,7 +46,7 @@ def identify(
     from vision_app.faces.gallery import Gallery
 
     max_pixels = batch.max_pixels
-    recognizer = load_recognizer(models, batch)
+    recognizer = load_recognizer(models, batch, 1)
     with Gallery.open(gallery, readonly=True, recognizer=recognizer) as opened:
         opened.store.require(recognizer.model_id)
         if people := opened.store.count_people():
@@ -80,12 +80,7 @@ def identify(
     models=FACE_MODELS,
 )
 def group(
-    models: FaceModels,
-    batch: Batch,
-    sources: list[str],
-    output: Path,
-    gallery: Path | None = None,
-    far: float = 0.001,
+    models: FaceModels, batch: Batch, sources: list[str], output: Path, gallery: Path | None = None, far: float = 0.001
 ) -> int:
     """Group the faces of the same person and say who appears together, without names.
 
@@ -104,7 +99,7 @@ def group(
     from vision_app.faces.group import write_groups
 
     max_pixels = batch.max_pixels
-    recognizer = load_recognizer(models, batch)
+    recognizer = load_recognizer(models, batch, 1)
     threshold, groups = recognizer.calibration.threshold(far), output / "groups.json"
     inputs = gather(sources, output, named=False)
     known = nullcontext() if gallery is None else Gallery.open(gallery, readonly=True, recognizer=recognizer)

@@ -138,12 +138,18 @@ DETECTION_MODEL = Text(
 
 
 @dataclass(frozen=True)
-class Batch:
+class Machine:
+    """Where networks run."""
+
+    device: str = "auto"
+    runtime: str = "auto"
+
+
+@dataclass(frozen=True)
+class Batch(Machine):
     """How a command over many images runs."""
 
     workers: int | None = None
-    device: str = "auto"
-    runtime: str = "auto"
     max_megapixels: float = 100
     resume: bool = False
 
@@ -198,6 +204,7 @@ class Fields:
 
 
 FACE_MODELS = Fields({"model": FACE_MODEL})
+FACE_MODELS_OF_ANY_SIZE = Fields({"model": FACE_MODEL}, only=("model", "detector"))
 
 
 def with_options(

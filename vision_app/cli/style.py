@@ -55,6 +55,7 @@ TEXTS = {
     mix=Text("", "Mix all styles in one image."),
     weights=Text("W1,W2,...", "Weights of the styles with --mix.", show_default="equal"),
     options=Fields(TEXTS, only=tuple(TEXTS)),
+    without=("workers",),
     preview_every=Text(
         "N", "Write the image so far to DIR/previews every N iterations (optimize).",
         parser=positive_int, show_default="never",
@@ -71,6 +72,7 @@ TEXTS = {
 )  # fmt: skip
 def style(
     options: StyleOptions,
+    batch: Batch,
     sources: list[str],
     styles: list[str],
     output: Path,
@@ -80,10 +82,6 @@ def style(
     preview_every: int | None = None,
     encoder: str | None = None,
     model: str | None = None,
-    device: str = "auto",
-    runtime: str = "auto",
-    max_megapixels: float = Batch.max_megapixels,
-    resume: bool = False,
 ) -> int:
     """Repaint images in the style of others.
 
@@ -104,7 +102,7 @@ def style(
     from vision_app.style.load import load_stylizer
 
     # With fast, one image is read or written while another one is painted, which takes all cores.
-    batch = Batch(1 if method == "optimize" else 2, device, runtime, max_megapixels, resume)
+    batch = replace(batch, workers=1 if method == "optimize" else 2)
     options = replace(options, weights=None if weights is None else _numbers(weights))
     options.check_method(method)
     slow = method == "optimize"
@@ -114,7 +112,7 @@ def style(
         options.shares(len(styles))
     elif weights is not None:
         raise UsageError("--weights: needs --mix, which mixes all styles in one image; add it or leave out the weights")
-    stylizer = load_stylizer(method, model=model, encoder=encoder, device=device, runtime=runtime)
+    stylizer = load_stylizer(method, model=model, encoder=encoder, device=batch.device, runtime=batch.runtime)
     prepared = _prepare(stylizer, [styles] if mix else [[one] for one in styles], options)
     settings: dict[str, Any] = {
         "--method": method,
@@ -124,7 +122,7 @@ def style(
     }
     if stylizer.name is not None:
         settings["--encoder" if slow else "--model"] = f"{stylizer.name} {stylizer.digest(options)[:12]}"
-    settings |= {**runtime_settings(stylizer), "--max-megapixels": max_megapixels}
+    settings |= {**runtime_settings(stylizer), "--max-megapixels": batch.max_megapixels}
 
     def make_task() -> StyleTask:
         return StyleTask(
@@ -138,13 +136,7 @@ def style(
 
     inputs = pair_inputs(gather(sources, output, named=True), prepared)
     with Interrupt() if slow else nullcontext() as interrupt:
-        return run_batch(
-            make_task,
-            output / "styles.jsonl",
-            inputs=inputs,
-            settings=settings,
-            options=batch,
-        )
+        return run_batch(make_task, output / "styles.jsonl", inputs=inputs, settings=settings, options=batch)
 
 
 def _numbers(weights: str) -> tuple[float, ...]:

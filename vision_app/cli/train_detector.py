@@ -153,11 +153,7 @@ def blend(start: Path, trained: Path, output: Path, fraction: float = 0.5) -> in
     size=Text("N", "Side of the network's input in pixels."),
 )
 def check(
-    data: Path,
-    output: Path,
-    model: Path | None = None,
-    backbone: str | None = None,
-    size: int = DetectionOptions.size,
+    data: Path, output: Path, model: Path | None = None, backbone: str | None = None, size: int = DetectionOptions.size
 ) -> int:
     """Check the data, losses and network of a detector before a long training.
 
