@@ -10,6 +10,9 @@ import pytest
 
 from vision_app import __version__
 from vision_app.cli import main
+from vision_app.cli.options import Batch, FaceModels
+from vision_app.core.images import MAX_PIXELS
+from vision_app.faces.detector import SMALLEST
 
 HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pandas", "streamlit"}
 
@@ -102,6 +105,18 @@ def test_wrong_usage_gets_one_line_and_writes_nothing(words, message, capsys, tm
     assert printed.err.startswith("vision-app: ") and printed.err.count("\n") == 1
     assert message in printed.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_completion_is_offered(environment):
+    """The shell asks by an environment variable; nothing is installed here."""
+    asked = {"_VISION_APP_COMPLETE": "complete_bash", "COMP_WORDS": "vision-app det", "COMP_CWORD": "1"}
+    command = [sys.executable, "-m", "vision_app"]
+    result = subprocess.run(command, env=environment | asked, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["detect"]
+
+
+def test_defaults_are_those_of_the_package():
+    assert Batch().max_pixels == MAX_PIXELS and FaceModels.smallest == SMALLEST
 
 
 def test_a_program_may_call_the_command_and_keeps_its_streams_and_warnings(monkeypatch):

@@ -92,6 +92,15 @@ def test_options_reach_the_detector(photos, photos_out, run_here, tmp_path):
     assert {found["label"] for row in rows for found in row["detections"]} <= {"person", "cat"}
 
 
+def test_classes_may_be_given_by_id(photos, run_here, tmp_path):
+    for words in ("person,cat", "0, 15"):
+        assert run_here("detect", photos / "day 0", "--output", tmp_path / words, "--classes", words).returncode == 0
+    rows = [(tmp_path / words / "detections.jsonl").read_bytes() for words in ("person,cat", "0, 15")]
+    assert rows[0] == rows[1]
+    result = run_here("detect", photos, "--output", tmp_path / "out", "--classes", "80")
+    assert result.returncode == 2 and "--classes 80: must lie between 0 and 79, or be a name" in result.stderr
+
+
 def test_both_runtimes_agree(photos, photos_out, run_here, tmp_path):
     flags = ["--confidence", 0.05, "--runtime", "torch", "--device", "cpu"]
     assert run_here("detect", "photos/day 0", "--output", tmp_path, *flags, cwd=photos.parent).returncode == 0

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import inspect
 import io
 import json
 import os
@@ -12,13 +11,14 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from safetensors.numpy import load_file
 from skimage import data
 
 from vision_app import Detector
 from vision_app.cli import main
-from vision_app.cli.train_detector import train as yolo
+from vision_app.cli.train_detector import app
 from vision_app.detection.train import trainer as train
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.released.find import find
@@ -143,7 +143,7 @@ def test_a_blend_lies_between_the_start_and_the_end_of_a_run(run, tmp_path):
     assert Detector.load(tmp_path / "between")(np.zeros((50, 60, 3), np.uint8), confidence=0).model
     with contextlib.redirect_stderr(io.StringIO()) as error:
         assert say(*words)[0] == 2
-    assert "holds a model already" in error.getvalue()
+    assert "contains a model already" in error.getvalue()
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_with_other_options(words, run, capsys):
@@ -190,10 +190,29 @@ def test_a_schedule_is_drawn_without_data(tmp_path):
     assert Image.open(tmp_path / "a.png").size == (800, 400)
 
 
-def test_flags_have_the_defaults_of_the_settings():
-    flags = {name: parameter.default for name, parameter in inspect.signature(yolo).parameters.items()}
+def test_train_yolo_has_a_flag_for_each_setting_with_its_default():
+    parameters = typer.main.get_command(app).commands["yolo"].params
+    flags = {parameter.name: parameter.default for parameter in parameters}
     for kind in (TrainConfig, DetectionOptions):
         assert {field.name: field.default for field in fields(kind)}.items() <= flags.items()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--average 0.9 --final=0.1 --imgsz 64 --half", {"ema_decay": 0.9, "min_lr_ratio": 0.1, "precision": "fp16"}),
+        ("--ema-decay 0.9 --min-lr-ratio 0.1 --size 64", {"ema_decay": 0.9, "min_lr_ratio": 0.1, "precision": "auto"}),
+    ],
+)
+def test_former_flags_and_those_of_other_tools_work_and_are_not_in_the_help(tmp_path, monkeypatch, words, expected):
+    seen = {}
+    monkeypatch.setattr(
+        train, "train", lambda *_, config, options, **more: seen.update(vars(config) | {"size": options.size})
+    )
+    assert say("train", "yolo", "--data", tmp_path, "--output", tmp_path / "run", *words.split())[0] == 0
+    assert (expected | {"size": 64}).items() <= seen.items()
+    _, shown = say("train", "yolo", "--help")
+    assert "--average" not in shown and "--imgsz" not in shown and "--ema-decay" in shown
 
 
 @pytest.mark.parametrize(
