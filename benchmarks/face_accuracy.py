@@ -28,7 +28,7 @@ from vision_app.core.images import SUFFIXES, RGBImage
 from vision_app.data.detection import load_detection
 from vision_app.faces.evaluate.evaluation import PairResult
 from vision_app.faces.evaluate.metrics import auc, best_threshold, eer, fold_accuracy
-from vision_app.faces.evaluate.pairs import PhotoSet, compare_all, compare_listed, load_photos
+from vision_app.faces.evaluate.pairs import FacePhotos, compare_all, compare_listed, load_photos
 
 STEPS = ("decode", "find", "align", "embed")
 HEADS = (
@@ -62,7 +62,7 @@ def embed_all(pipeline: Pipeline, paths: Sequence[Path]) -> tuple[np.ndarray, np
 
 
 def accuracy_line(
-    pipeline: Pipeline, embeddings: np.ndarray, times: np.ndarray, photos: PhotoSet, pairs: PhotoSet | None
+    pipeline: Pipeline, embeddings: np.ndarray, times: np.ndarray, photos: FacePhotos, pairs: FacePhotos | None
 ) -> list[str]:
     """Return a pipeline's line of the table; see `HEADS`."""
     similarities = pipeline.similarities(embeddings)
@@ -132,7 +132,7 @@ def print_agreement(find: Callable[[RGBImage], np.ndarray], yunet: YuNet, paths:
     print(f"{both:,} faces found by both, {ours:,} by ours alone, {theirs:,} by YuNet alone")
 
 
-def print_crops(find: Callable[[RGBImage], np.ndarray], photos: PhotoSet) -> None:
+def print_crops(find: Callable[[RGBImage], np.ndarray], photos: FacePhotos) -> None:
     """Print in how many crops of each source (the first folder of their names) our detector finds faces."""
     counts = np.array([min(len(find(read_image(path))), 2) for path in photos.paths])
     sources = np.array([Path(file).parts[0] for file in photos.files])

@@ -12,7 +12,7 @@ from vision_app.cli.options import FACE_MODELS_OF_ANY_SIZE, FaceModels, Machine,
 if TYPE_CHECKING:
     import numpy as np
 
-    from vision_app.faces.evaluate.pairs import PhotoSet
+    from vision_app.faces.evaluate.pairs import FacePhotos
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.released.find import Model
 
@@ -154,7 +154,7 @@ def _model_folder(name: str) -> "Model":
     return found
 
 
-def embed_photos(recognizer: "FaceRecognizer", photos: "PhotoSet", output: Path) -> "np.ndarray":
+def embed_photos(recognizer: "FaceRecognizer", photos: "FacePhotos", output: Path) -> "np.ndarray":
     """Embed the largest face of each photo, with progress; the rows of all faces stay in the private DIR/faces.jsonl.
 
     Returns:

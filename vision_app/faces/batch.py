@@ -16,7 +16,7 @@ from vision_app.core.images import MAX_PIXELS, RGBImage, read_image
 from vision_app.core.results import Detections
 
 
-class Answer(Protocol):
+class FaceAnswer(Protocol):
     """What a task answers for an image: `Faces`, or the `Identities` of a gallery."""
 
     @property
@@ -40,7 +40,7 @@ class FacesTask:
 
     def __init__(
         self,
-        recognize: Callable[[RGBImage], Answer],
+        recognize: Callable[[RGBImage], FaceAnswer],
         about: dict[str, str],
         *,
         device: str,
@@ -58,17 +58,17 @@ class FacesTask:
         """Decode one image, at full size: faces are cut out of it."""
         return read_image(item.file, max_pixels=self.max_pixels)
 
-    def predict(self, items: Sequence[Input], images: list[RGBImage]) -> list[Answer]:
+    def predict(self, items: Sequence[Input], images: list[RGBImage]) -> list[FaceAnswer]:
         """Find the faces of each image."""
         with self._turn:
             return [self.recognize(image) for image in images]
 
-    def save(self, item: Input, image: RGBImage, result: Answer) -> None:
+    def save(self, item: Input, image: RGBImage, result: FaceAnswer) -> None:
         """Write the annotated copy."""
         if self.pictures is not None:
             self.pictures.write(item.name, draw(image, result.detections))
 
-    def row(self, item: Input, result: Answer | None) -> dict[str, Any]:
+    def row(self, item: Input, result: FaceAnswer | None) -> dict[str, Any]:
         """Return the keys of `Faces.to_dict`, or of `Identities.to_dict`."""
         return self._nothing if result is None else result.to_dict()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vision_app.faces.evaluate.pairs import PairList, PhotoSet
+from vision_app.faces.evaluate.pairs import FacePhotos, PairList
 
 PEOPLE, PHOTOS = 30, 4
 
@@ -22,7 +22,7 @@ def people():
     names = np.repeat([f"p{i:02}" for i in range(PEOPLE)], PHOTOS)
     files = tuple(f"{name}/{i}.jpg" for i, name in enumerate(names))
     groups = np.repeat(["easy", "hard"], PEOPLE * PHOTOS // 2)
-    return PhotoSet(files, tuple(map(Path, files)), names, groups), embeddings
+    return FacePhotos(files, tuple(map(Path, files)), names, groups), embeddings
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +34,6 @@ def with_list():
         same = photos.names[first] == photos.names[second]
         folds = np.repeat(np.arange(len(pairs))[:, None] % 10, 2, axis=1)
         listed = PairList(first, second, same, folds, True, np.full(len(pairs), ""))
-        return PhotoSet(photos.files, photos.paths, photos.names, photos.groups, listed)
+        return FacePhotos(photos.files, photos.paths, photos.names, photos.groups, listed)
 
     return add

@@ -11,7 +11,7 @@ import pytest
 from vision_app.core.errors import DataError
 from vision_app.faces.calibration import Calibration, Gain
 from vision_app.faces.evaluate.calibrate import calibrate, check, check_galleries, fit, measure_gains
-from vision_app.faces.evaluate.pairs import Comparisons, PhotoSet, compare_all, few_of_each, second_half, some_people
+from vision_app.faces.evaluate.pairs import Comparisons, FacePhotos, compare_all, few_of_each, second_half, some_people
 
 
 def unrelated(similarity, same):
@@ -125,7 +125,7 @@ def test_galleries_of_people_who_were_not_fitted():
 
 def photos_of(names):
     files = tuple(f"{i}.jpg" for i in range(len(names)))
-    return PhotoSet(files, tuple(map(Path, files)), names, np.full(len(names), ""))
+    return FacePhotos(files, tuple(map(Path, files)), names, np.full(len(names), ""))
 
 
 @pytest.mark.parametrize("spread", [0.5, 0.9])

@@ -11,7 +11,7 @@ from vision_app.faces.calibration import FAR, FPIR, Calibration, Gain, Rate
 from vision_app.faces.evaluate.metrics import OperatingPoint, Share
 from vision_app.faces.evaluate.pairs import (
     Comparisons,
-    PhotoSet,
+    FacePhotos,
     compare_all,
     compare_listed,
     few_of_each,
@@ -69,7 +69,7 @@ class CheckedCalibration:
     galleries: list[GalleryCheck]
 
 
-def calibrate(photos: PhotoSet, embeddings: np.ndarray, fars: Sequence[float]) -> CheckedCalibration:
+def calibrate(photos: FacePhotos, embeddings: np.ndarray, fars: Sequence[float]) -> CheckedCalibration:
     """Fit thresholds on half of the people and check them on the other half.
 
     Where people are known, every photo of a half is compared with every other one of it: of a person at most
@@ -96,7 +96,7 @@ def calibrate(photos: PhotoSet, embeddings: np.ndarray, fars: Sequence[float]) -
     return CheckedCalibration(calibration, fitted, held_out, check(calibration, held_out, fars), galleries)
 
 
-def halves(photos: PhotoSet, embeddings: np.ndarray) -> tuple[Comparisons, Comparisons]:
+def halves(photos: FacePhotos, embeddings: np.ndarray) -> tuple[Comparisons, Comparisons]:
     """Return the pairs to fit to and those to check on; arguments are those of `calibrate`."""
     if photos.names is None:
         pairs, files = compare_listed(embeddings, photos), np.array(photos.files)
@@ -109,7 +109,7 @@ def halves(photos: PhotoSet, embeddings: np.ndarray) -> tuple[Comparisons, Compa
     return first, second
 
 
-def check_enough(photos: PhotoSet, fars: Sequence[float]) -> None:
+def check_enough(photos: FacePhotos, fars: Sequence[float]) -> None:
     """Refuse too few photos for a rate even if a face is found in each; raises DataError as `calibrate` does."""
     for pairs, where in zip(
         halves(photos, np.ones((len(photos.files), 1), np.float32)), (TO_FIT, TO_CHECK), strict=True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vision_app.faces.evaluate.metrics import FARS, FoldAccuracy, OperatingPoint, Roc, fold_accuracy, roc
-from vision_app.faces.evaluate.pairs import Comparisons, PhotoSet, compare_all, compare_listed, some_people
+from vision_app.faces.evaluate.pairs import Comparisons, FacePhotos, compare_all, compare_listed, some_people
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class FaceEvaluation:
         groups: By group and threshold, where the data names groups.
     """
 
-    photos: PhotoSet
+    photos: FacePhotos
     embeddings: np.ndarray
     listed: PairResult | None
     every: PairResult | None
@@ -65,7 +65,7 @@ class FaceEvaluation:
         return [file for file, is_lost in zip(self.photos.files, lost, strict=True) if is_lost]
 
 
-def evaluate(photos: PhotoSet, embeddings: np.ndarray) -> FaceEvaluation:
+def evaluate(photos: FacePhotos, embeddings: np.ndarray) -> FaceEvaluation:
     """Compare photos.
 
     Args:

@@ -64,7 +64,7 @@ class PairList:
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoSet:
+class FacePhotos:
     """F photos to embed and to compare.
 
     Attributes:
@@ -88,13 +88,13 @@ class PhotoSet:
             raise ValueError("photos: expected a list of pairs")
         return self.listed
 
-    def keep(self, chosen: np.ndarray) -> "PhotoSet":
+    def keep(self, chosen: np.ndarray) -> "FacePhotos":
         """Return some of the photos, by mask (F,), without a list of pairs."""
         files, paths = tuple(compress(self.files, chosen)), tuple(compress(self.paths, chosen))
-        return PhotoSet(files, paths, None if self.names is None else self.names[chosen], self.groups[chosen])
+        return FacePhotos(files, paths, None if self.names is None else self.names[chosen], self.groups[chosen])
 
 
-def load_photos(data: Path, images: Path | None = None, split: str | None = None) -> PhotoSet:
+def load_photos(data: Path, images: Path | None = None, split: str | None = None) -> FacePhotos:
     """Read what is to be compared.
 
     Args:
@@ -113,7 +113,7 @@ def load_photos(data: Path, images: Path | None = None, split: str | None = None
     return _read_people(data, split)
 
 
-def of_files(files: Sequence[str], source: Path) -> PhotoSet:
+def of_files(files: Sequence[str], source: Path) -> FacePhotos:
     """Return photos that are in a folder for each person.
 
     Raises:
@@ -121,17 +121,17 @@ def of_files(files: Sequence[str], source: Path) -> PhotoSet:
     """
     names = np.array([Path(file).parent.name for file in files])
     _check_people(names, str(source))
-    return PhotoSet(tuple(files), tuple(map(Path, files)), names, np.full(len(files), ""))
+    return FacePhotos(tuple(files), tuple(map(Path, files)), names, np.full(len(files), ""))
 
 
-def compare(embeddings: np.ndarray, photos: PhotoSet) -> Comparisons:
+def compare(embeddings: np.ndarray, photos: FacePhotos) -> Comparisons:
     """Compare the listed pairs, or all pairs of photos without a list, see `compare_listed` and `compare_all`."""
     if photos.names is None or photos.listed is not None:
         return compare_listed(embeddings, photos)
     return compare_all(embeddings, photos.names, photos.groups)
 
 
-def compare_listed(embeddings: np.ndarray, photos: PhotoSet) -> Comparisons:
+def compare_listed(embeddings: np.ndarray, photos: FacePhotos) -> Comparisons:
     """Compare the pairs of the list.
 
     Args:
@@ -204,7 +204,7 @@ def _header(path: Path) -> list[str]:
         return next(csv.reader(file), [])
 
 
-def _read_people(data: Path, split: str | None) -> PhotoSet:
+def _read_people(data: Path, split: str | None) -> FacePhotos:
     portraits = load_identities(data)
     groups = ("" for _ in portraits) if data.is_dir() else (row.get("group") or "" for row in read_table(data, COLUMNS))
     found = {portrait.split for portrait in portraits}
@@ -212,7 +212,7 @@ def _read_people(data: Path, split: str | None) -> PhotoSet:
     chosen = [(portrait, group) for portrait, group in zip(portraits, groups, strict=True)
               if portrait.identity and split in (None, portrait.split)]  # fmt: skip
     _check_people([portrait.identity for portrait, _ in chosen], f"{data}{f', split {split}' if split else ''}")
-    return PhotoSet(
+    return FacePhotos(
         tuple(portrait.file for portrait, _ in chosen),
         tuple(portrait.path for portrait, _ in chosen),
         np.array([portrait.identity for portrait, _ in chosen]),
@@ -225,7 +225,7 @@ def _check_people(names: Iterable[str], source: str) -> None:
         raise DataError(f"{source}: names fewer than two people, so there is nobody to compare with")
 
 
-def _read_list(path: Path, images: Path) -> PhotoSet:
+def _read_list(path: Path, images: Path) -> FacePhotos:
     rows = read_table(path, LISTED)
     for number, row in enumerate(rows, start=2):
         if not row["file_b"] or row["same"] not in ("0", "1"):
@@ -247,7 +247,7 @@ def _read_list(path: Path, images: Path) -> PhotoSet:
     groups = np.array([row.get("group") or "" for row in rows])
     listed = PairList(first, second, same, folds, folds_given, groups)
     names = np.array([people[file] for file in files]) if people else None
-    return PhotoSet(files, tuple(images / file for file in files), names, np.full(len(files), ""), listed)
+    return FacePhotos(files, tuple(images / file for file in files), names, np.full(len(files), ""), listed)
 
 
 def _people(

@@ -12,7 +12,7 @@ from vision_app.data.identities import Portrait, load_identities
 from vision_app.data.scan_report import read_reports, write_reports
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.evaluate.metrics import roc, tar_at
-from vision_app.faces.evaluate.pairs import PhotoSet, compare, load_photos
+from vision_app.faces.evaluate.pairs import FacePhotos, compare, load_photos
 from vision_app.faces.train.crops import FaceCrops, FindFaces, find_crops, joined
 from vision_app.training.augment import random_numbers
 
@@ -33,7 +33,7 @@ class FaceValidation:
     """
 
     name: str
-    photos: PhotoSet
+    photos: FacePhotos
     crops: FaceCrops
 
     @classmethod
@@ -47,7 +47,7 @@ class FaceValidation:
         people = len(np.unique(crops.identities))
         if not 1 < people < len(crops):
             raise DataError(f"{name}: takes two people, and two photos of one of them, to measure on")
-        return cls(name, PhotoSet(tuple(crops.files), (), crops.identities, np.full(len(crops), "")), crops)
+        return cls(name, FacePhotos(tuple(crops.files), (), crops.identities, np.full(len(crops), "")), crops)
 
     def measure(self, embeddings: np.ndarray) -> dict[str, float]:
         """Return the balanced accuracy at the threshold that is best for these pairs, and true accept rates.
