@@ -35,7 +35,7 @@ def run(environment, tmp_path_factory):
 
 def test_a_run_of_ones_own_classes_tells_what_it_found_and_leaves_a_model(run):
     _, folder, said = run
-    assert "parts train: 7 images, 14 boxes, 1 issues" in said and "parts val: 2 images, 4 boxes, 0 issues" in said
+    assert "parts train: 7 images, 14 boxes, 1 issue" in said and "parts val: 2 images, 4 boxes, 0 issues" in said
     assert "boxes by class: screw 7, nut 7" in said and "corrupt image: " in said
     ((of, kind, entry),) = list(csv.reader((folder / "scan.csv").open(newline="")))[1:]
     assert (of, kind) == ("parts train", "corrupt image") and "3.png" in entry

@@ -11,6 +11,7 @@ from PIL import Image
 
 from vision_app.core.errors import DataError
 from vision_app.data.coco import load_coco
+from vision_app.data.detection import load_detection
 from vision_app.data.names import ALIASES, COCO_CLASSES, canonical
 
 CATEGORIES = [{"id": 3, "name": "sofa"}, {"id": 7, "name": "dog"}]
@@ -42,7 +43,7 @@ def write(tmp_path):
 
 def test_boxes_labels_and_sizes_of_every_photo(write):
     rows = [annotation(1, [2, 3, 10, 20], category_id=3), annotation(2, [0, 0, 64, 48]), annotation(1, [5, 5, 7, 9])]
-    found = load_coco(write([image(1), image(2), image(3)], rows), ["dog", "cat", "sofa"])
+    found = load_detection(write([image(1), image(2), image(3)], rows), ["dog", "cat", "sofa"])
     assert found.classes == ("dog", "cat", "sofa") and found.report.problems == []
     first, second, third = found.samples
     assert first.path.name == "1.png" and (first.width, first.height) == (64, 48)
@@ -64,12 +65,12 @@ def test_classes_of_the_file_itself_keep_their_names_and_are_each_there_once(wri
 
 def test_other_names_of_the_same_things_are_understood_under_cocos_classes_alone(write):
     path = write([image(1)], [annotation(1, [1, 1, 9, 9], category_id=3), annotation(1, [3, 3, 9, 9], iscrowd=1)])
-    (sample,) = load_coco(path, COCO_CLASSES).samples
+    (sample,) = load_detection(path, COCO_CLASSES).samples
     couch, dog = COCO_CLASSES.index("couch"), COCO_CLASSES.index("dog")
     assert sample.boxes.labels.tolist() == [couch, dog] and sample.boxes.ignored.tolist() == [False, True]
     assert sample.labeled == {couch, dog}
     with pytest.raises(DataError, match="category 'sofa' is none of the 2 classes"):
-        load_coco(path, ["dog", "couch"])
+        load_detection(path, ["dog", "couch"])
 
 
 def test_photos_may_lie_beside_the_file(write, tmp_path):
@@ -220,7 +221,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 def test_a_category_that_the_model_lacks_is_refused_by_name(write):
     with pytest.raises(DataError, match=r"boxes\.json: category 'dog' is none of the 2 classes"):
-        load_coco(write([image(1)]), ["cat", "sofa"])
+        load_detection(write([image(1)]), ["cat", "sofa"])
 
 
 def test_without_one_photo_the_first_reason_is_given(write):

@@ -6,6 +6,7 @@ from image_files import quadrants
 from PIL import Image
 
 from vision_app.core.errors import DataError, UsageError
+from vision_app.data.detection import load_detection
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.voc import load_voc, voc_splits
 
@@ -146,9 +147,9 @@ def test_a_photo_that_two_xml_files_name_counts_once(voc):
 def test_classes_may_be_given_and_vocs_own_names_are_understood_under_cocos(voc):
     folder = voc({"a": xml(objects(("sofa", 1, 1, 9, 9)))})
     assert load_voc(folder).classes == ("sofa",)
-    assert load_voc(folder, COCO_CLASSES).samples[0].boxes.labels.tolist() == [COCO_CLASSES.index("couch")]
+    assert load_detection(folder, COCO_CLASSES).samples[0].boxes.labels.tolist() == [COCO_CLASSES.index("couch")]
     with pytest.raises(DataError, match="category 'sofa' is none of the 1 classes"):
-        load_voc(folder, ["couch"])
+        load_detection(folder, ["couch"])
 
 
 def test_a_folder_without_a_usable_entry_says_the_first_reason(voc):

@@ -8,10 +8,16 @@ from image_files import quadrants
 from PIL import Image
 
 from vision_app.core.errors import DataError, UsageError
+from vision_app.data.detection import load_detection
 from vision_app.data.names import COCO_CLASSES
-from vision_app.data.yolo import YoloFile, _box, load_yolo
+from vision_app.data.yolo import YoloFile, _box
 
 NAMES = "names: [screw, nut]\n"
+
+
+def load_yolo(path, split=None):
+    """Everything of a data.yaml, or one split."""
+    return YoloFile(path).load(split)
 
 
 @pytest.fixture
@@ -254,6 +260,6 @@ def test_files_that_are_no_data_set(yolo, tmp_path, content, words):
 
 def test_classes_may_be_given(yolo):
     path = yolo("val: images\nnames: [sofa, dog]", ["images/a.png"], {"labels/a.txt": "0 .5 .5 .5 .5"})
-    assert load_yolo(path, COCO_CLASSES).samples[0].boxes.labels.tolist() == [COCO_CLASSES.index("couch")]
+    assert load_detection(path, COCO_CLASSES).samples[0].boxes.labels.tolist() == [COCO_CLASSES.index("couch")]
     with pytest.raises(DataError, match="category 'sofa' is none of the 1 classes"):
-        load_yolo(path, ["dog"])
+        load_detection(path, ["dog"])

@@ -2,7 +2,6 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
@@ -15,7 +14,7 @@ from vision_app.data.scan_report import ScanReport
 from vision_app.released.landmarks import NO_LANDMARKS, Landmarks
 
 
-def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> DetectionSet:
+def load_coco(path: str | Path) -> DetectionSet:
     """Read a COCO-style JSON file whose images are in `images/` beside it, or beside it.
 
     Beyond COCO's fields, `difficult` on an annotation marks an ignore region, as `iscrowd` does; `labels` on an image
@@ -24,12 +23,8 @@ def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> Detecti
     The `keypoints` of a category are the names of its landmarks, those of an annotation x, y and v for each of them, v
     being 0 where a point is not known. All categories that have any name the same ones.
 
-    Args:
-        path: The file.
-        classes: Names of the set's classes in order; by default the file's own.
-
     Raises:
-        DataError: The file cannot be read, is no COCO file, or has a category that `classes` lacks.
+        DataError: The file cannot be read, is not a COCO file, or none of its images can be used.
     """
     path = Path(path)
     content = _read_json(path)
@@ -59,12 +54,9 @@ def load_coco(path: str | Path, classes: Sequence[str] | None = None) -> Detecti
         sample = _sample(path.parent, image, annotations[image["id"]], index, points, report)
         if sample:
             samples.append(sample)
-    data = DetectionSet(names, tuple(samples), report, landmarks=landmarks)
-    if classes is not None:
-        data = data.relabeled(classes, path)
     if not samples:
         raise DataError(f"{path}: none of its {len(content['images'])} images can be used ({report.first()})")
-    return data
+    return DetectionSet(names, tuple(samples), report, landmarks=landmarks)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vision_app.core.errors import DataError, UsageError
@@ -21,13 +22,13 @@ class Dataset:
         path: Its file or folder.
         title: What the set is called.
         splits: The splits that it lists; a COCO file has none.
-        read: Reads it, given names of classes and a split; see `load`.
+        read: Reads a split, or everything without one.
     """
 
     path: Path
     title: str
     splits: Sequence[str]
-    read: Callable[[Sequence[str] | None, str | None], DetectionSet]
+    read: Callable[[str | None], DetectionSet]
 
     def load(self, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
         """Read the set.
@@ -41,7 +42,8 @@ class Dataset:
             DataError: It cannot be used; see the readers.
             UsageError: It has no such split.
         """
-        return self.read(classes, split)
+        data = self.read(split)
+        return data if classes is None else data.relabeled(classes, self.path)
 
 
 def open_dataset(path: str | Path) -> Dataset:
@@ -54,12 +56,11 @@ def open_dataset(path: str | Path) -> Dataset:
     match _kind(path):
         case "coco":
             title = f"{path.absolute().parent.name} {path.stem}"
-            return Dataset(path, title, (), lambda classes, split: _load_coco(path, classes, split))
+            return Dataset(path, title, (), partial(_load_coco, path))
         case "yolo":
             file = YoloFile(path)
             return Dataset(path, file.title, file.splits, file.load)
-    title, splits = path.absolute().name, voc_splits(path)
-    return Dataset(path, title, splits, lambda classes, split: load_voc(path, classes, split))
+    return Dataset(path, path.absolute().name, voc_splits(path), partial(load_voc, path))
 
 
 def load_detection(path: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
@@ -67,10 +68,10 @@ def load_detection(path: str | Path, classes: Sequence[str] | None = None, split
     return open_dataset(path).load(classes, split)
 
 
-def _load_coco(path: Path, classes: Sequence[str] | None, split: str | None) -> DetectionSet:
+def _load_coco(path: Path, split: str | None) -> DetectionSet:
     if split is not None:
         raise UsageError(f"{path}: a COCO file has no splits; name the file of '{split}' instead")
-    return load_coco(path, classes)
+    return load_coco(path)
 
 
 def _kind(path: Path) -> str:

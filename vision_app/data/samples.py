@@ -99,7 +99,7 @@ class ImageAnnotations:
     def _inside(self, landmarks: np.ndarray | None, given: str) -> np.ndarray:
         """Return (K, 2) float32 without the points that lie outside the image, which is reported."""
         if landmarks is None:
-            return missing_landmarks(1, self.points)[0]
+            return np.full((self.points, 2), np.nan, np.float32)
         inside = landmarks.clip(0, (self.width, self.height))
         outside = (abs(landmarks - inside) > 1).any(axis=1)  # a pixel too far is rounding
         if outside.any():

@@ -12,6 +12,7 @@ import numpy as np
 
 from vision_app.core.errors import DataError, ImageError
 from vision_app.core.images import RGBImage, read_image
+from vision_app.core.text import amount
 from vision_app.data.samples import GIGABYTE, AnnotatedImage, DetectionSet, ImageCache
 from vision_app.data.scan_report import ScanReport
 
@@ -98,7 +99,8 @@ def summarize(name: str, data: DetectionSet, shown: int = 3) -> Iterator[str]:
         shown: How many entries of each kind are spelled out.
     """
     boxes = data.boxes_per_class()
-    yield f"{name}: {len(data)} images, {sum(boxes.values())} boxes, {len(data.report.entries)} issues"
+    counts = (len(data), "image"), (sum(boxes.values()), "box"), (len(data.report.entries), "issue")
+    yield f"{name}: {', '.join(amount(*count) for count in counts)}"
     yield "boxes by class: " + ", ".join(
         f"{label!r} {count}" if "," in label else f"{label} {count}" for label, count in boxes.items()
     )

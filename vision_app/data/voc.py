@@ -12,19 +12,19 @@ from vision_app.data.scan_report import ScanReport
 SPLITS = ("train", "val", "trainval", "test")
 
 
-def load_voc(folder: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
+def load_voc(folder: str | Path, split: str | None = None) -> DetectionSet:
     """Read a folder laid out as VOC's, or one of XML files with their images beside them.
 
     In VOC's layout `Annotations/` has the XML files, `JPEGImages/` the images and `ImageSets/Main/SPLIT.txt` the names
-    of a split's images. Pixels count from 1, and both ends of a box are inside. `difficult` objects are ignored.
+    of a split's images. Pixels count from 1, and both ends of a box are inside. `difficult` objects are ignored. The
+    classes are those of the objects, in alphabetical order.
 
     Args:
         folder: The set.
-        classes: Names of the set's classes in order; by default those of its objects, by the alphabet.
         split: Which list of ImageSets/Main; by default every XML file.
 
     Raises:
-        DataError: The folder has no usable entry, or a class that `classes` lacks.
+        DataError: The folder has no usable entry.
         UsageError: There is no such split.
     """
     folder = Path(folder)
@@ -50,12 +50,9 @@ def load_voc(folder: str | Path, classes: Sequence[str] | None = None, split: st
             report.add("duplicate image", f"{stem}.xml is not the first to name {sample.name}")
         elif sample:
             samples[sample.path] = sample
-    data = DetectionSet(names, tuple(samples.values()), report)
-    if classes is not None:
-        data = data.relabeled(classes, folder)
-    if not data.samples:
+    if not samples:
         raise DataError(f"{folder}: none of its {len(stems)} XML files can be used ({report.first()})")
-    return data
+    return DetectionSet(names, tuple(samples.values()), report)
 
 
 def voc_splits(folder: Path) -> list[str]:

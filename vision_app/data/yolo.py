@@ -18,11 +18,6 @@ MISCOUNTED = 0.2  # part of the rows with unknown class indices from which on th
 OTHERS = {"author", "kpt_names", "minival"}  # keys of such files that only look like one of these
 
 
-def load_yolo(path: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
-    """Read a data.yaml and what it describes; see `YoloFile`."""
-    return YoloFile(path).load(classes, split)
-
-
 class YoloFile:
     """A data.yaml: `path` (the root of the set), `train`, `val`, `test`, and `names` as a list or by index.
 
@@ -52,15 +47,11 @@ class YoloFile:
         named = self.path.stem not in ("data", "dataset")
         return root or (self.path.stem if named else self.path.absolute().parent.name)
 
-    def load(self, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
-        """Read the labels and the sizes of the images.
-
-        Args:
-            classes: Names of the set's classes in order; by default the file's.
-            split: Train, val or test; by default all that there are.
+    def load(self, split: str | None = None) -> DetectionSet:
+        """Read the labels and the sizes of the images of a split, by default of all.
 
         Raises:
-            DataError: The split has no usable image or not one file of labels, or a class is missing from `classes`.
+            DataError: The split has no usable image or not one file of labels.
             UsageError: There is no such split.
         """
         path, report = self.path, ScanReport()
@@ -99,8 +90,7 @@ class YoloFile:
             )
         if not samples:
             raise DataError(f"{path}: none of its {len(seen)} images can be used ({report.first()})")
-        data = DetectionSet(names, tuple(samples), report)
-        return data if classes is None else data.relabeled(classes, path)
+        return DetectionSet(names, tuple(samples), report)
 
     def _places(self, split: str) -> Iterator[tuple[Path, Path]]:
         """Yield the root of the set and what an entry of a split names, a folder or a list, for each entry.

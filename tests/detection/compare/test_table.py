@@ -146,7 +146,10 @@ def test_accuracy_is_that_of_the_pictures_at_hand_in_every_format(write, tmp_pat
     rows = [
         row(
             str(sample.path.relative_to(tmp_path)), "good", width=sample.width, height=sample.height,
-            doubtful=[found(truth.classes[i], b.tolist()) for b, i in zip(sample.boxes.xyxy, sample.boxes.labels, strict=True)],
+            doubtful=[
+                found(truth.classes[i], b.tolist())
+                for b, i in zip(sample.boxes.xyxy, sample.boxes.labels, strict=True)
+            ],
         )
         for sample in truth.samples[1:]
     ]  # fmt: skip
