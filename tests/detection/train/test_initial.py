@@ -9,7 +9,7 @@ from drawn_sets import coco, yolo
 
 from vision_app.core.errors import DataError, ModelError, UsageError
 from vision_app.data.coco import load_coco
-from vision_app.data.yolo import load_yolo
+from vision_app.data.yolo import YoloFile
 from vision_app.detection.grid import make_grid
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.train.export import write_model
@@ -89,7 +89,7 @@ def released(written, tmp_path):
 
 def test_a_model_folder_gives_backbone_anchors_and_weights(tmp_path, released, monkeypatch):
     network, folder = released
-    data = load_yolo(yolo(tmp_path / "set"))
+    data = YoloFile(yolo(tmp_path / "set")).load()
     started, about = starting_network(folder, data, DetectionOptions(size=64))
     assert about == {} and started.config.anchors == ANCHORS and started.config.classes == 2
     assert torch.equal(started.backbone.stem.conv.weight, network.backbone.stem.conv.weight)
@@ -102,7 +102,7 @@ def test_a_model_folder_gives_backbone_anchors_and_weights(tmp_path, released, m
 
 def test_what_training_cannot_start_from_is_named(tmp_path, released):
     _, folder = released
-    data = load_yolo(yolo(tmp_path / "set"))
+    data = YoloFile(yolo(tmp_path / "set")).load()
     with pytest.raises(UsageError, match="--backbone residual: the model to start from has the backbone csp"):
         starting_network(folder, data, DetectionOptions(size=64, backbone="residual"))
     with pytest.raises(ModelError, match="unknown model 'nothing'"):
@@ -129,7 +129,7 @@ def test_a_file_that_is_no_start_is_named_before_the_data_is_blamed(tmp_path):
 
 
 def test_fresh_weights_are_drawn_as_asked_for_a_backbone_by_name(tmp_path):
-    data = load_yolo(yolo(tmp_path / "set"))
+    data = YoloFile(yolo(tmp_path / "set")).load()
     spread = {}
     for scheme in ("he", "xavier"):
         torch.manual_seed(0)
