@@ -44,7 +44,7 @@ class StyleTask:
     Args:
         stylizer: The method.
         options: How to stylize.
-        pictures: Writes the results.
+        output: Writes the results.
         max_pixels: Larger contents are refused.
         state: Checkpoint file from which "optimize" resumes inside an image.
         previews: Writes the current image of "optimize" after every `preview_every` iterations; None: not written.
@@ -56,7 +56,7 @@ class StyleTask:
         self,
         stylizer: Stylizer,
         options: StyleOptions,
-        pictures: ImageFolder,
+        output: ImageFolder,
         *,
         max_pixels: int = MAX_PIXELS,
         state: Path | None = None,
@@ -65,7 +65,7 @@ class StyleTask:
         interrupt: Interrupt | None = None,
     ):
         self.stylizer, self.options = stylizer, options
-        self.pictures, self.max_pixels = pictures, max_pixels
+        self.output, self.max_pixels = output, max_pixels
         self.state, self.interrupt = state, interrupt
         self.previews, self.preview_every = previews, preview_every
         self._show: Callable[[str], None] = lambda text: None
@@ -87,12 +87,12 @@ class StyleTask:
 
     def save(self, item: StyleInput, image: RGBImage, result: Stylized) -> None:
         """Write the image."""
-        self.pictures.write(item.name, result.pixels)
+        self.output.write(item.name, result.pixels)
 
     def row(self, item: StyleInput, result: Stylized | None) -> dict[str, Any]:
         """Return the keys `picture`, the file of the result in the folder, and those of `Stylized.to_dict`."""
         if result is not None:
-            return {"picture": item.name + self.pictures.suffix, **result.to_dict()}
+            return {"picture": item.name + self.output.suffix, **result.to_dict()}
         nothing = dict.fromkeys(("picture", "width", "height"))
         known = {"styles": list(item.styles.names), "method": self.stylizer.method, "model": self.stylizer.name}
         return nothing | known | {"iterations": None, "cost": None, "stopped": False, "notes": []}

@@ -119,7 +119,7 @@ class PhotoTask:
         photos: To train on.
         validation: To measure on.
         size: Side of the square images, in pixels.
-        workers: Processes that cut and paint.
+        workers: Worker processes that make samples.
 
     Attributes:
         about: More for model.json.

@@ -143,7 +143,7 @@ def train(
         teacher: See `Teachers`.
         initial: See `initial.initial_encoder`.
         size: Side of the square crops, in pixels.
-        workers: Processes that cut and paint.
+        workers: Worker processes that make samples.
         resume: Whether to resume a run in the folder.
         log: Called with one line at a time.
         callbacks: See `training.task.Callback`.

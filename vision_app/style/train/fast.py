@@ -175,7 +175,7 @@ def train(
         options: Weights of the losses and size of the images.
         initial: See `initial.initial_fast`.
         encoder: See `features.load_encoder`.
-        workers: Processes that cut and paint.
+        workers: Worker processes that make samples.
         resume: Whether to resume a run in the folder.
         log: Called with one line at a time.
         callbacks: See `training.task.Callback`.
