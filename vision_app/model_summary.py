@@ -24,8 +24,8 @@ from vision_app.detection.model.rcnn import RCNN, WARPED
 from vision_app.released.find import Model
 
 aten = torch.ops.aten
-BUILDERS: Mapping[str, Callable[[Model], nn.Module]] = {
-    "detection": build_detector,
+BUILDERS: Mapping[str, Callable[[Model], Any]] = {
+    "detection": partial(build_detector, kind=nn.Module),
     "classification": build_classifier,
 }
 
@@ -149,11 +149,11 @@ def summarize_model(model: Model, size: int | None = None) -> tuple[int, list[La
     return size, summarize(network, size, size, run)
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the maps through all operations."""
 
     def __init__(self, image: Tensor):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
         self._inside: list[str] = []  # names of the running modules, the innermost last
         self._maps: dict[Tensor, Map] = {image: (Axis(image.shape[2]), Axis(image.shape[3]))}

@@ -32,7 +32,7 @@ def test_the_table_tells_time_size_and_accuracy(tmp_path, monkeypatch, capsys):
     assert [one["model"] for one in table] == ["yolo", "yolo (tta)"]
     milliseconds = [float(one["ms"].replace(",", "")) for one in table]
     for one in table:
-        assert one["pictures"] == one["of pictures"] == "2" and one["parameters"] == "0.99 M"
+        assert one["images"] == one["of images"] == "2" and one["parameters"] == "0.99 M"
         assert float(one["AP50"]) == pytest.approx(1, abs=0.01) and one["backbone ms"]
     assert milliseconds[1] > 2 * milliseconds[0]
 

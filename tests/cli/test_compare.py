@@ -178,7 +178,7 @@ def test_a_run_that_was_broken_off_goes_on_and_a_slow_model_may_see_less(compare
     assert [row["detections"] for row in read(out)] == [row["detections"] for row in read(compared)[:4]]
     assert [line["judged"] for line in json.loads((out / "comparison.json").read_text())["models"]] == [2, 1]
     text = (out / "report.html").read_text()
-    assert "Of 3 pictures, the first 2 are shown." in text and "Not all detectors saw all pictures" in text
+    assert "Of 3 images, the first 2 are shown." in text and "Not all detectors ran on all images" in text
     assert len([*out.rglob("*.jpg")]) == 2 * 3  # two pictures by the quick model, one by the slow one
 
 

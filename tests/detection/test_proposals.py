@@ -133,7 +133,7 @@ def test_boxes_are_large_enough_distinct_and_inside_and_the_first_is_the_whole_p
     assert boxes.dtype == np.float32 and boxes.shape[1] == 4
     assert boxes[0].tolist() == [0, 0, width, height]
     assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= [width, height]).all()
-    assert (boxes[1:, 2:] - boxes[1:, :2] >= proposals.LEAST).all()
+    assert (boxes[1:, 2:] - boxes[1:, :2] >= proposals.SHORTEST).all()
     assert len(np.unique(boxes, axis=0)) == len(boxes)
     np.testing.assert_array_equal(selective_search(pixels, most=most), boxes[:most])
 

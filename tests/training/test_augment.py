@@ -79,7 +79,9 @@ def test_a_mosaic_takes_all_four_boxes_along():
 def test_views_shrink_and_crop_and_a_mosaic_meets_where_it_is_told():
     whole = scene(100, 100, (0, 0, 100, 100))
     sides = [
-        np.ptp(random_crop(whole, SceneScale(64, 1.0, ZOOM), np.random.default_rng(seed)).boxes.xyxy.reshape(2, 2), axis=0).max()
+        np.ptp(
+            random_crop(whole, SceneScale(64, 1.0, ZOOM), np.random.default_rng(seed)).boxes.xyxy.reshape(2, 2), axis=0
+        ).max()
         for seed in range(60)
     ]
     assert min(sides) < 40 and max(sides) == 64

@@ -69,7 +69,9 @@ def test_crops_and_shrunken_copies_move_points():
 
 def test_points_outside_the_window_are_not_known():
     result = place(photo(), np.zeros((90, 120, 3), np.uint8), (1.0, 1.0), (-50.0, 0.0), (0, 0, 120, 50))
-    np.testing.assert_array_equal(result.boxes.landmarks, np.float32([[[np.nan] * 2, [30, 36], [np.nan] * 2, [np.nan] * 2]]))
+    np.testing.assert_array_equal(
+        result.boxes.landmarks, np.float32([[[np.nan] * 2, [30, 36], [np.nan] * 2, [np.nan] * 2]])
+    )
 
 
 def test_a_mosaic_takes_the_points_of_its_four_photos():

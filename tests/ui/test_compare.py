@@ -58,7 +58,7 @@ def test_images_are_shown_with_the_boxes_of_each_model(page, detectors, cat, cof
     assert len(times) == 4
     assert all(re.search(r"ms\\: preprocess .* backbone .* heads .* nms", text) for text in times)
     (table,) = page.dataframe
-    assert list(table.value["model"]) == ["yolo", "tiny"] and list(table.value["pictures"]) == ["2", "2"]
+    assert list(table.value["model"]) == ["yolo", "tiny"] and list(table.value["images"]) == ["2", "2"]
     assert list(table.value["confidence"]) == [f"{each.defaults['confidence']:g}" for each in detectors]
 
 
@@ -87,7 +87,7 @@ def test_bad_files_and_too_many_images_get_a_sentence(page, cat, bad_files):
     add(page, {"notes.jpg": bad_files["notes.jpg"][0], "cat.png": cat})
     assert "not an image" in page.error[0].value and len(page.subheader) == 1
     table = page.dataframe[0].value
-    assert [list(table[head]) for head in ("pictures", "failed")] == [["1", "1"], ["1", "1"]]
+    assert [list(table[head]) for head in ("images", "failed")] == [["1", "1"], ["1", "1"]]
     add(page, {f"{i}.png": cat for i in range(compare.MAX_IMAGES + 1)})
     assert "first 10 of 11 images" in page.warning[0].value and len(page.subheader) == 10
 

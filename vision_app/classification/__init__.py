@@ -1,0 +1,1 @@
+"""Image classification: tells which classes are in an image."""

@@ -33,6 +33,6 @@ class ClassifyTask(ModelTask):
     def row(self, item: Input, result: Classes | None) -> dict[str, Any]:
         """Return the keys `width`, `height`, `model`, `classes` and, with `localize`, `box`."""
         if result is None:
-            nothing = {"width": None, "height": None, "model": self.classifier.name, "classes": []}
-            return nothing | ({"box": None} if self.localize else {})
+            box = {"box": None} if self.localize else {}
+            return {"width": None, "height": None, "model": self.classifier.name, "classes": [], **box}
         return result.to_dict(top=self.top, localize=self.localize)

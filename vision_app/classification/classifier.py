@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from vision_app.detection.grid import FIRST_CLASS, T_W, T_X, make_grid
 from vision_app.detection.grid_detector import GridModel, GridOutput
 from vision_app.released.find import Model, digest, find
 from vision_app.released.runtime import Execution, Network
+
+if TYPE_CHECKING:
+    from vision_app.classification.model.network import ClassifierNetwork
 
 ROW = 0  # the column that says which row of the grid holds the best object; the others are those of the grid
 
@@ -92,8 +95,7 @@ class Classifier(GridModel):
         return Classes(labels, probabilities[order], back.width, back.height, self.name, box)
 
     @staticmethod
-    def _module(model: Model) -> Any:
+    def _build(model: Model) -> "ClassifierNetwork":
         from vision_app.classification.model.network import build_network
-        from vision_app.detection.model.yolo import ByteInput
 
-        return ByteInput(build_network(model))
+        return build_network(model)

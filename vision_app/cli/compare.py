@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vision_app.batch.sources import Input
     from vision_app.data.samples import DetectionSet
     from vision_app.detection.compare.measure import Worker
-    from vision_app.detection.compare.table import Line
+    from vision_app.detection.compare.table import DetectorSummary
 
 
 @with_options(
@@ -190,7 +190,7 @@ def _measure(parts: "Sequence[tuple[Worker, Sequence[Input]]]", journal: "Journa
 
 def _sum_up(
     parts: "Sequence[tuple[Worker, Sequence[Input]]]", every: "Iterator[dict[str, Any]]", known: "DetectionSet | None"
-) -> "tuple[list[Line], dict[str, list[dict[str, Any]]]]":
+) -> "tuple[list[DetectorSummary], dict[str, list[dict[str, Any]]]]":
     """Return the table's line of each detector, compared with the first one, and its rows."""
     from vision_app.detection.compare.table import make_line
 

@@ -1,0 +1,1 @@
+"""Object detection: ready-made detectors, and what trains, evaluates and compares them."""

@@ -47,7 +47,8 @@ class Grid:
         """
         centers = (self.cells[rows] + 0.5) * self.strides[rows]
         offsets = offsets.reshape(len(offsets), offsets.shape[1] // 2, 2)
-        return centers[:, None] + offsets * self.anchors[rows][:, None]
+        points: np.ndarray = centers[:, None] + offsets * self.anchors[rows][:, None]
+        return points
 
 
 ScaleAnchors = tuple[tuple[float, float], ...]

@@ -1,7 +1,7 @@
 """The grid detector, ready to run. NumPy only; its network lives behind `runtime`."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from vision_app.released.find import Model
 from vision_app.released.landmarks import Landmarks
 from vision_app.released.letterbox_model import Inputs, LetterboxModel, batches
 from vision_app.released.runtime import Execution, Network, open_network
+
+if TYPE_CHECKING:
+    from vision_app.detection.model.yolo import YOLO, ByteInput
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,13 @@ class GridModel(LetterboxModel):
     @classmethod
     def open(cls, model: Model, execution: Execution) -> Self:
         """Open a released model; errors are those of `load.load_detector`."""
-        return cls(model, open_network(model, lambda: cls._module(model), execution))
+
+        def build() -> "ByteInput":
+            from vision_app.detection.model.yolo import ByteInput
+
+            return ByteInput(cls._build(model))
+
+        return cls(model, open_network(model, build, execution))
 
     def forward(self, inputs: Inputs, stages: Stages | None = None) -> list[GridOutput]:
         """Run the network, images of one shape together; each gets the output that it would get alone."""
@@ -53,12 +62,9 @@ class GridModel(LetterboxModel):
         return [GridOutput(values[i], (pixels.shape[0], pixels.shape[1]), back) for i, (pixels, back) in images]
 
     @staticmethod
-    def _module(model: Model) -> Any:
-        """Return the network as a torch module that takes bytes, without its weights."""
-        from vision_app.detection.model.build import build_network
-        from vision_app.detection.model.yolo import ByteInput
-
-        return ByteInput(build_network(model))
+    def _build(model: Model) -> "YOLO":
+        """Return the network as a torch module, without its weights."""
+        raise NotImplementedError
 
 
 class GridDetector(GridModel, LetterboxDetector):
@@ -68,6 +74,13 @@ class GridDetector(GridModel, LetterboxDetector):
         super().__init__(model, network)
         self.landmarks = Landmarks.of(model)
         self._has_landmarks = np.isin(self.classes, self.landmarks.classes)  # (p,)
+
+    @staticmethod
+    def _build(model: Model) -> "YOLO":
+        from vision_app.detection.model.build import build_network
+        from vision_app.detection.model.yolo import YOLO
+
+        return build_network(model, YOLO)
 
     def _detections(self, raw: GridOutput, options: ResolvedOptions) -> Detections:
         output, grid = raw.values, make_grid(*raw.shape, self.strides, self.anchors)
@@ -102,7 +115,8 @@ def strides_and_anchors(model: Model) -> tuple[tuple[int, ...], Anchors]:
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
+    result: np.ndarray = 1 / (1 + np.exp(-x))
+    return result
 
 
 def _logit(p: float) -> float:

@@ -1,45 +1,45 @@
 """Selective search: boxes that may hold an object, of any class, found from color and texture alone.
 
-Uijlings, van de Sande, Gevers and Smeulders, "Selective Search for Object Recognition", IJCV 2013. A picture is cut
-into small regions (Felzenszwalb and Huttenlocher, 2004); then the two most similar neighbors become one region, again
-and again until one is left. Every region on the way gives its bounding box. Doing so for several color spaces, sizes of
-the first regions and measures of similarity finds objects that one way misses.
+Uijlings, van de Sande, Gevers and Smeulders, "Selective Search for Object Recognition", IJCV 2013. An image is cut into
+small regions (Felzenszwalb and Huttenlocher, 2004); then the two most similar neighbors become one region, again and
+again until one is left. Every region on the way gives its bounding box. Doing so for several color spaces, sizes of the
+first regions and measures of similarity finds objects that one way misses.
 """
 
 import hashlib
 import os
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
-import skimage
 from skimage.segmentation import felzenszwalb
 
 from vision_app.core.boxes import nms
 from vision_app.core.files import atomic_write
 
-SIDE = 208  # pixels of the long side that is worked on; larger pictures are reduced, which also bounds the time
+SIDE = 208  # pixels of the long side that is worked on; larger images are reduced, which also bounds the time
 SPACES = ("hsv", "lab")  # color spaces, for the segmentation and for the similarity of color
 SCALES = (25, 50)  # k of the segmentation: the larger, the larger are its regions; also their least size in pixels
 SIGMA = 0.8  # of the blur before the segmentation, in pixels, as in the paper
 MEASURES = ("CTSF", "TSF", "F", "S")  # similarities: sums of color, texture, size and fill, in the paper's letters
 COLORS, ORIENTATIONS, STRENGTHS = 25, 8, 10  # bins a channel, as in the paper
-LEAST = 4  # pixels; boxes with a shorter side are left out
+SHORTEST = 4  # pixels; boxes with a shorter side are left out
 VERSION = 1  # of the search; to be raised when the same settings give other boxes, as its files are kept
-ALIKE = 0.8  # IoU; of two boxes that overlap so much the better one says enough
+ALIKE = 0.8  # IoU; of two boxes that overlap by this or more the better one is kept
 
 
 def selective_search(pixels: np.ndarray, *, most: int | None = 2000) -> np.ndarray:
-    """Proposes boxes for the objects of a picture; the same picture always gives the same ones.
+    """Propose boxes for the objects of an image; the same image always gives the same ones.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
-        most: return no more than this many, the best ones; None for all.
+        most: Return no more than this many, the best ones; None for all.
 
     Returns:
-        (N, 4) float32 xyxy in pixels of the picture, best first, no two with an IoU of ALIKE or more. The first is
-        the whole picture. Fewer boxes are the beginning of more.
+        (N, 4) float32 xyxy in pixels of the image, best first, no two with an IoU of ALIKE or more. The first is the
+        whole image. Fewer boxes are the beginning of more.
     """
     height, width = pixels.shape[:2]
     small = _reduced(pixels)
@@ -50,18 +50,19 @@ def selective_search(pixels: np.ndarray, *, most: int | None = 2000) -> np.ndarr
         labels = felzenszwalb(values.astype(np.float64), scale=scale, sigma=SIGMA, min_size=scale)  # (h, w)
         regions = Segments(labels, np.minimum(values * COLORS, COLORS - 1).astype(np.intp), texture)
         hierarchies += [merge(regions, measure)[::-1] for measure in MEASURES]
-    boxes = _by_level(hierarchies) * np.float32([width, height] * 2)
-    boxes /= np.float32([small.shape[1], small.shape[0]] * 2)
-    large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= LEAST
-    large[0] = True  # the whole picture, however narrow
+    boxes = _by_level(hierarchies) * np.array([width, height] * 2, np.float32)
+    boxes /= np.array([small.shape[1], small.shape[0]] * 2, np.float32)
+    large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= SHORTEST
+    large[0] = True  # the whole image, however narrow
     boxes = boxes[large]
     count = len(boxes) if most is None else most
     ranks = np.arange(len(boxes), 0, -1)
-    return boxes[nms(boxes, ranks, score_threshold=0, iou_threshold=ALIKE, max_detections=count)]
+    best: np.ndarray = boxes[nms(boxes, ranks, score_threshold=0, iou_threshold=ALIKE, max_detections=count)]
+    return best
 
 
 def _reduced(pixels: np.ndarray) -> np.ndarray:
-    """The picture with a long side of no more than SIDE pixels."""
+    """Return the image with a long side of no more than SIDE pixels."""
     height, width = pixels.shape[:2]
     ratio = SIDE / max(height, width)
     if ratio >= 1:
@@ -71,15 +72,15 @@ def _reduced(pixels: np.ndarray) -> np.ndarray:
 
 
 def _color_spaces(pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """(h, w, 3) uint8 RGB -> (h, w, 3) float32 channels from 0 to 1, by the space's name."""
+    """Return (h, w, 3) float32 channels from 0 to 1 of (h, w, 3) uint8 RGB, by the space's name."""
     rgb = pixels.astype(np.float32) / 255
-    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV) / np.float32([360, 1, 1])
-    lab = (cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB) + np.float32([0, 128, 128])) / np.float32([100, 255, 255])
-    return {"hsv": hsv, "lab": lab}
+    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV) / np.array([360, 1, 1], np.float32)
+    shifted = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB) + np.array([0, 128, 128], np.float32)
+    return {"hsv": hsv, "lab": shifted / np.array([100, 255, 255], np.float32)}
 
 
 def _texture_bins(pixels: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8 RGB -> (h, w, 3) bins: the direction in which a channel rises, and how steeply.
+    """Return (h, w, 3) bins of (h, w, 3) uint8 RGB: the direction in which a channel rises, and how steeply.
 
     The derivatives are those of a Gaussian with a standard deviation of one pixel, as in the paper, which takes a
     histogram of steepness for each of eight directions; here a pixel counts once, for the direction that it has.
@@ -93,7 +94,7 @@ def _texture_bins(pixels: np.ndarray) -> np.ndarray:
 
 
 class Segments:
-    """What is known of the n regions of a segmentation.
+    """The n regions of a segmentation.
 
     Args:
         labels: (h, w) regions from 0 to n - 1.
@@ -101,11 +102,12 @@ class Segments:
         texture: (h, w, 3) bins below ORIENTATIONS * STRENGTHS.
 
     Attributes:
-        area: of the picture, in pixels.
+        area: Of the image, in pixels.
         sizes: (n,) float32 pixels.
         extents: (n, 4) float32 -x1, -y1, x2, y2: the joint box of two regions is the larger of each.
-        color, texture: (n, bins) float32 histograms; each sums to 1.
-        neighbors: two (p,) arrays, the pairs of regions that touch, the lower number first.
+        color: (n, bins) float32 histograms; each sums to 1.
+        texture: The same of texture.
+        neighbors: Two (p,) arrays, the pairs of regions that touch, the lower number first.
     """
 
     def __init__(self, labels: np.ndarray, colors: np.ndarray, texture: np.ndarray):
@@ -121,7 +123,7 @@ class Segments:
 
 
 def _extents(labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """(h, w) regions and their (n,) sizes -> (n, 4) float32 -x1, -y1, x2, y2."""
+    """Return (n, 4) float32 -x1, -y1, x2, y2 of (h, w) regions, given their (n,) sizes."""
     y, x = np.divmod(np.argsort(labels, axis=None, kind="stable"), labels.shape[1])  # pixels, region by region
     starts = np.concatenate([[0], np.cumsum(sizes[:-1], dtype=np.intp)])
     sides = [np.maximum.reduceat(side, starts) for side in (-x, -y, x + 1, y + 1)]
@@ -129,38 +131,40 @@ def _extents(labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def _histograms(values: np.ndarray, bins: int, labels: np.ndarray, count: int) -> np.ndarray:
-    """(h, w, 3) bins of the channels and (h, w) regions -> (count, 3 * bins) float32 shares, each row sums to 1."""
+    """Return (count, 3 * bins) float32 shares, each row sums to 1, of (h, w, 3) bins and (h, w) regions."""
     cells = (labels[:, :, None] * 3 + np.arange(3)) * bins + values
     numbers = np.bincount(cells.ravel(), minlength=count * 3 * bins).reshape(count, -1)
-    return (numbers / numbers.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares: np.ndarray = numbers / numbers.sum(axis=1, keepdims=True)
+    return shares.astype(np.float32)
 
 
 def merge(regions: Segments, measure: str) -> np.ndarray:
-    """Joins the two most similar neighbors until one region is left.
+    """Join the two most similar neighbors until one region is left.
 
     The similarity of two regions a and b is the sum of those of these terms that `measure` names:
         C, T: the sum over all bins of the smaller of both shares in their histograms of color, of texture;
-        S: 1 - (size(a) + size(b)) / size of the picture, so that small regions are joined early;
-        F: 1 - (size of the joint box - size(a) - size(b)) / size of the picture, so that no holes are left.
+        S: 1 - (size(a) + size(b)) / size of the image, so that small regions are joined early;
+        F: 1 - (size of the joint box - size(a) - size(b)) / size of the image, so that no holes are left.
 
     Args:
-        regions: the start.
-        measure: letters of C, T, S and F.
+        regions: The first regions.
+        measure: Letters of C, T, S and F.
 
     Returns:
         (2 n - 1, 4) float32 xyxy: the boxes of the n regions, then those of the joined ones as they come about. The
-        last is the whole picture.
+        last is the whole image.
     """
     sizes, extents, count = regions.sizes.copy(), regions.extents.copy(), len(regions.sizes)
     chosen = [part for letter, part in (("C", regions.color), ("T", regions.texture)) if letter in measure]
     histograms = np.hstack([np.zeros((count, 0), np.float32), *chosen])
     by_size, by_fill = ("S" in measure) / regions.area, ("F" in measure) / regions.area
 
-    def similarity(a, b) -> np.ndarray:  # less the ones of S and F, which all pairs have in common
+    def similarity(a: np.ndarray | int, b: np.ndarray) -> np.ndarray:  # less the ones of S and F, which all have
         joint, size = np.maximum(extents[a], extents[b]), sizes[a] + sizes[b]
         box = (joint[:, 0] + joint[:, 2]) * (joint[:, 1] + joint[:, 3])
         shared = np.minimum(histograms[a], histograms[b]).sum(axis=1)
-        return shared - by_size * size - by_fill * (box - size)
+        result: np.ndarray = shared - by_size * size - by_fill * (box - size)
+        return result
 
     table = np.full((count, count), -np.inf, np.float32)  # similarities of neighbors
     one, other = regions.neighbors
@@ -185,7 +189,7 @@ def merge(regions: Segments, measure: str) -> np.ndarray:
 
 
 def _by_level(hierarchies: list[np.ndarray]) -> np.ndarray:
-    """Joins the boxes of hierarchies, each from the whole picture down, level by level and every box once.
+    """Join the boxes of hierarchies, each from the whole image down, level by level and every box once.
 
     The paper multiplies levels by random numbers, so that large boxes do not come before all small ones. Among the
     first hundreds of proposals nearly equal ones do more harm: without those, the plain order finds more objects.
@@ -196,19 +200,19 @@ def _by_level(hierarchies: list[np.ndarray]) -> np.ndarray:
 
 
 class ProposalCache:
-    """Proposals on disk: those of a picture are computed once, also when several processes share the folder.
+    """Proposals on disk: those of an image are computed once, also when several processes share the folder.
 
-    A file holds a digest of the rest, by which a damaged one is known, and all boxes as float32.
+    A file has a digest of the rest, which reveals a damaged one, and all boxes as float32.
 
     Args:
-        folder: takes one file a picture; made when the first one is written.
+        folder: Gets one file per image; made when the first one is written.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
 
     def __call__(self, pixels: np.ndarray, most: int | None = 2000) -> np.ndarray:
-        """What `selective_search` gives, from the disk where it is there."""
+        """Return what `selective_search` gives, from the disk where it is there."""
         path = self.folder / f"{_key(pixels)}.boxes"
         boxes = _read(path)
         if boxes is None:
@@ -218,28 +222,16 @@ class ProposalCache:
 
 
 def _key(pixels: np.ndarray) -> str:
-    """A name that changes with any pixel, any setting and any version of the search."""
-    settings = (
-        VERSION,
-        skimage.__version__,
-        SIDE,
-        SPACES,
-        SCALES,
-        SIGMA,
-        MEASURES,
-        COLORS,
-        ORIENTATIONS,
-        STRENGTHS,
-        LEAST,
-        ALIKE,
-    )
+    """Return a name that changes with any pixel, any setting and any version of the search."""
+    search = (VERSION, version("scikit-image"), SIDE, SPACES, SCALES, SIGMA, MEASURES)
+    settings = (*search, COLORS, ORIENTATIONS, STRENGTHS, SHORTEST, ALIKE)
     digest = hashlib.sha256(repr((settings, pixels.shape)).encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()[:32]
 
 
 def _read(path: Path) -> np.ndarray | None:
-    """The (N, 4) boxes of a file; None where it is missing or damaged."""
+    """Return the (N, 4) boxes of a file; None where it is missing or damaged."""
     content = path.read_bytes() if path.exists() else b""
     digest, boxes = content[:32], content[32:]
     if hashlib.sha256(boxes).digest() != digest:

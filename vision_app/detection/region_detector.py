@@ -49,7 +49,7 @@ class RegionDetector(LetterboxDetector):
 
     def __init__(self, model: Model, network: RCNN, *, device: str = "cpu", propose: Propose = selective_search):
         super().__init__(model, runtime="torch", device=device)
-        self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: RCNN = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.propose = propose
 
     @classmethod
@@ -74,8 +74,8 @@ class RegionDetector(LetterboxDetector):
                     proposals = [self._regions(inputs.pixels[i], inputs.letterboxes[i]) for i in indices]
             images = to_floats(torch.from_numpy(pixels).to(self.device))  # channels last
             for i, regions in zip(indices, self._classified(images, proposals, stages), strict=True):
-                arrays = (tensor.float().cpu().numpy() for tensor in vars(regions).values())
-                found[i] = RegionOutput(*arrays, inputs.letterboxes[i])
+                arrays = {name: tensor.float().cpu().numpy() for name, tensor in vars(regions).items()}
+                found[i] = RegionOutput(**arrays, letterbox=inputs.letterboxes[i])
         return [found[i] for i in range(len(inputs.pixels))]
 
     def _regions(self, pixels: np.ndarray, back: Letterbox) -> torch.Tensor:
@@ -88,7 +88,8 @@ class RegionDetector(LetterboxDetector):
         network = self.network
         if network.config.kind == "rcnn":  # backbone and head run on every region in turn
             with stages.stage("network"):
-                return network(images, proposals=proposals)
+                regions: list[Regions] = network(images, proposals=proposals)
+                return regions
         with stages.stage("backbone"):
             maps = network.maps(images)
         if proposals is None:

@@ -14,8 +14,8 @@ from vision_app.detection.compare import FAMILY
 from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.measure import Conditions, Cost, Run, count_parameters
 from vision_app.detection.compare.plots import plot_stages
-from vision_app.detection.compare.report import Card, View, about, counts_text, render, times_text
-from vision_app.detection.compare.table import Line, cells, make_line
+from vision_app.detection.compare.report import ImageCard, DetectorView, about, counts_text, render, times_text
+from vision_app.detection.compare.table import DetectorSummary, cells, make_line
 from vision_app.ui import downloads, models
 from vision_app.ui.image_files import ImageFile
 from vision_app.ui.inference_cache import MAX_ENTRIES, detect, infer, screen_image
@@ -109,7 +109,7 @@ def card(image: ImageFile, contenders: Sequence[Contender]) -> list[Answer] | Im
     return answers
 
 
-def compared(answers: Answers, contenders: Sequence[Contender]) -> list[Line]:
+def compared(answers: Answers, contenders: Sequence[Contender]) -> list[DetectorSummary]:
     """Sum up each detector; the first is the reference for the others."""
     columns = [
         [_row(image, answer if isinstance(answer, ImageError) else answer[i], detector) for image, answer in answers]
@@ -129,21 +129,21 @@ def _row(image: ImageFile, answer: Answer | ImageError, detector: Detector) -> d
     return downloads.row(image, answer.found, detector.name) | {"milliseconds": answer.times, "memory": None}
 
 
-def report(answers: Answers, lines: Sequence[Line]) -> str:
+def report(answers: Answers, lines: Sequence[DetectorSummary]) -> str:
     """Return the report as one HTML file that contains the images."""
     plot = (downloads.data_url(to_png(plot_stages(lines)), "image/png"), "Time per image by stage")
     cards = [
-        Card(image.name, error=answer.reason)
+        ImageCard(image.name, error=answer.reason)
         if isinstance(answer, ImageError)
-        else Card(image.name, tuple(_views(answer)))
+        else ImageCard(image.name, tuple(_views(answer)))
         for image, answer in answers
     ]
     return render(lines, [plot], cards, about(lines, Run(__version__, cores()), TIMES))
 
 
-def _views(answers: Sequence[Answer]) -> Iterator[View]:
+def _views(answers: Sequence[Answer]) -> Iterator[DetectorView]:
     first = answers[0].found
     for screen, found, times in answers:
         counts = None if found is first else agree(first, found).counts
         source = downloads.data_url(downloads.encoded(draw(screen, found), ".jpg"), "image/jpeg")
-        yield View(found.model, source, None, found.count(), times, counts)
+        yield DetectorView(found.model, source, None, found.count(), times, counts)

@@ -10,7 +10,7 @@ import torch
 from drawn_sets import coco
 from tiny_classifiers import tiny_network, write_tiny
 
-from vision_app.classification.train.batches import Views
+from vision_app.classification.train.batches import PresenceDataset
 from vision_app.classification.train.trainer import STEPS, ClassifierTask, train
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.data.coco import load_coco
@@ -51,7 +51,7 @@ def test_photos_are_shown_singly_and_nearly_whole_as_in_the_last_epochs_of_a_det
         scene = load(0)
         return Scene(scene.pixels.copy(), scene.boxes[3:])  # the crowd alone is in view
 
-    pixels, target = Views(task.data, augmenter, epoch=4, taught=False)[2]
+    pixels, target = PresenceDataset(task.data, augmenter, epoch=4, taught=False)[2]
     assert asked == [(5, 4, 2, True)]  # photos, epoch, photo, "close"
     np.testing.assert_array_equal(pixels.permute(1, 2, 0), task.data.pixels(2))
     np.testing.assert_array_equal(target, [NAN, 0, 0])

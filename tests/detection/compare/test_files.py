@@ -10,7 +10,7 @@ from vision_app.batch.sinks import OutputError
 from vision_app.batch.sources import Input
 from vision_app.detection.compare.files import write_comparison, write_plots
 from vision_app.detection.compare.measure import Cost, Run
-from vision_app.detection.compare.table import Line, make_line
+from vision_app.detection.compare.table import DetectorSummary, make_line
 
 
 def row(file, model):
@@ -48,10 +48,10 @@ def test_a_folder_that_cannot_be_written_is_named(compared, tmp_path):
 
 def test_plots_are_whole_and_only_where_there_is_something_to_show(tmp_path):
     stages = {"preprocess": 1.0, "fusion": 2.0, "nms": 0.5}
-    lines = [Line(f"model {i}", 3, 0, stages, 10.0**i, None, Cost(), 3, 0.3, 0.5 + i / 10) for i in range(4)]
+    lines = [DetectorSummary(f"model {i}", 3, 0, stages, 10.0**i, None, Cost(), 3, 0.3, 0.5 + i / 10) for i in range(4)]
     assert [name for name, _ in write_plots(tmp_path, lines)] == ["accuracy.png", "stages.png"]
     for path in tmp_path.glob("*.png"):
         inked = np.asarray(Image.open(path).convert("L")) < 250
         assert 0.003 < inked.mean() < 0.9, path
         assert not any(edge.any() for edge in (inked[:2], inked[-2:], inked[:, :2], inked[:, -2:])), path
-    assert write_plots(tmp_path, [Line("nothing", 0, 1, {}, None, None, Cost())]) == []
+    assert write_plots(tmp_path, [DetectorSummary("nothing", 0, 1, {}, None, None, Cost())]) == []

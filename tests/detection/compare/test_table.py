@@ -9,7 +9,15 @@ from vision_app.data.detection import load_detection
 from vision_app.detection.compare.agreement import Counts
 from vision_app.detection.compare.measure import Conditions, Cost, Run
 from vision_app.detection.compare.report import about, times_text
-from vision_app.detection.compare.table import FEWER_NOTE, Line, accuracy, cells, csv_table, format_table, make_line
+from vision_app.detection.compare.table import (
+    FEWER_NOTE,
+    DetectorSummary,
+    accuracy,
+    cells,
+    csv_rows,
+    format_table,
+    make_line,
+)
 
 BOX, FAR = [10.0, 10.0, 60.0, 50.0], [70.0, 10.0, 95.0, 60.0]
 
@@ -68,7 +76,7 @@ def test_the_time_of_a_picture_is_the_median_of_sums_not_the_sum_of_medians():
 def test_the_text_leaves_out_what_nobody_has(lines):
     heads, rows = cells(lines)
     assert heads == [
-        "model", "pictures", "failed", "ms", "ms (quartiles)", "images/s", "proposals ms", "backbone ms", "network ms",
+        "model", "images", "failed", "ms", "ms (quartiles)", "images/s", "proposals ms", "backbone ms", "network ms",
         "nms ms", "parameters", "multiply-adds", "memory", "agrees",
     ]  # fmt: skip
     assert rows == [
@@ -76,12 +84,11 @@ def test_the_text_leaves_out_what_nobody_has(lines):
         ["slow", "2", "", "3,050", "2,775 - 3,325", "0.33", "2,500", "550", "", "", "", "", "100 MB", "20%"],
     ]
     head, _, slow = format_table(lines).splitlines()
-    assert head.startswith("model  pictures") and slow.endswith("20%") and len(head) == len(slow)
+    assert head.startswith("model  images") and slow.endswith("20%") and len(head) == len(slow)
 
 
 def test_csv_has_all_digits(lines):
-    heads, rows = csv_table(lines)
-    fast, slow = (dict(zip(heads, line, strict=True)) for line in rows)
+    fast, slow = csv_rows(lines)
     assert fast["multiply_adds"] == 2_000_000_000 and fast["share"] is None and fast["proposals_milliseconds"] is None
     quartiles = [slow[f"milliseconds_{name}_quartile"] for name in ("lower", "upper")]
     assert quartiles == [2775.0, 3325.0]  # of 2500 and 3600
@@ -94,7 +101,8 @@ def test_stages_have_the_order_of_the_table_beside_each_picture_too():
 
 
 def test_an_average_precision_over_fewer_pictures_is_marked():
-    many, few = (Line(name, 9, 0, {}, 5.0, None, Cost(), judged, 0.5, 0.75) for name, judged in (("a", 9), ("b", 4)))
+    shared = (9, 0, {}, 5.0, None, Cost())
+    many, few = (DetectorSummary(name, *shared, judged, 0.5, 0.75) for name, judged in (("a", 9), ("b", 4)))
     heads, rows = cells([many, few])
     assert [row[heads.index(name)] for name in ("AP", "AP50") for row in rows] == ["0.500", "0.500*", "0.750", "0.750*"]
     assert format_table([many, few]).splitlines()[-1] == FEWER_NOTE in about([many, few], Run("9.9", 3))
@@ -106,12 +114,12 @@ def test_the_conditions_of_each_detector_are_told():
     lines = [make_line(rows, Cost(), conditions=each) for rows, each in zip((FIRST, SECOND), ran, strict=True)]
     heads, rows = cells(lines)
     assert [row[heads.index("confidence")] for row in rows] == ["0.25", "0.3"]
-    heads, (fast, slow) = csv_table(lines)
-    told = [[row[heads.index(name)] for name in ("confidence", "device", "runtime", "threads")] for row in (fast, slow)]
+    fast, slow = csv_rows(lines)
+    told = [[row[name] for name in ("confidence", "device", "runtime", "threads")] for row in (fast, slow)]
     assert told == [[0.25, "cpu", "onnx", None], [0.3, "cuda", "torch", 2]]
     assert about(lines, Run("9.9", 3, "truth.json"))[0] == (
         "Vision App 9.9; fast with onnx on cpu, threads as ONNX Runtime chooses; slow with torch on cuda, threads: 2; "
-        "cores: 3. The true boxes are those of truth.json."
+        "cores: 3. The ground truth is truth.json."
     )
     assert about(lines[1:], Run("9.9", 3))[0] == "Vision App 9.9; torch on cuda, threads: 2; cores: 3."
 

@@ -1,19 +1,20 @@
-"""An evaluation on paper: JSON, CSV, and lines of text."""
+"""Report an evaluation as JSON, CSV, and lines of text."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vision_app.batch.sinks import write_csv, write_text
-from vision_app.classification.evaluate.evaluation import Evaluation
+from vision_app.classification.evaluate.evaluation import ClassifierEvaluation
 
 COLUMNS = ("class", "photos", "AP")
 
 
-def to_dict(evaluation: Evaluation) -> dict:
-    """The figures as JSON values, rounded to 4 digits, None where there is nothing to measure."""
+def to_dict(evaluation: ClassifierEvaluation) -> dict[str, Any]:
+    """Return the metrics as JSON values, rounded to 4 digits, None where there is nothing to measure."""
     return {
         "mAP": _plain(evaluation.mean),
         "located": _plain(evaluation.located),
@@ -21,18 +22,18 @@ def to_dict(evaluation: Evaluation) -> dict:
     }
 
 
-def write_report(evaluation: Evaluation, folder: Path, about: dict) -> None:
-    """Writes `evaluation.json`, which starts with `about`, and `classes.csv`.
+def write_report(evaluation: ClassifierEvaluation, folder: Path, about: dict[str, Any]) -> None:
+    """Write `evaluation.json`, which starts with `about`, and `classes.csv`.
 
     Raises:
-        OutputError: something could not be written.
+        OutputError: Something could not be written.
     """
     write_csv(folder / "classes.csv", COLUMNS, _lines(evaluation))
     write_text(folder / "evaluation.json", json.dumps(about | to_dict(evaluation), indent=1) + "\n")
 
 
-def summary(evaluation: Evaluation) -> Iterator[str]:
-    """The figures in lines of text, the weakest classes last."""
+def summary(evaluation: ClassifierEvaluation) -> Iterator[str]:
+    """Yield the metrics in lines of text, the weakest classes last."""
     shown = [line for line in _lines(evaluation) if line[2] is not None]
     over = f"{len(shown)} class{'es' * (len(shown) != 1)}"
     yield f"mAP {evaluation.mean:.3f} over {over}" if shown else "no mAP: no class can be judged"
@@ -48,7 +49,7 @@ def summary(evaluation: Evaluation) -> Iterator[str]:
         yield f"{name:<{width}}  {photos:6,}  {precision:5.3f}"
 
 
-def _lines(evaluation: Evaluation) -> list[tuple]:
+def _lines(evaluation: ClassifierEvaluation) -> list[tuple[Any, ...]]:
     photos, precision = evaluation.photos.tolist(), map(_plain, evaluation.precision)
     return list(zip(evaluation.classes, photos, precision, strict=True))
 

@@ -1,20 +1,22 @@
-"""Photos as the classifier learns from them: augmented, each with the probability that each class is there."""
+"""Images as the classifier learns from them: augmented, each with the probability that each class is there."""
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vision_app.classification.train.targets import presence
+from vision_app.data.presence import presence
 from vision_app.data.samples import DetectionSet
 from vision_app.training.augment import Augmenter, whole_scene
 
 
-class Views(Dataset):
-    """The augmented photos of one epoch, (3, size, size) uint8 each with its `presence`. Photos are decoded on demand.
+class PresenceDataset(Dataset[tuple[Tensor, Tensor]]):
+    """The augmented images of one epoch, (3, size, size) uint8 each with its `presence`, decoded on demand.
 
     Args:
-        augmenter: without mosaic, whose many small photos have little in common with one.
-        taught: see `presence`.
+        data: The images.
+        augmenter: Without mosaic, whose many small images have little in common with one.
+        epoch: Counted from 0.
+        taught: See `presence`.
     """
 
     def __init__(self, data: DetectionSet, augmenter: Augmenter, epoch: int, taught: bool):

@@ -14,7 +14,7 @@ from vision_app.classification.classifier import Classifier
 from vision_app.classification.evaluate.evaluation import evaluate
 from vision_app.classification.evaluate.report import to_dict
 from vision_app.classification.model.network import ClassifierNetwork, from_detector
-from vision_app.classification.train.batches import Views
+from vision_app.classification.train.batches import PresenceDataset
 from vision_app.classification.train.export import write_model
 from vision_app.core.errors import UsageError, unknown
 from vision_app.data.samples import DetectionSet
@@ -74,17 +74,17 @@ class ClassifierTask(ImageTask):
         """
         indices = batch_indices(len(self.data), config, epoch, rank=rank, world=world, start=start)
         augmenter = Augmenter(self.size, config.seed, mosaic=0.0, stretch=self.stretch)
-        views = Views(self.data, augmenter, epoch, self.taught)
-        for pixels, targets in DataLoader(views, batch_sampler=indices, num_workers=self.workers):
+        images = PresenceDataset(self.data, augmenter, epoch, self.taught)
+        for pixels, targets in DataLoader(images, batch_sampler=indices, num_workers=self.workers):
             yield pixels.float() / 255, targets
 
-    def loss(self, images: Tensor, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(self, images: Tensor, output: Any, targets: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return the sum of binary cross-entropies of all known targets and the number of present classes."""
         known = ~targets.isnan()
         logits, wanted = output[:, FIRST_CLASS:][known], targets.to(output.device)[known]
         return F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="sum"), wanted.sum(), {}
 
-    def release(self, network: ClassifierNetwork, folder: Path) -> dict[str, float]:
+    def release(self, network: Any, folder: Path) -> dict[str, float]:
         """Write a model folder and measure what was written; mAP on the first validation set comes first.
 
         A metric that there is nothing to measure for is left out. Those of a set without mAP are in model.json alone:

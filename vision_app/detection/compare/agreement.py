@@ -1,4 +1,4 @@
-"""What two detectors both see in one picture, and what only one of them sees."""
+"""Which objects of an image two detectors both find, and which only one of them."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ OVERLAP = 0.5  # IoU from which two boxes of one label are the same object
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Objects of one picture by who found them.
+    """Objects of one image by who found them.
 
     Attributes:
-        pairs: (P, 2) indices of the same object in the first answer and in the second, pairs that overlap most first.
-        only_first: indices of what the first detector alone found, best first.
-        only_second: indices of what the second detector alone found, best first.
+        pairs: (P, 2) indices of the same object in both answers, pairs that overlap most first.
+        only_first: Indices of what the first detector alone found, best first.
+        only_second: Indices of what the second detector alone found, best first.
     """
 
     pairs: np.ndarray
@@ -26,12 +26,13 @@ class Agreement:
 
     @property
     def counts(self) -> "Counts":
+        """The numbers of these objects."""
         return Counts(len(self.pairs), len(self.only_first), len(self.only_second))
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of objects that both found, and that one alone found; those of several pictures can be added."""
+    """Numbers of objects that both found, and that one alone found; those of several images can be added."""
 
     both: int = 0
     only_first: int = 0
@@ -42,19 +43,21 @@ class Counts:
 
     @property
     def share(self) -> float:
-        """Objects that both found among all that any found, 0 to 1; 1 where nobody found anything."""
+        """Share of objects that both found among all that any found, 0 to 1; 1 where there are none."""
         everything = self.both + self.only_first + self.only_second
         return self.both / everything if everything else 1.0
 
 
 def agree(first: Detections, second: Detections, overlap: float = OVERLAP) -> Agreement:
-    """Pairs the objects of two answers for one picture.
+    """Pair the objects of two answers for one image.
 
-    Boxes of one label whose IoU is `overlap` or more are paired, those that overlap most first, each once. Scores play
-    no part: two detectors mean different things by them, and so neither answer has a say before the other.
+    Boxes of one label whose IoU is `overlap` or more are paired, those that overlap most first, each once. Scores do
+    not count: those of two detectors are not on one scale, and so neither answer comes before the other.
 
     Args:
-        overlap: lowest IoU, above 0.
+        first: The answer of one detector.
+        second: The answer of the other.
+        overlap: Lowest IoU, above 0.
     """
     ious = iou_matrix(first.boxes, second.boxes)  # (N, M)
     same = np.array(first.labels)[:, None] == np.array(second.labels)[None, :]

@@ -1,4 +1,4 @@
-"""What a comparison leaves in its folder: tables, plots, pictures with boxes and the report that shows them all."""
+"""Write the folder of a comparison: tables, plots, images with boxes and the report that shows them all."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -20,37 +21,44 @@ from vision_app.core.images import RGBImage, read_image
 from vision_app.detection.compare.agreement import Agreement, Counts
 from vision_app.detection.compare.measure import Run
 from vision_app.detection.compare.plots import plot_accuracy, plot_stages
-from vision_app.detection.compare.report import Card, View, about, render
-from vision_app.detection.compare.table import Line, Rows, agreements, counts_to_dict, csv_table, to_detections
+from vision_app.detection.compare.report import DetectorView, ImageCard, about, render
+from vision_app.detection.compare.table import (
+    DetectorSummary,
+    Rows,
+    agreements,
+    counts_to_dict,
+    csv_rows,
+    to_detections,
+)
 
-LARGE, SMALL = 1600, 480  # pixels on the long side of a copy and of what the report shows of it
+LARGE, SMALL = 1600, 480  # pixels on the long side of a copy and of its thumbnail in the report
 
 
 def write_comparison(
     folder: Path,
-    lines: Sequence[Line],
+    lines: Sequence[DetectorSummary],
     rows: Mapping[str, Rows],
     inputs: Sequence[Input],
-    settings: dict,
+    settings: dict[str, Any],
     run: Run,
     *,
     shown: int,
     report: Callable[[], None] = lambda: None,
 ) -> None:
-    """Writes `comparison.json`, `comparison.csv`, plots, pictures and `report.html`.
+    """Write `comparison.json`, `comparison.csv`, plots, images and `report.html`.
 
     Args:
-        folder: is there already.
-        lines: the detectors, the one that others are compared with first.
-        rows: of each of them, by name.
-        inputs: the pictures.
-        settings: what the figures depend on.
-        run: where and on what truth.
-        shown: of how many pictures the report shows copies, the first ones.
-        report: called after every picture that was drawn.
+        folder: Exists already.
+        lines: The detectors, the one that others are compared with first.
+        rows: Those of each detector, by name.
+        inputs: The images.
+        settings: What the results depend on.
+        run: Where and with which ground truth.
+        shown: Number of images of which the report shows copies, the first ones.
+        report: Called after every image that was drawn.
 
     Raises:
-        OutputError: something could not be written.
+        OutputError: Something could not be written.
     """
     first, *others = rows
     shared = {name: list(agreements(rows[first], rows[name])) for name in others}
@@ -61,25 +69,26 @@ def write_comparison(
     models = [line.to_dict() for line in lines]
     content = {"settings": settings, "run": asdict(run), "models": models, "pictures": pictures}
     write_text(folder / "comparison.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    write_csv(folder / "comparison.csv", *csv_table(lines))
+    table = csv_rows(lines)
+    write_csv(folder / "comparison.csv", list(table[0]), [list(row.values()) for row in table])
     notes = about(lines, run)
     if shown < len(inputs):
-        notes.append(f"Of {len(inputs):,} pictures, the first {shown:,} are shown.")
+        notes.append(f"Of {len(inputs):,} images, the first {shown:,} are shown.")
     cards = _cards(folder, rows, shared, inputs[:shown], report)
     write_text(folder / "report.html", render(lines, write_plots(folder, lines), cards, notes))
 
 
-def write_plots(folder: Path, lines: Sequence[Line]) -> list[tuple[str, str]]:
-    """Writes the plots that there is something to show in, and returns the file's name and a description of each.
+def write_plots(folder: Path, lines: Sequence[DetectorSummary]) -> list[tuple[str, str]]:
+    """Write the plots that have something to show, and return the file's name and a description of each.
 
     Raises:
-        OutputError: something could not be written.
+        OutputError: Something could not be written.
     """
     wanted = []
     if any(line.ap50 is not None for line in lines):
-        wanted.append((plot_accuracy, "accuracy.png", "AP50 by milliseconds a picture"))
+        wanted.append((plot_accuracy, "accuracy.png", "AP50 by milliseconds per image"))
     if any(line.milliseconds for line in lines):
-        wanted.append((plot_stages, "stages.png", "Share of each stage in the time of a picture"))
+        wanted.append((plot_stages, "stages.png", "Share of each stage in the time of an image"))
     for plot, name, _ in wanted:
         with writing(folder / name):
             save_figure(plot(lines), folder / name)
@@ -92,8 +101,8 @@ def _cards(
     shared: Mapping[str, Sequence[Agreement | None]],
     inputs: Sequence[Input],
     report: Callable[[], None],
-) -> Iterator[Card]:
-    """Draws what each detector found in each picture."""
+) -> Iterator[ImageCard]:
+    """Draw the objects that each detector found in each image."""
     places = {name: f"{number}-{_slug(name)}" for number, name in enumerate(rows, start=1)}
     large = {name: ImageFolder(_made(folder / "images") / place) for name, place in places.items()}
     small = {name: ImageFolder(_made(folder / "thumbnails") / place) for name, place in places.items()}
@@ -105,37 +114,38 @@ def _cards(
                 found = to_detections(row)
                 large[name].write(item.name, draw(image, found))
                 small[name].write(item.name, draw(_shrunk(image, SMALL), found))
-                paths = (f"{kind}/{places[name]}/{item.name}.jpg" for kind in ("thumbnails", "images"))
+                source, link = (_url(f"{kind}/{places[name]}/{item.name}.jpg") for kind in ("thumbnails", "images"))
                 counts = _counts(shared, i).get(name)
-                views.append(View(name, *map(_url, paths), found.count(), row["milliseconds"], counts))
+                views.append(DetectorView(name, source, link, found.count(), row["milliseconds"], counts))
         except ImageError as error:
-            yield Card(item.file, error=error.reason)
+            yield ImageCard(item.file, error=error.reason)
         else:
-            yield Card(item.file, tuple(views))
+            yield ImageCard(item.file, tuple(views))
         report()
 
 
-def _good(rows: Mapping[str, Rows], i: int) -> Iterator[tuple[str, dict]]:
-    """The detectors that have an answer for picture i, and their rows."""
+def _good(rows: Mapping[str, Rows], i: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the detectors that have an answer for image i, and their rows."""
     for name, each in rows.items():
         if i < len(each) and each[i]["status"] == "ok":
             yield name, each[i]
 
 
 def _counts(shared: Mapping[str, Sequence[Agreement | None]], i: int) -> dict[str, Counts]:
-    """The agreements on picture i, by the name of the second detector."""
-    return {name: each[i].counts for name, each in shared.items() if i < len(each) and each[i]}
+    """Return the agreements on image i, by the name of the second detector."""
+    found = {name: each[i] for name, each in shared.items() if i < len(each)}
+    return {name: agreement.counts for name, agreement in found.items() if agreement}
 
 
 def _shrunk(image: RGBImage, side: int) -> RGBImage:
-    """The image with at most so many pixels on its long side."""
+    """Return the image with at most so many pixels on its long side."""
     picture = Image.fromarray(image.pixels)
     picture.thumbnail((side, side))
     return RGBImage(np.asarray(picture), image.width, image.height)
 
 
 def _slug(name: str) -> str:
-    """A model's name as that of a folder."""
+    """Turn a model's name into that of a folder."""
     return re.sub(r"[^\w.+-]+", "-", name).strip("-.")
 
 

@@ -204,7 +204,7 @@ class _Runner:
             cv2.setNumThreads(spec.execution.threads)
 
     def row(self, file: str) -> dict[str, Any]:
-        row = {"file": file, "status": "ok", "error": None}
+        row: dict[str, Any] = {"file": file, "status": "ok", "error": None}
         try:
             image = self.detector.read(file)
             if not self._is_warm:  # the first pass of a network makes its plans and takes its memory
@@ -213,8 +213,8 @@ class _Runner:
             return row | self._measured(image)
         except Exception as error:
             reason = error.reason if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
-            nothing = {"width": None, "height": None, "model": self.spec.name, "detections": []}
-            return row | {"status": "failed", "error": reason} | nothing
+            row |= {"status": "failed", "error": reason, "width": None, "height": None}
+            return row | {"model": self.spec.name, "detections": []}
 
     def _measured(self, image: RGBImage) -> dict[str, Any]:
         raw, stages = self.detector.timed(image)
@@ -252,8 +252,8 @@ def _multiply_adds(file: str) -> int:
 
 def count_parameters(detector: Detector) -> int | None:
     """Return the number of trained parameters of a detector's networks, None where its models do not tell."""
-    counts = [model.info.get("parameters") for model in detector.models]
-    return None if not counts or None in counts else sum(counts)
+    counts = [model.info["parameters"] for model in detector.models if "parameters" in model.info]
+    return sum(counts) if 0 < len(counts) == len(detector.models) else None
 
 
 def count_multiply_adds(detector: Detector, file: str) -> int:
@@ -263,7 +263,7 @@ def count_multiply_adds(detector: Detector, file: str) -> int:
     inputs = detector.preprocess([detector.read(file)])
     with FlopCounterMode(display=False) as counter:
         detector.forward(inputs)
-    return counter.get_total_flops() // 2  # a multiply-add is two operations
+    return int(counter.get_total_flops()) // 2  # a multiply-add is two operations
 
 
 def peak_memory() -> float | None:

@@ -1,4 +1,4 @@
-"""A comparison as pictures: how fast against how good, and where the time goes."""
+"""Plot a comparison: speed and accuracy, and where the time goes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vision_app.core.figures import new_figure
-from vision_app.detection.compare.table import Line, stage_names
+from vision_app.detection.compare.table import DetectorSummary, stage_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,15 +18,17 @@ COLORS = {
 OTHER, BLUE = "#7a5fa8", "#1f5fa8"
 
 
-def plot_accuracy(lines: Sequence[Line]) -> Figure:
-    """AP50 by milliseconds a picture, of the detectors that have both: up and to the left is better."""
+def plot_accuracy(lines: Sequence[DetectorSummary]) -> Figure:
+    """Plot AP50 by milliseconds per image, of the detectors that have both: up and to the left is better."""
     figure = new_figure(800, 560)
     axes = figure.add_subplot()
-    for line in (line for line in lines if line.ap50 is not None):
+    for line in lines:
+        if line.ap50 is None or line.milliseconds is None:
+            continue
         axes.plot(line.milliseconds, line.ap50, "o", color=BLUE, markersize=8)
         text = f"{line.model}\n{line.milliseconds:,.0f} ms, {line.ap50:.3f}"
         axes.annotate(text, (line.milliseconds, line.ap50), xytext=(9, -4), textcoords="offset points", fontsize=9)
-    axes.set(xscale="log", xlabel="milliseconds a picture", ylabel="AP50", title="Speed and accuracy")
+    axes.set(xscale="log", xlabel="milliseconds per image", ylabel="AP50", title="Speed and accuracy")
     axes.margins(x=0.25, y=0.2)
     axes.grid(color="#eeeeee", which="both")
     axes.set_axisbelow(True)
@@ -34,8 +36,8 @@ def plot_accuracy(lines: Sequence[Line]) -> Figure:
     return figure
 
 
-def plot_stages(lines: Sequence[Line]) -> Figure:
-    """The share of each stage in the time of a picture, and the whole time in milliseconds."""
+def plot_stages(lines: Sequence[DetectorSummary]) -> Figure:
+    """Plot the share of each stage in the time of an image, and the whole time in milliseconds."""
     lines = [line for line in lines if line.milliseconds]
     figure = new_figure(800, 130 + 46 * len(lines))
     axes = figure.add_subplot()
@@ -48,7 +50,7 @@ def plot_stages(lines: Sequence[Line]) -> Figure:
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.set_yticks(range(len(lines)), names)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 100), xlabel="percent of the time", title="Where the time of a picture goes")
+    axes.set(xlim=(0, 100), xlabel="percent of the time", title="Where the time goes")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=7, frameon=False)
     return figure

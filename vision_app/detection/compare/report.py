@@ -1,4 +1,4 @@
-"""A comparison as one HTML page that needs neither a network nor a script."""
+"""Render a comparison as one HTML page that needs neither a network nor a script."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from html import escape
 from vision_app.core.text import amounts
 from vision_app.detection.compare.agreement import OVERLAP, Counts
 from vision_app.detection.compare.measure import Run
-from vision_app.detection.compare.table import FEWER_NOTE, Line, cells, in_order, judged_on_fewer
+from vision_app.detection.compare.table import FEWER_NOTE, DetectorSummary, cells, in_order, judged_on_fewer
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -28,16 +28,16 @@ figcaption, .note { font-size: .85rem; opacity: .85; }
 
 
 @dataclass(frozen=True)
-class View:
-    """What one detector saw in one picture.
+class DetectorView:
+    """One image with the objects of one detector.
 
     Attributes:
-        model: its name.
-        source: URL of the picture with the boxes, relative to the report or with the data in it.
+        model: Name of the detector.
+        source: URL of the image with the boxes, relative to the report or with the data in it.
         link: URL of a larger copy, or None.
-        objects: how many of each label.
-        milliseconds: by stage.
-        agreement: with the first detector; None for that one itself, and where it has no answer.
+        objects: Number of objects by label.
+        milliseconds: Times by stage.
+        agreement: That with the first detector; None for that one itself, and where it has no answer.
     """
 
     model: str
@@ -49,22 +49,24 @@ class View:
 
 
 @dataclass(frozen=True)
-class Card:
-    """One picture: the file's name, and the views of it or why it cannot be read."""
+class ImageCard:
+    """One image: the file's name, and the views of it or why it cannot be read."""
 
     file: str
-    views: tuple[View, ...] = ()
+    views: tuple[DetectorView, ...] = ()
     error: str | None = None
 
 
-def render(lines: Sequence[Line], plots: Iterable[tuple[str, str]], cards: Iterable[Card], notes: Sequence[str]) -> str:
-    """The page.
+def render(
+    lines: Sequence[DetectorSummary], plots: Iterable[tuple[str, str]], cards: Iterable[ImageCard], notes: Sequence[str]
+) -> str:
+    """Return the page.
 
     Args:
-        lines: the detectors; agreement is with the first.
+        lines: The detectors; agreement is with the first.
         plots: URL and description of each.
-        cards: the pictures to show.
-        notes: sentences on how this was measured.
+        cards: The images to show.
+        notes: Sentences on how this was measured.
     """
     pictures = "".join(f'<p><img src="{escape(url)}" alt="{escape(text)}"></p>\n' for url, text in plots)
     return (
@@ -72,56 +74,52 @@ def render(lines: Sequence[Line], plots: Iterable[tuple[str, str]], cards: Itera
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Comparison of detectors</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>Comparison of detectors</h1>\n{_table(lines)}\n{_notes(notes)}\n"
-        f'<div class="plots">\n{pictures}</div>\n<h2>Pictures</h2>\n'
+        f'<div class="plots">\n{pictures}</div>\n<h2>Images</h2>\n'
         + "".join(_section(card, lines[0].model) for card in cards)
         + "</body>\n</html>\n"
     )
 
 
 MEASURED = (
-    "Times are medians over the pictures, one at a time, from the decoded picture to its boxes, after a warm-up; "
-    "medians of stages need not add up to the median of the whole. The detectors ran one after the other, so times "
-    "tell only as much as the machine was quiet all the while; half of the pictures took a time between the quartiles."
+    "Times are medians over the images, one at a time, from the decoded image to its boxes, after a warm-up; medians "
+    "of stages need not add up to the median of the whole. The detectors ran one after the other, so times are "
+    "comparable only if nothing else ran on the machine; half of the images took a time between the quartiles."
 )
 
 
-def about(lines: Sequence[Line], run: Run, times: str = MEASURED) -> list[str]:
-    """What a reader of the table must know; `times` tells how they were taken."""
-    sentences = [
-        _circumstances(lines, run),
-        times,
-    ]
+def about(lines: Sequence[DetectorSummary], run: Run, times: str = MEASURED) -> list[str]:
+    """Return what a reader of the table must know; `times` says how they were measured."""
+    sentences = [_circumstances(lines, run), times]
     if any(line.cost.multiply_adds for line in lines):
         sentences.append(
-            "Multiply-adds are those of convolutions and matrix products for the first picture; proposals by selective "
+            "Multiply-adds are those of convolutions and matrix products for the first image; proposals by selective "
             "search, pooling, RoIAlign and non-max suppression count nothing."
         )
     if any(line.memory for line in lines):
         sentences.append(
-            "Memory is the most that a process has held which runs this detector alone, Python and all libraries "
-            "included."
+            "Memory is the peak of a process that runs this detector alone, Python and all libraries included."
         )
     sentences.append(
         f"A detector agrees with {lines[0].model} on the share of objects that both found (one label, IoU of "
         f"{OVERLAP:g} or more) among all that either found, each at its own confidence."
     )
     if len({line.pictures + line.failed for line in lines}) > 1:
-        sentences.append("Not all detectors saw all pictures: each line says how many, and AP is over those alone.")
+        sentences.append("Not all detectors ran on all images: each line says how many, and AP is over those alone.")
     if any(judged_on_fewer(lines)):
         sentences.append(FEWER_NOTE)
     return sentences
 
 
-def _circumstances(lines: Sequence[Line], run: Run) -> str:
-    """Such as "Vision App 0.1.0; torch on cpu, threads: 2; cores: 2.", and the name of the truth."""
+def _circumstances(lines: Sequence[DetectorSummary], run: Run) -> str:
+    """Return a text such as "Vision App 0.1.0; torch on cpu, threads: 2; cores: 2.", and the ground truth's name."""
     models = {line.model: str(line.conditions) for line in lines if line.conditions}
     alike = len(set(models.values())) == 1
     ways = dict.fromkeys(way if alike else f"{model} with {way}" for model, way in models.items())
-    truth = f" The true boxes are those of {run.truth}." if run.truth else ""
+    truth = f" The ground truth is {run.truth}." if run.truth else ""
     return "; ".join([f"Vision App {run.version}", *ways, f"cores: {run.cores}"]) + f".{truth}"
 
 
-def _table(lines: Sequence[Line]) -> str:
+def _table(lines: Sequence[DetectorSummary]) -> str:
     heads, rows = cells(lines)
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "\n".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
@@ -132,14 +130,14 @@ def _notes(sentences: Sequence[str]) -> str:
     return "\n".join(f'<p class="note">{escape(sentence)}</p>' for sentence in sentences)
 
 
-def _section(card: Card, first: str) -> str:
+def _section(card: ImageCard, first: str) -> str:
     if card.error is not None:
         return f"<section>\n<h3>{escape(card.file)}</h3>\n<p>{escape(card.error)}</p>\n</section>\n"
     views = "".join(_figure(view, card.file, first) for view in card.views)
     return f'<section>\n<h3>{escape(card.file)}</h3>\n<div class="views">\n{views}</div>\n</section>\n'
 
 
-def _figure(view: View, file: str, first: str) -> str:
+def _figure(view: DetectorView, file: str, first: str) -> str:
     found = amounts(view.objects)
     alt = escape(f"{file} by {view.model}: {found}")
     image = f'<img src="{escape(view.source)}" alt="{alt}" loading="lazy">'
@@ -153,11 +151,11 @@ def _figure(view: View, file: str, first: str) -> str:
 
 
 def counts_text(counts: Counts, first: str) -> str:
-    """Such as "2 in both, 1 only by yolo, 0 only here"."""
+    """Return a text such as "2 in both, 1 only by yolo, 0 only here"."""
     return f"{counts.both} in both, {counts.only_first} only by {first}, {counts.only_second} only here"
 
 
 def times_text(milliseconds: dict[str, float]) -> str:
-    """Such as "41 ms: preprocess 1, backbone 30, heads 8, nms 2"."""
+    """Return a text such as "41 ms: preprocess 1, backbone 30, heads 8, nms 2"."""
     parts = ", ".join(f"{name} {time:,.1f}" for name, time in in_order(milliseconds).items())
     return f"{sum(milliseconds.values()):,.0f} ms: {parts}"

@@ -1,9 +1,10 @@
-"""Detectors side by side: one line each, as JSON, as CSV and as text."""
+"""Detectors side by side: a summary of each, as JSON, as CSV and as text."""
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -14,29 +15,30 @@ from vision_app.detection.compare.measure import Conditions, Cost
 
 STAGES = ("preprocess", "proposals", "backbone", "heads", "network", "nms")  # in the order of work
 FEWER = "*"
-FEWER_NOTE = f"{FEWER} AP over fewer pictures than that of another detector; the two cannot be compared."
+FEWER_NOTE = f"{FEWER} AP over fewer images than that of another detector; the two cannot be compared."
 
-Rows = Sequence[dict]
-"""What `measure` yields: row i is of picture i of all. A slow detector may have rows for the first pictures only."""
+Rows = Sequence[dict[str, Any]]
+"""What `Worker.rows` yields: row i is of image i of all. A slow detector may have rows for the first images only."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """What the rows of one detector tell; None where there is nothing to tell.
+class DetectorSummary:
+    """The rows of one detector summed up; None where there is nothing to tell.
 
     Attributes:
-        model: its name.
-        pictures: how many it was measured on.
-        failed: how many could not be read.
-        stages: median milliseconds a picture by stage.
-        milliseconds: median milliseconds a picture of all stages together, which medians of parts need not add up to.
-        memory: the most megabytes of main memory that the process has held.
-        cost: its parameters and multiply-adds.
-        judged: how many pictures with a known truth AP and AP50 are of.
-        ap, ap50: COCO's average precision there.
-        agreement: objects that the first detector and this one found; None for the first one.
-        conditions: how it ran.
-        quartiles: of the milliseconds a picture of all stages together.
+        model: Its name.
+        pictures: Number of images that it was measured on.
+        failed: Number of images that could not be read.
+        stages: Median milliseconds per image by stage.
+        milliseconds: Median milliseconds per image of all stages together, which medians of parts need not add up to.
+        memory: The most megabytes of main memory that the process has used.
+        cost: Its parameters and multiply-adds.
+        judged: Number of images with a ground truth, on which AP and AP50 were measured.
+        ap: COCO's average precision there.
+        ap50: The same at an IoU of 0.5.
+        agreement: Objects that the first detector and this one found; None for the first one.
+        conditions: How it ran.
+        quartiles: Those of the milliseconds per image of all stages together.
     """
 
     model: str
@@ -55,11 +57,11 @@ class Line:
 
     @property
     def rate(self) -> float | None:
-        """Pictures a second, one after the other."""
+        """Images per second, one after the other."""
         return 1000 / self.milliseconds if self.milliseconds else None
 
-    def to_dict(self) -> dict:
-        """Plain JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
         counts, ran = self.agreement, self.conditions
         low, high = self.quartiles or (None, None)
         return {
@@ -91,15 +93,15 @@ def make_line(
     truth: DetectionSet | None = None,
     first: Rows | None = None,
     conditions: Conditions | None = None,
-) -> Line:
-    """Sums up one detector.
+) -> DetectorSummary:
+    """Sum up one detector.
 
     Args:
-        rows: of `measure`, with `doubtful` boxes where there is a truth.
-        cost: of the same detector.
-        truth: the boxes of all pictures, or of some.
-        first: the rows of the detector that this one is compared with.
-        conditions: how the detector ran.
+        rows: Those of `Worker.rows`, with `doubtful` boxes where there is a ground truth.
+        cost: That of the same detector.
+        truth: The ground truth of all images, or of some.
+        first: The rows of the detector that this one is compared with.
+        conditions: How the detector ran.
     """
     good = [row for row in rows if row["status"] == "ok"]
     times = [row["milliseconds"] for row in good]
@@ -107,7 +109,7 @@ def make_line(
     stages = {name: median(one.get(name, 0.0) for one in times) for name in names}
     whole = [sum(one.values()) for one in times]
     judged, ap, ap50 = (0, None, None) if truth is None else accuracy(good, truth)
-    return Line(
+    return DetectorSummary(
         model=rows[0]["model"],
         pictures=len(good),
         failed=len(rows) - len(good),
@@ -125,16 +127,16 @@ def make_line(
 
 
 def agreements(first: Rows, second: Rows) -> Iterator[Agreement | None]:
-    """The agreement of two detectors on each picture that both have a row of; None where one could not be read."""
+    """Yield the agreement of two detectors on each image that both have a row of; None where one could not be read."""
     for one, other in zip(first, second, strict=False):
         good = one["status"] == other["status"] == "ok"
         yield agree(to_detections(one), to_detections(other)) if good else None
 
 
 def accuracy(rows: Rows, truth: DetectionSet) -> tuple[int, float | None, float | None]:
-    """How many of the pictures the truth tells of, and AP and AP50 there, None where there is no object to find.
+    """Return how many of the images have a ground truth, and AP and AP50 there, None where there are no objects.
 
-    A picture is known by the place of its file.
+    An image is recognized by the place of its file.
     """
     from vision_app.detection.evaluate.precision import measure_precision
     from vision_app.detection.evaluate.table import Table
@@ -149,21 +151,20 @@ def accuracy(rows: Rows, truth: DetectionSet) -> tuple[int, float | None, float 
     return len(known), metrics["AP"], metrics["AP50"]
 
 
-def to_detections(row: dict) -> Detections:
-    """The boxes that a row tells of."""
+def to_detections(row: dict[str, Any]) -> Detections:
+    """Return the objects of a row."""
     found = row["detections"]
-    boxes = np.reshape([one["box"] for one in found], (-1, 4))
-    scores, labels = [one["score"] for one in found], [one["label"] for one in found]
-    return Detections(boxes, scores, labels, row["width"], row["height"], row["model"])
+    boxes, scores = np.reshape([one["box"] for one in found], (-1, 4)), np.array([one["score"] for one in found])
+    return Detections(boxes, scores, tuple(one["label"] for one in found), row["width"], row["height"], row["model"])
 
 
-def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
-    """The lines as a table to read: the heads, and a text for each cell. Columns that say nothing are left out."""
+def cells(lines: Sequence[DetectorSummary]) -> tuple[list[str], list[list[str]]]:
+    """Return a table to read: the heads, and a text for each cell. Empty columns are left out."""
     stages = stage_names(lines)
     marks = [FEWER if few else "" for few in judged_on_fewer(lines)]
     columns = {
         "model": [line.model for line in lines],
-        "pictures": [f"{line.pictures:,}" for line in lines],
+        "images": [f"{line.pictures:,}" for line in lines],
         "failed": [f"{line.failed:,}" if line.failed else "" for line in lines],
         "confidence": ["" if line.conditions is None else f"{line.conditions.confidence:g}" for line in lines],
         "ms": [_number(line.milliseconds) for line in lines],
@@ -173,25 +174,23 @@ def cells(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
         "parameters": [_number(line.cost.parameters, 1e6, " M") for line in lines],
         "multiply-adds": [_number(line.cost.multiply_adds, 1e9, " G") for line in lines],
         "memory": [_number(line.memory, suffix=" MB") for line in lines],
-        "AP": ["" if line.ap is None else f"{line.ap:.3f}{mark}" for line, mark in zip(lines, marks, strict=True)],
-        "AP50": [
-            "" if line.ap50 is None else f"{line.ap50:.3f}{mark}" for line, mark in zip(lines, marks, strict=True)
-        ],
-        "of pictures": [f"{line.judged:,}" if line.judged else "" for line in lines],
+        "AP": [_number(line.ap, digits=3) + mark for line, mark in zip(lines, marks, strict=True)],
+        "AP50": [_number(line.ap50, digits=3) + mark for line, mark in zip(lines, marks, strict=True)],
+        "of images": [f"{line.judged:,}" if line.judged else "" for line in lines],
         "agrees": ["" if line.agreement is None else f"{line.agreement.share:.0%}" for line in lines],
     }
     columns = {head: texts for head, texts in columns.items() if any(texts)}
     return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
 
 
-def judged_on_fewer(lines: Sequence[Line]) -> list[bool]:
-    """Of each line, whether its AP is over fewer pictures than that of another one."""
+def judged_on_fewer(lines: Sequence[DetectorSummary]) -> list[bool]:
+    """Return of each detector whether its AP is over fewer images than that of another one."""
     most = max(line.judged for line in lines)
     return [line.ap is not None and line.judged < most for line in lines]
 
 
-def format_table(lines: Sequence[Line]) -> str:
-    """The table in text: names to the left, numbers to the right; below it, what a mark means."""
+def format_table(lines: Sequence[DetectorSummary]) -> str:
+    """Return the table as text: names to the left, numbers to the right; below it, what a mark means."""
     heads, rows = cells(lines)
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     text = [
@@ -200,36 +199,35 @@ def format_table(lines: Sequence[Line]) -> str:
     return "\n".join([*text, FEWER_NOTE] if any(judged_on_fewer(lines)) else text)
 
 
-def csv_table(lines: Sequence[Line]) -> tuple[list[str], list[list]]:
-    """The table with all digits: names of the columns, and a value for each cell."""
+def csv_rows(lines: Sequence[DetectorSummary]) -> list[dict[str, Any]]:
+    """Return the table with all digits: a value for each cell by the name of the column."""
     stages = stage_names(lines)
     table = []
     for line in lines:
         row = line.to_dict()
         times, counts = row.pop("stages"), row.pop("agreement") or {}
         row |= {f"{name}_milliseconds": times.get(name) for name in stages}
-        row |= {name: counts.get(name) for name in counts_to_dict(Counts())}
-        table.append(row)
-    return list(table[0]), [list(row.values()) for row in table]
+        table.append(row | {name: counts.get(name) for name in counts_to_dict(Counts())})
+    return table
 
 
-def stage_names(lines: Sequence[Line]) -> list[str]:
-    """The stages that any of the lines has, in the order of work."""
+def stage_names(lines: Sequence[DetectorSummary]) -> list[str]:
+    """Return the stages that any detector has, in the order of work."""
     return sorted({name for line in lines for name in line.stages}, key=_place)
 
 
-def counts_to_dict(counts: Counts) -> dict:
-    """Plain JSON values."""
+def counts_to_dict(counts: Counts) -> dict[str, Any]:
+    """Return plain JSON values."""
     return asdict(counts) | {"share": round(counts.share, 4)}
 
 
 def in_order(milliseconds: dict[str, float]) -> dict[str, float]:
-    """Times by stage, in the order of work."""
+    """Return times by stage, in the order of work."""
     return {name: milliseconds[name] for name in sorted(milliseconds, key=_place)}
 
 
 def _place(stage: str) -> tuple[int, str]:
-    """By which stages are sorted."""
+    """Return the key by which stages are sorted."""
     return (STAGES.index(stage) if stage in STAGES else len(STAGES) - 1, stage)
 
 
@@ -237,10 +235,11 @@ def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _number(value: float | None, unit: float = 1, suffix: str = "") -> str:
-    """With three digits, or all of them before the point; "" for None."""
+def _number(value: float | None, unit: float = 1, suffix: str = "", digits: int | None = None) -> str:
+    """Format a number with three digits, or all of them before the point, or so many behind it; "" for None."""
     if value is None:
         return ""
     value = value / unit
-    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    if digits is None:
+        digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:,.{digits}f}{suffix}"

@@ -6,7 +6,8 @@ import numpy as np
 def shape_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the (N, K) IoU of boxes that share a center, of (N, 2) and (K, 2) widths and heights."""
     intersection: np.ndarray = np.minimum(a[:, None], b[None]).prod(axis=-1)
-    return intersection / (a.prod(axis=-1)[:, None] + b.prod(axis=-1)[None] - intersection)
+    iou: np.ndarray = intersection / (a.prod(axis=-1)[:, None] + b.prod(axis=-1)[None] - intersection)
+    return iou
 
 
 def best_possible_recall(shapes: np.ndarray, anchors: np.ndarray, threshold: float = 0.5) -> float:

@@ -222,7 +222,7 @@ class Trunk(nn.Module):
     The features that they have learned are as good for regions as for cells.
     """
 
-    def __init__(self, parts: Layout, channels: Sequence[int]):
+    def __init__(self, parts: Layout, channels: tuple[int, int, int]):
         super().__init__()
         self.neck = parts.neck(channels)
         hidden = channels[0]
@@ -235,7 +235,7 @@ class Trunk(nn.Module):
         return [tower(x) for tower, x in zip(self.towers, self.neck(maps), strict=True)]
 
 
-class ProposalNetwork(RegionProposalNetwork):
+class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
     """torchvision's, which leaves out anchors on ignored boxes."""
 
     def assign_targets_to_anchors(
@@ -250,7 +250,7 @@ class ProposalNetwork(RegionProposalNetwork):
         return labels, boxes
 
 
-class StrideAnchors(AnchorGenerator):
+class StrideAnchors(AnchorGenerator):  # type: ignore[misc]
     """torchvision's anchors at given strides. It would divide the input's size by the map's, which is rounded up."""
 
     def __init__(
@@ -262,7 +262,9 @@ class StrideAnchors(AnchorGenerator):
     def grid_anchors(self, grid_sizes: list[list[int]], strides: list[list[Tensor]]) -> list[Tensor]:
         """See torchvision; the given strides are not used."""
         device = strides[0][0].device
-        return super().grid_anchors(grid_sizes, [[torch.tensor(s, device=device)] * 2 for s in self.strides])
+        own = [[torch.tensor(stride, device=device)] * 2 for stride in self.strides]
+        anchors: list[Tensor] = super().grid_anchors(grid_sizes, own)
+        return anchors
 
 
 class BoxPredictor(nn.Module):

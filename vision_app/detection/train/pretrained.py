@@ -1,14 +1,15 @@
-"""Initial weights for our networks from published ones (both Apache-2.0, trained on COCO).
+"""Start our networks from published weights (both Apache-2.0, trained on COCO).
 
 YOLOX-Nano (Megvii) fits the CSP backbone, its neck and the decoupled head; PicoDet-S (PaddlePaddle) fits the shuffle
-backbone, its neck and the distribution head. Both predict one box a cell without anchors. Every anchor of ours starts
-as a copy of that box, so the network starts with the teacher's answers, and training only has to go on from them.
+backbone, its neck and the distribution head. Both predict one box per cell without anchors. Every anchor of ours starts
+as a copy of that box, so the network starts with the same predictions.
 """
 
 import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from vision_app.core.errors import ModelError
 from vision_app.detection.model.blocks import ConvUnit
+from vision_app.detection.model.heads import DistributionHead
 from vision_app.detection.model.yolo import YOLO
 
 CERTAIN = 8.0  # logit of a p_c that is 1 in effect
@@ -23,7 +25,7 @@ DEVIATION = (0.229, 0.224, 0.225)  # of ImageNet's pixels, RGB in 0..1
 
 _BRANCH = {"cls_convs": "class_branch", "reg_convs": "box_branch", "stems": "stem"}
 _PREDICTION = {"cls_preds": "class_logits", "obj_preds": "objectness", "reg_preds": "offsets"}
-_RULES = [  # the checkpoint's names -> ours, applied in this order
+_RULES: list[tuple[str, Any]] = [  # the checkpoint's names -> ours, applied in this order
     (r"^backbone\.backbone\.stem\.conv\.", "backbone.stem."),
     (r"^backbone\.backbone\.dark(\d)\.", r"backbone.stage\1."),
     (r"^backbone\.lateral_conv0\.", "neck.lateral5."),
@@ -49,26 +51,26 @@ _RULES = [  # the checkpoint's names -> ours, applied in this order
 
 
 def load_published(network: YOLO, path: str | Path) -> None:
-    """Copies the weights of a YOLOX-Nano checkpoint (`.pth`) or of a PicoDet-S file (`.bin`, as ncnn has it).
+    """Copy the weights of a YOLOX-Nano checkpoint (`.pth`) or of a PicoDet-S file (`.bin`, as ncnn has it).
 
     Raises:
-        ModelError: the file is neither, or its tensors do not fit the network.
+        ModelError: The file is neither, or its tensors do not fit the network.
     """
     (load_picodet_s if Path(path).suffix == ".bin" else load_yolox_nano)(network, path)
 
 
 def our_name(name: str) -> str:
-    """A tensor's name in the checkpoint -> its name in `YOLO`."""
+    """Turn a tensor's name in the checkpoint into its name in `YOLO`."""
     for pattern, replacement in _RULES:
         name = re.sub(pattern, replacement, name)
     return name
 
 
 def load_yolox_nano(network: YOLO, path: str | Path) -> None:
-    """Copies the checkpoint's weights into a network of the same width and depth with 80 classes.
+    """Copy the checkpoint's weights into a network of the same width and depth with 80 classes.
 
     Raises:
-        ModelError: the file is no such checkpoint or its tensors do not fit.
+        ModelError: The file is no such checkpoint or its tensors do not fit.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -89,7 +91,7 @@ def load_yolox_nano(network: YOLO, path: str | Path) -> None:
 
 
 def _stem_to_rgb(tensors: dict[str, Tensor]) -> None:
-    """Their stem cuts the picture into four phases and convolves 3x3; ours is the same as one 6x6 with stride 2.
+    """Join the stem's convolutions: theirs cuts the image into four phases and convolves 3x3, ours 6x6 with stride 2.
 
     Phases come in the order (0, 0), (1, 0), (0, 1), (1, 1) of (row, column), channels as BGR in 0..255.
     """
@@ -101,7 +103,7 @@ def _stem_to_rgb(tensors: dict[str, Tensor]) -> None:
 
 
 def _boxes_to_anchors(tensors: dict[str, Tensor], network: YOLO) -> None:
-    """One box a cell -> k anchors a cell, all of them that box; (x, y, w, h) -> (x, y, h, w).
+    """Repeat the one box of a cell for each of k anchors; (x, y, w, h) becomes (x, y, h, w).
 
     Sizes are exp(t) s there and a exp(t') here, so t' = t + ln(s / a) is the same box.
     """
@@ -119,7 +121,7 @@ def _boxes_to_anchors(tensors: dict[str, Tensor], network: YOLO) -> None:
 
 @torch.no_grad()
 def load_picodet_s(network: YOLO, path: str | Path) -> None:
-    """Copies PicoDet-S's weights into a network with the shuffle backbone and 80 classes.
+    """Copy PicoDet-S's weights into a network with the shuffle backbone and 80 classes.
 
     The file holds the convolutions in the order in which they are computed, which is the order of our modules: for each
     a tag that says "float32", its weights and its biases. Batch norms are folded; ours get the bias and otherwise do
@@ -127,20 +129,21 @@ def load_picodet_s(network: YOLO, path: str | Path) -> None:
     """
     stream = _Floats(Path(path))
     norms = {module.conv: module.norm for module in network.modules() if isinstance(module, ConvUnit)}
-    parts = [network.backbone, network.neck, *(head.branch for head in network.heads)]
-    ends = dict(zip(parts[2:], network.heads, strict=True))
-    for part in parts:
+    heads = [head for head in network.heads if isinstance(head, DistributionHead)]
+    parts: list[tuple[nn.Module, DistributionHead | None]] = [(network.backbone, None), (network.neck, None)]
+    for part, head in parts + [(head.branch, head) for head in heads]:
         for conv in (module for module in part.modules() if isinstance(module, nn.Conv2d)):
             weight, bias = stream.convolution(conv.weight.shape)
             conv.weight.copy_(weight)
             if conv in norms:
                 _undo_norm(norms[conv], bias)
             else:
-                conv.bias.copy_(bias)
-        if part in ends:
-            _read_predictions(stream, ends[part])
+                conv.get_parameter("bias").copy_(bias)
+        if head is not None:
+            _read_predictions(stream, head)
     stream.expect_end()
-    network.backbone.stem[0].conv.weight /= torch.tensor(DEVIATION).view(1, 3, 1, 1)  # theirs divide the pixels by it
+    stem = network.get_parameter("backbone.stem.0.conv.weight")
+    stem.div_(torch.tensor(DEVIATION).view(1, 3, 1, 1))  # theirs divide the pixels by it
 
 
 class _Floats:
@@ -154,13 +157,14 @@ class _Floats:
             raise ModelError(f"{path}: {error.strerror}") from error
 
     def convolution(self, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """The next convolution's weights (O, I, F, F) and biases (O,)."""
+        """Return the next convolution's weights (O, I, F, F) and biases (O,)."""
         tag, weight, bias = (self._take(count) for count in (1, math.prod(shape), shape[0]))
         if len(bias) < shape[0] or tag.item() != 0:
             raise ModelError(f"{self.path}: not PicoDet-S's weights in float32, or not of this network's shape")
         return weight.view(shape), bias
 
     def expect_end(self) -> None:
+        """Raise ModelError if there is more in the file."""
         if self.position != len(self.numbers):
             raise ModelError(f"{self.path}: holds more than PicoDet-S's weights")
 
@@ -170,57 +174,66 @@ class _Floats:
 
 
 def _undo_norm(norm: nn.BatchNorm2d, bias: Tensor) -> None:
-    """Makes a batch norm, in eval mode, add a bias and nothing else."""
-    norm.running_mean.zero_()
-    norm.running_var.fill_(1.0)
+    """Make a batch norm, in evaluation mode, add a bias and nothing else."""
+    norm.get_buffer("running_mean").zero_()
+    norm.get_buffer("running_var").fill_(1.0)
     norm.weight.fill_(math.sqrt(1.0 + norm.eps))
     norm.bias.copy_(bias)
 
 
-def _read_predictions(stream: _Floats, head: nn.Module) -> None:
-    """The layer that gives 80 classes and 4 x 8 bins for each cell, copied for each of the head's k anchors."""
+def _read_predictions(stream: _Floats, head: DistributionHead) -> None:
+    """Read the layer that gives 80 classes and 4 x 8 bins for each cell, and copy it for each of the k anchors."""
     classes, bins = (layer.out_channels // head.k for layer in (head.class_logits, head.sides))
     hidden = head.sides.in_channels
     weight, bias = stream.convolution((classes + bins, hidden, 1, 1))
     for layer, rows in ((head.class_logits, slice(0, classes)), (head.sides, slice(classes, None))):
         layer.weight.copy_(weight[rows].repeat(head.k, 1, 1, 1))
-        layer.bias.copy_(bias[rows].repeat(head.k))
+        layer.get_parameter("bias").copy_(bias[rows].repeat(head.k))
     nn.init.zeros_(head.objectness.weight)
-    nn.init.constant_(head.objectness.bias, CERTAIN)
+    nn.init.constant_(head.objectness.get_parameter("bias"), CERTAIN)
 
 
 @torch.no_grad()
 def restore_batch_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Gives batch norms whose statistics were folded away those of real activations; what is computed stays the same.
+    """Set the statistics of folded batch norms to those of real activations, without changing what is computed.
 
     A folded norm is y = a x + b with mean 0 and variance 1, and training mode, which normalizes by the batch, would
     throw the pretraining away. With mean m and variance v measured in front of each norm, weight a sqrt(v + eps) and
     bias b + a m compute the same y.
 
     Args:
-        network: with batch norms.
-        batches: images as the network takes them; two hundred images are plenty.
+        network: A network with batch norms.
+        batches: Images as the network takes them; two hundred images are plenty.
     """
     network.eval()
-    sums = {module: [0.0, 0.0, 0] for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
-
-    def measure(norm: nn.Module, inputs: tuple[Tensor]) -> None:
-        x = inputs[0].double()
-        total = sums[norm]
-        total[0] = total[0] + x.sum(dim=(0, 2, 3))
-        total[1] = total[1] + x.square().sum(dim=(0, 2, 3))
-        total[2] += x.numel() // x.shape[1]
-
-    hooks = [norm.register_forward_pre_hook(measure) for norm in sums]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    inputs = {norm: _Moments() for norm in norms}
+    hooks = [norm.register_forward_pre_hook(lambda norm, arguments: inputs[norm].add(arguments[0])) for norm in norms]
     for batch in batches:
         network(batch)
     for hook in hooks:
         hook.remove()
-    for norm, (total, squares, count) in sums.items():
-        mean = total / count
-        variance = (squares / count - mean.square()).clamp(min=1e-6)
-        slope = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-        norm.bias.copy_(norm.bias.double() + slope * (mean - norm.running_mean.double()))
+    for norm, moments in inputs.items():
+        mean = moments.total / moments.count
+        variance = (moments.squares / moments.count - mean.square()).clamp(min=1e-6)
+        old_mean, old_variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        slope = norm.weight.double() / (old_variance.double() + norm.eps).sqrt()
+        norm.bias.copy_(norm.bias.double() + slope * (mean - old_mean.double()))
         norm.weight.copy_(slope * (variance + norm.eps).sqrt())
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+        old_mean.copy_(mean)
+        old_variance.copy_(variance)
+
+
+class _Moments:
+    """Sums over the pixels of (B, C, H, W) activations: (C,) of the values and of their squares."""
+
+    def __init__(self) -> None:
+        self.total = self.squares = torch.zeros((), dtype=torch.float64)
+        self.count = 0
+
+    def add(self, activations: Tensor) -> None:
+        """Add a batch."""
+        x = activations.double()
+        self.total = self.total + x.sum(dim=(0, 2, 3))
+        self.squares = self.squares + x.square().sum(dim=(0, 2, 3))
+        self.count += x.numel() // x.shape[1]

@@ -117,7 +117,7 @@ def starting_regions(
 
 def _trunk(network: YOLO) -> dict[str, Tensor]:
     """Return the weights of a grid detector that an `RCNN` has, too, by their names there."""
-    parts = {"backbone": network.backbone, "neck.neck": network.neck}
+    parts: dict[str, Any] = {"backbone": network.backbone, "neck.neck": network.neck}
     parts |= {f"neck.towers.{i}": head.tower for i, head in enumerate(network.heads)}
     return {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
 

@@ -176,7 +176,7 @@ class DetectionTask(SceneTask):
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return the sum of losses, the number of positives, and the sums of the loss's parts."""
         config = self.network.config
-        grid = TorchGrid.make(*images.shape[2:], config.strides, config.anchors, output.device)
+        grid = TorchGrid.make(images.shape[2], images.shape[3], config.strides, config.anchors, output.device)
         truth = [Targets.of(one, output.device) for one in targets]
         losses = detection_loss(output, truth, grid, label_smoothing=self.options.label_smoothing)
         positives = torch.tensor(float(losses.positives), device=output.device)

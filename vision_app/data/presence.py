@@ -1,4 +1,4 @@
-"""Which classes a photo shows, by its boxes: what a classifier learns from and is measured against. NumPy only."""
+"""Which classes an image shows, by its boxes: what a classifier learns from and is measured against. NumPy only."""
 
 import numpy as np
 
@@ -9,15 +9,17 @@ from vision_app.data.samples import AnnotatedImage
 def presence(
     sample: AnnotatedImage, classes: int, *, visible: LabeledBoxes | None = None, taught: bool = False
 ) -> np.ndarray:
-    """How probable it is that each class is in a photo, (classes,) float32, NaN where nobody knows.
+    """Return the probability that each class is in an image, (classes,) float32, NaN where it is not known.
 
-    It is the highest confidence of the class's boxes: 1 for one that a person drew. NaN stands where all that speaks of
-    a class are boxes that are neither right nor wrong, or out of view, and for a class without a box that the photo was
-    not labeled for, or not exhaustively. All else is 0.
+    It is the highest score of the class's boxes: 1 for one that a person drew. It is not known for a class whose boxes
+    are all ignored or out of view, and for a class without a box that the image was not labeled for, or not
+    exhaustively. All else is 0.
 
     Args:
-        seen: which boxes are in view, as indices of `boxes` and behind them of `unknown`; by default all.
-        taught: whether a teacher has looked for the objects that people have not boxed.
+        sample: The image.
+        classes: Number of classes.
+        visible: The boxes in view; by default all.
+        taught: Whether a teacher has added the objects that people have not labeled.
     """
     visible = sample.boxes if visible is None else visible
     result = np.zeros(classes, np.float32)
