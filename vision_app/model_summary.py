@@ -91,11 +91,7 @@ def summarize(
 ) -> list[Layer]:
     """Record what a network for RGB images does to one of `height` x `width`, in the order in which it does it.
 
-    Args:
-        network: Stays as it is.
-        height: Height of the image.
-        width: Its width.
-        run: Runs the network on the (1, 3, height, width) image.
+    `run` runs it on the (1, 3, height, width) image.
 
     Raises:
         ModelError: A layer with windows follows an operation that there is no rule for.

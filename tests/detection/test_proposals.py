@@ -215,8 +215,8 @@ def test_other_pixels_sizes_and_settings_are_searched_anew(tmp_path, searches, m
 def test_files_of_another_version_of_the_search_are_left_alone(tmp_path, searches, monkeypatch):
     cache = ProposalCache(tmp_path)
     cache(PICTURE)
-    for module, name, value in ((proposals, "VERSION", -1), (proposals.skimage, "__version__", "0.0")):
-        monkeypatch.setattr(module, name, value)
+    for name, value in (("VERSION", -1), ("version", lambda package: "0.0")):
+        monkeypatch.setattr(proposals, name, value)
         cache(PICTURE)
     assert len(searches) == len(list(tmp_path.iterdir())) == 3
 

@@ -3,35 +3,17 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 from vision_app.batch.sinks import ImageFolder
 from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
-from vision_app.core.images import MAX_PIXELS, ImageSource, RGBImage, read_image
+from vision_app.core.images import MAX_PIXELS, read_image
 from vision_app.core.results import Detections
 from vision_app.detection.base import DetectOptions, Detector
+from vision_app.detection.grid_detector import GridModel
 
 CSV_COLUMNS = ("file", "label", "score", "x1", "y1", "x2", "y2", "width", "height", "model")
-
-
-class ImageModel(Protocol):
-    """The steps that detectors and classifiers share."""
-
-    name: str
-    device: str
-
-    def read(self, source: ImageSource, **options: Any) -> RGBImage:
-        """Read an image at the resolution that the model needs."""
-
-    def preprocess(self, images: Sequence[RGBImage]) -> Any:
-        """Turn images into the input of `forward`."""
-
-    def join(self, parts: Sequence[Any]) -> Any:
-        """Join the inputs of several images to those of one batch."""
-
-    def forward(self, inputs: Any) -> Any:
-        """Run the network."""
 
 
 class ModelTask:
@@ -41,7 +23,7 @@ class ModelTask:
     photos.
     """
 
-    def __init__(self, model: ImageModel, *, max_pixels: int = MAX_PIXELS):
+    def __init__(self, model: Detector | GridModel, *, max_pixels: int = MAX_PIXELS):
         self._model, self.max_pixels = model, max_pixels
         # Batches take turns on a GPU, or each worker would need memory there.
         self._turn: AbstractContextManager[Any] = nullcontext() if model.device == "cpu" else Lock()
@@ -64,13 +46,9 @@ class DetectTask(ModelTask):
     """Finds objects in images and, if asked to, writes annotated copies, for which it decodes them at full size."""
 
     def __init__(
-        self,
-        detector: Detector,
-        options: DetectOptions,
-        *,
-        max_pixels: int = MAX_PIXELS,
+        self, detector: Detector, options: DetectOptions, *, max_pixels: int = MAX_PIXELS,
         pictures: ImageFolder | None = None,
-    ):
+    ):  # fmt: skip
         super().__init__(detector, max_pixels=max_pixels)
         self.detector, self.options, self.pictures = detector, options.resolved(detector), pictures
 

@@ -227,14 +227,9 @@ def fuse(
 
 
 def _leaders(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarray:
-    """Return the (n,) index of the best box of the cluster that each box of one class goes to.
+    """Return the (n,) index of the best box of the cluster that each box of one class, (n, 4) best first, goes to.
 
     Each box meets the few clusters that there are when its turn comes: plain Python is faster here than NumPy.
-
-    Args:
-        boxes: (n, 4), best first.
-        scores: (n,) above 0.
-        iou_threshold: Overlap above which a box joins a cluster.
     """
     means: list[list[float]] = []
     sums: list[list[float]] = []

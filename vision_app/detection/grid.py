@@ -57,14 +57,7 @@ Anchors = tuple[ScaleAnchors, ...]
 
 @lru_cache(maxsize=64)
 def make_grid(height: int, width: int, strides: tuple[int, ...], anchors: Anchors) -> Grid:
-    """Return the grid of an input.
-
-    Args:
-        height: Height of the input in pixels.
-        width: Its width.
-        strides: One per scale.
-        anchors: For every scale its k anchors as (width, height) in pixels.
-    """
+    """Return the grid of an input of height x width pixels, with k anchors, (width, height) in pixels, per stride."""
     cells, steps, sizes = [], [], []
     for stride, scale_anchors in zip(strides, anchors, strict=True):
         k, rows, columns = len(scale_anchors), -(-height // stride), -(-width // stride)

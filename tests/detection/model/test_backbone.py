@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from vision_app.detection.model.backbone import BACKBONES
+from vision_app.detection.model.backbone import BACKBONES, ShuffleBlock
 from vision_app.detection.model.neck import PathAggregation
 
 NAMES = ("csp", "residual", "inception")
@@ -54,3 +55,14 @@ def test_a_trunk_learns_to_tell_pictures_apart(name):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
+
+
+def test_a_shuffle_block_shuffles_as_torch_does():
+    torch.manual_seed(1)
+    block, x = ShuffleBlock(16, 4).eval(), torch.rand(2, 16, 5, 6)
+    with torch.no_grad():
+        kept, moved = x.chunk(2, dim=1)
+        moved = block.expand(moved)
+        moved = block.project(block.attend(torch.cat([moved, block.ghost(moved)], dim=1)))
+        expected = F.channel_shuffle(torch.cat([kept, moved], dim=1), 2)
+        torch.testing.assert_close(block(x), expected)

@@ -1,11 +1,18 @@
 """The building blocks, held to what their papers say."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vision_app.detection.model.blocks import ConvUnit, InceptionBlock, ResidualBlock, ResidualBottleneck
+from vision_app.detection.model.blocks import (
+    ConvUnit,
+    InceptionBlock,
+    ResidualBlock,
+    ResidualBottleneck,
+    SqueezeExcitation,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +62,13 @@ def test_the_branches_of_an_inception_block_see_windows_of_1_3_5_and_3():
         assert (gradient[0].sum(dim=0) > 0).nonzero().unique().tolist() == list(range(5 - window // 2, 6 + window // 2))
     pooled = F.conv2d(F.max_pool2d(x, 3, 1, 1), block.pool[1].conv.weight).relu() / (1 + 1e-3) ** 0.5
     torch.testing.assert_close(branches[3], pooled)
+
+
+def test_squeeze_and_excitation_weights_channels_by_their_means():
+    torch.manual_seed(2)
+    module, x = SqueezeExcitation(8), torch.rand(1, 8, 3, 4)
+    means = x.mean(dim=(2, 3))[0].detach().numpy()
+    squeeze, excite = (layer.weight.detach().numpy()[:, :, 0, 0] for layer in (module.squeeze, module.excite))
+    hidden = np.maximum(squeeze @ means + module.squeeze.bias.detach().numpy(), 0)
+    weight = np.clip((excite @ hidden + module.excite.bias.detach().numpy()) / 6 + 0.5, 0, 1)
+    np.testing.assert_allclose(module(x).detach().numpy()[0], x.numpy()[0] * weight[:, None, None], rtol=1e-5)

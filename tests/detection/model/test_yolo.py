@@ -14,6 +14,9 @@ ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 
 SMALL = YOLOConfig(classes=3, anchors=ANCHORS, width=4, depths=(1, 1, 1, 1))
 
 
+FOUR_SCALES = tuple(((4.0 * s, 3.0 * s), (6.0 * s, 8.0 * s)) for s in (8, 16, 32, 64))
+
+
 @pytest.fixture
 def network() -> YOLO:
     torch.manual_seed(0)
@@ -22,6 +25,20 @@ def network() -> YOLO:
 
 def test_one_row_for_every_anchor_of_the_grid(network):
     assert network(torch.rand(2, 3, 96, 64)).shape == (2, len(make_grid(96, 64, STRIDES, ANCHORS).cells), 5 + 3)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (96, 160)])
+def test_a_shuffle_network_gives_a_row_for_every_anchor_of_four_scales(shape):
+    torch.manual_seed(0)
+    network = YOLO(YOLOConfig(3, FOUR_SCALES, "shuffle", width=4, depths=(2, 2, 1))).eval()
+    with torch.no_grad():
+        rows = network(torch.rand(2, 3, *shape))
+    assert rows.shape == (2, len(make_grid(*shape, (8, 16, 32, 64), FOUR_SCALES).cells), 8)
+
+
+def test_the_released_network_has_so_many_parameters():
+    network = YOLO(YOLOConfig(80, tuple(anchors[:1] for anchors in FOUR_SCALES), "shuffle"))
+    assert sum(p.numel() for p in network.parameters()) == 993_103
 
 
 def test_a_head_lays_its_maps_into_rows_of_cells_and_anchors():

@@ -14,15 +14,7 @@ CONFIDENCE = 0.5  # probability from which a class counts as present: more likel
 def write_model(
     network: ClassifierNetwork, folder: Path, *, classes: Sequence[str], stretch: float = 1.5, **about: Any
 ) -> None:
-    """Write the folder of a classifier, with weights in half precision.
-
-    Args:
-        network: The classifier.
-        folder: Where to write.
-        classes: Names of the p classes.
-        stretch: See `export.write_letterboxed` of detection.
-        **about: `name`, `size` and more for model.json; see there.
-    """
+    """Write the folder of a classifier, with weights in half precision; see `write_letterboxed`."""
     output = f"batch, 5 + {len(classes)}: row of the best object, t_x, t_y, t_h, t_w, classes; logits and offsets"
     write_letterboxed(
         network, folder, task="classification", classes=classes, stretch=stretch, output=output, exported=ByteInput,

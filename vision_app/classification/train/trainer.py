@@ -1,7 +1,7 @@
 """What training a classifier consists of: its data, its loss, its metrics. For `training.loop`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,13 @@ from torch.utils.data import DataLoader
 from vision_app.classification.classifier import Classifier
 from vision_app.classification.evaluate.evaluation import evaluate
 from vision_app.classification.evaluate.report import to_dict
-from vision_app.classification.model.network import ClassifierNetwork, from_detector
+from vision_app.classification.model.network import from_detector
 from vision_app.classification.train.batches import PresenceDataset
 from vision_app.classification.train.export import write_model
 from vision_app.core.errors import UsageError, unknown
-from vision_app.data.samples import DetectionSet
 from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.model.build import load_network
 from vision_app.detection.model.yolo import YOLO
-from vision_app.detection.train.datasets import ValidationSet
 from vision_app.detection.train.initial import find_model, with_classes
 from vision_app.detection.train.trainer import SCAN, ImageTask, RunData
 from vision_app.released.write import describe
@@ -35,32 +33,19 @@ from vision_app.training.sampling import batch_indices
 STEPS = ("pooling", *TRANSFER)
 
 
+@dataclass(eq=False, kw_only=True)
 class ClassifierTask(ImageTask):
     """Trains a classifier; a `training.task.TrainingTask`.
 
-    Args:
-        network: See `ImageTask`, as all others.
-        data: See there.
-        validations: See there.
+    Attributes:
         size: See `letterbox.letterbox_shape`.
         stretch: See there.
-        taught: See `targets.presence`.
-        **more: See `ImageTask`.
+        taught: See `presence.presence`.
     """
 
-    def __init__(
-        self,
-        network: ClassifierNetwork,
-        data: DetectionSet,
-        validations: Sequence[ValidationSet] = (),
-        *,
-        size: int,
-        stretch: float,
-        taught: bool = False,
-        **more: Any,
-    ):
-        super().__init__(network, data, validations, **more)
-        self.size, self.stretch, self.taught = size, stretch, taught
+    size: int
+    stretch: float
+    taught: bool = False
 
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
@@ -123,19 +108,10 @@ def train(
 
     The classes are those of the data, or COCO's eighty with a teacher's boxes, which know these.
 
-    Args:
-        data: See `trainer.RunData` of detection.
-        validation: See there. The mAP on the first dataset that is measured on decides which network is best.
-        output: Folder of the run.
-        config: How to train.
-        initial: A grid detector, by its folder or name.
-        transfer: What to train of it: "pooling" leaves the detector inside as it is, and with it the boxes; for the
-            others see `training.initialize.set_trainable`.
-        teacher_boxes: See `data.teacher`.
-        workers: Number of processes that augment.
-        resume: Whether to continue an interrupted run.
-        log: Takes messages.
-        callbacks: See `training.task.Callback`.
+    Training starts from `initial`, a grid detector, by its folder or name. `transfer` says what of it is trained:
+    "pooling" leaves the detector inside as it is, and with it the boxes; for the others see
+    `training.initialize.set_trainable`. The mAP on the first dataset that is measured on decides which network is best.
+    All else is as in `train` of a detector.
 
     Raises:
         DataError, ModelError, UsageError: Before training starts, with the file or option named.

@@ -163,7 +163,7 @@ class Worker:
             megabytes of main memory that the process has used so far, None where the system does not tell, and
             `doubtful`.
         """
-        return (self._call(_row, file) for file in files)
+        return (self._call(_apply, _Runner.row, file) for file in files)
 
     def cost(self, file: str | None = None) -> Cost:
         """Count parameters and, with an image file, multiply-adds, by running it under torch's own counter.
@@ -175,7 +175,7 @@ class Worker:
             ImageError: The image cannot be read.
         """
         if file is None or self.conditions.runtime == "torch":
-            multiply_adds = None if file is None else self._call(_multiply_adds, file)
+            multiply_adds = None if file is None else self._call(_apply, _Runner.multiply_adds, file)
         else:
             try:
                 detector = replace(self._spec, execution=Execution("cpu", "torch")).load()
@@ -216,6 +216,9 @@ class _Runner:
             row |= {"status": "failed", "error": reason, "width": None, "height": None}
             return row | {"model": self.spec.name, "detections": []}
 
+    def multiply_adds(self, file: str) -> int:
+        return count_multiply_adds(self.detector, file)
+
     def _measured(self, image: RGBImage) -> dict[str, Any]:
         raw, stages = self.detector.timed(image)
         with stages.stage("nms"):
@@ -242,12 +245,8 @@ def _start(
     return detector.digest, detector.classes, conditions, count_parameters(detector)
 
 
-def _row(file: str) -> dict[str, Any]:
-    return _runners[0].row(file)
-
-
-def _multiply_adds(file: str) -> int:
-    return count_multiply_adds(_runners[0].detector, file)
+def _apply(function: Callable[..., T], *arguments: object) -> T:
+    return function(_runners[0], *arguments)
 
 
 def count_parameters(detector: Detector) -> int | None:

@@ -158,21 +158,13 @@ def to_floats(pixels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TorchGrid:
-    """`grid.Grid` as tensors on a device, for the loss.
+    """`grid.Grid` as tensors on a device, for the loss."""
 
-    Attributes:
-        cells: (N, 2) column, row.
-        strides: (N, 1) pixels per cell.
-        table: (S, k, 2) the anchors of every scale, width and height in pixels.
-        scale: (N,) index of the scale that a row belongs to.
-        slot: (N,) which of its cell's k anchors a row is.
-    """
-
-    cells: Tensor
-    strides: Tensor
-    table: Tensor
-    scale: Tensor
-    slot: Tensor
+    cells: Tensor  # (N, 2) column, row
+    strides: Tensor  # (N, 1) pixels per cell
+    table: Tensor  # (S, k, 2) the anchors of every scale, width and height in pixels
+    scale: Tensor  # (N,) index of the scale that a row belongs to
+    slot: Tensor  # (N,) which of its cell's k anchors a row is
 
     @classmethod
     def make(

@@ -31,14 +31,8 @@ def write_model(
 
     The ONNX file takes (batch, height, width, 3) uint8 RGB and gives (batch, N, 5 + p + 2 K), all sizes free.
 
-    Args:
-        network: The detector.
-        folder: Where to write.
-        classes: Names of the p classes.
-        landmarks: Names of the K points of a box.
-        half: See `write.write_folder`.
-        **about: `name`, `size`, `stretch` and `defaults`: the confidence, iou and max_detections that postprocessing
-            uses unless told otherwise; and more for model.json.
+    `about` holds `name`, `size`, `stretch`, `defaults` (the confidence, iou and max_detections that postprocessing uses
+    unless told otherwise) and more for model.json. The network has p classes and K landmarks.
     """
     if network.config.landmarks != len(landmarks):
         raise ValueError(f"the network has {network.config.landmarks} landmarks, {len(landmarks)} names were given")
@@ -65,16 +59,10 @@ def write_letterboxed(
 ) -> None:
     """Write `weights.safetensors`, `model.onnx` and, last, `model.json` of a model that takes letterboxed images.
 
-    Args:
-        network: Its `config` has the number of classes and is the architecture in model.json, unless `about` has one.
-        folder: Where to write.
-        classes: Names of the p classes.
-        size: Length in pixels that the long side of an image is scaled to, a multiple of 32.
-        stretch: How far the short side may be scaled up beyond that, see `letterbox.letterbox_shape`.
-        exported: See `write.write_folder`.
-        axes: See there.
-        half: See there.
-        **about: More for `write.make_info`, such as `measured`, `license` and `learned_from`.
+    The network's `config` has the number of classes, and is the architecture in model.json unless `about` has one. The
+    long side of an image is scaled to `size` pixels, a multiple of 32; for `stretch` see `letterbox.letterbox_shape`,
+    for `exported`, `axes` and `half` see `write.write_folder`. `about` is more for `write.make_info`: `measured`,
+    `license` and `learned_from`.
     """
     config: Any = network.config
     if config.classes != len(classes):

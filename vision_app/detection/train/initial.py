@@ -33,12 +33,7 @@ def choose_anchors(
 ) -> tuple[Anchors, float, float]:
     """Choose anchors for the strides from small to large by k-means on the boxes as the network sees them.
 
-    Args:
-        data: The images with their boxes.
-        size: Long side in pixels that images are scaled to.
-        strides: The strides to choose anchors for.
-        per_scale: Number of anchors of each stride.
-        stretch: See `letterbox.letterbox_shape`.
+    Images are scaled to a long side of `size` pixels; for `stretch` see `letterbox.letterbox_shape`.
 
     Returns:
         The anchors, their best possible recall at IoU 0.5, and the mean best IoU.
@@ -145,12 +140,8 @@ def with_classes(
     Everything but their layers is copied, and of these the rows of classes and landmarks that both know, COCO's and
     VOC's names for a thing counting as one. The other rows are random.
 
-    Args:
-        network: Stays as it is.
-        old: Names of its classes.
-        new: Names of the classes of the returned network.
-        dropout: See `YOLOConfig`.
-        landmarks: Names of the old landmarks and of the new ones.
+    The network, of the `old` classes, stays as it is; for `dropout` see `YOLOConfig`. `landmarks` are the names of the
+    old ones and of the new ones.
     """
     values = network.config.to_dict() | {"classes": len(new), "dropout": dropout, "landmarks": len(landmarks[1])}
     fresh, rows = YOLO(YOLOConfig.from_dict(values)), known_rows(old, new)

@@ -1,7 +1,7 @@
 """What training a detector consists of: its data, the grid detector's loss, its metrics. For `training.loop`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,11 @@ SCAN = "scan.csv"  # in the folder of every run: the issues of its data
 LOSS_IMAGES = 256  # max. number of validation images of the validation loss
 
 
+@dataclass(eq=False)
 class ImageTask:
     """What trainings on images with boxes share, those of classifiers included.
 
-    Args:
+    Attributes:
         network: The network to train.
         data: Scanned images, with the network's classes.
         validations: What is measured on; the first decides.
@@ -58,51 +59,30 @@ class ImageTask:
         workers: Number of processes that augment.
     """
 
-    def __init__(
-        self,
-        network: Any,
-        data: DetectionSet,
-        validations: Sequence[ValidationSet] = (),
-        *,
-        about: dict[str, Any] | None = None,
-        workers: int = 1,
-    ):
-        self.network, self.data, self.validations = network, data, validations
-        self.about, self.workers = about or {}, workers
+    network: Any
+    data: DetectionSet
+    validations: Sequence[ValidationSet] = ()
+    about: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    workers: int = field(default=1, kw_only=True)
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
         """Return the number of steps of an epoch."""
         return batches_per_epoch(len(self.data), config)
 
 
+@dataclass(eq=False)
 class SceneTask(ImageTask):
     """What trainings of detectors share; `loss` and `write` make a `training.task.TrainingTask` of it.
 
-    Args:
-        network: See `ImageTask`, as all others.
-        data: See there.
-        validations: See there.
-        options: What is particular to detectors.
-        **more: See there.
-
     Attributes:
+        options: What is particular to detectors.
         propose: See `batches.Scenes`.
         degraded: See `training.augment.default_transforms`.
     """
 
-    propose: Callable[[np.ndarray], np.ndarray] | None = None
+    options: DetectionOptions = DetectionOptions()
+    propose: Callable[[np.ndarray], np.ndarray] | None = field(default=None, init=False)
     degraded = 0.0
-
-    def __init__(
-        self,
-        network: Any,
-        data: DetectionSet,
-        validations: Sequence[ValidationSet] = (),
-        options: DetectionOptions = DetectionOptions(),
-        **more: Any,
-    ):
-        super().__init__(network, data, validations, **more)
-        self.options = options
 
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
@@ -203,26 +183,20 @@ def predict_rows(detector: Detector, paths: Sequence[str], options: DetectOption
 
 
 class RunData:
-    """What a run learns from and is measured on.
+    """What a run learns from and is measured on, read and scanned; arguments are those of `train` and these.
 
     Args:
-        data: Datasets as `data.detection.load_detection` takes them.
-        validation: Datasets, too; see `datasets.load_datasets` for what is measured on without them.
         size: The network's input size, which decides at which resolution images are decoded.
         seed: Random seed, of the images that are held out.
-        initial: What training starts from, see `initial.name_and_digest`.
-        teacher_boxes: See `data.teacher`.
         knows_coco: Whether the classes are COCO's eighty, and not those of the data. With a teacher's boxes they are.
         labeled: Whether missing boxes of a class need no warning.
-        log: Takes messages.
 
     Attributes:
         learned: What is learned from.
         validations: What is measured on.
 
     Raises:
-        DataError: A dataset cannot be used.
-        ModelError: `initial` is no model.
+        DataError, ModelError: A dataset or `initial` cannot be used.
     """
 
     def __init__(
@@ -284,21 +258,12 @@ def train(
 
     The classes are those of the data, or COCO's eighty with a published network or a teacher's boxes, which know these.
 
-    Args:
-        data: See `RunData`.
-        validation: See there. The AP on the first dataset that is measured on decides which network is best.
-        output: Folder of the run.
-        config: How to train.
-        options: What is particular to detectors.
-        initial: What to start from: a model, by its folder or name, or a file of published weights.
-        teacher_boxes: See `data.teacher`.
-        workers: Number of processes that augment.
-        resume: Whether to continue an interrupted run.
-        log: Takes messages.
-        callbacks: More of them, see `training.task.Callback`.
-        run: What is done with the task: `fit`, or `training.learning_rate.find_learning_rate`.
-        task: The task of the kind of detector.
-        start: Gives the network to start from, see `initial.starting_network`.
+    `data` and `validation` are datasets as `data.detection.load_detection` takes them; see `datasets.load_datasets` for
+    what is measured on without the latter. The AP on the first decides which network is best. Training starts from
+    `initial`, a model, by its folder or name, or a file of published weights; `start` gives the network, see
+    `initial.starting_network`, and `task` is the task of its kind. For `teacher_boxes` see `data.teacher`; `workers` is
+    the number of processes that augment; `run` is what is done with the task, `fit` or
+    `training.learning_rate.find_learning_rate`.
 
     Raises:
         DataError, ModelError, UsageError: Before training starts, with the file or option named.
