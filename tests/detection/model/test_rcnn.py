@@ -10,6 +10,7 @@ from labeled import boxes as labeled
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import box_iou
 
+from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.detection.model.rcnn import BOX_WEIGHTS, CANONICAL, RCNN, RCNNConfig, Regions, StrideAnchors
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.region_detector import decode
@@ -180,22 +181,31 @@ def test_a_small_batch_can_be_learned_by_heart(kind):
     proposals = [torch.cat([p, torch.tensor([box]) + 3]) for p, (box, _) in zip(near, objects, strict=True)]
     truth = [targets([box], [label], proposals=p) for (box, label), p in zip(objects, proposals, strict=True)]
     optimizer, losses = torch.optim.AdamW(net.parameters(), 3e-3), []
-    for _ in range(50):
+    for step in range(1, 401):  # 50 are enough on one processor, another rounds differently
         parts = net(images, truth)
         loss = sum(parts.values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+        if step % 50 == 0:
+            with torch.no_grad():
+                net(images, truth)  # so that the statistics are those of the weights
+                found: list[Regions] = net.eval()(images, proposals=None if kind == "faster-rcnn" else proposals)
+            net.train()
+            if all(map(is_found, found, truth)):
+                break
     assert parts.keys() == {"classes", "boxes"} | ({"objectness", "proposals"} if kind == "faster-rcnn" else set())
     assert losses[-1] < 0.5 * losses[0]
-    with torch.no_grad():
-        found: list[Regions] = net.eval()(images, proposals=None if kind == "faster-rcnn" else proposals)
-    for regions, true in zip(found, truth, strict=True):
-        best = regions.logits.softmax(dim=1)[:, 1:].amax(dim=1).argmax()
-        assert regions.logits[best].argmax() == true.labels[0] + 1
-        box = decode(regions.boxes[best, None].numpy(), regions.deltas[best, None].numpy())
-        assert box_iou(torch.from_numpy(box), torch.from_numpy(true.xyxy[:1])).item() > 0.5
+    assert all(map(is_found, found, truth))
+
+
+def is_found(regions: Regions, truth: LabeledBoxes) -> bool:
+    """Whether the surest region has the class and the box of the one object."""
+    best = regions.logits.softmax(dim=1)[:, 1:].amax(dim=1).argmax()
+    box = decode(regions.boxes[best, None].numpy(), regions.deltas[best, None].numpy())
+    overlap = box_iou(torch.from_numpy(box), torch.from_numpy(truth.xyxy[:1])).item()
+    return regions.logits[best].argmax().item() == truth.labels[0] + 1 and overlap > 0.5
 
 
 def test_training_starts_from_what_the_grid_detector_knows(tmp_path):
