@@ -1,4 +1,4 @@
-"""`vision-app detect` killed and interrupted at any moment goes on with --resume as if nothing had happened."""
+"""`vision-app detect` killed and interrupted at any moment resumes as if nothing had happened."""
 
 import json
 import os
@@ -147,7 +147,7 @@ def test_two_runs_on_one_output_leave_the_rows_of_one(photos, start, run_here, w
 
 
 def test_a_table_of_fewer_rows_does_not_stay(photos, start, run_here, whole, tmp_path):
-    """A run over one folder, then over both, which is broken off: the first one's table is out of date."""
+    """A run over one folder, then over both, which is interrupted: the first one's table is out of date."""
     flags = ["--output", tmp_path, *FLAGS, "--resume"]
     assert run_here("detect", photos / "day 0", *flags).returncode == 0
     assert (tmp_path / "detections.csv").exists()

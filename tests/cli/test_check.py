@@ -51,6 +51,7 @@ def check(path, output, *words):
     return main(["check", "--data", str(path), "--output", str(output), "--size", "64", *words])
 
 
+@pytest.mark.training
 def test_good_data_and_a_network_that_can_learn_it_pass(tmp_path, capsys):
     path, output = make_set(tmp_path / "set", photos=2), tmp_path / "out"
     assert check(path, output, "--model", "yolo") == 0  # trained weights learn faster than fresh ones

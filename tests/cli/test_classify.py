@@ -18,6 +18,8 @@ from vision_app.detection.train.export import write_model
 KEYS = ["file", "status", "error", "width", "height", "model", "classes"]
 TRAIN = ["--epochs", "2", "--batch-size", "3", "--learning-rate", "0.05", "--precision", "fp32"]
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
@@ -94,7 +96,7 @@ def test_top_keeps_the_most_probable_and_batches_and_threads_change_nothing(home
         assert row == {key: whole[key] for key in KEYS} | {"classes": whole["classes"][:1]}
 
 
-def test_a_run_that_was_broken_off_goes_on_and_keeps_its_settings(home, classified, tmp_path, capsys):
+def test_an_interrupted_run_resumes_with_its_settings_only(home, classified, tmp_path, capsys):
     assert classify(home, tmp_path, "--localize", "--batch-size", "2") == 1
     path = tmp_path / "classes.jsonl"
     whole = path.read_bytes()
@@ -122,7 +124,7 @@ def test_evaluation_has_figures_and_rows(home, tmp_path, capsys):
     assert "is not empty" in capsys.readouterr().err
 
 
-def test_a_truth_of_other_things_is_refused_and_leaves_nothing(home, tmp_path, capsys):
+def test_ground_truth_of_other_classes_is_refused_and_leaves_nothing(home, tmp_path, capsys):
     data = coco(tmp_path / "set", names=("cup",))
     words = ["--model", str(home / "run" / "best"), "--output", str(tmp_path / "out")]
     assert main(["evaluate", "classifier", "--data", str(data), *words]) == 1

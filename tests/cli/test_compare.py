@@ -29,7 +29,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A folder with a COCO file beside its images, one of which is no image and has no truth."""
+    """A folder with a COCO file beside its images, one of which is no image and has no ground truth."""
     folder = tmp_path_factory.mktemp("set")
     (folder / "images").mkdir()
     content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "cup"}]}
@@ -106,7 +106,7 @@ def test_the_table_sums_up_the_rows(compared, models, photos):
         assert [line["AP50"] for line in csv.DictReader(stream)] == [str(yolo["AP50"]), str(tiny["AP50"])]
 
 
-def test_accuracy_is_what_evaluate_tells(compared, photos, tmp_path):
+def test_average_precision_is_that_of_evaluate(compared, photos, tmp_path):
     flags = ["--data", photos / "truth.json", "--output", tmp_path / "out", "--runtime", "onnx"]
     assert main(list(map(str, ["evaluate", "detector", *flags]))) == 0
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())
@@ -130,7 +130,7 @@ class Page(HTMLParser):
         self.words.append(text.strip())
 
 
-def test_the_report_opens_without_a_network_and_shows_every_picture(compared, photos):
+def test_the_report_opens_without_a_network_and_shows_every_image(compared, photos):
     page = Page((compared / "report.html").read_text())
     assert "script" not in page.tags and "b" not in page.tags  # a file's name is no tag
     assert not any("//" in link for link in page.links)
@@ -162,7 +162,7 @@ def broken_off(compared, out, lines, **settings):
     (out / "comparison.settings.json").write_text(json.dumps(before | settings))
 
 
-def test_a_run_that_was_broken_off_goes_on_and_a_slow_model_may_see_less(compared, models, words, tmp_path, capsys):
+def test_an_interrupted_run_resumes_and_a_slow_model_may_get_fewer_images(compared, models, words, tmp_path, capsys):
     out, slow = tmp_path / "out", models.split(",")[1]
     lines = (compared / "comparison.jsonl").read_bytes().splitlines(keepends=True)
     broken_off(compared, out, [*lines[:3], lines[3][:20]], **{"--limit": {slow: 1}})  # the last row is torn
@@ -182,7 +182,7 @@ def test_a_run_that_was_broken_off_goes_on_and_a_slow_model_may_see_less(compare
     assert len([*out.rglob("*.jpg")]) == 2 * 3  # two pictures by the quick model, one by the slow one
 
 
-def test_without_sources_the_photos_of_the_truth_are_taken(compared, words, tmp_path):
+def test_without_sources_the_images_of_the_ground_truth_are_used(compared, words, tmp_path):
     lines = (compared / "comparison.jsonl").read_bytes().splitlines(keepends=True)
     broken_off(compared, tmp_path / "out", [line for line in lines if b"notes.png" not in line])
     assert main([words[0], *words[2:], "--output", str(tmp_path / "out"), "--resume"]) == 0  # all of them are there

@@ -238,7 +238,7 @@ def test_copies_that_get_in_each_others_way_fail_alone(run_here, tmp_path):
     }
 
 
-def test_sources_without_images_are_told(photos, run_here, tmp_path):
+def test_sources_without_images_are_named(photos, run_here, tmp_path):
     (tmp_path / "empty").mkdir()
     sources = ["empty", photos, "*.gif"]
     result = run_here("detect", *sources, "--output", "out", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""A detector of corners, from a COCO file with keypoints to rows, tables and pictures, all by commands."""
+"""A detector of corners, from a COCO file with keypoints to rows, tables and images, all by commands."""
 
 import csv
 import json
@@ -19,6 +19,8 @@ from vision_app.released.landmarks import Landmarks
 
 NAMES = ["left_corner", "right_corner", "top"]
 CATEGORIES = [{"id": 1, "name": "sail", "keypoints": NAMES}, {"id": 2, "name": "buoy"}]
+
+pytestmark = pytest.mark.training
 
 
 def make_set(folder, photos):
@@ -65,7 +67,7 @@ def test_a_run_logs_the_landmarks_loss_and_leaves_a_model_that_knows_their_names
     assert "5 + 2 + 2 x 3" in model.info["output"] and model.info["architecture"]["landmarks"] == 3
 
 
-def test_what_is_measured_tells_how_far_landmarks_are_off(run):
+def test_the_model_records_its_landmark_error(run):
     path, folder = run
     data = load_coco(path)
     error = landmark_error(data, predict_rows(Detector.load(folder / "best"), data.paths, MEASURING))

@@ -1,4 +1,4 @@
-"""`vision-app evaluate detector` as users run it, with the released model on photos whose truth is made up."""
+"""`vision-app evaluate detector` as users run it, with the released model on photos with made-up ground truth."""
 
 import csv
 import json
@@ -57,7 +57,7 @@ def evaluated(run_here, truth, tmp_path_factory):
     return out, done
 
 
-def test_figures_of_two_photos(evaluated, truth):
+def test_metrics_of_two_photos(evaluated, truth):
     out, _ = evaluated
     figures = json.loads((out / "evaluation.json").read_text())
     expected = {"data": str(truth), "split": None, "model": "yolo", "images": 2, "boxes": 4, "ignored_boxes": 1}
@@ -84,7 +84,7 @@ def test_rows_are_those_of_the_detect_command(evaluated, truth, run_here, tmp_pa
     assert (out / "detections.jsonl").read_bytes() == (tmp_path / "detections.jsonl").read_bytes()
 
 
-def test_pictures_are_drawn_and_tables_written(evaluated):
+def test_plots_are_drawn_and_tables_written(evaluated):
     out, _ = evaluated
     for name in PLOTS:
         with Image.open(out / f"{name}.png") as image:
@@ -105,7 +105,7 @@ def test_the_terminal_gets_a_summary(evaluated):
     assert any(line.startswith("diningtable ") for line in lines) and lines[-1].endswith(f" are in {out}")
 
 
-def test_rows_of_an_earlier_run_give_the_same_figures(evaluated, truth, tmp_path, capsys, monkeypatch):
+def test_rows_of_an_earlier_run_give_the_same_metrics(evaluated, truth, tmp_path, capsys, monkeypatch):
     out, done = evaluated
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {"errors": plot_errors})
     words = ["evaluate", "detector", "--data", truth, "--rows", out / "detections.jsonl", "--output", tmp_path / "new"]
@@ -151,7 +151,7 @@ def write_yolo(folder):
 
 
 @pytest.mark.parametrize(("write", "photos"), [(write_voc, "JPEGImages"), (write_yolo, "images/val")])
-def test_other_formats_give_the_same_figures(write, photos, evaluated, truth, tmp_path, monkeypatch):
+def test_other_formats_give_the_same_metrics(write, photos, evaluated, truth, tmp_path, monkeypatch):
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
     path = write(tmp_path / "set")
     shutil.copytree(truth.parent / "images", tmp_path / "set" / photos)
@@ -196,7 +196,7 @@ def test_a_set_with_parts_is_measured_on_the_part_kept_for_it(
     assert (figures["split"], figures["images"]) == (split, 2)
 
 
-def test_rows_without_the_doubtful_boxes_are_remarked_on(evaluated, truth, tmp_path, capsys, monkeypatch):
+def test_rows_without_low_scores_give_a_warning(evaluated, truth, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
     rows = [json.loads(line) for line in (evaluated[0] / "detections.jsonl").read_text().splitlines()]
     for row in rows:

@@ -83,7 +83,7 @@ def test_detect_writes_a_row_a_file_and_annotated_copies(home, tmp_path, capsys)
     assert "5 images: 4 ok, 1 failed" in capsys.readouterr().out
 
 
-def test_a_broken_off_run_goes_on_where_it_was(home, tmp_path):
+def test_an_interrupted_run_resumes_where_it_was(home, tmp_path):
     assert detect(home, tmp_path) == 1
     path = tmp_path / "faces.jsonl"
     whole = path.read_bytes()
@@ -113,7 +113,7 @@ def test_embed_writes_a_row_a_face_that_numpy_opens_without_pickle(home, tmp_pat
     np.testing.assert_allclose(file["quality"], quality, atol=6e-4)
 
 
-def test_an_embedding_run_that_was_broken_off_goes_on_and_ends_the_same(home, tmp_path, capsys):
+def test_an_interrupted_embedding_run_resumes_and_ends_the_same(home, tmp_path, capsys):
     out, journal = tmp_path / "faces.npz", tmp_path / "faces.jsonl"
     assert embed(home, out) == 1
     whole, rows = out.read_bytes(), journal.read_bytes()

@@ -82,7 +82,7 @@ def test_enrollment_says_what_became_of_each_photo(photos, tmp_path, capsys):
     assert len(shown) == 2 and all(line.endswith("model first, consent: by mail") for line in shown)
 
 
-def test_a_folder_that_cannot_be_a_name_holds_up_no_other(tmp_path, capsys):
+def test_folders_besides_one_with_an_invalid_name_are_enrolled(tmp_path, capsys):
     for name, person in (("A\tda", ADA), ("Bob", BOB)):
         photo(tmp_path / "people" / name / "1.png", (person, 1))
     assert faces("enroll", "--folder", tmp_path / "people", "--gallery", tmp_path / "people.db") == 1
@@ -123,7 +123,7 @@ def test_identify_writes_a_row_a_file(photos, db, tmp_path, capsys):
     ]
 
 
-def test_identify_goes_on_with_the_same_people_only(photos, db, tmp_path, capsys):
+def test_identify_resumes_with_the_same_people_only(photos, db, tmp_path, capsys):
     out = tmp_path / "out" / "identities.jsonl"
     words = ["identify", photos / "group", "--gallery", db, "--output", out.parent]
     assert faces(*words) == 1
@@ -148,7 +148,7 @@ def test_names_and_embeddings_are_for_their_owner_alone(photos, db, tmp_path):
     assert {name: (tmp_path / name).stat().st_mode & 0o777 for name in private} == dict.fromkeys(private, 0o600)
 
 
-def test_a_gallery_of_nobody_names_nobody(photos, tmp_path):
+def test_an_empty_gallery_names_no_one(photos, tmp_path):
     with Gallery.open(tmp_path / "empty.db"):
         pass
     assert faces("identify", photos / "eve.png", "--gallery", tmp_path / "empty.db", "--output", tmp_path / "out") == 0
@@ -156,7 +156,7 @@ def test_a_gallery_of_nobody_names_nobody(photos, tmp_path):
     assert (face["name"], face["similarity"], face["candidates"]) == (None, None, [])
 
 
-def test_somebody_is_verified_by_name(photos, db, capsys):
+def test_a_person_is_verified_by_name(photos, db, capsys):
     for file, name, code, verdict in (
         ("group/3.png", "Ada", 2, None),
         ("people/Ada/1.png", "Ada", 0, "same"),

@@ -24,7 +24,7 @@ def test_list_has_a_line_a_model(capsys):
     assert all("detection" in line for line in lines if line.startswith("yolo "))
 
 
-def test_info_tells_what_the_model_file_says(copy, capsys):
+def test_info_shows_what_the_model_file_says(copy, capsys):
     model = json.loads((copy / "model.json").read_text(encoding="utf-8"))
     model |= {"license": "A license", "measured": {"Some set": {"AP50": 0.654}}}
     (copy / "model.json").write_text(json.dumps(model), encoding="utf-8")

@@ -45,7 +45,7 @@ def test_the_first_failures_are_named(clock, capsys):
     assert lines == ["failed: a.jpg: torn"] * 10 + ["more files failed; the rows say which"]
 
 
-def test_notes_are_told_beside_failures(clock, capsys):
+def test_notes_are_shown_beside_failures(clock, capsys):
     with progress.show_progress(total=100, done=0) as report:
         report(
             [row("failed"), row() | {"notes": ["the content is grey", "enlarged"]}, *[row() | {"notes": ["odd"]}] * 9]

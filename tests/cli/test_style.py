@@ -73,7 +73,7 @@ def optimize(run_here, place):
 STYLES = ["--style", "one/wave.png", "--style", "two/wave.png"]
 
 
-def test_each_content_and_style_gets_a_picture_and_a_row(run, place, tmp_path):
+def test_each_content_and_style_gets_an_image_and_a_row(run, place, tmp_path):
     result = run("photos", "photos/a.png", *STYLES, "--strength", 0.8, "--output", tmp_path)
     assert result.returncode == 0 and result.stdout.startswith("8 images: 8 ok, 0 failed")
     rows = rows_of(tmp_path)
@@ -97,7 +97,7 @@ def test_each_content_and_style_gets_a_picture_and_a_row(run, place, tmp_path):
     assert len(list(tmp_path.rglob("*.png"))) == 8
 
 
-def test_styles_are_mixed_in_one_picture_when_asked_for(run, place, tmp_path):
+def test_styles_are_mixed_in_one_image_when_asked_for(run, place, tmp_path):
     flags = ["--mix", "--weights", "0.7,0.3", "--size", 48, "--keep-colors", "luminance"]
     assert run("photos/a.jpg", *STYLES, *flags, "--output", tmp_path).returncode == 0
     (row,) = rows_of(tmp_path)
@@ -140,7 +140,7 @@ def test_what_cannot_be_painted_gets_a_row_that_says_why(run, place, tmp_path):
     assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["flat.png__wave.png.png"]
 
 
-def test_a_run_that_was_cut_goes_on_with_the_same_bytes(run, tmp_path):
+def test_a_cut_run_resumes_with_the_same_bytes(run, tmp_path):
     words = ["photos", *STYLES, "--output", tmp_path]
     assert run(*words).returncode == 0
     whole = content(tmp_path)
@@ -170,7 +170,7 @@ def test_a_style_that_was_replaced_is_noticed(run, place, tmp_path):
     assert run(*words).returncode == 0
 
 
-def test_the_classic_method_writes_previews_and_tells_how_far_it_is(optimize, tmp_path, monkeypatch):
+def test_the_classic_method_writes_previews_and_shows_its_progress(optimize, tmp_path, monkeypatch):
     monkeypatch.setattr("vision_app.cli.progress.SECONDS_BETWEEN_LINES", 0)
     result = optimize("photos/a.jpg", "--style", "one/wave.png", "--output", tmp_path, "--preview-every", 2)
     assert result.returncode == 0
@@ -184,7 +184,7 @@ def test_the_classic_method_writes_previews_and_tells_how_far_it_is(optimize, tm
     assert not (tmp_path / STATE).exists()
 
 
-def test_control_c_inside_a_picture_is_gone_on_from_there(optimize, tmp_path, monkeypatch):
+def test_control_c_within_an_image_is_resumed_from_there(optimize, tmp_path, monkeypatch):
     words = ["photos", "--style", "one/wave.png", "--preview-every", 1]
     assert optimize(*words, "--output", tmp_path / "whole").returncode == 0
     written = []
@@ -213,7 +213,7 @@ def test_control_c_inside_a_picture_is_gone_on_from_there(optimize, tmp_path, mo
     assert content(out) == content(tmp_path / "whole")
 
 
-def test_a_state_of_another_picture_is_left_behind(optimize, place, tmp_path):
+def test_a_state_of_another_image_is_ignored(optimize, place, tmp_path):
     """The content was replaced between the break and --resume; or a kill tore the file."""
     words = ["photos/a.jpg", "--style", "one/wave.png"]
     assert optimize(*words, "--output", tmp_path / "whole").returncode == 0

@@ -84,6 +84,7 @@ def run(words, tmp_path_factory):
     return folder, said
 
 
+@pytest.mark.training
 def test_a_run_reports_measures_and_releases(run):
     folder, said = run
     assert "malformed row: annotations[12] has no 'bbox'" in said
@@ -103,6 +104,7 @@ def test_a_run_reports_measures_and_releases(run):
     assert model.info["trained"]["photos"] == 6
 
 
+@pytest.mark.training
 def test_the_trained_model_detects(sets, run, tmp_path, monkeypatch):
     folder, _ = run
     monkeypatch.chdir(folder.parent)
@@ -115,7 +117,8 @@ def test_the_trained_model_detects(sets, run, tmp_path, monkeypatch):
     assert rows[0]["detections"] == detector(photos / "0.png", confidence=0.0).to_dict()["detections"]
 
 
-def test_control_c_leaves_a_run_that_goes_on_to_the_same_weights(start, words, run, tmp_path):
+@pytest.mark.training
+def test_control_c_leaves_a_run_that_resumes_to_the_same_weights(start, words, run, tmp_path):
     """Pressed in a terminal, that is sent to the worker processes too, in the middle of an epoch."""
     folder = tmp_path / "stopped"
     process = start(*map(str, words), str(folder), start_new_session=True)
@@ -132,6 +135,7 @@ def test_control_c_leaves_a_run_that_goes_on_to_the_same_weights(start, words, r
         assert (folder / name).read_bytes() == (run[0] / name).read_bytes(), name
 
 
+@pytest.mark.training
 def test_a_blend_lies_between_the_start_and_the_end_of_a_run(run, tmp_path):
     folder, _ = run
     ends = folder / "initial", folder / "best"
@@ -146,6 +150,7 @@ def test_a_blend_lies_between_the_start_and_the_end_of_a_run(run, tmp_path):
     assert "contains a model already" in error.getvalue()
 
 
+@pytest.mark.training
 def test_a_run_is_neither_overwritten_nor_resumed_with_other_options(words, run, capsys):
     folder, _ = run
     before = (folder / "config.json").read_bytes()
@@ -159,6 +164,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_options(words, run,
     assert (folder / "config.json").read_bytes() == before
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_run_is_resumed_with_the_options_that_it_was_started_with(words, run, tmp_path, monkeypatch, order):
     """From another folder, with its two options in any order."""
@@ -174,6 +180,7 @@ def test_a_run_is_resumed_with_the_options_that_it_was_started_with(words, run, 
     assert "--seed 3: the run to resume was started with 0" in error.getvalue()
 
 
+@pytest.mark.training
 def test_a_learning_rate_is_searched_for_and_nothing_else_done(words, tmp_path, monkeypatch):
     monkeypatch.setattr(learning_rate, "STEPS", 6)
     monkeypatch.setattr(learning_rate, "suggest", lambda *curve: 0.003)  # which so few steps cannot do

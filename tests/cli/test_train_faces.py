@@ -27,6 +27,7 @@ def green(monkeypatch):
     monkeypatch.setattr(FaceDetector, "load", lambda model: green_detector())
 
 
+@pytest.mark.training
 def test_a_handful_of_people_makes_a_model_better_that_faces_embed_takes(tmp_path, green, capsys):
     people = write_photos(tmp_path / "people", 3, 3)
     (people / "p0" / "broken.jpg").write_bytes(b"no picture")
@@ -100,6 +101,7 @@ def detector_words(data, tmp_path):
     return [*words, "--initial", write_tiny_face_detector(tmp_path / "tiny"), "--size", 64, "--precision", "fp32"]
 
 
+@pytest.mark.training
 def test_a_face_detector_is_trained_on_degraded_photos(tmp_path, monkeypatch):
     from vision_app.detection.train import trainer as train
 

@@ -51,7 +51,7 @@ def test_a_check_does_not_write_into_a_run(data, tmp_path, capsys):
 
 @pytest.mark.parametrize("words", VERBS.values(), ids=VERBS)
 @pytest.mark.parametrize("holds", [[], ["scan.csv", "learning_rates.csv"]])
-def test_an_empty_folder_and_one_of_the_same_kind_are_taken(data, tmp_path, capsys, words, holds):
+def test_an_empty_folder_and_one_of_the_same_kind_are_accepted(data, tmp_path, capsys, words, holds):
     (tmp_path / "run").mkdir()
     for name in holds:
         (tmp_path / "run" / name).write_text("")
@@ -59,7 +59,7 @@ def test_an_empty_folder_and_one_of_the_same_kind_are_taken(data, tmp_path, caps
     assert "--output" not in capsys.readouterr().err  # but the data
 
 
-def test_a_picture_of_a_schedule_does_not_take_the_place_of_another(tmp_path, capsys):
+def test_a_plot_of_a_schedule_does_not_overwrite_a_file(tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(b"mine")
     assert main(["train", "yolo", "--plot-schedule", str(tmp_path / "a.png")]) == 2
     assert "a.png: exists already and will not be overwritten; choose another name" in capsys.readouterr().err

@@ -13,6 +13,8 @@ from vision_app.released.find import find
 
 FEW = ["--epochs", 1, "--batch-size", 4, "--size", 64, "--precision", "fp32"]
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def run(environment, tmp_path_factory):
@@ -33,7 +35,7 @@ def run(environment, tmp_path_factory):
     return data, folder / "run", done.stdout
 
 
-def test_a_run_of_ones_own_classes_tells_what_it_found_and_leaves_a_model(run):
+def test_a_run_with_custom_classes_reports_its_data_and_leaves_a_model(run):
     _, folder, said = run
     assert "parts train: 7 images, 14 boxes, 1 issue" in said and "parts val: 2 images, 4 boxes, 0 issues" in said
     assert "boxes by class: screw 7, nut 7" in said and "corrupt image: " in said
@@ -53,7 +55,7 @@ def test_a_run_writes_nothing_into_ones_home(run):
     assert list((run[1].parent / "home").rglob("*")) == []
 
 
-def test_the_model_detects_ones_own_classes_at_its_own_size(run_here, run, tmp_path):
+def test_the_model_detects_custom_classes_at_its_own_size(run_here, run, tmp_path):
     data, folder, _ = run
     words = ["detect", data.parent / "images" / "val", "--model", "run/best", "--confidence", 0]
     found = run_here(*words, "--output", tmp_path / "out", cwd=folder.parent)

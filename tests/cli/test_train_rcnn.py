@@ -40,6 +40,7 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("kind", ["faster-rcnn", "fast-rcnn"])
 def test_a_run_leaves_a_model_that_finds_objects(runs, kind, tmp_path):
     model = runs / kind / "best"
@@ -55,16 +56,19 @@ def test_a_run_leaves_a_model_that_finds_objects(runs, kind, tmp_path):
     assert row["detections"] == found.to_dict()["detections"] and len(found) == 7
 
 
+@pytest.mark.training
 def test_only_the_head_is_trained_by_default(runs):
     start, end = (Detector.load(runs / "faster-rcnn" / name).network.state_dict() for name in ("initial", "best"))
     changed = {name.split(".")[0] for name in start if not torch.equal(start[name], end[name])}
     assert changed == {"pyramid", "rpn", "roi_heads"}
 
 
+@pytest.mark.training
 def test_fast_rcnn_keeps_the_regions_of_every_photo_that_it_learned_from_or_was_measured_on(runs):
     assert len(list((runs / "fast-rcnn" / "proposals").glob("*.boxes"))) == 6 + 2
 
 
+@pytest.mark.training
 def test_an_evaluation_keeps_the_regions_for_the_next_one(runs, tmp_path):
     words = ["evaluate", "detector", "--data", runs / "set" / "data.yaml", "--proposals", tmp_path / "kept"]
     words += ["--model", runs / "fast-rcnn" / "best"]
@@ -77,6 +81,7 @@ def test_an_evaluation_keeps_the_regions_for_the_next_one(runs, tmp_path):
     assert rows[0] == rows[1] and times[0] == times[1] and len(times[0]) == 2  # photos; no file is written again
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("words", [["--model", "faster-rcnn/best"], ["--model", "fast-rcnn/best", "--tta"]])
 def test_regions_are_kept_only_for_detectors_that_search(runs, tmp_path, words):
     flags = ["--data", runs / "set" / "data.yaml", "--proposals", tmp_path / "kept", "--output", tmp_path / "out"]
@@ -85,6 +90,7 @@ def test_regions_are_kept_only_for_detectors_that_search(runs, tmp_path, words):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.training
 def test_the_weights_of_fast_rcnn_serve_rcnn(runs, tmp_path):
     """A model folder that differs in its kind alone."""
     folder = runs / "fast-rcnn" / "best"
@@ -105,6 +111,7 @@ def test_the_weights_of_fast_rcnn_serve_rcnn(runs, tmp_path):
     (["--initial", "nowhere"], "unknown model 'nowhere'"),
     (["--dropout", "0.1"], "No such option"),
 ])  # fmt: skip
+@pytest.mark.training
 def test_what_does_not_fit_is_refused_before_training(runs, tmp_path, words, message):
     code, said = say("train", "faster-rcnn", "--data", runs / "set" / "data.yaml", "--output", tmp_path / "run", *words)
     assert code == 2 and message in " ".join(said.split())
