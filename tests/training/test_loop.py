@@ -47,18 +47,18 @@ def test_a_run_is_the_plain_loop_written_out(tmp_path):
             for name, tensor in task.network.state_dict().items():
                 mean[name] = decay * mean[name] + (1 - decay) * tensor if tensor.is_floating_point() else tensor.clone()
 
-    averaged = load_file(tmp_path / "last" / "weights.safetensors")
+    ema = load_file(tmp_path / "last" / "weights.safetensors")
     for name, tensor in task.network.state_dict().items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(averaged[name], mean[name], rtol=1e-4, atol=1e-5)
-    assert averaged["1.num_batches_tracked"] == 6
+        torch.testing.assert_close(ema[name], mean[name], rtol=1e-4, atol=1e-5)
+    assert ema["1.num_batches_tracked"] == 6
 
 
 def test_a_run_leaves_its_files(tmp_path):
     lines, task = [], TinyTask(scores=(0, 0.5, 0, 0.25))
     best, _ = run(tmp_path, task, log=lines.append)
     assert best == {"AP": 0.5, "other": -0.5}
-    assert task.modes == [False] * 3  # the averaged network is measured, in evaluation mode
+    assert task.modes == [False] * 3  # the EMA network is measured, in evaluation mode
     models = {f"{name}/weights.safetensors" for name in ("initial", "best", "last")}
     assert set(files(tmp_path)) == {"config.json", "metrics.csv", "last.safetensors", *models}
     assert json.loads((tmp_path / "config.json").read_text())["learning_rate"] == 0.05
