@@ -106,7 +106,7 @@ def compare(
         settings = {
             "--models": [f"{worker.name} {worker.digest[:12]}" for worker in workers],
             "--confidence": confidence,
-            "--truth": f"{ground_truth} {known.digest()}" if known else None,
+            "--truth": f"{ground_truth} {known.digest()}" if known else None,  # the key of runs to be resumed
             "--limit": limits,
             "--device": device,
             "--runtime": runtime,

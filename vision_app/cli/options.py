@@ -221,7 +221,7 @@ def with_options(
     """
 
     def decorate(function: Callable[..., int]) -> Callable[..., int]:
-        hints = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(function)
         own: list[inspect.Parameter] = []
         bundles: dict[str, tuple[Any, list[inspect.Parameter]]] = {}
         for name, parameter in inspect.signature(function).parameters.items():
@@ -229,7 +229,7 @@ def with_options(
             if is_dataclass(hints[name]):
                 taken = declaration if isinstance(declaration, Fields) else Fields()
                 bundles[name] = hints[name], taken.parameters(hints[name])
-            elif hints[name] is typer.Context or hasattr(hints[name], "__metadata__"):  # Annotated
+            elif hints[name] is typer.Context:
                 own.append(parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY))
             else:
                 text = declaration if isinstance(declaration, Text) else SHARED[name]
