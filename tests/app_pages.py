@@ -11,7 +11,7 @@ APP = Path(__file__).parents[1] / "streamlit_app.py"
 ADA, BOB, EVE = 1, 2, 3
 
 
-def picture(*people: tuple[int, int]) -> bytes:
+def photo_of(*people: tuple[int, int]) -> bytes:
     """A file that shows painted people, each a number and the number of a photo."""
     return encode(Image.fromarray(paint(*people)), "PNG")
 

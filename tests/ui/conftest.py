@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from app_pages import ADA, BOB, picture
+from app_pages import ADA, BOB, photo_of
 from image_files import encode
 from painted_people import painted_recognizer
 from PIL import Image
@@ -45,7 +45,7 @@ def bad_files(coffee) -> dict[str, tuple[bytes, str]]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
-    """The folder of a small model, in a folder that models are looked for in."""
+    """The folder of a small model, in a folder for $VISION_APP_MODELS."""
     return write_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 
@@ -88,6 +88,6 @@ def gallery_path(tmp_path, monkeypatch):
 def known(painted, gallery_path):
     """A gallery that knows Ada and Bob by one photo each."""
     with Gallery.open(gallery_path, recognizer=painted) as gallery:
-        gallery.enroll("Ada", [picture((ADA, 1))])
-        gallery.enroll("Bob", [picture((BOB, 1))])
+        gallery.enroll("Ada", [photo_of((ADA, 1))])
+        gallery.enroll("Bob", [photo_of((BOB, 1))])
     return gallery_path

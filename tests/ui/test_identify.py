@@ -3,7 +3,7 @@
 import json
 
 import numpy as np
-from app_pages import ADA, BOB, EVE, labeled, picture, run, said, upload, visit
+from app_pages import ADA, BOB, EVE, labeled, photo_of, run, said, upload, visit
 from painted_people import CALIBRATION
 
 from vision_app import Gallery
@@ -12,7 +12,7 @@ from vision_app.ui.widgets import outputs
 from vision_app.ui.widgets.faces import one_in
 from vision_app.ui.widgets.inputs import MAX_IMAGES
 
-GROUP = picture((BOB, 7), (EVE, 1), (ADA, 8))
+GROUP = photo_of((BOB, 7), (EVE, 1), (ADA, 8))
 
 
 def identify_all(files: dict[str, bytes]):
@@ -57,7 +57,7 @@ def test_a_stricter_rate_raises_the_threshold_and_the_audit_log_counts_images_no
 
 
 def test_a_name_is_given_once_unless_allowed_for_several_faces(known):
-    page = identify_all({"twice.png": picture((ADA, 8), (ADA, 1))})
+    page = identify_all({"twice.png": photo_of((ADA, 8), (ADA, 1))})
     assert list(page.dataframe[0].value["Name"]) == ["unknown", "Ada"]
     labeled(page.checkbox, "Allow one name for several faces").set_value(True)
     assert list(run(page).dataframe[0].value["Name"]) == ["Ada", "Ada"]
@@ -72,14 +72,14 @@ def test_a_person_forgotten_meanwhile_is_unknown(painted, known):
 
 
 def test_bad_files_images_without_faces_and_too_many_images_get_a_sentence(known, bad_files):
-    page = identify_all({"notes.jpg": bad_files["notes.jpg"][0], "none.png": picture(), "ada.png": picture((ADA, 8))})
+    page = identify_all({"notes.jpg": bad_files["notes.jpg"][0], "none.png": photo_of(), "ada.png": photo_of((ADA, 8))})
     assert "not an image" in page.error[0].value and said(page)[-1] == "No face found."
     assert list(page.dataframe[0].value["Name"]) == ["Ada"]
-    page = identify_all({f"{i}.png": picture() for i in range(MAX_IMAGES + 1)})
+    page = identify_all({f"{i}.png": photo_of() for i in range(MAX_IMAGES + 1)})
     assert "first 20 of 21 images" in page.warning[0].value and len(page.subheader) == MAX_IMAGES
 
 
 def test_without_people_the_page_says_where_they_come_from(painted, gallery_path):
-    page = identify_all({"ada.png": picture((ADA, 8))})
+    page = identify_all({"ada.png": photo_of((ADA, 8))})
     assert "People page" in said(page)[0] and not page.dataframe and not gallery_path.exists()
     assert one_in(0.001) == "1 in 1,000"

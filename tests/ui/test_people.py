@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 import pytest
-from app_pages import ADA, BOB, EVE, labeled, picture, press, run, said, snap, upload, visit
+from app_pages import ADA, BOB, EVE, labeled, photo_of, press, run, said, snap, upload, visit
 from painted_people import BLURRED, paint
 
 from vision_app import Gallery
@@ -32,8 +32,8 @@ def page(painted, gallery_path):
 def known(painted, gallery_path):
     """A gallery that knows Ada and Bob."""
     with Gallery.open(gallery_path, recognizer=painted) as gallery:
-        gallery.enroll("Ada", [picture((ADA, 1)), picture((ADA, 2))], consent="signed in May")
-        gallery.enroll("Bob", [picture((BOB, 1))])
+        gallery.enroll("Ada", [photo_of((ADA, 1)), photo_of((ADA, 2))], consent="signed in May")
+        gallery.enroll("Bob", [photo_of((BOB, 1))])
     return gallery_path
 
 
@@ -60,8 +60,8 @@ def test_without_a_gallery_nothing_is_written(painted, monkeypatch, tmp_path):
 
 
 def test_each_photo_gets_an_answer_and_the_good_ones_are_kept(page, gallery_path):
-    files = {"a.png": picture((ADA, 1)), "two.png": picture((ADA, 2), (BOB, 1)), "blur.png": picture((ADA, BLURRED)),
-             "none.png": picture(), "b.png": picture((ADA, 2)), "no.png": b"no picture"}  # fmt: skip
+    files = {"a.png": photo_of((ADA, 1)), "two.png": photo_of((ADA, 2), (BOB, 1)), "blur.png": photo_of((ADA, BLURRED)),
+             "none.png": photo_of(), "b.png": photo_of((ADA, 2)), "no.png": b"no image"}  # fmt: skip
     press(fill(upload(page, PHOTOS, files), " Ada "), "Enroll")
     assert people(gallery_path) == {"Ada": 2}
     answers = {text.partition("\\.png")[0]: text for text in said(page)}
@@ -79,7 +79,7 @@ def test_each_photo_gets_an_answer_and_the_good_ones_are_kept(page, gallery_path
 @pytest.mark.parametrize("lacking", ["a name", "a photo", "the person's consent"])
 def test_nobody_is_enrolled_without_name_photo_and_consent(page, gallery_path, lacking):
     if lacking != "a photo":
-        upload(page, PHOTOS, {"a.png": picture((ADA, 1))})
+        upload(page, PHOTOS, {"a.png": photo_of((ADA, 1))})
     press(fill(page, " " if lacking == "a name" else "Ada", agreed=lacking != "the person's consent"), "Enroll")
     assert page.warning[0].value == f"Please add: {lacking}."
     assert not gallery_path.exists()
@@ -90,7 +90,7 @@ def test_the_camera_and_a_note_of_consent(page, gallery_path):
     run(page)
     assert not page.file_uploader
     labeled(page.text_input, "Consent note").set_value("asked in person")
-    press(fill(snap(page, picture((ADA, 1))), "Ada"), "Enroll")
+    press(fill(snap(page, photo_of((ADA, 1))), "Ada"), "Enroll")
     assert said(page) == ["snapshot: accepted as Ada."]
     with Gallery.open(gallery_path, readonly=True) as gallery:
         (sample,) = gallery.samples("Ada")
@@ -100,7 +100,7 @@ def test_the_camera_and_a_note_of_consent(page, gallery_path):
 
 
 def test_lookalikes_and_groups_are_accepted_only_on_request(known):
-    page = upload(visit("people"), PHOTOS, {"ada.png": picture((ADA, 3)), "all.png": picture((EVE, 1), (BOB, 2))})
+    page = upload(visit("people"), PHOTOS, {"ada.png": photo_of((ADA, 3)), "all.png": photo_of((EVE, 1), (BOB, 2))})
     press(fill(page, "Eve"), "Enroll")
     assert people(known) == {"Ada": 2, "Bob": 1}
     assert "shows Ada" in said(page)[0] and "2 faces" in said(page)[1]

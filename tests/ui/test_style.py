@@ -112,7 +112,7 @@ def started(photo: bytes, *styles: str, method: str = "Fast"):
     return choose(run(upload(page, "Photo", {"my photo.png": photo})), *styles)
 
 
-def pictures(page) -> tuple[np.ndarray, np.ndarray] | None:
+def shown(page) -> tuple[np.ndarray, np.ndarray] | None:
     """The images under the slider, before and after."""
     found = page.get("bidi_component")
     if not found:
@@ -122,10 +122,10 @@ def pictures(page) -> tuple[np.ndarray, np.ndarray] | None:
     return tuple(np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))) for url in urls)
 
 
-def alike(shown: np.ndarray, expected: np.ndarray) -> bool:
+def alike(jpeg: np.ndarray, expected: np.ndarray) -> bool:
     """Whether a JPEG shows these pixels; it blurs colors."""
-    small = (np.asarray(Image.fromarray(pixels).reduce(4), int) for pixels in (shown, expected))
-    return shown.shape == expected.shape and abs(np.subtract(*small)).mean() < 4
+    small = (np.asarray(Image.fromarray(pixels).reduce(4), int) for pixels in (jpeg, expected))
+    return jpeg.shape == expected.shape and abs(np.subtract(*small)).mean() < 4
 
 
 def test_a_visitor_without_images_is_told_what_to_choose(stylizers):
@@ -134,12 +134,12 @@ def test_a_visitor_without_images_is_told_what_to_choose(stylizers):
     assert [button.label for button in page.button] == [name.capitalize() for name in SAMPLES]
     page.pills(key="photo sample").set_value(next(iter(PHOTOS)))
     assert said(run(page)) == ["Choose a style to see the result here."]
-    assert pictures(page) is None and not stylizers["fast"].shapes
+    assert shown(page) is None and not stylizers["fast"].shapes
 
 
 def test_a_click_on_a_style_stylizes_the_photo(photo, stylizers):
     page = started(photo, "mosaic")
-    before, after = pictures(page)
+    before, after = shown(page)
     assert alike(before, np.asarray(PHOTO))
     assert alike(after, stylizers["fast"](PHOTO_PIXELS, samples.sample("mosaic")).pixels)
     assert not said(page)
@@ -147,8 +147,8 @@ def test_a_click_on_a_style_stylizes_the_photo(photo, stylizers):
 
 def test_another_style_replaces_the_first_and_a_second_click_drops_it(photo, stylizers):
     page = started(photo, "mosaic", "waves")
-    assert alike(pictures(page)[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
-    assert pictures(choose(page, "waves")) is None
+    assert alike(shown(page)[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
+    assert shown(choose(page, "waves")) is None
 
 
 def test_styles_are_mixed_by_their_weights(photo, stylizers):
@@ -158,9 +158,9 @@ def test_styles_are_mixed_by_their_weights(photo, stylizers):
     labeled(page.slider, "Weight of Linocut").set_value(0.25)
     both = [samples.sample("linocut"), samples.sample("waves")]
     expected = stylizers["fast"](PHOTO_PIXELS, both, weights=(0.25, 1.0)).pixels
-    assert alike(pictures(run(page))[1], expected)
+    assert alike(shown(run(page))[1], expected)
     labeled(page.toggle, "Mix several styles").set_value(False)
-    assert alike(pictures(run(page))[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
+    assert alike(shown(run(page))[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
 
 
 def test_settings_reach_the_stylizer_and_nothing_is_computed_twice(photo, stylizers):
@@ -169,7 +169,7 @@ def test_settings_reach_the_stylizer_and_nothing_is_computed_twice(photo, styliz
     labeled(page.selectbox, "Colors").set_value("From the photo")
     labeled(page.selectbox, "Output size").set_value(256)
     expected = fast(PHOTO_PIXELS, samples.sample("glass"), strength=0.4, keep_colors="luminance", size=256).pixels
-    assert alike(pictures(run(page))[1], expected) and expected.shape == (192, 256, 3)
+    assert alike(shown(run(page))[1], expected) and expected.shape == (192, 256, 3)
     count = len(fast.shapes)
     labeled(page.selectbox, "Output size").set_value("Same as the photo")
     labeled(page.selectbox, "Colors").set_value("From the style")
@@ -188,13 +188,13 @@ def test_only_the_last_results_are_kept(photo):
 
 def test_colors_only_offers_no_setting_that_it_refuses(photo, stylizers):
     page = started(photo, "autumn", method="Colors only")
-    assert alike(pictures(page)[1], stylizers["color"](PHOTO_PIXELS, samples.sample("autumn")).pixels)
+    assert alike(shown(page)[1], stylizers["color"](PHOTO_PIXELS, samples.sample("autumn")).pixels)
     assert [box.label for box in page.selectbox] == ["Output size"]
 
 
 def test_a_large_photo_is_stylized_smaller_for_the_screen(stylizers):
     page = started(encode(PHOTO.resize((2400, 1800)), "JPEG"), "dots")
-    assert stylizers["fast"].shapes == [(768, 1024, 3)] and pictures(page)[0].shape == (768, 1024, 3)
+    assert stylizers["fast"].shapes == [(768, 1024, 3)] and shown(page)[0].shape == (768, 1024, 3)
     assert any("download has 2400 pixels" in caption.value for caption in page.caption)
 
 
@@ -203,7 +203,7 @@ def test_an_own_style_is_chosen_at_once(photo, stylizers):
     own[:35] //= 2
     page = started(photo, "glass")
     upload(page, "Your own styles", {"my [style].png": encode(Image.fromarray(own), "PNG")})
-    assert alike(pictures(run(page))[1], stylizers["fast"](PHOTO_PIXELS, own).pixels)
+    assert alike(shown(run(page))[1], stylizers["fast"](PHOTO_PIXELS, own).pixels)
     assert any(button.label == "my \\[style\\]\\.png" for button in page.button)
 
 
@@ -214,9 +214,9 @@ def test_bad_images_are_named_and_the_others_are_used(photo, stylizers, bad_file
     assert len(page.error) == len(bad_files)
     for error, (name, (_, reason)) in zip(page.error, bad_files.items(), strict=True):
         assert name.split(".")[0] in error.value and reason in error.value
-    assert alike(pictures(choose(page, "waves"))[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
+    assert alike(shown(choose(page, "waves"))[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)
     upload(page, "Photo", {"small.png": encode(PHOTO.resize((20, 15)), "PNG")})
-    assert "small\\.png\\: too small" in run(page).error[-1].value and pictures(page) is None
+    assert "small\\.png\\: too small" in run(page).error[-1].value and shown(page) is None
 
 
 def test_an_image_unusable_as_a_style_is_named_and_not_offered(photo, stylizers):
@@ -226,11 +226,11 @@ def test_an_image_unusable_as_a_style_is_named_and_not_offered(photo, stylizers)
         "fits.png": PHOTO.rotate(180),
     }
     page = started(photo)
-    upload(page, "Your own styles", {name: encode(picture, "PNG") for name, picture in own.items()})
+    upload(page, "Your own styles", {name: encode(image, "PNG") for name, image in own.items()})
     errors = [error.value for error in run(page).error]
     assert [error.split("\\:")[0] for error in errors] == ["low\\.png", "long\\.png"]
     assert "too small" in errors[0] and "too long" in errors[1]
-    assert alike(pictures(page)[1], stylizers["fast"](PHOTO_PIXELS, np.asarray(own["fits.png"])).pixels)
+    assert alike(shown(page)[1], stylizers["fast"](PHOTO_PIXELS, np.asarray(own["fits.png"])).pixels)
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def go_on(page, slow: StepStylizer, job: StyleJob, steps: int = 1):
 
 def test_the_classic_method_shows_its_steps_and_then_the_result(photo, slow, slot):
     page = started(photo, "waves", method="Classic")
-    assert pictures(page) is None and slot.job is None
+    assert shown(page) is None and slot.job is None
     labeled(page.number_input, "Steps").set_value(10)
     job = press(run(page), "Start") and slot.job
     assert page.get("progress")[0].proto.text == "Preparing …"
@@ -270,7 +270,7 @@ def test_the_classic_method_shows_its_steps_and_then_the_result(photo, slow, slo
     job.join(20)
     run(page)
     expected = BlendStylizer()(PHOTO_PIXELS, samples.sample("waves"), size=64)
-    assert alike(pictures(page)[1], expected.pixels)
+    assert alike(shown(page)[1], expected.pixels)
     assert any(caption.value == "64 x 48 pixels, after 10 steps" for caption in page.caption)
 
 
@@ -285,7 +285,7 @@ def test_a_stopped_result_can_be_saved_and_started_over(photo, slow, slot):
     assert any(caption.value.endswith("stopped after 2 steps") for caption in run(page).caption)
     assert page.get("download_button") and slot.job is None
     press(page, "Start over")
-    assert pictures(page) is None and labeled(page.button, "Start")
+    assert shown(page) is None and labeled(page.button, "Start")
 
 
 def test_a_small_photo_keeps_its_size_and_a_large_one_is_reduced_to_the_limit(photo, slow, slot):
@@ -312,7 +312,7 @@ def test_a_visitor_waits_for_the_turn_and_may_stop_waiting(photo, slot):
         assert run(page).get("progress")[0].proto.text == "Waiting for another visitor's image …"
         press(page, "Stop")
         job.join(20)
-        assert labeled(run(page).button, "Start") and pictures(page) is None and slot.job is None
+        assert labeled(run(page).button, "Start") and shown(page) is None and slot.job is None
 
 
 def test_single_passes_take_turns(photo, stylizers, monkeypatch):
@@ -337,7 +337,7 @@ def test_a_job_that_is_no_longer_wanted_is_stopped(photo, slow, slot, change):
     elif change == "setting":
         labeled(page.slider, "Strength").set_value(0.5)
     else:
-        upload(page, "Photo", {"broken.png": b"no picture"})
+        upload(page, "Photo", {"broken.png": b"no image"})
     run(page)
     assert job.stopping and slot.job is None
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from app_pages import ADA, BOB, EVE, labeled, picture, press, run, said, snap, upload, visit
+from app_pages import ADA, BOB, EVE, labeled, photo_of, press, run, said, snap, upload, visit
 from painted_people import BLURRED, CALIBRATION
 
 from vision_app import Gallery
@@ -19,8 +19,8 @@ WORDS = {SAME: "Same person", DIFFERENT: "Different people", UNCERTAIN: "Uncerta
 def known(painted, gallery_path):
     """A gallery that knows Ada by two photos, the first one better, and Bob."""
     with Gallery.open(gallery_path, recognizer=painted) as gallery:
-        gallery.enroll("Ada", [picture((ADA, 1)), picture((ADA, 2))])
-        gallery.enroll("Bob", [picture((BOB, 1))])
+        gallery.enroll("Ada", [photo_of((ADA, 1)), photo_of((ADA, 2))])
+        gallery.enroll("Bob", [photo_of((BOB, 1))])
     return gallery_path
 
 
@@ -49,19 +49,19 @@ def expected(answer) -> str:
 
 @pytest.mark.parametrize(("second", "verdict"), [((ADA, 2), SAME), ((BOB, 1), DIFFERENT)])
 def test_two_images_get_the_verdict_of_the_recognizer(painted, second, verdict):
-    answer = painted.verify(picture((ADA, 1)), picture(second))
+    answer = painted.verify(photo_of((ADA, 1)), photo_of(second))
     assert answer.verdict == verdict and answer.far == 0.001
-    page = compare(visit("verify"), picture((ADA, 1)), picture(second))
+    page = compare(visit("verify"), photo_of((ADA, 1)), photo_of(second))
     assert said(page) == [expected(answer)]
     assert "%" not in " ".join(said(page) + [text.value for text in page.caption])
     assert sum("easy to recognize" in text.value for text in page.caption) == 2
 
 
 def test_the_slider_offers_the_measured_rates_and_runs_no_network_again(painted, monkeypatch):
-    page = compare(visit("verify"), picture((ADA, 1)), picture((EVE, 3)))
+    page = compare(visit("verify"), photo_of((ADA, 1)), photo_of((EVE, 3)))
     slider = labeled(page.select_slider, "False accept rate")
     assert list(slider.options) == [one_in(far) for far in CALIBRATION.fars] and slider.value == 0.001
-    answer = painted.verify(picture((ADA, 1)), picture((EVE, 3)), far=0.1)
+    answer = painted.verify(photo_of((ADA, 1)), photo_of((EVE, 3)), far=0.1)
     monkeypatch.setattr(painted.embedder, "embed", lambda chips: pytest.fail("a network ran"))
     slider.set_value(0.1)
     assert said(run(page)) == [expected(answer)]
@@ -69,34 +69,39 @@ def test_the_slider_offers_the_measured_rates_and_runs_no_network_again(painted,
 
 def test_near_the_threshold_the_verdict_is_uncertain(painted, monkeypatch):
     monkeypatch.setattr(type(CALIBRATION), "band", lambda self, far: (-1, 1))
-    page = compare(visit("verify"), picture((ADA, 1)), picture((ADA, 2)))
+    page = compare(visit("verify"), photo_of((ADA, 1)), photo_of((ADA, 2)))
     assert "**Uncertain**" in page.warning[0].value and not page.success and not page.error
 
 
 def test_images_without_one_good_face_say_why(painted):
-    page = compare(visit("verify"), picture(), picture((ADA, BLURRED)))
+    page = compare(visit("verify"), photo_of(), photo_of((ADA, BLURRED)))
     assert [error.value for error in page.error] == ["a\\.png\\: no face found"] and not page.success
     assert any("hard to recognize: blurred" in text.value for text in page.caption)
-    page = compare(page, picture((ADA, 1), (BOB, 1)), b"no picture")
+    page = compare(page, photo_of((ADA, 1), (BOB, 1)), b"no image")
     assert "shows 2 faces" in page.error[0].value and "not an image" in page.error[1].value
     labeled(page.checkbox, "Use the largest face").set_value(True)
-    page = compare(page, picture((ADA, 1), (BOB, 1)), picture((ADA, 2)))
+    page = compare(page, photo_of((ADA, 1), (BOB, 1)), photo_of((ADA, 2)))
     assert "**Same person**" in said(page)[0]
 
 
 def test_an_enrolled_person_is_compared_with_an_image(painted, known):
-    page = run(upload(enrolled("Ada"), "Image", {"me.png": picture((ADA, 7))}))
+    page = run(upload(enrolled("Ada"), "Image", {"me.png": photo_of((ADA, 7))}))
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
-        assert said(page) == [expected(gallery.verify(picture((ADA, 7)), "Ada"))]
+        assert said(page) == [expected(gallery.verify(photo_of((ADA, 7)), "Ada"))]
     assert any("the mean of 2 photos" in text.value for text in page.caption)
-    page = run(upload(enrolled("Bob"), "Image", {"me.png": picture((ADA, 7))}))
+    page = run(upload(enrolled("Bob"), "Image", {"me.png": photo_of((ADA, 7))}))
     assert "**Different people**" in said(page)[0]
     actions = [json.loads(line)["action"] for line in (known.parent / "people.db.audit.jsonl").read_text().splitlines()]
     assert actions[-3:] == ["verify"] * 3
 
 
 def test_the_best_of_three_snapshots_is_used(painted, known):
-    shots = [picture((ADA, BLURRED)), picture((ADA, 5)), picture((ADA, BLURRED), (ADA, BLURRED)), picture((ADA, 6))]
+    shots = [
+        photo_of((ADA, BLURRED)),
+        photo_of((ADA, 5)),
+        photo_of((ADA, BLURRED), (ADA, BLURRED)),
+        photo_of((ADA, 6)),
+    ]
     best = max(shots[1], shots[3], key=lambda shot: painted.face(shot).quality.score)
     page = enrolled("Ada", camera=True)
     for number, shot in enumerate(shots, 1):
@@ -114,21 +119,21 @@ def test_a_verdict_from_the_camera_is_about_the_person_there_now(painted, known)
     first = f"Snapshot 1 of {SNAPSHOTS} (the best one is used)"
     page = enrolled("Ada", camera=True)
     for number in range(5, 5 + SNAPSHOTS):
-        run(snap(page, picture((ADA, number))))
+        run(snap(page, photo_of((ADA, number))))
     assert "**Same person**" in said(page)[0]
     assert not said(run(page)) and labeled(page.camera_input, first)  # nothing is left for who sits down next
 
-    run(snap(page, picture((ADA, 5))))
-    run(snap(page, picture((BOB, 6))))
+    run(snap(page, photo_of((ADA, 5))))
+    run(snap(page, photo_of((BOB, 6))))
     assert "a different person than the snapshots before" in page.warning[0].value
-    run(snap(page, picture((ADA, 6))))
+    run(snap(page, photo_of((ADA, 6))))
     assert "Snapshot 3" in page.camera_input[0].label
     labeled(page.selectbox, "Person").set_value("Bob")
     assert labeled(run(page).camera_input, first)
     for number in range(5, 5 + SNAPSHOTS):
-        run(snap(page, picture((BOB, number))))
+        run(snap(page, photo_of((BOB, number))))
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
-        best = max((picture((BOB, n)) for n in (5, 6, 7)), key=lambda shot: painted.face(shot).quality.score)
+        best = max((photo_of((BOB, n)) for n in (5, 6, 7)), key=lambda shot: painted.face(shot).quality.score)
         assert said(page) == [expected(gallery.verify(best, "Bob"))]
 
 

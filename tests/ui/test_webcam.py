@@ -4,7 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from app_pages import ADA, BOB, EVE, labeled, picture, press, run, said, visit
+from app_pages import ADA, BOB, EVE, labeled, photo_of, press, run, said, visit
 from painted_people import CALIBRATION, paint, painted_recognizer
 
 from vision_app import Gallery
@@ -65,7 +65,7 @@ def numbers(similarity, threshold, rate, model_id="first"):
 def test_everyone_at_the_camera_gets_a_name_or_none(camera, known, painted):
     page = camera.see(visit("webcam"), (ADA, 5), (EVE, 1))
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
-        ada, eve = gallery.identify(picture((ADA, 5), (EVE, 1))).faces
+        ada, eve = gallery.identify(photo_of((ADA, 5), (EVE, 1))).faces
     threshold, rate = CALIBRATION.identify_threshold(2), "False positive rate 1 in 100"
     assert [box.value for box in page.success] == [f"**Ada**{numbers(ada.similarity, threshold, rate)}"]
     assert [box.value for box in page.info] == [f"**unknown**{numbers(eve.similarity, threshold, rate)}"]
@@ -82,7 +82,7 @@ def test_one_person_is_verified_at_the_chosen_rate(camera, known, painted):
     labeled(page.select_slider, "False accept rate").set_value(0.1)
     page = camera.see(page, (ADA, 5), (BOB, 5))
     with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
-        ada, bob = (gallery.verify(picture((person, 5)), "Bob", far=0.1) for person in (ADA, BOB))
+        ada, bob = (gallery.verify(photo_of((person, 5)), "Bob", far=0.1) for person in (ADA, BOB))
     rate = "False accept rate 1 in 10"
     assert [box.value for box in page.success] == [f"**Bob** · same{numbers(bob.similarity, bob.threshold, rate)}"]
     assert [box.value for box in page.error] == [f"**unknown** · different{numbers(ada.similarity, 0.3, rate)}"]
@@ -124,7 +124,7 @@ def test_the_challenge_is_off_by_default_and_states_its_limits(camera, known):
     first = camera.watch.challenge
     assert f"**{ASKED[first.moves[0]]}** (0 of 3 done)" in said(page)
     page = camera.see(page, (ADA, 5), (BOB, 5))
-    assert camera.watch.challenge.moves == first.moves  # it goes on from run to run
+    assert camera.watch.challenge.moves == first.moves  # it continues from run to run
 
     press(page, "New challenge")
     assert camera.watch.challenge.who is None or camera.watch.challenge.since > first.since

@@ -11,7 +11,7 @@ from vision_app import Stylized
 from vision_app.style.results import Progress, Report
 
 REFRESH = 1.0  # seconds from one preview to the next
-POLL = 0.1  # seconds after which a waiting job looks whether it was stopped
+POLL = 0.1  # seconds after which a waiting job checks whether it was stopped
 TURN = threading.Lock()  # one job of all visitors at a time: each takes all cores, and gigabytes of memory
 
 

@@ -34,18 +34,18 @@ def upload(page: Page, paths: list[Path]) -> None:
 
 
 def card(page: Page, name: str) -> Locator:
-    """The part of the page about one picture."""
+    """The part of the page about one image."""
     heading = page.get_by_role("heading", name=name, exact=True)
     return page.get_by_test_id("stHorizontalBlock").filter(has=heading).first
 
 
 def labels(page: Page, name: str) -> Locator:
-    """First column of the picture's table."""
+    """First column of the image's table."""
     return card(page, name).locator("td[aria-colindex='1']")
 
 
 def shown(page: Page, name: str) -> np.ndarray:
-    """The pixels that the page shows for one picture."""
+    """The pixels that the page shows for one image."""
     image = card(page, name).get_by_role("img").first
     expect(image).to_be_visible(timeout=PATIENCE)
     return np.asarray(Image.open(io.BytesIO(page.request.get(image.get_attribute("src")).body())).convert("RGB"))
@@ -90,12 +90,12 @@ def test_boxes_appear_and_the_slider_changes_them_without_another_upload(page, p
 def test_downloads_contain_the_detections(page, photos, detector):
     upload(page, photos)
     path = photos[0]
-    picture, detections = ImageFile(path.name, path.read_bytes()), detector(path)
+    image, detections = ImageFile(path.name, path.read_bytes()), detector(path)
     own = card(page, path.name)
     png = np.asarray(Image.open(io.BytesIO(save(own, "PNG"))))
     np.testing.assert_array_equal(png, draw(read_image(path), detections))
-    assert json.loads(save(own, "JSON")) == row(picture, detections, detector.name)
-    assert save(own, "CSV").decode() == table([row(picture, detections, detector.name)])
+    assert json.loads(save(own, "JSON")) == row(image, detections, detector.name)
+    assert save(own, "CSV").decode() == table([row(image, detections, detector.name)])
 
     with zipfile.ZipFile(io.BytesIO(save(page, "Download all (ZIP)"))) as archive:
         rows = [json.loads(line) for line in archive.read("detections.jsonl").splitlines()]

@@ -60,7 +60,7 @@ def choose_size(page: Page, size: int) -> None:
 
 
 def save(page: Page) -> Image.Image:
-    """Press the download button and return the picture."""
+    """Press the download button and return the image."""
     button = page.get_by_test_id("stDownloadButton").get_by_role("button", name="PNG")
     with page.expect_download() as download:
         button.click(timeout=PATIENCE)
@@ -69,14 +69,14 @@ def save(page: Page) -> Image.Image:
 
 
 def difference(first: Image.Image, second: Image.Image) -> float:
-    """Mean difference of two pictures from 0 to 255, of the size of the first."""
+    """Mean difference of two images from 0 to 255, of the size of the first."""
     return abs(np.subtract(first, second.resize(first.size), dtype=float)).mean()
 
 
-def check_stylized(picture: Image.Image) -> None:
-    """A picture is neither the photo nor the style, and still shows the photo."""
-    assert difference(picture, PHOTO) > 5 and difference(picture, Image.fromarray(sample(STYLE))) > 20
-    light, photo = (np.asarray(one.convert("L").resize((24, 16)), float).ravel() for one in (picture, PHOTO))
+def check_stylized(image: Image.Image) -> None:
+    """A image is neither the photo nor the style, and still shows the photo."""
+    assert difference(image, PHOTO) > 5 and difference(image, Image.fromarray(sample(STYLE))) > 20
+    light, photo = (np.asarray(one.convert("L").resize((24, 16)), float).ravel() for one in (image, PHOTO))
     assert np.corrcoef(light, photo)[0, 1] > 0.3
 
 
@@ -94,9 +94,9 @@ def test_a_job_is_watched_stopped_and_saved_and_then_the_fast_method_runs(page, 
     page.get_by_role("button", name="Stop").click()
     stopped = page.get_by_text("256 x 171 pixels, stopped after")
     expect(stopped).to_be_visible(timeout=PATIENCE)
-    picture = save(page)
-    assert picture.size == (256, 171)
-    check_stylized(picture)
+    image = save(page)
+    assert image.size == (256, 171)
+    check_stylized(image)
 
     choose(page, "Fast")
     expect(stopped).to_have_count(0, timeout=PATIENCE)
@@ -107,9 +107,9 @@ def test_a_job_is_watched_stopped_and_saved_and_then_the_fast_method_runs(page, 
     slider.press("ArrowLeft")
     before = page.get_by_role("img", name="my cat.png", exact=True)
     assert before.evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 51% 0px 0px)"
-    picture = save(page)
-    assert picture.size == PHOTO.size
-    check_stylized(picture)
+    image = save(page)
+    assert image.size == PHOTO.size
+    check_stylized(image)
 
 
 def test_leaving_the_page_stops_the_job(page):

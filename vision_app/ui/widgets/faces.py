@@ -115,8 +115,8 @@ def fpir_slider() -> float:
         FPIRS,
         FPIR,
         format_func=one_in,
-        help="How often a stranger is given somebody's name. The lower the rate, the more often enrolled people stay "
-        "unknown as well. The more people are enrolled, the higher the threshold.",
+        help="How often a stranger is given an enrolled person's name. The lower the rate, the more often enrolled "
+        "people stay unknown as well. The more people are enrolled, the higher the threshold.",
     )
 
 

@@ -52,7 +52,7 @@ def choose_styles() -> dict[Style, float]:
     styles = {style.key: style for style in [*_own_styles(own), *samples()]}
     keys = [key for key in st.session_state.get(CHOSEN, []) if key in styles]
     st.session_state[CHOSEN] = keys = keys if mix else keys[-1:]
-    _paint_buttons(list(styles.values()), keys)
+    _style_buttons(list(styles.values()), keys)
     with place:
         for key, style in styles.items():
             st.button(
@@ -97,7 +97,7 @@ def _tile(pixels: np.ndarray) -> bytes:
     return encoded(np.asarray(square.resize((2 * TILE, 2 * TILE), Image.Resampling.LANCZOS)), ".jpg")
 
 
-def _paint_buttons(styles: list[Style], chosen: list[str]) -> None:
+def _style_buttons(styles: list[Style], chosen: list[str]) -> None:
     """Put the tile of each style on its button, and a frame around the chosen ones."""
     rules = [
         f"[class*='st-key-tile-'] button {{ height: {TILE}px; padding: 0; align-items: flex-end; "
