@@ -10,15 +10,7 @@ from torch.utils.data import Dataset
 
 from vision_app.core.labeled_boxes import REGION, LabeledBoxes, missing_landmarks
 from vision_app.data.samples import DetectionSet
-from vision_app.training.augment import (
-    Augmenter,
-    Scene,
-    SceneScale,
-    fitting_scale,
-    place,
-    random_crop,
-    whole_scene,
-)
+from vision_app.training.augment import Augmenter, Scene, SceneScale, fitting_scale, place, random_crop, whole_scene
 
 SMALLEST_SIZE = 0.7  # of multi-scale training, relative to the size that the network is trained for
 
