@@ -141,8 +141,10 @@ NANODET = Blobs("data", "output", rgb=False, center=0.0)
 
 
 class Distances:
-    """PicoDet and NanoDet-Plus in ncnn: a cell gives the probabilities of 80 classes and, for each side of its box, a
-    distribution over distances of 0 to 7 strides. The photo is stretched to a square.
+    """PicoDet and NanoDet-Plus in ncnn; the photo is stretched to a square.
+
+    A cell gives the probabilities of 80 classes and, for each side of its box, a distribution over distances of 0 to 7
+    strides.
     """
 
     runtime = "ncnn"
@@ -206,7 +208,7 @@ def best(boxes: np.ndarray, scores: np.ndarray, image: RGBImage) -> Found:
 
 
 def onnx_session(path: Path, threads: int):
-    """A session with the options of `vision_app.released.runtime`."""
+    """Open a session with the options of `vision_app.released.runtime`."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 

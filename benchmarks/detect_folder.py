@@ -53,7 +53,7 @@ def plain_loop(detector: Detector, photos: list[Path]) -> float:
 
 
 def enlarge(photos: list[Path], count: int, folder: Path) -> list[Path]:
-    """Writes photos of 12 megapixels; returns `count` of them."""
+    """Write photos of 12 megapixels and return `count` of them."""
     files = []
     for i, photo in enumerate(photos[:DISTINCT]):
         with Image.open(photo) as image:
@@ -83,7 +83,7 @@ def command_rate(photos: list[Path], warm_up: int, model: str, flags: list[str])
 
 
 def compare(photos: list[Path], large: bool, model: str, flags: list[str]) -> None:
-    """Times both and prints their rates."""
+    """Time both and print their rates."""
     name, seconds = ("a plain loop", plain_loop) if large else ("the network alone", network_alone)
     warm_up = min(100, len(photos) // 10)
     detector = Detector.load(model, device="cpu", runtime="onnx", threads=2)

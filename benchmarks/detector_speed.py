@@ -28,7 +28,7 @@ WARM_UP = 3  # photos that are not counted when a detector takes its turn
 
 
 def contestants(arguments: argparse.Namespace) -> tuple[list[Contestant], list[str]]:
-    """The detectors that can be run, ours first, and why others cannot."""
+    """Return the detectors that can be run, ours first, and why others cannot."""
     found, skipped, threads = [Ours(arguments.model, arguments.threads)], [], arguments.threads
     if arguments.yolox:
         found.append(YOLOXNano(arguments.yolox, threads))
@@ -54,7 +54,7 @@ def contestants(arguments: argparse.Namespace) -> tuple[list[Contestant], list[s
 
 
 def read(ours: Ours, photos: list[Path]) -> tuple[list[RGBImage], float]:
-    """The photos of a round as our detector decodes them, and the median of the milliseconds that one takes."""
+    """Return the photos of a round as our detector decodes them, and the median of the milliseconds of one."""
     images, times = [], []
     for photo in photos:
         started = time.perf_counter()
@@ -64,7 +64,7 @@ def read(ours: Ours, photos: list[Path]) -> tuple[list[RGBImage], float]:
 
 
 def turn(contestant: Contestant, images: list[RGBImage]) -> list[float]:
-    """A detector's medians over the photos of a round in milliseconds, for every one of PARTS; NaN for one it lacks."""
+    """Return a detector's medians over a round in milliseconds, for every one of PARTS; NaN for one it lacks."""
     times = []
     time.sleep(0.02)  # the threads of the one before may still be waiting for work
     with silence():
@@ -103,9 +103,10 @@ def spread(values: np.ndarray, digits: int = 2) -> str:
 
 
 def print_table(running: list[Contestant], times: np.ndarray) -> None:
-    """Prints a line a detector.
+    """Print one line per detector.
 
     Args:
+        running: The detectors.
         times: (rounds, detectors, parts) in milliseconds; ours is the first detector.
     """
     ours, whole = running[0].name, times.sum(axis=2)

@@ -29,7 +29,7 @@ IOUS = (0.5, 0.7)
 
 
 def measure(sample: AnnotatedImage, most: Sequence[int]) -> tuple[np.ndarray, list[int], float]:
-    """Searches one photo.
+    """Search one photo.
 
     Returns:
         (len(most), M) the best overlap of each object with the first proposals, how many of them there are, and the
@@ -46,7 +46,7 @@ def measure(sample: AnnotatedImage, most: Sequence[int]) -> tuple[np.ndarray, li
 
 
 def print_table(most: Sequence[int], best: np.ndarray, numbers: np.ndarray, milliseconds: float) -> None:
-    """Prints a line for each number of proposals.
+    """Print a line for each number of proposals.
 
     Args:
         most: the numbers asked for.

@@ -139,9 +139,9 @@ def _counts(shared: Mapping[str, Sequence[Agreement | None]], i: int) -> dict[st
 
 def _shrunk(image: RGBImage, side: int) -> RGBImage:
     """Return the image with at most so many pixels on its long side."""
-    picture = Image.fromarray(image.pixels)
-    picture.thumbnail((side, side))
-    return RGBImage(np.asarray(picture), image.width, image.height)
+    small = Image.fromarray(image.pixels)
+    small.thumbnail((side, side))
+    return RGBImage(np.asarray(small), image.width, image.height)
 
 
 def _slug(name: str) -> str:
