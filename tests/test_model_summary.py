@@ -136,7 +136,7 @@ def test_receptive_fields_are_where_gradients_are_not_zero(name, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", PROPOSALS)
-def test_a_network_that_looks_at_regions_has_all_its_parameters_and_works_on_each_of_them(kind):
+def test_a_network_on_regions_has_all_its_parameters_and_counts_each_region(kind):
     network = RCNN(RCNNConfig(kind, 3, width=4, depths=(1, 1, 1), pyramid=8, hidden=16, proposals=5)).eval()
     layers = summarize(network, 96, 96, run_on_regions)
     assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in network.parameters())
@@ -151,7 +151,7 @@ def test_a_network_that_looks_at_regions_has_all_its_parameters_and_works_on_eac
     assert hidden.output[-1] == 16 and hidden.receptive_field == (inf, inf)
 
 
-def test_attention_over_the_picture_sees_all_of_it():
+def test_attention_over_the_image_has_all_of_it_as_receptive_field():
     layers = summarize(Small(), 64, 64)
     kinds = [(layer.kind, layer.output, layer.receptive_field) for layer in layers]
     assert kinds == [

@@ -53,7 +53,7 @@ def test_there_is_no_box_where_no_class_is_as_probable_as_not(classifier):
         assert (found.box is not None) == located == bool(len(found.best))
 
 
-def test_a_picture_gets_the_same_answer_alone_and_in_a_batch(classifier):
+def test_an_image_gets_the_same_answer_alone_and_in_a_batch(classifier):
     images = [classifier.read(picture()) for picture in PICTURES]
     together = classifier.predict(images)
     joined = classifier.postprocess(classifier.forward(classifier.join([classifier.preprocess([i]) for i in images])))

@@ -52,7 +52,7 @@ def fused(answers, options):
     )
 
 
-def test_an_ensemble_joins_what_its_members_find(pictures):
+def test_an_ensemble_fuses_the_detections_of_its_members(pictures):
     joined, members = Detector.load("one+two"), [Detector.load(name) for name in ("one", "two")]
     answers = [member.predict(pictures, MEMBER) for member in members]
     expected = [fused(found, DOUBTFUL) for found in zip(*answers, strict=True)]
@@ -61,7 +61,7 @@ def test_an_ensemble_joins_what_its_members_find(pictures):
     assert [one.to_dict() for one in found] == [one.to_dict() for one in expected]
 
 
-def test_pictures_can_be_prepared_one_by_one_and_joined(pictures):
+def test_images_preprocessed_one_by_one_and_joined_give_the_same_detections(pictures):
     joined = Detector.load("one+two", tta=True)
     parts = [joined.preprocess([picture]) for picture in pictures]
     batch = joined.postprocess(joined.forward(joined.join(parts)), DOUBTFUL)
@@ -72,7 +72,7 @@ def test_pictures_can_be_prepared_one_by_one_and_joined(pictures):
         np.testing.assert_allclose(alone.scores, found.scores, atol=1e-5)
 
 
-def test_augmentation_looks_at_three_sizes_each_in_a_mirror_too(pictures):
+def test_augmentation_runs_at_three_sizes_each_flipped_too(pictures):
     detector, augmented = Detector.load("one"), Detector.load("one", tta=True)
     views = [view for view in augmented.members if not isinstance(view, FlippedDetector)]
     assert [view.size for view in views] == [64, 96, 128]  # to multiples of 32
@@ -92,7 +92,7 @@ def test_augmentation_looks_at_three_sizes_each_in_a_mirror_too(pictures):
 
 
 @pytest.mark.parametrize(("model", "tta"), [("one+two", False), ("two", True)])
-def test_options_choose_among_what_was_joined(pictures, model, tta):
+def test_options_apply_to_fused_detections(pictures, model, tta):
     """Stricter options leave boxes out and change none."""
     detector = Detector.load(model, tta=tta)
     raw = detector.forward(detector.preprocess(pictures[:1]))
@@ -110,7 +110,7 @@ def test_options_choose_among_what_was_joined(pictures, model, tta):
         answer(classes=("cap",))
 
 
-def test_what_an_ensemble_says_of_itself():
+def test_an_ensemble_has_the_name_defaults_and_digest_of_its_members():
     one, both, augmented = Detector.load("one"), Detector.load("one+two"), Detector.load("one+two", tta=True)
     assert (one.name, both.name, augmented.name) == ("one", "one+two", "one+two (tta)")
     assert [model.name for model in augmented.models] == ["one", "two"]
@@ -139,7 +139,7 @@ def test_an_empty_answer_of_one_member_halves_the_scores_of_the_other(pictures):
     np.testing.assert_array_equal(found.boxes, alone.boxes)
 
 
-def test_surer_and_weaker_members_are_brought_into_line(models, tmp_path, pictures):
+def test_scores_of_members_are_brought_to_one_scale(models, tmp_path, pictures):
     """Scores are taken to one scale, at which the default confidences are equal; better members count for more."""
     changes = {
         "one": (0.3, {"any photos": {"AP": 0.5}}),
@@ -163,7 +163,7 @@ def test_surer_and_weaker_members_are_brought_into_line(models, tmp_path, pictur
     assert joined.digest != Detector.load("one+two").digest
 
 
-def test_models_that_cannot_be_joined_are_refused(models, tmp_path):
+def test_models_that_cannot_be_combined_are_refused(models, tmp_path):
     with pytest.raises(UsageError, match=r"--model one\+one: one is the same model twice; name it once"):
         Detector.load("one+one")
     shutil.copytree(models / "one", tmp_path / "copy")

@@ -57,7 +57,7 @@ def picture(seed: int, height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(416, 416), (300, 416), (97, 801), (1200, 900)])
-def test_onnx_and_torch_say_the_same(folder, detector, shape):
+def test_onnx_and_torch_give_the_same_detections(folder, detector, shape):
     image = read_image(picture(1, *shape))
     other = Detector.load(folder, runtime="torch")
     assert (detector.runtime, other.runtime) == ("onnx", "torch")
@@ -70,7 +70,7 @@ def test_onnx_and_torch_say_the_same(folder, detector, shape):
     np.testing.assert_allclose(one.boxes, two.boxes, atol=0.05)
 
 
-def test_a_picture_gets_the_same_answer_in_any_company(detector):
+def test_an_image_gets_the_same_detections_in_any_batch(detector):
     images = [read_image(picture(i, *shape)) for i, shape in enumerate([(64, 96), (96, 64), (64, 96), (300, 416)])]
     options = DetectOptions(confidence=0.05)
     together = detector.predict(images, options)
@@ -145,7 +145,7 @@ def test_agnostic_suppression_works_across_classes(detector):
     assert found.labels == ("ant",)
 
 
-def test_at_most_so_many_and_the_best_ones(detector):
+def test_max_detections_keeps_the_best_ones(detector):
     raw = raw_of({row: (5.0, (0.5, 0.5, 0, 0), (row / 50, -9, -9)) for row in (0, 40, 90, 120)})
     (found,) = detector.postprocess(raw, DetectOptions(max_detections=2))
     (everything,) = detector.postprocess(raw)
@@ -153,7 +153,7 @@ def test_at_most_so_many_and_the_best_ones(detector):
     np.testing.assert_array_equal(found.scores, everything.scores[:2])
 
 
-def test_non_max_suppression_looks_at_the_best_pairs_wherever_they_are(detector, monkeypatch):
+def test_non_max_suppression_considers_the_best_pairs_wherever_they_are(detector, monkeypatch):
     raw = raw_of({row: (5.0, (0.5, 0.5, 0, 0), (row / 50, -9, -9)) for row in (0, 40, 90, 120)})
     monkeypatch.setattr("vision_app.detection.base.CANDIDATES", 2)
     (found,) = detector.postprocess(raw, DetectOptions(confidence=0.1))
@@ -255,7 +255,7 @@ def test_a_photo_is_decoded_for_the_short_side_too(folder, tmp_path, stretch, ex
 
 
 @pytest.mark.parametrize(("runtime", "network"), [("onnx", {"network"}), ("torch", {"backbone", "heads"})])
-def test_the_time_of_a_picture_is_told_by_stage(folder, runtime, network):
+def test_the_time_of_an_image_is_measured_by_stage(folder, runtime, network):
     detector = Detector.load(folder, runtime=runtime)
     image = read_image(picture(1, 300, 416))
     start = time.perf_counter()

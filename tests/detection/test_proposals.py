@@ -127,7 +127,7 @@ def test_texture_is_the_direction_of_the_slope_and_its_steepness(eighth, slope):
 
 @settings(max_examples=40)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30), st.just(3))), st.integers(1, 20))
-def test_boxes_are_large_enough_distinct_and_inside_and_the_first_is_the_whole_picture(pixels, most):
+def test_boxes_are_large_enough_distinct_and_inside_and_the_first_is_the_whole_image(pixels, most):
     height, width = pixels.shape[:2]
     boxes = selective_search(pixels)
     assert boxes.dtype == np.float32 and boxes.shape[1] == 4
@@ -139,7 +139,7 @@ def test_boxes_are_large_enough_distinct_and_inside_and_the_first_is_the_whole_p
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (700, 1), (3, 3), (48, 64)])
-def test_a_picture_of_one_color_is_one_box(size):
+def test_an_image_of_one_color_is_one_box(size):
     boxes = selective_search(np.full((*size, 3), 90, np.uint8))
     assert boxes.tolist() == [[0, 0, size[1], size[0]]]
 
@@ -158,7 +158,7 @@ def test_flat_shapes_are_found(size):
     assert (iou_matrix(SHAPES * size, boxes).max(axis=1) > 0.8).all()
 
 
-def test_a_picture_of_twice_the_size_has_the_same_boxes_enlarged():
+def test_an_image_of_twice_the_size_has_the_same_boxes_enlarged():
     pixels = cv2.resize(data.coffee(), (proposals.SIDE, 140), interpolation=cv2.INTER_AREA)
     boxes, larger = selective_search(pixels), selective_search(pixels.repeat(2, axis=0).repeat(2, axis=1))
     # the larger picture has small boxes besides, and those come last

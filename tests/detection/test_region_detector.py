@@ -44,7 +44,7 @@ def corner(pixels, *, most):
 
 
 @pytest.mark.parametrize("kind", ["rcnn", "fast-rcnn", "faster-rcnn"])
-def test_a_mixed_batch_gives_every_picture_the_networks_own_answer(tmp_path, kind):
+def test_a_mixed_batch_gives_every_image_the_networks_own_output(tmp_path, kind):
     model, images = detector(tmp_path, kind), pictures()
     model.propose = corner
     inputs = model.preprocess(images)
@@ -61,7 +61,7 @@ def test_a_mixed_batch_gives_every_picture_the_networks_own_answer(tmp_path, kin
             np.testing.assert_allclose(getattr(found, name), tensor, rtol=1e-3, atol=1e-3)
 
 
-def test_pictures_of_two_shapes_keep_their_places(tmp_path):
+def test_images_of_two_shapes_keep_their_order(tmp_path):
     model, seen = detector(tmp_path, "fast-rcnn"), []
     model.propose = lambda pixels, *, most: seen.append((pixels.shape, most)) or corner(pixels, most=most)
     images = [RGBImage(np.zeros((h, w, 3), np.uint8), w, h) for w, h in ((64, 20), (40, 80), (64, 20))]
@@ -87,13 +87,13 @@ def test_scores_are_of_the_classes_and_boxes_go_back_to_the_photo(tmp_path):
     np.testing.assert_allclose(found.boxes, expected, rtol=1e-5)
 
 
-def test_a_picture_without_regions_has_no_objects(tmp_path):
+def test_an_image_without_regions_has_no_objects(tmp_path):
     model = detector(tmp_path, "fast-rcnn")
     model.propose = lambda pixels, *, most: np.zeros((0, 4), np.float32)
     assert all(len(found) == 0 for found in model.postprocess(model.forward(model.preprocess(pictures()))))
 
 
-def test_training_and_prediction_search_the_same_picture(tmp_path):
+def test_training_and_prediction_search_the_same_image(tmp_path):
     """What Fast R-CNN learns from is found in the stretched photo, and told in the photo's own pixels."""
     model, (image, *_), seen = detector(tmp_path / "model", "fast-rcnn"), pictures(), []
     model.propose = lambda pixels, *, most: seen.append(pixels) or corner(pixels, most=most)

@@ -86,7 +86,7 @@ def test_it_is_a_detector_like_the_others(tmp_path):
     assert main(["detect", str(tmp_path / "a.png"), "--model", NAME, "--output", str(tmp_path / "out")]) == 0
 
 
-def test_options_keep_some_of_what_was_found():
+def test_options_select_among_detections():
     boxes = [[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 8], [50, 50, 60, 60]]
     found = Detections(np.array(boxes), np.array([0.9, 0.8, 0.7, 0.2]), ("cat", "dog", "cat", "dog"), 80, 80, "any")
 

@@ -47,7 +47,7 @@ def test_answers_are_those_of_a_plain_loop():
 
 
 @torch.no_grad()
-def test_at_first_classes_rank_pictures_as_the_detector_does():
+def test_at_first_classes_rank_images_as_the_detector_does():
     torch.manual_seed(1)
     detector = YOLO(tiny_network().config).eval()
     network = from_detector(detector).eval()

@@ -40,7 +40,7 @@ def test_depths_count_the_blocks_of_each_stage(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_trunk_learns_to_tell_pictures_apart(name):
+def test_a_trunk_learns_to_tell_images_apart(name):
     network = trunk(name)
     pictures = torch.rand(4, 3, 64, 64)
     targets = torch.eye(4)

@@ -88,7 +88,7 @@ def test_a_region_is_pooled_at_the_stride_that_fits_its_size(side, stride):
     assert pooled.shape == (1, 8, 7, 7) and (pooled == stride).all()
 
 
-def test_r_cnn_looks_at_a_region_as_if_it_were_the_picture():
+def test_r_cnn_treats_a_region_as_if_it_were_the_image():
     """A region in the middle of a picture that is warped to its own size: the pyramid of the picture itself."""
     net = network("rcnn")
     image = torch.rand(3, 128, 128)
@@ -169,7 +169,7 @@ def test_regions_on_doubtful_boxes_are_not_learned_from(monkeypatch, doubt):
 
 
 @pytest.mark.parametrize("kind", ["faster-rcnn", "fast-rcnn"])
-def test_a_small_batch_can_be_learned_by_heart(kind):
+def test_a_small_batch_can_be_overfitted(kind):
     net = network(kind, width=8, pyramid=16, hidden=32).train()
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -208,7 +208,7 @@ def is_found(regions: Regions, truth: LabeledBoxes) -> bool:
     return regions.logits[best].argmax().item() == truth.labels[0] + 1 and overlap > 0.5
 
 
-def test_training_starts_from_what_the_grid_detector_knows(tmp_path):
+def test_training_starts_from_the_weights_of_the_grid_detector(tmp_path):
     """Its class layer on the trunk of the network gives its own class logits."""
     torch.manual_seed(1)
     anchors = (((20.0, 20.0),), ((40.0, 40.0),), ((80.0, 80.0),), ((160.0, 160.0),))

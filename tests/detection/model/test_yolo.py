@@ -70,7 +70,7 @@ def test_tensors_and_arrays_decode_alike():
     np.testing.assert_array_equal(tensors.centers.numpy(), (grid.cells + 0.5) * grid.strides)
 
 
-def test_a_fresh_network_believes_that_one_cell_in_a_hundred_holds_something(network):
+def test_a_new_network_expects_an_object_in_one_cell_of_a_hundred(network):
     output = network(torch.rand(1, 3, 64, 64))
     assert output[..., 0].sigmoid().mean().item() == pytest.approx(0.01, abs=0.005)
 
