@@ -86,7 +86,7 @@ def test_an_evaluation_keeps_the_regions_for_the_next_one(runs, tmp_path):
 def test_regions_are_kept_only_for_detectors_that_search(runs, tmp_path, words):
     flags = ["--data", runs / "set" / "data.yaml", "--proposals", tmp_path / "kept", "--output", tmp_path / "out"]
     code, said = say("evaluate", "detector", *flags, words[0], runs / words[1], *words[2:])
-    assert code == 2 and "only --model rcnn or fast-rcnn, alone and without --tta, searches photos" in said
+    assert code == 2 and "only for --model rcnn or fast-rcnn, alone and without --tta" in said
     assert list(tmp_path.iterdir()) == []
 
 

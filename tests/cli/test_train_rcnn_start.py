@@ -41,7 +41,7 @@ def test_the_weights_of_a_fast_rcnn_become_an_rcnn(tmp_path):
     detector = Detector.load(output)
     assert detector.network.config.kind == "rcnn" and detector.network.config.proposals == 12
     code, said = say("train", "rcnn", "--initial", source, "--output", output)
-    assert code == 2 and "holds a model already" in said
+    assert code == 2 and "contains a model already" in said
 
 
 @pytest.mark.parametrize("kind", ["rcnn", "faster-rcnn"])

@@ -81,6 +81,11 @@ def train(
     return 0
 
 
+OF_YOLO = Text(
+    "MODEL|FILE",
+    "Model to start from, by name or folder, or published weights of YOLOX-Nano (.pth) or PicoDet-S (.bin).",
+)
+OF_OTHERS = Text("MODEL", "Model to start from, by name or folder: a grid detector or one of the same kind.")
 ONLY_YOLO = "label_smoothing", "dropout", "backbone", "initialize"
 NOT_OF_FACES = (*ONLY_YOLO, "teacher_boxes")
 REGIONS = {"transfer": "head", "mosaic": 0.3, "close_epochs": 2}
@@ -105,11 +110,7 @@ for name, (about, of_loop, of_detector, missing) in KINDS.items():
             options=trained(**of_detector),
             data=DATA,
             validation=validation(BOXES),
-            initial=Text(
-                "MODEL|FILE",
-                "Model to start from: a grid detector, or a model of the same kind, by name or folder; for yolo also "
-                "published weights of YOLOX-Nano (.pth) or PicoDet-S (.bin).",
-            ),
+            initial=OF_YOLO if name == "yolo" else OF_OTHERS,
             teacher_boxes=TEACHER_BOXES,
             plot_schedule=Text(
                 "FILE.png", "Plot the learning-rate schedule and exit.", dir_okay=False, rich_help_panel=RATES
