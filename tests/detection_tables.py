@@ -13,7 +13,7 @@ NAMES = ("airplane", "cat", "couch")
 
 
 def made_up(seed: int, names=("aeroplane", "cat", "sofa")):
-    """Ground truth with crowds and difficult objects, and rows that are right, shifted, of the wrong class or invented."""
+    """Ground truth with crowds and difficult objects, and rows that are right, shifted, mislabeled or invented."""
     generator = np.random.default_rng(seed)
     truth = {
         "images": [{"id": i, "file_name": f"{i}.jpg", "width": 400, "height": 300} for i in range(12)],

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 PREDICTION = ["core", "released", "batch"]  # what the prediction of every subject stands on
 EVERYTHING_BELOW = [*PREDICTION, "data", "training"]
+BELOW_WIDGETS = ["ui/downloads", "ui/image_files", "ui/inference_cache", "ui/models", "ui/text"]
 
 # Layer -> what it may import besides itself. A file belongs to the layer with the longest name that its path begins
 # with. A name stands for the files directly in that folder; "name/" stands for its sub-folders, too.
@@ -43,8 +44,9 @@ LAYERS: dict[str, list[str]] = {
     "faces/evaluate": [*EVERYTHING_BELOW, "faces", "detection"],
     "faces/train": [*EVERYTHING_BELOW, "faces", "faces/model", "faces/evaluate", "detection/"],
     "model_summary": ["core", "released", "detection/model", "classification/model"],
-    "ui/widgets": ["", *PREDICTION, "detection", "classification", "faces/", "style/"],
+    "ui/widgets": ["", *PREDICTION, "detection", "classification", "faces/", "style/", *BELOW_WIDGETS],
     "ui": ["", "ui/widgets", *EVERYTHING_BELOW, "detection/", "classification/", "faces/", "style/"],
+    "ui/app": ["", "core", "ui", "ui/widgets"],
     "cli": ["", *EVERYTHING_BELOW, "detection/", "classification/", "faces/", "style/", "model_summary"],
     "__main__": ["cli"],
     "": ["core", "released", "detection/", "classification/", "faces/", "style/"],  # the door, `__init__`
