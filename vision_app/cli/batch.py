@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vision_app.cli.exit_codes import FAILED, INTERRUPTED, OK
 from vision_app.cli.progress import counted, format_rate, show_progress
+from vision_app.core.errors import UsageError
 
 if TYPE_CHECKING:
     from vision_app.batch.run import Task
@@ -28,7 +29,6 @@ def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
         UsageError: A source does not exist, or there are no images at all.
     """
     from vision_app.batch.sources import list_inputs
-    from vision_app.core.errors import UsageError
     from vision_app.core.images import SUFFIXES
 
     inputs, others, empty = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named)

@@ -1,19 +1,21 @@
 """`vision-app compare`: several detectors on the same images, side by side."""
 
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_app.cli.batch import gather, say_stopped
 from vision_app.cli.exit_codes import INTERRUPTED
 from vision_app.cli.options import BOXES, Text, positive_int, with_options
+from vision_app.cli.progress import show_progress
+from vision_app.core.errors import UsageError, unknown
 from vision_app.detection.compare import FAMILY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from vision_app.batch.sinks import Journal
     from vision_app.batch.sources import Input
     from vision_app.data.samples import DetectionSet
@@ -70,10 +72,7 @@ def compare(
     from vision_app import __version__
     from vision_app.batch.run import cores
     from vision_app.batch.sinks import Journal, read_rows
-    from vision_app.cli.batch import gather, say_stopped
     from vision_app.cli.evaluate import check_classes, load_ground_truth
-    from vision_app.cli.progress import show_progress
-    from vision_app.core.errors import UsageError
     from vision_app.detection.base import DetectOptions
     from vision_app.detection.compare.files import write_comparison
     from vision_app.detection.compare.measure import DetectorSpec, Run, Worker
@@ -137,7 +136,6 @@ def _names(models: str | None, tta: bool) -> list[str]:
     Raises:
         UsageError: There are fewer than two models, or one is named twice.
     """
-    from vision_app.core.errors import UsageError
     from vision_app.released.find import available
 
     if models is None:
@@ -158,8 +156,6 @@ def _limits(texts: list[str], names: list[str]) -> dict[str, int]:
     Raises:
         UsageError: One is not MODEL=N.
     """
-    from vision_app.core.errors import UsageError, unknown
-
     limits = {}
     for text in texts:
         name, _, count = text.rpartition("=")
@@ -173,8 +169,6 @@ def _limits(texts: list[str], names: list[str]) -> dict[str, int]:
 
 def _measure(parts: "Sequence[tuple[Worker, Sequence[Input]]]", journal: "Journal") -> None:
     """Write the missing rows, one detector after the other."""
-    from vision_app.cli.progress import show_progress
-
     before = 0
     for place, (worker, part) in enumerate(parts, start=1):
         done = min(max(journal.rows - before, 0), len(part))

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from vision_app.cli.options import HIDDEN_ALIASES
+from vision_app.core.errors import UsageError, unknown
 
 KEPT = "options.yaml"  # in the folder of a run
 
@@ -52,8 +53,6 @@ def _options(context: typer.Context, path: Path) -> dict[str, str | list[str]]:
     They are text: YAML reads 1e-3 as a word and 2 as a number, and options rely on neither.
     """
     import yaml
-
-    from vision_app.core.errors import UsageError, unknown
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

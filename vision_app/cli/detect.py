@@ -1,12 +1,11 @@
 """`vision-app detect` and `classify`: find the objects in images, and say which classes images show."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from vision_app.cli.batch import default_batch_size, gather, run_batch, runtime_settings
 from vision_app.cli.options import DETECTION_MODEL, Batch, Text, positive_int, with_options
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from vision_app.core.errors import UsageError
 
 
 @with_options(
@@ -39,7 +38,6 @@ def detect(
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app.batch.sinks import ImageFolder, write_csv
-    from vision_app.cli.batch import default_batch_size, gather, run_batch, runtime_settings
     from vision_app.detection.base import DetectOptions
     from vision_app.detection.batch import CSV_COLUMNS, DetectTask, csv_lines
     from vision_app.detection.load import load_detector
@@ -80,14 +78,12 @@ def detect(
     )
 
 
-def _class_names(text: str, known: "Sequence[str]") -> tuple[str, ...]:
+def _class_names(text: str, known: Sequence[str]) -> tuple[str, ...]:
     """Parse names and ids of classes with commas between them.
 
     Raises:
         UsageError: An id is too large. Names are checked with the other options.
     """
-    from vision_app.core.errors import UsageError
-
     names = []
     for word in map(str.strip, text.split(",")):
         if word in known or not word.isdecimal():
@@ -124,7 +120,6 @@ def classify(
     """
     from vision_app.classification.batch import ClassifyTask
     from vision_app.classification.classifier import Classifier
-    from vision_app.cli.batch import default_batch_size, gather, run_batch, runtime_settings
 
     max_pixels = batch.max_pixels
     classifier = Classifier.load(model, device=batch.device, runtime=batch.runtime, threads=1)

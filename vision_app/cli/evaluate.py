@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vision_app.cli.batch import default_batch_size, runtime_settings
 from vision_app.cli.options import DETECTION_MODEL, Machine, Text, group_of_commands, with_options
+from vision_app.cli.progress import show_progress
+from vision_app.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from vision_app.batch.run import Task
@@ -49,7 +52,6 @@ def detector(
     Exit code: 0 measured, 1 the data or some of its images cannot be used, 2 wrong usage.
     """
     from vision_app.batch.sinks import read_rows
-    from vision_app.core.errors import UsageError
     from vision_app.detection.batch import DetectTask
     from vision_app.detection.evaluate.evaluation import evaluate
     from vision_app.detection.evaluate.plots import write_plots
@@ -128,7 +130,6 @@ def classifier(machine: Machine, data: Path, output: Path, split: str | None = N
 
 def cache_proposals(found: "Detector | None", folder: Path) -> None:
     """Cache the region proposals of a detector in a folder; raise UsageError for one without such proposals."""
-    from vision_app.core.errors import UsageError
     from vision_app.detection.proposals import ProposalCache
     from vision_app.detection.region_detector import RegionDetector
 
@@ -139,8 +140,6 @@ def cache_proposals(found: "Detector | None", folder: Path) -> None:
 
 def check_empty(output: Path) -> None:
     """Refuse a folder with anything in it; raise UsageError."""
-    from vision_app.core.errors import UsageError
-
     if output.exists() and any(output.iterdir()):
         raise UsageError(f"--output {output}: is not empty; choose another folder")
 
@@ -154,7 +153,6 @@ def load_ground_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str
     Raises:
         DataError: It cannot be read, one of its images cannot be measured on, or it has no boxes.
     """
-    from vision_app.core.errors import DataError
     from vision_app.data.detection import open_dataset
 
     source = open_dataset(path)
@@ -189,7 +187,6 @@ def check_classes(model: HasClasses, truth: "DetectionSet", path: Path) -> None:
     Raises:
         DataError: It knows none.
     """
-    from vision_app.core.errors import DataError
     from vision_app.data.names import canonical
 
     unknown = [name for name in truth.classes if not {name, canonical(name)} & set(model.classes)]
@@ -226,9 +223,6 @@ def written_rows(
     from vision_app.batch.run import cores, run
     from vision_app.batch.sinks import Journal, read_rows
     from vision_app.batch.sources import Input
-    from vision_app.cli.batch import default_batch_size, runtime_settings
-    from vision_app.cli.progress import show_progress
-    from vision_app.core.errors import DataError
 
     inputs = [Input(file, "") for file in files]
     settings = {"--model": model.name, **runtime_settings(model), **settings}

@@ -8,6 +8,7 @@ from vision_app.cli.evaluate import app, check_empty, written_rows
 from vision_app.cli.faces import app as faces_app
 from vision_app.cli.faces import load_recognizer
 from vision_app.cli.options import FACE_MODELS_OF_ANY_SIZE, FaceModels, Machine, Text, with_options
+from vision_app.core.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +98,6 @@ def calibrate(
 
     Exit code: 0 measured, 1 the data cannot be used, 2 wrong usage.
     """
-    from vision_app.core.errors import UsageError
     from vision_app.faces.calibration import KEY
     from vision_app.faces.evaluate import calibrate as thresholds
     from vision_app.faces.evaluate.embedding_file import read_embeddings
@@ -144,7 +144,6 @@ def _model_folder(name: str) -> "Model":
         ModelError: There is no such model.
         UsageError: It is an exported file.
     """
-    from vision_app.core.errors import UsageError
     from vision_app.faces.embedder import TASK
     from vision_app.released.find import find
 

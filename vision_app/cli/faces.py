@@ -1,15 +1,17 @@
 """`vision-app faces detect`, `embed` and `verify`: find faces, embed them and compare two."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vision_app.cli.batch import gather, run_batch, runtime_settings
 from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Machine, Text, group_of_commands, with_options
+from vision_app.cli.progress import FAILURES_SHOWN, printable
+from vision_app.core.errors import UsageError, VisionAppError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from vision_app.faces.batch import FacesTask
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.results import Face, Verification
@@ -37,7 +39,6 @@ def detect(
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app.batch.sinks import ImageFolder
-    from vision_app.cli.batch import gather, run_batch, runtime_settings
     from vision_app.detection.base import DetectOptions
     from vision_app.faces.batch import FacesTask
     from vision_app.faces.detector import FaceDetector
@@ -81,8 +82,6 @@ def embed(models: FaceModels, batch: Batch, sources: list[str], output: Path) ->
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app.batch.sinks import read_rows
-    from vision_app.cli.batch import gather, run_batch
-    from vision_app.core.errors import UsageError
     from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.batch import write_embeddings
 
@@ -92,7 +91,7 @@ def embed(models: FaceModels, batch: Batch, sources: list[str], output: Path) ->
     recognizer = load_recognizer(models, batch, 1)
     path, dimension = output.with_suffix(".jsonl"), recognizer.embedder.dimension
 
-    def finish(rows: "Iterable[dict[str, Any]]") -> None:
+    def finish(rows: Iterable[dict[str, Any]]) -> None:
         _name_images_without_faces(read_rows(path))
         write_embeddings(output, rows, model_id=recognizer.model_id, dimension=dimension)
 
@@ -108,10 +107,8 @@ def embed(models: FaceModels, batch: Batch, sources: list[str], output: Path) ->
     )
 
 
-def _name_images_without_faces(rows: "Iterable[dict[str, Any]]") -> None:
+def _name_images_without_faces(rows: Iterable[dict[str, Any]]) -> None:
     """Name the images in which no face was found."""
-    from vision_app.cli.progress import FAILURES_SHOWN, printable
-
     files = [row["file"] for row in rows if row["status"] == "ok" and not row["faces"]]
     for file in files[:FAILURES_SHOWN]:
         typer.echo(f"no face: {printable(file)}", err=True)
@@ -149,7 +146,6 @@ def verify(
     Exit code: 0 same, 1 different or uncertain, 2 no verdict: no face, more than one, an image, a gallery or a model
     that cannot be used, or wrong usage.
     """
-    from vision_app.core.errors import UsageError, VisionAppError
     from vision_app.faces.gallery import Gallery
     from vision_app.faces.results import SAME
 
@@ -185,8 +181,6 @@ def _reasoning(answer: "Verification") -> str:
 
 def _description(file: str, face: "Face") -> str:
     """Return which face of an image was used, and why it is hard to recognize."""
-    from vision_app.cli.progress import printable
-
     left, top, right, bottom = face.box.round().astype(int).tolist()
     against = f", {', '.join(face.quality.reasons)}" if face.quality.reasons else ""
     return f"{printable(file)}: face at {left},{top} to {right},{bottom}{against}"
@@ -217,8 +211,6 @@ def embedding_task(recognizer: "FaceRecognizer", max_pixels: int) -> "FacesTask"
 
 def recognizer_settings(recognizer: "FaceRecognizer", models: FaceModels, batch: Batch) -> dict[str, Any]:
     """Return what the rows depend on, by flag."""
-    from vision_app.cli.batch import runtime_settings
-
     return {
         "--model": f"{models.model} {recognizer.model_id}",
         "--detector": f"{models.detector} {recognizer.detector.digest[:12]}",

@@ -1,17 +1,18 @@
 """`vision-app faces` with a gallery: enroll people, and show, change and delete what is kept of them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from vision_app.cli.batch import gather
 from vision_app.cli.faces import app, load_recognizer
 from vision_app.cli.options import FACE_MODELS, FACE_MODELS_OF_ANY_SIZE, FaceModels, Machine, Text, with_options
 from vision_app.cli.progress import counted, printable, show_progress
+from vision_app.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from vision_app.faces.gallery import Enrollment
     from vision_app.faces.gallery import Gallery as OpenGallery
     from vision_app.faces.recognizer import FaceRecognizer
@@ -49,7 +50,6 @@ def enroll(
 
     Exit code: 0 all photos are enrolled, 1 some photos were refused, 2 wrong usage.
     """
-    from vision_app.core.errors import UsageError
     from vision_app.faces.gallery import Enrollment, Gallery
 
     if (folder is None) == (name is None) or (folder is None and not photos):
@@ -219,9 +219,8 @@ def _open(gallery: Path, *, readonly: bool = False, recognizer: "FaceRecognizer 
 
 def _portraits(
     folder: Path | None, name: str | None, photos: list[str], gallery: Path
-) -> "Iterator[tuple[str, str | Path]]":
+) -> Iterator[tuple[str, str | Path]]:
     """Yield the name and the photo of each person to enroll."""
-    from vision_app.cli.batch import gather
     from vision_app.data.identities import load_identities
 
     if folder is not None:

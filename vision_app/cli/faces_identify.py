@@ -1,15 +1,14 @@
 """`vision-app faces identify` and `group`: who is on many images, by name and without."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
+from vision_app.cli.batch import gather, run_batch
 from vision_app.cli.faces import app, embedding_task, load_recognizer, recognizer_settings
 from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Text, with_options
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @app.command()
@@ -40,7 +39,6 @@ def identify(
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.cli.batch import gather, run_batch
     from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.batch import FacesTask
     from vision_app.faces.gallery import Gallery
@@ -93,7 +91,6 @@ def group(
     from contextlib import nullcontext
 
     from vision_app.batch.sinks import remove
-    from vision_app.cli.batch import gather, run_batch
     from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.gallery import Gallery
     from vision_app.faces.group import write_groups
@@ -107,7 +104,7 @@ def group(
         if opened is not None:
             opened.store.require(recognizer.model_id)
 
-        def finish(rows: "Iterable[dict[str, Any]]") -> None:
+        def finish(rows: Iterable[dict[str, Any]]) -> None:
             remove(groups)
             known_by = None if opened is None else opened.matcher.person_of
             people = write_groups(groups, rows, threshold=threshold, far=far, person_of=known_by)

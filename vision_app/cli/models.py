@@ -7,6 +7,7 @@ import typer
 
 from vision_app.cli.options import Text, group_of_commands, positive_int, with_options
 from vision_app.cli.progress import counted
+from vision_app.core.errors import ModelError
 
 if TYPE_CHECKING:
     from vision_app.released.find import Model
@@ -24,7 +25,6 @@ def list_models() -> int:
 
 def _list(name: str) -> bool:
     """Print a model's line, or what is wrong with the model."""
-    from vision_app.core.errors import ModelError
     from vision_app.released.find import find
 
     try:
@@ -99,7 +99,6 @@ def verify(names: list[str] | None = None) -> int:
 
 def _is_intact(name: str) -> bool:
     """Say whether a model can be opened and its files are the released ones."""
-    from vision_app.core.errors import ModelError
     from vision_app.released.find import find
 
     try:
@@ -137,7 +136,6 @@ def _names() -> list[str]:
     Raises:
         ModelError: There are none.
     """
-    from vision_app.core.errors import ModelError
     from vision_app.released.find import available
 
     if not (names := available()):

@@ -11,6 +11,8 @@ import typer
 from typer import Argument, Option
 from typer.core import TyperCommand
 
+from vision_app.core.errors import UsageError
+
 # Names from version 0.1 and from other tools, and what stands for them. Help does not show them.
 HIDDEN_ALIASES = {
     "--average": "--ema-decay",
@@ -160,8 +162,6 @@ class Batch(Machine):
         Raises:
             UsageError: It is less than one pixel.
         """
-        from vision_app.core.errors import UsageError
-
         if (limit := round(self.max_megapixels * 1e6)) < 1:
             given = f"--max-megapixels {self.max_megapixels:g}"
             raise UsageError(f"{given}: too small; the nearest valid value is 0.000001")

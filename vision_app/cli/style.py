@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_app.cli.batch import gather, run_batch, runtime_settings
 from vision_app.cli.options import Batch, Fields, Text, positive_int, with_options
+from vision_app.core.errors import ImageError, UsageError
 from vision_app.style.options import StyleOptions
 
 if TYPE_CHECKING:
@@ -95,8 +97,6 @@ def style(
     from contextlib import nullcontext
 
     from vision_app.batch.sinks import ImageFolder
-    from vision_app.cli.batch import gather, run_batch, runtime_settings
-    from vision_app.core.errors import UsageError
     from vision_app.core.interrupt import Interrupt
     from vision_app.style.batch import StyleTask, pair_inputs
     from vision_app.style.load import load_stylizer
@@ -141,8 +141,6 @@ def style(
 
 def _numbers(weights: str) -> tuple[float, ...]:
     """Parse the value of --weights."""
-    from vision_app.core.errors import UsageError
-
     try:
         return tuple(map(float, weights.split(",")))
     except ValueError:
@@ -151,8 +149,6 @@ def _numbers(weights: str) -> tuple[float, ...]:
 
 def _prepare(stylizer: "Stylizer", groups: list[list[str]], options: StyleOptions) -> "list[PreparedStyles]":
     """Read the styles, those of a group for one image; an unusable one is wrong usage."""
-    from vision_app.core.errors import ImageError, UsageError
-
     try:
         return [stylizer.prepare(group, options) for group in groups]
     except ImageError as error:

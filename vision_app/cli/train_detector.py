@@ -9,6 +9,7 @@ import typer
 from vision_app.cli.config import KEPT
 from vision_app.cli.options import BOXES, Fields, PanelCommand, Text, group_of_commands, with_options
 from vision_app.cli.train_options import DATA, RUN, TEACHER_BOXES, Run, say, trained, validation
+from vision_app.core.errors import UsageError
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.training.config import TrainConfig
 
@@ -31,8 +32,6 @@ def train(
 ) -> int:
     """Train a detector of the kind that the command names."""
     import os
-
-    from vision_app.core.errors import UsageError
 
     if plot_schedule:
         from vision_app.training.learning_rate import plot_schedule as plot

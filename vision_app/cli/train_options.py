@@ -9,6 +9,7 @@ import typer
 
 from vision_app.cli.config import read_config, resumed, write_options
 from vision_app.cli.options import BOXES, Fields, Text, positive_int
+from vision_app.core.errors import UsageError
 
 # By panel and field: what a value looks like, and what the option does. Limits are checked by the dataclasses.
 PANELS = {
@@ -132,7 +133,6 @@ class Run:
         Raises:
             UsageError: One of the needed options, by name, or --output is missing.
         """
-        from vision_app.core.errors import UsageError
         from vision_app.core.figures import import_matplotlib
 
         for name, value in {**needed, "output": self.output}.items():
