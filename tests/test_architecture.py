@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 PREDICTION = ["core", "released", "batch"]  # what the prediction of every subject stands on
 EVERYTHING_BELOW = [*PREDICTION, "data", "training"]
-BELOW_WIDGETS = ["ui/downloads", "ui/image_files", "ui/inference_cache", "ui/models", "ui/text"]
+BELOW_WIDGETS = ["ui/downloads", "ui/images", "ui/models"]
 
 # Layer -> what it may import besides itself. A file belongs to the layer with the longest name that its path begins
 # with. A name stands for the files directly in that folder; "name/" stands for its sub-folders, too.

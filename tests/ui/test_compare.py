@@ -13,15 +13,13 @@ from streamlit.testing.v1 import AppTest
 
 from vision_app import DetectOptions, Detector, read_image
 from vision_app.core.errors import ImageError, ModelError
-from vision_app.core.text import amounts
+from vision_app.core.text import amounts, escape
 from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.report import counts_text
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.ui import compare, models
 from vision_app.ui.compare import Answer
-from vision_app.ui.image_files import ImageFile
-from vision_app.ui.inference_cache import detect, infer, screen_image
-from vision_app.ui.text import escape
+from vision_app.ui.images import ImageFile, detect, infer, screen_image
 
 
 @pytest.fixture

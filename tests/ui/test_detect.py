@@ -11,11 +11,11 @@ from image_files import encode
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from vision_app.core.text import escape
 from vision_app.detection.compare import FAMILY
 from vision_app.released.find import find
 from vision_app.ui import models
-from vision_app.ui.image_files import SAMPLES, sample
-from vision_app.ui.text import escape
+from vision_app.ui.images import SAMPLES, sample
 from vision_app.ui.widgets.inputs import MAX_IMAGES
 
 

@@ -14,7 +14,7 @@ from vision_app import Detector, draw, read_image
 from vision_app.cli import main
 from vision_app.core.errors import ImageError
 from vision_app.ui import downloads
-from vision_app.ui.image_files import ImageFile
+from vision_app.ui.images import ImageFile
 
 
 def answer(image: ImageFile, detector: Detector) -> downloads.Answer:

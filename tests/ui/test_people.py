@@ -11,13 +11,13 @@ from app_pages import ADA, BOB, EVE, labeled, photo_of, press, run, said, snap, 
 from painted_people import BLURRED, paint
 
 from vision_app import Gallery
+from vision_app.core.text import escape
 from vision_app.faces.challenge import Challenge
 from vision_app.faces.gallery.forget import search
 from vision_app.faces.gallery.live import Watch
 from vision_app.faces.gallery.store import to_blob
-from vision_app.ui.inference_cache import CACHE
+from vision_app.ui.images import CACHE
 from vision_app.ui.people import AGREED
-from vision_app.ui.text import escape
 
 PHOTOS = "Photos of one face each"
 

@@ -21,7 +21,7 @@ from vision_app.style.samples import samples
 from vision_app.style.samples.samples import SAMPLES
 from vision_app.style.stylizer import Output, Request, Stylizer
 from vision_app.ui import models, style, style_job
-from vision_app.ui.image_files import SAMPLES as PHOTOS
+from vision_app.ui.images import SAMPLES as PHOTOS
 from vision_app.ui.style import MAX_RESULTS
 from vision_app.ui.style_job import JobSlot, StyleJob
 from vision_app.ui.widgets import style_picker

@@ -1,5 +1,6 @@
-"""Counts of things in words."""
+"""Text for people: counts of things in words, and names in Markdown."""
 
+import re
 from collections.abc import Mapping
 
 _IRREGULAR = {"broccoli": "broccoli", "knife": "knives", "mouse": "mice", "sheep": "sheep"}
@@ -30,3 +31,8 @@ def plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in set("aeiou"):
         return f"{noun[:-1]}ies"
     return f"{noun}s"
+
+
+def escape(text: str) -> str:
+    """Return `text` such that Markdown shows it literally: file names are not formatting."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)

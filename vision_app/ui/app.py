@@ -6,9 +6,9 @@ import streamlit as st
 from starlette.formparsers import MultiPartParser
 
 from vision_app.core.errors import VisionAppError
+from vision_app.core.text import escape
 from vision_app.ui import compare, detect, identify, people, style, verify, webcam
 from vision_app.ui.style_job import job_slot
-from vision_app.ui.text import escape
 
 ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched from a font server by the browser
 

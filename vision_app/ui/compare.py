@@ -9,7 +9,7 @@ from vision_app import Detections, DetectOptions, Detector, RGBImage, __version_
 from vision_app.batch.run import cores
 from vision_app.core.errors import ImageError, ModelError
 from vision_app.core.figures import to_png
-from vision_app.core.text import amounts
+from vision_app.core.text import amounts, escape
 from vision_app.detection.compare import FAMILY
 from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.measure import Conditions, Cost, Run, count_parameters
@@ -17,11 +17,8 @@ from vision_app.detection.compare.plots import plot_stages
 from vision_app.detection.compare.report import DetectorView, ImageCard, about, counts_text, render, times_text
 from vision_app.detection.compare.table import DetectorSummary, cells, make_line
 from vision_app.ui import downloads, models
-from vision_app.ui.image_files import ImageFile
-from vision_app.ui.inference_cache import MAX_ENTRIES, detect, infer, screen_image
-from vision_app.ui.text import escape
-from vision_app.ui.widgets.inputs import first_of, uploads_or_samples
-from vision_app.ui.widgets.model_settings import percentage
+from vision_app.ui.images import MAX_ENTRIES, ImageFile, detect, infer, screen_image
+from vision_app.ui.widgets.inputs import first_of, percentage, uploads_or_samples
 from vision_app.ui.widgets.outputs import save, show_error, show_image
 
 MAX_IMAGES = 10

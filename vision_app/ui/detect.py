@@ -7,14 +7,12 @@ import streamlit as st
 
 from vision_app import Detections, DetectOptions, Detector, draw
 from vision_app.core.errors import ImageError, ModelError
-from vision_app.core.text import amount, amounts
+from vision_app.core.text import amount, amounts, escape
+from vision_app.released.find import Model
 from vision_app.ui import downloads, models
-from vision_app.ui.image_files import ImageFile
-from vision_app.ui.inference_cache import detect, infer, screen_image
-from vision_app.ui.text import escape
+from vision_app.ui.images import ImageFile, detect, infer, screen_image
 from vision_app.ui.widgets.classification import classification
-from vision_app.ui.widgets.inputs import uploads_or_samples
-from vision_app.ui.widgets.model_settings import about, percentage
+from vision_app.ui.widgets.inputs import percentage, uploads_or_samples
 from vision_app.ui.widgets.outputs import save, save_json, show_error, show_image
 
 CONFIDENCE_HELP = "Shows detections with at least this confidence."
@@ -48,6 +46,26 @@ def settings() -> tuple[Detector, DetectOptions]:
         limit = st.number_input("Max. objects per image", 1, 1000, defaults["max_detections"], key=f"limit {name}")
         about(found[name])
     return detector, DetectOptions(confidence, iou, tuple(classes) or None, limit)
+
+
+def about(model: Model) -> None:
+    """Draw what `model.json` says: measured accuracy, defaults, training data and license."""
+    info = model.info
+    facts = {
+        "Classes": str(len(model.classes)),
+        "Default confidence": f"{model.defaults['confidence']:.0%}",
+        **{
+            f"Accuracy on {name}": ", ".join(f"{metric} {value:.3f}" for metric, value in measured.items())
+            for name, measured in info.get("measured", {}).items()
+        },
+        "Parameters": f"{info['parameters'] / 1e6:.2f} million" if "parameters" in info else "",
+        "Trained on": "; ".join(info.get("learned_from", [])),
+        "License": info.get("license", ""),
+    }
+    with st.expander(f"About {escape(model.name)}", icon=":material/info:"):
+        for name, text in facts.items():
+            if text:
+                st.caption(f"**{escape(name)}**  \n{escape(text)}")
 
 
 def card(image: ImageFile, detector: Detector, options: DetectOptions) -> Detections | ImageError:

@@ -15,7 +15,7 @@ from vision_app.batch.sinks import write_table
 from vision_app.core.errors import ImageError
 from vision_app.core.images import WRITERS
 from vision_app.detection.batch import CSV_COLUMNS, csv_lines
-from vision_app.ui.image_files import ImageFile
+from vision_app.ui.images import ImageFile
 
 Answer = tuple[ImageFile, Detections | ImageError]
 

@@ -4,12 +4,11 @@ import streamlit as st
 
 from vision_app import draw
 from vision_app.core.errors import ImageError
+from vision_app.core.text import escape
 from vision_app.faces.gallery import Identities
 from vision_app.faces.gallery.results import UNKNOWN
 from vision_app.ui import models
-from vision_app.ui.image_files import ImageFile
-from vision_app.ui.inference_cache import screen_image
-from vision_app.ui.text import escape
+from vision_app.ui.images import ImageFile, screen_image
 from vision_app.ui.widgets import faces
 from vision_app.ui.widgets.inputs import upload_several
 from vision_app.ui.widgets.outputs import save_json, show_error, show_image

@@ -5,10 +5,10 @@ import streamlit as st
 
 from vision_app import Classifier, Detector, FaceRecognizer, Stylizer
 from vision_app.core.errors import ModelError
+from vision_app.core.text import escape
 from vision_app.detection.compare import FAMILY
 from vision_app.faces.detector import FACE
 from vision_app.released.find import Model, available, find
-from vision_app.ui.text import escape
 
 _load_once = st.cache_resource(show_spinner="Loading the model …")
 

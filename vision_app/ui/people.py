@@ -5,12 +5,11 @@ from pathlib import Path
 import streamlit as st
 
 from vision_app import Gallery
-from vision_app.core.text import amount
+from vision_app.core.text import amount, escape
 from vision_app.faces.gallery import Enrollment, Forgotten, Person
 from vision_app.faces.gallery.results import ACCEPTED
 from vision_app.ui import models
-from vision_app.ui.inference_cache import CACHE
-from vision_app.ui.text import escape
+from vision_app.ui.images import CACHE
 from vision_app.ui.widgets.faces import gallery_file
 from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_several
 

@@ -14,15 +14,13 @@ from PIL import Image
 
 from vision_app import RGBImage, StyleOptions, Stylized, Stylizer
 from vision_app.core.errors import ImageError
-from vision_app.core.text import amount
+from vision_app.core.text import amount, escape
 from vision_app.style.results import Report
 from vision_app.style.stylizer import PreparedStyles
 from vision_app.ui import models
 from vision_app.ui.downloads import data_url, encoded
-from vision_app.ui.image_files import SAMPLES, ImageFile, sample
-from vision_app.ui.inference_cache import SCREEN_SIZE, screen_image
+from vision_app.ui.images import SAMPLES, SCREEN_SIZE, ImageFile, sample, screen_image
 from vision_app.ui.style_job import REFRESH, StyleJob, job_slot
-from vision_app.ui.text import escape
 from vision_app.ui.widgets.before_after import before_after
 from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_one
 from vision_app.ui.widgets.outputs import save, show_error, show_image

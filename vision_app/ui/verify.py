@@ -6,13 +6,12 @@ import streamlit as st
 
 from vision_app import Face
 from vision_app.core.errors import FaceError, ImageError
-from vision_app.core.text import amount
+from vision_app.core.text import amount, escape
 from vision_app.faces.gallery.results import SOMEONE_ELSE
 from vision_app.faces.recognizer import only
 from vision_app.faces.results import DIFFERENT
 from vision_app.ui import models
-from vision_app.ui.image_files import ImageFile
-from vision_app.ui.text import escape
+from vision_app.ui.images import ImageFile
 from vision_app.ui.widgets import faces
 from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_one
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from vision_app import FaceRecognizer
 from vision_app.core.errors import VisionAppError
+from vision_app.core.text import escape
 from vision_app.faces import challenge as steps
 from vision_app.faces.challenge import Challenge
 from vision_app.faces.detector import FaceDetector
@@ -15,7 +16,6 @@ from vision_app.faces.gallery.live import KNOWN, LiveResult, LiveVerdict, Questi
 from vision_app.faces.gallery.results import UNKNOWN
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 from vision_app.ui import models
-from vision_app.ui.text import escape
 from vision_app.ui.widgets import faces
 
 EVERYONE, ONE = "Recognize everyone", "Verify one person"

@@ -15,7 +15,7 @@ from served_page import PATIENCE, browser_test, settle
 from vision_app import draw, read_image
 from vision_app.core.text import amounts
 from vision_app.ui.downloads import row, table
-from vision_app.ui.image_files import ImageFile
+from vision_app.ui.images import ImageFile
 
 pytestmark = browser_test
 

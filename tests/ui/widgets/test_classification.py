@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 from vision_app import Classifier, draw
 from vision_app.released.find import available
 from vision_app.ui import models
-from vision_app.ui.image_files import sample
+from vision_app.ui.images import sample
 from vision_app.ui.widgets import classification
 
 

@@ -3,11 +3,10 @@
 import streamlit as st
 
 from vision_app import draw
+from vision_app.core.text import escape
 from vision_app.released.find import available
 from vision_app.ui import models
-from vision_app.ui.image_files import ImageFile
-from vision_app.ui.inference_cache import infer, screen_image
-from vision_app.ui.text import escape
+from vision_app.ui.images import ImageFile, infer, screen_image
 from vision_app.ui.widgets.outputs import show_image
 
 MODEL = "classifier"

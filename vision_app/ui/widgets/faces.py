@@ -10,6 +10,7 @@ import streamlit as st
 
 from vision_app import Detections, Face, FaceRecognizer, Faces, Gallery, Verification, draw
 from vision_app.core.errors import FaceError, ImageError
+from vision_app.core.text import escape
 from vision_app.faces import calibration
 from vision_app.faces.calibration import FPIR, Calibration
 from vision_app.faces.gallery import Person
@@ -17,9 +18,7 @@ from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import only
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 from vision_app.ui import models
-from vision_app.ui.image_files import ImageFile
-from vision_app.ui.inference_cache import cached, screen_image
-from vision_app.ui.text import escape
+from vision_app.ui.images import ImageFile, cached, screen_image
 from vision_app.ui.widgets.outputs import show_error, show_image
 
 GALLERY = "VISION_APP_GALLERY"

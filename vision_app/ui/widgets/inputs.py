@@ -1,4 +1,4 @@
-"""Where images come from: uploads, the camera and samples. All stay in memory."""
+"""Where images come from: uploads, the camera and samples, which stay in memory; and settings of models."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
@@ -7,7 +7,7 @@ import streamlit as st
 
 from vision_app.core.images import SUFFIXES
 from vision_app.core.text import amount
-from vision_app.ui.image_files import SAMPLES, ImageFile, from_uploads, sample
+from vision_app.ui.images import SAMPLES, ImageFile, from_uploads, sample
 
 MAX_IMAGES = 20
 FILE_TYPES = sorted(suffix[1:] for suffix in SUFFIXES)
@@ -66,3 +66,9 @@ def uploads_or_samples(command: str) -> list[ImageFile]:
             st.image(sample(name).data, width="stretch", alt=f"Sample: {name}")
             st.button(name, width="stretch", on_click=st.session_state.update, kwargs={"samples": [name]})
     return []
+
+
+def percentage(label: str, default: float, model: str, help: str) -> float:
+    """Draw a slider from 1 % to 99 % and return its value, 0.01 to 0.99."""
+    key = f"{label} {model}"
+    return st.slider(label, 0.01, 0.99, float(default), step=0.01, format="percent", key=key, help=help)

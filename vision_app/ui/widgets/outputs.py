@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from vision_app.core.errors import VisionAppError
-from vision_app.ui.text import escape
+from vision_app.core.text import escape
 
 
 def show_image(pixels: np.ndarray, alt: str) -> None:

@@ -8,13 +8,12 @@ import streamlit as st
 from PIL import Image
 
 from vision_app.core.errors import ImageError
+from vision_app.core.text import escape
 from vision_app.style.checks import scaled_shape
 from vision_app.style.samples.samples import SAMPLES, sample
 from vision_app.style.stylizer import SAMPLE
 from vision_app.ui.downloads import data_url, encoded
-from vision_app.ui.image_files import ImageFile, from_uploads
-from vision_app.ui.inference_cache import screen_image
-from vision_app.ui.text import escape
+from vision_app.ui.images import ImageFile, from_uploads, screen_image
 from vision_app.ui.widgets.inputs import upload_several
 from vision_app.ui.widgets.outputs import show_error
 

@@ -1,28 +1,77 @@
-"""What models computed for a visitor's images: the costly part, done once and kept for the session.
+"""Images that a visitor uploads, takes or picks from the samples, and what models computed for them. All in memory.
 
-The settings on the Detect page change only `Detector.postprocess`, which runs on the kept output.
+Inference is the costly part: it is done once and kept for the session. The settings on the Detect page change only
+`Detector.postprocess`, which runs on the kept output.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from importlib.resources import files
+from io import BytesIO
+from pathlib import PurePath
 from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
 import streamlit as st
 from PIL import Image
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vision_app import Classifier, Detections, DetectOptions, Detector, RGBImage, read_image
 from vision_app.core.errors import ImageError
 from vision_app.core.timing import timed
-from vision_app.ui.image_files import ImageFile
 
+SAMPLES = {"Cat": "cat.jpg", "Coffee": "coffee.jpg"}
 SCREEN_SIZE = 1024  # pixels of the long side
 MAX_ENTRIES = 80
 CACHE = "inference cache"  # in the session's state
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file in memory.
+
+    Attributes:
+        name: Unique on the page.
+        data: The content.
+    """
+
+    name: str
+    data: bytes
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content."""
+        return sha256(self.data).hexdigest()
+
+    def open(self) -> BytesIO:
+        """Return the content as a file object with a name."""
+        stream = BytesIO(self.data)
+        stream.name = self.name
+        return stream
+
+
+def sample(name: str) -> ImageFile:
+    """Return the sample called `name`, a key of SAMPLES."""
+    return ImageFile(SAMPLES[name], (files("vision_app.ui") / "samples" / SAMPLES[name]).read_bytes())
+
+
+def from_uploads(uploads: Iterable[UploadedFile]) -> list[ImageFile]:
+    """Return the uploaded files with unique names: a second `a.jpg` becomes `a (2).jpg`."""
+    images: dict[str, ImageFile] = {}
+    for upload in uploads:
+        path = PurePath(upload.name)
+        name, number = path.name, 1
+        while name in images:
+            number += 1
+            name = f"{path.stem} ({number}){path.suffix}"
+        images[name] = ImageFile(name, upload.getvalue())
+    return list(images.values())
 
 
 @dataclass(frozen=True)

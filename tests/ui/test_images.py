@@ -1,4 +1,4 @@
-"""What the session keeps of the networks' outputs, and for how long."""
+"""Images in memory, and what the session keeps of the networks' outputs, and for how long."""
 
 from types import SimpleNamespace
 
@@ -12,9 +12,8 @@ from skimage import data
 from vision_app import DetectOptions
 from vision_app.core.errors import ImageError
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.ui import inference_cache
-from vision_app.ui.image_files import ImageFile
-from vision_app.ui.inference_cache import CACHE, SCREEN_SIZE, detect, infer, screen_image
+from vision_app.ui import images as ui_images
+from vision_app.ui.images import CACHE, SCREEN_SIZE, ImageFile, detect, from_uploads, infer, screen_image
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +25,7 @@ def session(monkeypatch) -> dict:
 
 
 def test_the_oldest_entries_are_dropped_first(session, monkeypatch, detector, forward_calls):
-    monkeypatch.setattr(inference_cache, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(ui_images, "MAX_ENTRIES", 2)
     colors = ("red", "green", "blue")
     images = [ImageFile(color, encode(Image.new("RGB", (64, 48), color), "PNG")) for color in colors]
     for index in (0, 1, 0, 2, 0, 1):  # the last one was dropped in favor of 2
@@ -65,3 +64,9 @@ def test_the_runtimes_of_a_model_do_not_share_an_entry(session):
         )  # fmt: skip
         assert infer(image, model).raw == runtime
     assert len(session[CACHE]) == 2
+
+
+def test_uploads_of_one_name_are_told_apart():
+    uploads = [SimpleNamespace(name=name, getvalue=lambda: b"") for name in ("a.jpg", "a.jpg", "a (2).jpg", "a.jpg")]
+    names = [image.name for image in from_uploads(uploads)]
+    assert names == ["a.jpg", "a (2).jpg", "a (2) (2).jpg", "a (3).jpg"]
