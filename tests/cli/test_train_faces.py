@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_faces import green_detector, write_tiny_embedder, write_tiny_face_detector
 
 from vision_app.cli import main
-from vision_app.cli.config import KEPT
+from vision_app.cli.train_options import KEPT
 from vision_app.faces.align import LANDMARKS
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.embedder import Embedder

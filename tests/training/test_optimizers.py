@@ -7,7 +7,7 @@ from torch import nn
 
 from vision_app.core.tensors import set_learning_rate
 from vision_app.training.config import OPTIMIZERS
-from vision_app.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
+from vision_app.training.step import build_optimizer, optimizer_tensors, restore_optimizer
 
 RATE, BETA, BETA_2, DECAY, EPSILON = 0.1, 0.8, 0.999, 0.3, 1e-8
 GRADIENTS = np.array([[0.5, -2.0, 1e-3], [0.4, 1.0, -0.2], [-0.3, 1.0, 0.0], [0.7, -0.1, 0.3]])

@@ -17,8 +17,7 @@ from torch import nn
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.tensors import load_tensors, without_prefix
 from vision_app.released.runtime import Execution
-from vision_app.training.optimizers import build_optimizer
-from vision_app.training.step import Stepper, adversarial, make_fabric, shrink
+from vision_app.training.step import Stepper, adversarial, build_optimizer, make_fabric, shrink
 
 WHOLE = replace(CONFIG, epochs=2, batch_size=5, checkpoint_every=0)
 

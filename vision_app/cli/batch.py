@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vision_app.cli.exit_codes import FAILED, INTERRUPTED, OK
-from vision_app.cli.progress import counted, format_rate, show_progress
+from vision_app.cli.progress import format_rate, show_progress
 from vision_app.core.errors import UsageError
+from vision_app.core.text import amount
 
 if TYPE_CHECKING:
     from vision_app.batch.run import Task
@@ -32,7 +33,7 @@ def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
     from vision_app.core.images import SUFFIXES
 
     inputs, others, empty = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named)
-    passed_over = f"{counted(others, 'other file')} skipped" if others else ""
+    passed_over = f"{amount(others, 'other file')} skipped" if others else ""
     if not inputs:
         note = f" ({passed_over})" if others else ""
         raise UsageError(f"no images in {', '.join(sources)}{note}; hidden files and --output are not searched")
@@ -141,12 +142,8 @@ def _run(task: "Task[Any]", journal: "Journal", workers: int | None) -> int:
     except OutputError:
         say_stopped(journal)
         raise
-    print(_summary(journal, journal.rows - done_before, time.monotonic() - start))
-    return FAILED if journal.failed else OK
-
-
-def _summary(journal: "Journal", done: int, seconds: float) -> str:
-    ok = journal.rows - journal.failed
-    rate = f", {format_rate(done, seconds)}" if done else ""
+    done, ok = journal.rows - done_before, journal.rows - journal.failed
+    rate = f", {format_rate(done, time.monotonic() - start)}" if done else ""
     where = f" (see {journal.path.name})" if journal.failed else ""
-    return f"{counted(journal.rows, 'image')}: {ok:,} ok, {journal.failed:,} failed{where}{rate}"
+    print(f"{amount(journal.rows, 'image')}: {ok:,} ok, {journal.failed:,} failed{where}{rate}")
+    return FAILED if journal.failed else OK

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from vision_app.cli.batch import default_batch_size, runtime_settings
 from vision_app.cli.options import DETECTION_MODEL, Machine, Text, group_of_commands, with_options
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vision_app.classification.classifier import Classifier
     from vision_app.data.samples import DetectionSet
     from vision_app.detection.base import Detector
+    from vision_app.detection.compare.measure import Worker
     from vision_app.faces.embedder import Embedder
 
 app = group_of_commands("Measure models on data with ground truth.")
@@ -84,9 +85,7 @@ def detector(
             print(f"{rows}: no score is below {lowest:.2f}; AP needs the boxes with low scores too", file=sys.stderr)
     evaluation = evaluate(table)
     about = {"data": str(data), "split": split, "model": answers[0].get("model")}
-    print(f"{about['model']} on {data}" + (f", {split}" if split else ""))
-    for line in summary(evaluation):
-        print(line)
+    print(f"{about['model']} on {data}" + (f", {split}" if split else ""), *summary(evaluation), sep="\n")
     output.mkdir(parents=True, exist_ok=True)
     write_report(evaluation, output, about)
     write_plots(evaluation, output)
@@ -120,9 +119,7 @@ def classifier(machine: Machine, data: Path, output: Path, split: str | None = N
     with written_rows(ClassifyTask(found, localize=True), found, files, path, {"--localize": True}):
         pass
     evaluation = evaluate(truth, list(read_rows(path)))
-    print(f"{found.name} on {data}" + (f", {split}" if split else ""))
-    for line in summary(evaluation):
-        print(line)
+    print(f"{found.name} on {data}" + (f", {split}" if split else ""), *summary(evaluation), sep="\n")
     write_report(evaluation, output, {"data": str(data), "split": split, "model": found.name})
     print(f"\nmetrics and rows are in {output}")
     return 0
@@ -174,14 +171,7 @@ def _shortened(lines: Sequence[str], shown: int = 5) -> str:
     return "; ".join(lines[:shown]) + more
 
 
-class HasClasses(Protocol):
-    """What knows classes, and has a name."""
-
-    name: str
-    classes: tuple[str, ...]
-
-
-def check_classes(model: HasClasses, truth: "DetectionSet", path: Path) -> None:
+def check_classes(model: "Detector | Classifier | Worker", truth: "DetectionSet", path: Path) -> None:
     """Say which classes of the ground truth the model does not know.
 
     Raises:

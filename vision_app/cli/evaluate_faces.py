@@ -57,9 +57,7 @@ def faces(
     photos = load_photos(data, images, split)
     embeddings = embed_photos(recognizer, photos, output)
     evaluation = evaluate(photos, embeddings)
-    print(f"{models.model} on {data}")
-    for line in evaluation_summary(evaluation):
-        print(line)
+    print(f"{models.model} on {data}", *evaluation_summary(evaluation), sep="\n")
     about = {"data": str(data), "model": models.model, "detector": models.detector, "contract": recognizer.model_id}
     print("drawing plots and maps", file=sys.stderr)
     write_evaluation(evaluation, output, about)
@@ -124,8 +122,7 @@ def calibrate(
             f"--data {data}: has embeddings of another model than '{models.model}'; embed the photos with it"
         )
     outcome = thresholds.calibrate(photos, embeddings, fars)
-    for line in calibration_summary(outcome):
-        print(line)
+    print(*calibration_summary(outcome), sep="\n")
     output.mkdir(parents=True, exist_ok=True)
     write_calibration(outcome, output, {"data": str(data), "contract": model_id})
     print(f"\nmetrics, tables and plots are in {output}")

@@ -9,8 +9,9 @@ import typer
 from vision_app.cli.batch import gather
 from vision_app.cli.faces import app, load_recognizer
 from vision_app.cli.options import FACE_MODELS, FACE_MODELS_OF_ANY_SIZE, FaceModels, Machine, Text, with_options
-from vision_app.cli.progress import counted, printable, show_progress
+from vision_app.cli.progress import printable, show_progress
 from vision_app.core.errors import UsageError
+from vision_app.core.text import amount
 
 if TYPE_CHECKING:
     from vision_app.faces.gallery import Enrollment
@@ -76,7 +77,7 @@ def list_people(gallery: Path) -> int:
     with _open(gallery, readonly=True) as opened:
         people = opened.people()
         for person in people:
-            photos = counted(person.photos, "photo")
+            photos = amount(person.photos, "photo")
             typer.echo(f"{printable(person.name):<32} {photos:>10}  since {person.added}")
     if not people:
         typer.echo("no one is enrolled", err=True)
@@ -130,7 +131,7 @@ def forget(name: str, gallery: Path, yes: bool = False) -> int:
     """
     with _open(gallery) as opened:
         count = len(opened.samples(name))
-        if not yes and not _confirmed(f"Delete {printable(name)} and {counted(count, 'photo')} permanently?"):
+        if not yes and not _confirmed(f"Delete {printable(name)} and {amount(count, 'photo')} permanently?"):
             typer.echo("nothing was deleted", err=True)
             return 1
         done = opened.forget(name)
@@ -154,7 +155,7 @@ def export(output: Path, gallery: Path, person: list[str] | None = None) -> int:
     """
     with _open(gallery, readonly=True) as opened:
         photos = opened.export(output, person)
-    typer.echo(f"{printable(str(output))}: {counted(photos, 'photo')}")
+    typer.echo(f"{printable(str(output))}: {amount(photos, 'photo')}")
     return 0
 
 
@@ -188,7 +189,7 @@ def reembed(models: FaceModels, machine: Machine, gallery: Path) -> int:
         total = sum(person.photos for person in opened.people())
         with show_progress(total, 0) as report:
             photos = opened.reembed(lambda person: report([{"status": "ok"}] * person.photos))
-    typer.echo(f"{counted(photos, 'photo')} embedded again, model {recognizer.model_id}")
+    typer.echo(f"{amount(photos, 'photo')} embedded again, model {recognizer.model_id}")
     return 0
 
 
@@ -241,7 +242,7 @@ def _sum_up(answers: "list[Enrollment]") -> int:
 
     counts = Counter(answer.code for answer in answers)
     parts = ", ".join(f"{count:,} {code}" for code, count in counts.most_common())
-    typer.echo(f"{counted(len(answers), 'photo')}: {parts or 'nothing to do'}")
+    typer.echo(f"{amount(len(answers), 'photo')}: {parts or 'nothing to do'}")
     return 1 if any(answer.refused for answer in answers) else 0
 
 

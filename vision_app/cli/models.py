@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vision_app.cli.options import Text, group_of_commands, positive_int, with_options
-from vision_app.cli.progress import counted
 from vision_app.core.errors import ModelError
+from vision_app.core.text import amount
 
 if TYPE_CHECKING:
     from vision_app.released.find import Model
@@ -107,7 +107,7 @@ def _is_intact(name: str) -> bool:
     except ModelError as error:
         typer.echo(f"{name}: {error}")
         return False
-    typer.echo(f"{name}: {counted(len(model.info['files']), 'file')} ok")
+    typer.echo(f"{name}: {amount(len(model.info['files']), 'file')} ok")
     return True
 
 

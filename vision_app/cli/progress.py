@@ -17,11 +17,6 @@ def format_rate(count: int, seconds: float) -> str:
     return f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.1f} images/s"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return for example "1 photo" or "2,000 photos"."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
 def printable(text: str) -> str:
     """Return the text with control characters, which could move the cursor or color the terminal, escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

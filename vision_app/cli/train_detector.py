@@ -6,9 +6,8 @@ from typing import Any
 
 import typer
 
-from vision_app.cli.config import KEPT
 from vision_app.cli.options import BOXES, Fields, PanelCommand, Text, group_of_commands, with_options
-from vision_app.cli.train_options import DATA, RUN, TEACHER_BOXES, Run, say, trained, validation
+from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, Run, say, trained, validation
 from vision_app.core.errors import UsageError
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.training.config import TrainConfig

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from vision_app.released.find import Model
 
 SIDES = ("left_", "right_")  # how COCO's names of a pair begin
@@ -54,8 +52,3 @@ class Landmarks:
 
 
 NO_LANDMARKS = Landmarks()
-
-
-def not_known(boxes: int, points: int) -> np.ndarray:
-    """Return (M, K, 2) float32 landmarks of boxes of which no point is known: NaN."""
-    return np.full((boxes, points, 2), np.nan, np.float32)

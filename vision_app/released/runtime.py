@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from vision_app.core.errors import ModelError, UsageError, nearest
+from vision_app.core.flags import check_choice
 from vision_app.core.timing import Stages
 from vision_app.released.find import Model
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from torch.nn import Module
 
-DEVICES = ("auto", "cpu", "cuda")
 RUNTIMES = ("auto", "onnx", "torch")
 
 
@@ -48,11 +48,11 @@ class Execution:
             UsageError: There is no such device or runtime, or the two do not go together.
         """
         runtime, device = self.runtime, f"cuda:{self.device}" if str(self.device).isdecimal() else self.device
-        if runtime not in RUNTIMES:
-            raise UsageError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}" + _guess(runtime, RUNTIMES))
+        check_choice("runtime", runtime, RUNTIMES)
         kind, _, number = device.partition(":")
         if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", device):
-            raise UsageError(f"--device {device}: must be auto, cpu, cuda or cuda:N" + _guess(kind, DEVICES))
+            hint = f"; did you mean {guess}?" if (guess := nearest(kind, ("auto", "cpu", "cuda"))) else ""
+            raise UsageError(f"--device {device}: must be auto, cpu, cuda or cuda:N{hint}")
         if runtime == "onnx" and kind == "cuda":
             raise UsageError(f"--runtime onnx runs on the CPU only, --device {device} needs --runtime torch")
         wanted = runtime == "torch" or (runtime == "auto" and _has_nvidia_driver())
@@ -145,11 +145,6 @@ def open_network(model: Model, build: Callable[[], "Module"], execution: Executi
 def _has_nvidia_driver() -> bool:
     """Return whether it is worth importing torch to ask for a GPU."""
     return Path("/proc/driver/nvidia/version").exists() or os.name == "nt"
-
-
-def _guess(word: str, candidates: tuple[str, ...]) -> str:
-    match = nearest(word, candidates)
-    return f"; did you mean {match}?" if match else ""
 
 
 def open_session(path: Path, threads: int | None = None) -> "InferenceSession":

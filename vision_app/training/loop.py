@@ -21,10 +21,9 @@ from vision_app.core.tensors import without_prefix
 from vision_app.training import runs
 from vision_app.training.config import TrainConfig
 from vision_app.training.learning_rate import learning_rate
-from vision_app.training.optimizers import optimizer_tensors, restore_optimizer
 from vision_app.training.runs import CHECKPOINT, RunState
 from vision_app.training.schedules import waited
-from vision_app.training.step import NotANumberError, Stepper, make_fabric
+from vision_app.training.step import NotANumberError, Stepper, make_fabric, optimizer_tensors, restore_optimizer
 from vision_app.training.task import TrainingTask
 
 SHOWN_STEPS = 3  # at the start of a run, for callbacks

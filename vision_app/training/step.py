@@ -1,8 +1,8 @@
-"""One step of training, on one device or many: gradients of a whole batch, regularization, clipping, optimizer."""
+"""One step of training, on one device or many: gradients of a whole batch, regularization, clipping, optimizers."""
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -11,14 +11,19 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.tensors import set_learning_rate
 from vision_app.released.runtime import Execution
 from vision_app.training.config import TrainConfig
-from vision_app.training.optimizers import build_optimizer, weights
 from vision_app.training.task import TrainingTask
 
+BETA_2 = 0.999  # of Adam variants
+CLASSES: dict[str, Callable[..., Optimizer]] = {
+    "adagrad": torch.optim.Adagrad, "rmsprop": torch.optim.RMSprop, "adadelta": torch.optim.Adadelta,
+    "adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "nadam": torch.optim.NAdam, "adamw": torch.optim.AdamW,
+}  # fmt: skip
 OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 SMALLEST_SCALE = 2.0**-10  # of fp16's loss; halved down to here, from 65536, no gradient will ever be finite
 OUT_OF_MEMORY_ON_CPU = ("not enough memory", "DefaultCPUAllocator")
@@ -208,3 +213,46 @@ def adversarial(images: Tensor, gradient: Tensor, epsilon: float) -> Tensor:
         epsilon: Change of a pixel.
     """
     return (images + epsilon * gradient.sign()).clamp(0, 1).detach()
+
+
+def weights(network: nn.Module) -> list[nn.Parameter]:
+    """Return what is regularized: trainable weights, not biases and norms (He et al., 2019, "Bag of tricks")."""
+    return [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
+
+
+def build_optimizer(name: str, network: nn.Module, rate: float, *, momentum: float, weight_decay: float) -> Optimizer:
+    """Return an optimizer of the trainable parameters of a network.
+
+    Args:
+        name: One of `config.OPTIMIZERS`.
+        network: Its weights decay, its biases and norms do not.
+        rate: Learning rate.
+        momentum: Of "momentum" and "nesterov", beta 1 of Adam variants; the others have none.
+        weight_decay: "adamw" decays the weights themselves (Loshchilov and Hutter, 2019), the others add it to the
+            gradient.
+    """
+    rest = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": weights(network), "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    if name in ("sgd", "momentum", "nesterov"):
+        return torch.optim.SGD(groups, rate, 0.0 if name == "sgd" else momentum, nesterov=name == "nesterov")
+    betas = {"betas": (momentum, BETA_2)} if "adam" in name else {}
+    return CLASSES[name](groups, rate, **betas)
+
+
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimizer as flat tensors named `index.name`."""
+    entries = optimizer.state_dict()["state"].items()
+    return {f"{i}.{name}": value for i, entry in entries for name, value in entry.items() if value is not None}
+
+
+def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what `optimizer_tensors` returned; learning rates stay those of `optimizer`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, entry in optimizer.state.items():
+        for name, value in entry.items():
+            if value.shape == parameter.shape:  # laid out as its weight, or a GPU cannot step all at once
+                entry[name] = torch.empty_like(parameter).copy_(value)
