@@ -42,7 +42,7 @@ def detect(
     from vision_app.detection.batch import CSV_COLUMNS, DetectTask, csv_lines
     from vision_app.detection.load import load_detector
 
-    max_pixels, model = batch.max_pixels, model or "yolo"
+    model = model or "yolo"
     detector = load_detector(model, device=batch.device, runtime=batch.runtime, threads=1, tta=tta)
     names = None if classes is None else _class_names(classes, detector.classes)
     options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector)
@@ -62,7 +62,7 @@ def detect(
 
     def make_task() -> DetectTask:
         pictures = ImageFolder(output / "images") if images else None
-        return DetectTask(detector, options, max_pixels=max_pixels, pictures=pictures)
+        return DetectTask(detector, options, max_pixels=batch.max_pixels, pictures=pictures)
 
     return run_batch(
         make_task,
@@ -121,7 +121,6 @@ def classify(
     from vision_app.classification.batch import ClassifyTask
     from vision_app.classification.classifier import Classifier
 
-    max_pixels = batch.max_pixels
     classifier = Classifier.load(model, device=batch.device, runtime=batch.runtime, threads=1)
     settings = {
         "--model": f"{model} {classifier.digest[:12]}",
@@ -131,7 +130,7 @@ def classify(
         "--max-megapixels": batch.max_megapixels,
     }
     return run_batch(
-        lambda: ClassifyTask(classifier, top=top, localize=localize, max_pixels=max_pixels),
+        lambda: ClassifyTask(classifier, top=top, localize=localize, max_pixels=batch.max_pixels),
         output / "classes.jsonl",
         inputs=gather(sources, output, named=False),
         settings=settings,

@@ -1,6 +1,6 @@
 """`vision-app faces detect`, `embed` and `verify`: find faces, embed them and compare two."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from vision_app.cli.progress import FAILURES_SHOWN, printable
 from vision_app.core.errors import UsageError, VisionAppError
 
 if TYPE_CHECKING:
-    from vision_app.faces.batch import FacesTask
+    from vision_app.batch.sources import Input
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.results import Face, Verification
 
@@ -44,7 +44,6 @@ def detect(
     from vision_app.faces.detector import FaceDetector
     from vision_app.faces.results import Faces
 
-    max_pixels = batch.max_pixels
     finder = FaceDetector.load(detector, device=batch.device, runtime=batch.runtime, threads=1, smallest=smallest)
     options = DetectOptions(confidence).resolved(finder)
     settings = {
@@ -61,7 +60,7 @@ def detect(
             lambda image: Faces.of(image, finder(image, options)),
             {"model": finder.name},
             device=finder.device,
-            max_pixels=max_pixels,
+            max_pixels=batch.max_pixels,
             pictures=ImageFolder(output / "images") if images else None,
         )
 
@@ -82,12 +81,10 @@ def embed(models: FaceModels, batch: Batch, sources: list[str], output: Path) ->
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app.batch.sinks import read_rows
-    from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.batch import write_embeddings
 
     if output.suffix != ".npz":
         raise UsageError(f"--output {output}: must end in .npz; the nearest valid value is {output}.npz")
-    max_pixels = batch.max_pixels
     recognizer = load_recognizer(models, batch, 1)
     path, dimension = output.with_suffix(".jsonl"), recognizer.embedder.dimension
 
@@ -95,16 +92,7 @@ def embed(models: FaceModels, batch: Batch, sources: list[str], output: Path) ->
         _name_images_without_faces(read_rows(path))
         write_embeddings(output, rows, model_id=recognizer.model_id, dimension=dimension)
 
-    return run_batch(
-        lambda: embedding_task(recognizer, max_pixels),
-        path,
-        inputs=gather(sources, output, named=False),
-        settings=recognizer_settings(recognizer, models, batch),
-        options=batch,
-        permissions=OWNER_ONLY,
-        product=output,
-        finish=finish,
-    )
+    return embed_images(recognizer, models, batch, gather(sources, output, named=False), path, output, finish)
 
 
 def _name_images_without_faces(rows: Iterable[dict[str, Any]]) -> None:
@@ -200,13 +188,31 @@ def load_recognizer(models: FaceModels, machine: Machine, threads: int | None = 
     )
 
 
-def embedding_task(recognizer: "FaceRecognizer", max_pixels: int) -> "FacesTask":
-    """Return the task that embeds all faces of images."""
+def embed_images(
+    recognizer: "FaceRecognizer",
+    models: FaceModels,
+    batch: Batch,
+    inputs: "list[Input]",
+    path: Path,
+    product: Path,
+    finish: Callable[[Iterable[dict[str, Any]]], None],
+) -> int:
+    """Embed all faces of images into rows that only their owner can read; see `run_batch`."""
+    from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.batch import FacesTask
 
     finder = recognizer.detector
     about = {"model": finder.name, "contract": recognizer.model_id}
-    return FacesTask(recognizer, about, device=finder.device, max_pixels=max_pixels)
+    return run_batch(
+        lambda: FacesTask(recognizer, about, device=finder.device, max_pixels=batch.max_pixels),
+        path,
+        inputs=inputs,
+        settings=recognizer_settings(recognizer, models, batch),
+        options=batch,
+        permissions=OWNER_ONLY,
+        product=product,
+        finish=finish,
+    )
 
 
 def recognizer_settings(recognizer: "FaceRecognizer", models: FaceModels, batch: Batch) -> dict[str, Any]:

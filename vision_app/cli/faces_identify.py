@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from vision_app.cli.batch import gather, run_batch
-from vision_app.cli.faces import app, embedding_task, load_recognizer, recognizer_settings
+from vision_app.cli.faces import app, embed_images, load_recognizer, recognizer_settings
 from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Text, with_options
 
 
@@ -43,7 +43,6 @@ def identify(
     from vision_app.faces.batch import FacesTask
     from vision_app.faces.gallery import Gallery
 
-    max_pixels = batch.max_pixels
     recognizer = load_recognizer(models, batch, 1)
     with Gallery.open(gallery, readonly=True, recognizer=recognizer) as opened:
         opened.store.require(recognizer.model_id)
@@ -61,7 +60,7 @@ def identify(
                 lambda image: opened.identify(image, fpir=fpir, repeats=repeats),
                 {"contract": recognizer.model_id},
                 device=recognizer.detector.device,
-                max_pixels=max_pixels,
+                max_pixels=batch.max_pixels,
             ),
             output / "identities.jsonl",
             inputs=gather(sources, output, named=False),
@@ -91,11 +90,9 @@ def group(
     from contextlib import nullcontext
 
     from vision_app.batch.sinks import remove
-    from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.gallery import Gallery
     from vision_app.faces.group import write_groups
 
-    max_pixels = batch.max_pixels
     recognizer = load_recognizer(models, batch, 1)
     threshold, groups = recognizer.calibration.threshold(far), output / "groups.json"
     inputs = gather(sources, output, named=False)
@@ -110,13 +107,4 @@ def group(
             people = write_groups(groups, rows, threshold=threshold, far=far, person_of=known_by)
             typer.echo(f"{people:,} people, see {groups.name}")
 
-        return run_batch(
-            lambda: embedding_task(recognizer, max_pixels),
-            output / "faces.jsonl",
-            inputs=inputs,
-            settings=recognizer_settings(recognizer, models, batch),
-            options=batch,
-            permissions=OWNER_ONLY,
-            product=groups,
-            finish=finish,
-        )
+        return embed_images(recognizer, models, batch, inputs, output / "faces.jsonl", groups, finish)

@@ -149,23 +149,25 @@ class Machine:
 
 @dataclass(frozen=True)
 class Batch(Machine):
-    """How a command over many images runs."""
+    """How a command over many images runs.
+
+    Raises:
+        UsageError: --max-megapixels is less than one pixel.
+    """
 
     workers: int | None = None
     max_megapixels: float = 100
     resume: bool = False
 
-    @property
-    def max_pixels(self) -> int:
-        """Return the value of --max-megapixels in pixels.
-
-        Raises:
-            UsageError: It is less than one pixel.
-        """
-        if (limit := round(self.max_megapixels * 1e6)) < 1:
+    def __post_init__(self) -> None:
+        if self.max_pixels < 1:
             given = f"--max-megapixels {self.max_megapixels:g}"
             raise UsageError(f"{given}: too small; the nearest valid value is 0.000001")
-        return limit
+
+    @property
+    def max_pixels(self) -> int:
+        """The value of --max-megapixels in pixels."""
+        return round(self.max_megapixels * 1e6)
 
 
 @dataclass(frozen=True)
