@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from batch_norms import restore_batch_statistics
 from torch import Tensor, nn
 
-from vision_app.detection.train.pretrained import restore_batch_statistics
 from vision_app.faces.model.network import FaceNetwork
 
 RADIUS = 0.75  # of the sphere: a little more than dlib's vectors differ from their mean

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from safetensors.numpy import load_file
 from skimage import data
 
 from vision_app import Detector
@@ -133,21 +132,6 @@ def test_control_c_leaves_a_run_that_resumes_to_the_same_weights(start, words, r
     assert code == 0 and "resuming after epoch 0 of 2, step " in said
     for name in ("metrics.csv", "config.json", "best/weights.safetensors", "last/weights.safetensors"):
         assert (folder / name).read_bytes() == (run[0] / name).read_bytes(), name
-
-
-@pytest.mark.training
-def test_a_blend_lies_between_the_start_and_the_end_of_a_run(run, tmp_path):
-    folder, _ = run
-    ends = folder / "initial", folder / "best"
-    words = ["train", "blend", *ends, "--fraction", 0.25, "--output", tmp_path / "between"]
-    assert say(*words)[0] == 0
-    start, end, between = (load_file(path / "weights.safetensors") for path in (*ends, tmp_path / "between"))
-    name = next(name for name in start if start[name].ndim == 4 and not np.array_equal(start[name], end[name]))
-    np.testing.assert_allclose(between[name], 0.75 * start[name] + 0.25 * end[name], rtol=1e-5, atol=1e-7)
-    assert Detector.load(tmp_path / "between")(np.zeros((50, 60, 3), np.uint8), confidence=0).model
-    with contextlib.redirect_stderr(io.StringIO()) as error:
-        assert say(*words)[0] == 2
-    assert "contains a model already" in error.getvalue()
 
 
 @pytest.mark.training

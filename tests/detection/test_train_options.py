@@ -218,14 +218,6 @@ def test_the_seed_alone_decides_on_fresh_weights(tmp_path):
         assert torch.equal(one, other)
 
 
-def test_published_weights_get_the_statistics_of_the_data(tmp_path, monkeypatch):
-    monkeypatch.setattr("vision_app.detection.train.initial.load_published", lambda network, path: None)
-    (tmp_path / "nano.pth").touch()
-    task, _ = made(tmp_path, coco(tmp_path / "set", names=("motorcycle",)), initial=tmp_path / "nano.pth")
-    norms = [module for module in task.network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    assert all(norm.running_mean.any() and (norm.running_var != 1).any() for norm in norms)
-
-
 @pytest.mark.parametrize("rank", [0, 1])
 def test_only_the_first_process_writes_and_looks_on(tmp_path, monkeypatch, rank):
     monkeypatch.setattr(rank_zero_only, "rank", rank)

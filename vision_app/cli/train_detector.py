@@ -41,8 +41,6 @@ def train(
     kind = str(context.command.name)
     if run.resume and run.output and not data:
         raise UsageError(f"Missing option '--data'. {run.output} has no {KEPT} to take it from.")
-    if kind != "yolo" and initial is not None and initial.is_file():
-        raise UsageError(f"--initial {initial}: is a file; {kind} starts from a model, by name or folder")
     common = run.begin(context, data=data)
     output: Path = common["output"]
     from vision_app.detection.train.trainer import train
@@ -79,10 +77,7 @@ def train(
     return 0
 
 
-OF_YOLO = Text(
-    "MODEL|FILE",
-    "Model to start from, by name or folder, or published weights of YOLOX-Nano (.pth) or PicoDet-S (.bin).",
-)
+OF_YOLO = Text("MODEL", "Model to start from, by name or folder.")
 OF_OTHERS = Text("MODEL", "Model to start from, by name or folder: a grid detector or one of the same kind.")
 ONLY_YOLO = "label_smoothing", "dropout", "backbone", "initialize"
 NOT_OF_FACES = (*ONLY_YOLO, "teacher_boxes")
@@ -129,25 +124,9 @@ def rcnn(initial: Path, output: Path) -> int:
     return 0
 
 
-@app.command()
-@with_options(
-    start=Text("START", "Model before training: name or folder, e.g. RUN/initial.", argument=True),
-    trained=Text("TRAINED", "Model after training: name or folder, e.g. RUN/best.", argument=True),
-    output=NEW_MODEL,
-    fraction=Text("0..1", "Fraction of the way from START to TRAINED."),
-)
-def blend(start: Path, trained: Path, output: Path, fraction: float = 0.5) -> int:
-    """Interpolate the weights of two models: fine-tuning that forgets less of what the first one knew."""
-    from vision_app.detection.train.interpolate import blend_models
-
-    blend_models(start, trained, fraction, output)
-    print(output)
-    return 0
-
-
 @with_options(
     output=Text("DIR", "Folder for contact sheets and scan.csv.", file_okay=False),
-    model=Text("MODEL|FILE", "Model to start from: a name or folder, or published weights."),
+    model=OF_YOLO,
     backbone=Text("NAME", "Backbone of a new network: csp, residual, inception or shuffle.", show_default="csp"),
     size=Text("N", "Side of the network's input in pixels."),
 )

@@ -13,7 +13,7 @@ from vision_app.data.yolo import YoloFile
 from vision_app.detection.grid import make_grid
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.train.export import write_model
-from vision_app.detection.train.initial import choose_anchors, published, starting_network, with_classes
+from vision_app.detection.train.initial import choose_anchors, shortened, starting_network, with_classes
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.trainer import train
 from vision_app.training.config import TrainConfig
@@ -107,14 +107,10 @@ def test_what_training_cannot_start_from_is_named(tmp_path, released):
         starting_network(folder, data, DetectionOptions(size=64, backbone="residual"))
     with pytest.raises(ModelError, match="unknown model 'nothing'"):
         starting_network(type(folder)("nothing"), data, DetectionOptions(size=64))
-    for name in ("exported.onnx", "weights.safetensors", "model"):
+    for name in ("exported.onnx", "weights.safetensors", "model", "published.pth", "published.bin"):
         (tmp_path / name).write_bytes(b"x")
-        for ask in (published, lambda path: starting_network(path, data, DetectionOptions(size=64))):
-            with pytest.raises(ModelError, match=f"{name}: no file to start from; take the folder of a model"):
-                ask(tmp_path / name)
-    (tmp_path / "other.pth").write_bytes(b"x")
-    with pytest.raises(ModelError, match=r"other\.pth: not a checkpoint"):
-        starting_network(tmp_path / "other.pth", data, DetectionOptions(size=64))
+        with pytest.raises(UsageError, match=rf"{name}: is a file; training starts from a model.*convert_detector\.py"):
+            starting_network(tmp_path / name, data, DetectionOptions(size=64))
     (folder / "weights.safetensors").write_bytes(b"x")
     with pytest.raises(ModelError, match=r"weights\.safetensors: damaged"):
         starting_network(folder, data, DetectionOptions(size=64))
@@ -123,7 +119,7 @@ def test_what_training_cannot_start_from_is_named(tmp_path, released):
 def test_a_file_that_is_no_start_is_named_before_the_data_is_blamed(tmp_path):
     (tmp_path / "best.onnx").write_bytes(b"x")
     data = yolo(tmp_path / "set")  # of other classes than COCO's
-    with pytest.raises(ModelError, match=r"best\.onnx: no file to start from"):
+    with pytest.raises(UsageError, match=r"best\.onnx: is a file"):
         train([data], [], tmp_path / "run", TrainConfig(), initial=tmp_path / "best.onnx")
     assert not (tmp_path / "run").exists()
 
@@ -161,3 +157,52 @@ def test_landmarks_are_taken_over_by_their_names():
     for i, name in enumerate(new):
         same = [torch.equal(after[:, :, i], before[:, :, k]) for k in range(3)]
         assert same == [name == other for other in old]
+
+
+FOUR = tuple(((side, side),) for side in (8.0, 16.0, 32.0, 64.0))
+
+
+@pytest.fixture(scope="module")
+def long_network():
+    torch.manual_seed(0)
+    network = YOLO(YOLOConfig(1, FOUR, backbone="shuffle", width=8, depths=(1, 1, 3))).eval()
+    for unit in network.modules():
+        if isinstance(unit, torch.nn.BatchNorm2d):
+            unit.running_mean.normal_(0, 0.1)
+            unit.weight.data.uniform_(0.5, 1.5)
+    return network
+
+
+@pytest.fixture(scope="module")
+def batches():
+    return list(torch.rand(6, 2, 3, 128, 128, generator=torch.Generator().manual_seed(1)))
+
+
+def lateral(network, batch):
+    found = []
+    hook = network.neck.lateral5.register_forward_hook(lambda layer, inputs, output: found.append(output.clone()))
+    with torch.no_grad():
+        network(batch)
+    hook.remove()
+    return found[0].numpy()
+
+
+def test_what_the_neck_gets_is_the_best_linear_guess_of_what_it_got(long_network, batches):
+    short = shortened(long_network, 1, batches)
+    assert short.config.depths == (1, 1, 1)
+    assert sum(p.numel() for p in short.parameters()) < sum(p.numel() for p in long_network.parameters())
+    plain = YOLO(short.config).eval()
+    plain.load_state_dict({name: long_network.state_dict()[name] for name in plain.state_dict()})
+    wanted = np.concatenate([lateral(long_network, batch) for batch in batches])
+
+    def error(other):
+        return np.square(np.concatenate([lateral(other, batch) for batch in batches]) - wanted).mean()
+
+    assert error(short) < 0.5 * error(plain)  # plain: the blocks are cut off and nothing is fitted
+    kept = short.state_dict()
+    same = [name for name in kept if "lateral5" not in name]
+    assert all(torch.equal(kept[name], long_network.state_dict()[name]) for name in same)
+
+
+def test_a_network_that_is_short_enough_stays_as_it_is(long_network, batches):
+    assert shortened(long_network, 3, batches) is long_network

@@ -122,8 +122,8 @@ def train(
     model = find_model(initial)
     detector, size = load_network(model, YOLO), model.value("input.size", int)
     read = RunData(
-        data, validation, size, config.seed, initial=initial, teacher_boxes=teacher_boxes, knows_coco=False,
-        labeled=True, log=log,
+        data, validation, size, config.seed, initial=initial, teacher_boxes=teacher_boxes, labeled=True,
+        log=log,
     )  # fmt: skip
     torch.manual_seed(config.seed)
     network = from_detector(with_classes(detector, model.classes, read.learned.classes))

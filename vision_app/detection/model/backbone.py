@@ -57,7 +57,7 @@ class Backbone(nn.Module):
 class CSPBackbone(Backbone):
     """Cross Stage Partial stages of separable bottlenecks, and pyramid pooling in the last.
 
-    In the arrangement of YOLOX-Nano (Ge et al., 2021), whose published weights fit it (`train/pretrained.py`).
+    In the arrangement of YOLOX-Nano (Ge et al., 2021), whose published weights fit it (`tools/convert_detector.py`).
     """
 
     def __init__(self, width: int = 16, depths: tuple[int, ...] = (1, 3, 3, 1)):

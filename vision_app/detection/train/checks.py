@@ -17,7 +17,6 @@ from vision_app.core.images import write_image
 from vision_app.core.labeled_boxes import LabeledBoxes, missing_landmarks
 from vision_app.core.letterbox import Letterbox
 from vision_app.data.detection import open_dataset
-from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet
 from vision_app.data.scan import scan, summarize
 from vision_app.data.scan_report import write_reports
@@ -27,7 +26,7 @@ from vision_app.detection.grid_detector import GridDetector, GridOutput
 from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, TorchGrid
 from vision_app.detection.train.batches import plain_batches
-from vision_app.detection.train.initial import published, starting_network
+from vision_app.detection.train.initial import starting_network
 from vision_app.detection.train.loss import detection_loss, giou
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.trainer import SCAN, DetectionTask
@@ -70,7 +69,7 @@ def run_checks(
     if os.path.lexists(output / SETTINGS):
         raise UsageError(f"--output {output}: holds a run; choose another folder")
     check_folder(output, SCAN)
-    data = open_dataset(path).load(COCO_CLASSES if published(initial) else None)
+    data = open_dataset(path).load()
     data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
     torch.manual_seed(0)
     try:

@@ -1,31 +1,30 @@
-"""The network that training starts from: random weights, published ones, or one of our models."""
+"""The network that training starts from: random weights or those of a model."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vision_app.core.errors import DataError, ModelError, UsageError
+from vision_app.core.errors import DataError, UsageError
 from vision_app.data.names import canonical
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.grid import Anchors
 from vision_app.detection.model.anchors import best_possible_recall, kmeans_anchors
 from vision_app.detection.model.build import load_network
 from vision_app.detection.model.yolo import YOLO, YOLOConfig, layout
-from vision_app.detection.train.batches import typical_batches
 from vision_app.detection.train.options import DetectionOptions
-from vision_app.detection.train.pretrained import load_published, restore_batch_statistics
 from vision_app.released.find import Model, find
 from vision_app.released.landmarks import Landmarks
 from vision_app.training.augment import fitting_scale
 from vision_app.training.initialize import initialize
 
+RIDGE = 1e-4  # of `shortened`, relative to the mean variance of the inputs
 Start = Callable[[Path | None, DetectionSet, DetectionOptions], tuple[Any, dict[str, Any]]]  # see `starting_network`
-PUBLISHED = {".pth": "csp", ".bin": "shuffle"}  # suffix of a file of published weights: the backbone that it fits
 
 
 def choose_anchors(
@@ -61,8 +60,7 @@ def starting_network(
 
     Args:
         initial: A model, by its folder or name, whose anchors and backbone are kept and whose class layer follows the
-            classes of `data`; or a file of published weights, see `pretrained.load_published`; or None for random
-            weights.
+            classes of `data`; or None for random weights.
         data: The images, of the classes to learn.
         options: Those called size, stretch, backbone, initialize and dropout are used.
 
@@ -71,29 +69,34 @@ def starting_network(
         ModelError: `initial` does not fit.
         UsageError: There is no such backbone, or `initial` has another one.
     """
-    if initial and not published(initial):
+    if initial:
         model = find_model(initial)
         landmarks = Landmarks.of(model).names, data.landmarks.names
         network = with_classes(load_network(model, YOLO), model.classes, data.classes, options.dropout, landmarks)
         check_backbone(options, network.config.backbone)
         return network, {}
-    backbone = options.backbone or (PUBLISHED[initial.suffix] if initial else "csp")
+    backbone = options.backbone or "csp"
     parts = layout(backbone)
     anchors, recall, mean_iou = choose_anchors(data, options.size, parts.neck.strides, parts.anchors, options.stretch)
     config = YOLOConfig(
         len(data.classes), anchors, backbone=backbone, dropout=options.dropout, landmarks=len(data.landmarks)
     )
     network = YOLO(config)
-    if initial:
-        load_published(network, initial)
-        restore_batch_statistics(network, typical_batches(data, options.size, options.stretch))
-    else:
-        initialize(network, options.initialize)
+    initialize(network, options.initialize)
     return network, {"best_possible_recall": round(recall, 4), "mean_best_iou": round(mean_iou, 4)}
 
 
 def find_model(path: Path) -> Model:
-    """Return a detector by its folder or name; errors are those of `find`."""
+    """Return a detector by its folder or name; more errors are those of `find`.
+
+    Raises:
+        UsageError: It is a file.
+    """
+    if path.is_file():
+        raise UsageError(
+            f"--initial {path}: is a file; training starts from a model, by name or folder. "
+            "tools/convert_detector.py makes one of published weights"
+        )
     return find(path.resolve() if path.is_dir() else str(path), "detection")
 
 
@@ -109,22 +112,6 @@ def check_backbone(options: DetectionOptions, found: str) -> None:
     """Raise UsageError if a backbone was asked for that the model to start from does not have."""
     if options.backbone not in (None, found):
         raise UsageError(f"--backbone {options.backbone}: the model to start from has the backbone {found}")
-
-
-def published(initial: Path | None) -> bool:
-    """Return whether it is a file of published weights, which know COCO's eighty classes.
-
-    Raises:
-        ModelError: It is another file.
-    """
-    if initial is None or not initial.is_file():
-        return False
-    if initial.suffix not in PUBLISHED:
-        raise ModelError(
-            f"{initial}: no file to start from; take the folder of a model, or published weights "
-            f"({' or '.join(PUBLISHED)}, see --help)"
-        )
-    return True
 
 
 @torch.no_grad()
@@ -173,3 +160,60 @@ def copy_rows(new: Tensor, old: Tensor, rows: Mapping[int, int], count: int, old
     target: Tensor = new.unflatten(0, (-1, count))  # type: ignore[no-untyped-call]
     source: Tensor = old.unflatten(0, (-1, old_count))  # type: ignore[no-untyped-call]
     target[:, list(rows.keys())] = source[:, list(rows.values())]
+
+
+@torch.no_grad()
+def shortened(network: YOLO, blocks: int, batches: Iterable[Tensor]) -> YOLO:
+    """Return the same network with fewer blocks in the backbone's last stage.
+
+    The convolution that takes the stage's map, `neck.lateral5`, is fitted to give what it gave before, by ridge
+    regression over the pixels of real activations. Training removes the rest of the difference.
+
+    Args:
+        network: Stays as it is, but is put in evaluation mode.
+        blocks: Number of blocks of the last stage, at least 1.
+        batches: Images as the network takes them; two hundred images are plenty.
+
+    Returns:
+        A smaller network, or the same one where it has no more blocks.
+    """
+    depths = network.config.depths
+    if depths[-1] <= blocks:
+        return network
+    network.eval()
+    short = YOLO(replace(network.config, depths=(*depths[:-1], blocks))).eval()
+    before = network.state_dict()
+    short.load_state_dict({name: before[name] for name in short.state_dict()})
+    unit, old = short.neck.lateral5, network.neck.lateral5
+    inputs: list[Tensor] = []
+    wanted: list[Tensor] = []
+    hooks = [
+        unit.conv.register_forward_hook(lambda layer, arguments, output: inputs.append(_rows(arguments[0]))),
+        old.conv.register_forward_hook(lambda layer, arguments, output: wanted.append(_rows(output))),
+    ]
+    for batch in batches:
+        short(batch)
+        network(batch)
+    for hook in hooks:
+        hook.remove()
+    _fit(unit.conv, unit.norm, torch.cat(inputs), torch.cat(wanted))
+    return short
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B H W, C) float64."""
+    return maps.movedim(1, -1).flatten(0, 2).double()
+
+
+def _fit(layer: nn.Conv2d, norm: nn.BatchNorm2d, inputs: Tensor, wanted: Tensor) -> None:
+    """Set the weights of a 1 x 1 convolution without bias to those that map inputs nearest to what is wanted.
+
+    The constant goes into the mean of the batch norm behind it.
+    """
+    mean, goal = inputs.mean(0), wanted.mean(0)
+    centered = inputs - mean
+    square = centered.T @ centered
+    square += RIDGE * square.diagonal().mean() * torch.eye(len(square))
+    weight: Tensor = torch.linalg.solve(square, centered.T @ (wanted - goal)).T
+    layer.weight.copy_(weight[:, :, None, None])
+    norm.get_buffer("running_mean").sub_(goal - weight @ mean)

@@ -30,7 +30,7 @@ from vision_app.detection.train.batches import Scenes, collate, plain_batches, r
 from vision_app.detection.train.callbacks import run_callbacks
 from vision_app.detection.train.datasets import ValidationSet, load_datasets
 from vision_app.detection.train.export import write_model
-from vision_app.detection.train.initial import Start, name_and_digest, published, starting_network
+from vision_app.detection.train.initial import Start, find_model, name_and_digest, starting_network
 from vision_app.detection.train.loss import detection_loss
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.released.write import describe
@@ -188,7 +188,6 @@ class RunData:
     Args:
         size: The network's input size, which decides at which resolution images are decoded.
         seed: Random seed, of the images that are held out.
-        knows_coco: Whether the classes are COCO's eighty, and not those of the data. With a teacher's boxes they are.
         labeled: Whether missing boxes of a class need no warning.
 
     Attributes:
@@ -208,13 +207,12 @@ class RunData:
         *,
         initial: Path | None,
         teacher_boxes: Path | None,
-        knows_coco: bool,
         labeled: bool,
         log: Callable[[str], None],
     ):
         self._sources = {"initial": name_and_digest(initial)}
         self.learned, self.validations, self._scanned = load_datasets(
-            data, validation, classes=COCO_CLASSES if teacher_boxes or knows_coco else None,
+            data, validation, classes=COCO_CLASSES if teacher_boxes else None,
             target=round(LARGEST_ZOOM * size), seed=seed, taught=labeled or bool(teacher_boxes), log=log,
         )  # fmt: skip
         if teacher_boxes:
@@ -256,14 +254,13 @@ def train(
 ) -> dict[str, float]:
     """Train a detector; see `training.loop.fit` and `callbacks` for what `output` holds beside scan.csv.
 
-    The classes are those of the data, or COCO's eighty with a published network or a teacher's boxes, which know these.
+    The classes are those of the data, or COCO's eighty with a teacher's boxes, which know these.
 
     `data` and `validation` are datasets as `data.detection.load_detection` takes them; see `datasets.load_datasets` for
     what is measured on without the latter. The AP on the first decides which network is best. Training starts from
-    `initial`, a model, by its folder or name, or a file of published weights; `start` gives the network, see
-    `initial.starting_network`, and `task` is the task of its kind. For `teacher_boxes` see `data.teacher`; `workers` is
-    the number of processes that augment; `run` is what is done with the task, `fit` or
-    `training.learning_rate.find_learning_rate`.
+    `initial`, a model, by its folder or name; `start` gives the network, see `initial.starting_network`, and `task` is
+    the task of its kind. For `teacher_boxes` see `data.teacher`; `workers` is the number of processes that augment;
+    `run` is what is done with the task, `fit` or `training.learning_rate.find_learning_rate`.
 
     Raises:
         DataError, ModelError, UsageError: Before training starts, with the file or option named.
@@ -271,10 +268,12 @@ def train(
     check_run_folder(output, resume, SCAN)
     if options.transfer != "all" and initial is None:
         raise UsageError(f"--transfer {options.transfer}: there is nothing to transfer; --initial names a model")
+    if initial is not None:
+        find_model(initial)  # which fails before the data is read
     torch.manual_seed(config.seed)
     read = RunData(
         data, validation, options.size, config.seed, initial=initial, teacher_boxes=teacher_boxes,
-        knows_coco=published(initial), labeled=False, log=log,
+        labeled=False, log=log,
     )  # fmt: skip
     network, about = start(initial, read.learned, options)
     for key, value in about.items():

@@ -7,9 +7,8 @@ from vision_app.core.errors import DataError
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.model.yolo import YOLO
 from vision_app.detection.train.batches import typical_batches
-from vision_app.detection.train.initial import starting_network
+from vision_app.detection.train.initial import shortened, starting_network
 from vision_app.detection.train.options import DetectionOptions
-from vision_app.detection.train.prune import shortened
 from vision_app.detection.train.trainer import DetectionTask
 from vision_app.faces.align import LANDMARKS
 from vision_app.faces.detector import FACE

@@ -1,14 +1,27 @@
 """The checkpoint is stood in for by one that the test makes: every tensor under the name that the original has."""
 
+import json
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from drawn_sets import coco
 from torch import nn
 from torch.nn import functional as F
 
 from vision_app.core.errors import ModelError
+from vision_app.data.coco import load_coco
+from vision_app.data.names import COCO_CLASSES
 from vision_app.detection.model.backbone import STRIDES
 from vision_app.detection.model.yolo import YOLO, TorchGrid, YOLOConfig
-from vision_app.detection.train.pretrained import load_published, load_yolox_nano, our_name, restore_batch_statistics
+from vision_app.detection.train.initial import starting_network
+from vision_app.detection.train.options import DetectionOptions
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+import convert_detector
+from batch_norms import restore_batch_statistics
+from convert_detector import load_published, load_yolox_nano, our_name
 
 ONE = (((8.0, 8.0),), ((16.0, 16.0),), ((32.0, 32.0),))
 TWO = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
@@ -166,7 +179,7 @@ def test_another_file_is_refused_by_name(content, original, tmp_path):
         load_yolox_nano(YOLO(YOLOConfig(CLASSES, TWO, width=4)), tmp_path / "other.pth")
 
 
-def picodet_file(path, network, seed=0):
+def picodet_file(path, network, seed=0, classes=CLASSES):
     """The published layout: for each convolution in the order of computing a tag, weights and biases, float32."""
     generator, numbers = torch.Generator().manual_seed(seed), []
 
@@ -182,7 +195,7 @@ def picodet_file(path, network, seed=0):
     for head in network.heads:
         for conv in (m for m in head.branch.modules() if isinstance(m, torch.nn.Conv2d)):
             add(*conv.weight.shape)
-        last = add(CLASSES + 32, head.sides.in_channels, 1, 1)
+        last = add(classes + 32, head.sides.in_channels, 1, 1)
     torch.cat(numbers).numpy().tofile(path)
     return stem, last
 
@@ -235,3 +248,39 @@ def test_a_file_that_is_not_picodet_is_refused(tmp_path, change):
     (tmp_path / "pico.bin").write_bytes(content[change])
     with pytest.raises(ModelError, match=r"pico\.bin"):
         load_published(network, tmp_path / "pico.bin")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Small networks in the place of PicoDet-S's."""
+    monkeypatch.setattr(
+        convert_detector, "YOLOConfig", lambda *a, **more: YOLOConfig(*a, width=4, depths=(2, 2, 1), **more)
+    )
+
+
+def test_the_tool_writes_a_model_that_training_starts_from(tmp_path, small, without_onnx):
+    path = coco(tmp_path / "set", names=("motorcycle",))
+    anchors = tuple(((4.0 * s, 4.0 * s),) for s in (8, 16, 32, 64))
+    like = YOLO(YOLOConfig(len(COCO_CLASSES), anchors, "shuffle", width=4, depths=(2, 2, 1)))
+    picodet_file(tmp_path / "pico.bin", like, classes=len(COCO_CLASSES))
+    words = [tmp_path / "pico.bin", "--data", path, "--validation", path, "--output", tmp_path / "start", "--size", 64]
+    convert_detector.main([str(word) for word in words])
+    info = json.loads((tmp_path / "start" / "model.json").read_text())
+    assert info["license"] == "Apache-2.0" and info["learned_from"][0].startswith("pico.bin ")
+    assert info["best_possible_recall"] > 0 and info["classes"] == list(COCO_CLASSES)
+    network, _ = starting_network(tmp_path / "start", load_coco(path), DetectionOptions(size=64))
+    assert network.config.backbone == "shuffle" and network.config.classes == 1
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all(norm.running_mean.any() and (norm.running_var != 1).any() for norm in norms)  # those of the data
+    with pytest.raises(SystemExit):
+        convert_detector.main([str(word) for word in words])
+
+
+@pytest.mark.parametrize("name", ["exported.onnx", "weights.safetensors", "model"])
+def test_the_tool_refuses_files_of_other_kinds(tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(b"x")
+    path = coco(tmp_path / "set", names=("motorcycle",))
+    with pytest.raises(SystemExit):
+        convert_detector.main([str(tmp_path / name), "--data", str(path), "--output", str(tmp_path / "start")])
+    assert f"{name}: no published weights; take a file that ends with .pth or .bin" in capsys.readouterr().err
+    assert not (tmp_path / "start").exists()

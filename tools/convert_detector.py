@@ -1,25 +1,42 @@
-"""Start our networks from published weights (both Apache-2.0, trained on COCO).
+"""Convert published weights of detectors into a model folder that `vision-app train yolo --initial` starts from.
 
-YOLOX-Nano (Megvii) fits the CSP backbone, its neck and the decoupled head; PicoDet-S (PaddlePaddle) fits the shuffle
-backbone, its neck and the distribution head. Both predict one box per cell without anchors. Every anchor of ours starts
-as a copy of that box, so the network starts with the same predictions.
+    python tools/convert_detector.py picodet-s-416.bin --data DATA/train.json --output START
+    vision-app train yolo --data DATA/train.json --initial START --output RUN
+
+Two files fit networks of ours (both Apache-2.0, trained on COCO): YOLOX-Nano's checkpoint (.pth, Megvii) the CSP
+backbone, its neck and the decoupled head; PicoDet-S (.bin, as ncnn has it; PaddlePaddle) the shuffle backbone, its neck
+and the distribution head. Both predict one box per cell without anchors. Every anchor of ours starts as a copy of that
+box, so the network starts with the same predictions. Anchors and the statistics of batch norms are those of the data;
+give the --data, --validation, --size, --stretch and --seed of the training.
 """
 
+import argparse
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from batch_norms import restore_batch_statistics
 from torch import Tensor, nn
 
-from vision_app.core.errors import ModelError
+from vision_app.core.errors import ModelError, VisionAppError
+from vision_app.data.names import COCO_CLASSES
+from vision_app.data.samples import DetectionSet
 from vision_app.detection.model.blocks import ConvUnit
 from vision_app.detection.model.heads import DistributionHead
-from vision_app.detection.model.yolo import YOLO
+from vision_app.detection.model.yolo import YOLO, YOLOConfig, layout
+from vision_app.detection.train.batches import typical_batches
+from vision_app.detection.train.datasets import load_datasets
+from vision_app.detection.train.export import check_output, write_model
+from vision_app.detection.train.initial import choose_anchors, name_and_digest
+from vision_app.detection.train.options import DetectionOptions
+from vision_app.detection.train.trainer import DEFAULTS
+from vision_app.training.augment import LARGEST_ZOOM
 
+BACKBONES = {".pth": "csp", ".bin": "shuffle"}  # by the suffix of the file
 CERTAIN = 8.0  # logit of a p_c that is 1 in effect
 DEVIATION = (0.229, 0.224, 0.225)  # of ImageNet's pixels, RGB in 0..1
 
@@ -48,6 +65,33 @@ _RULES: list[tuple[str, Any]] = [  # the checkpoint's names -> ours, applied in 
     (r"\.pconv\.", ".1."),
     (r"\.bn\.", ".norm."),
 ]
+
+
+def convert(path: Path, data: DetectionSet, output: Path, options: DetectionOptions) -> None:
+    """Write a model folder with published weights.
+
+    Args:
+        path: The file.
+        data: Images of COCO's classes, which decide anchors and the statistics of batch norms.
+        output: The folder.
+        options: Size and stretch are used.
+
+    Raises:
+        DataError: There are too few boxes to choose anchors for.
+        ModelError: The file is of another kind, or its tensors do not fit.
+    """
+    if path.suffix not in BACKBONES:
+        raise ModelError(f"{path}: no published weights; take a file that ends with {' or '.join(BACKBONES)}")
+    parts = layout(BACKBONES[path.suffix])
+    anchors, recall, mean_iou = choose_anchors(data, options.size, parts.neck.strides, parts.anchors, options.stretch)
+    network = YOLO(YOLOConfig(len(COCO_CLASSES), anchors, backbone=BACKBONES[path.suffix]))
+    load_published(network, path)
+    restore_batch_statistics(network, typical_batches(data, options.size, options.stretch))
+    write_model(
+        network, output, name=output.name, classes=COCO_CLASSES, defaults=DEFAULTS, size=options.size,
+        stretch=options.stretch, license="Apache-2.0", learned_from=[name_and_digest(path)],
+        best_possible_recall=round(recall, 4), mean_best_iou=round(mean_iou, 4),
+    )  # fmt: skip
 
 
 def load_published(network: YOLO, path: str | Path) -> None:
@@ -125,7 +169,7 @@ def load_picodet_s(network: YOLO, path: str | Path) -> None:
 
     The file holds the convolutions in the order in which they are computed, which is the order of our modules: for each
     a tag that says "float32", its weights and its biases. Batch norms are folded; ours get the bias and otherwise do
-    nothing, see `restore_batch_statistics`. There is no objectness: ours starts at p_c = 1.
+    nothing, see `batch_norms.restore_batch_statistics`. There is no objectness: ours starts at p_c = 1.
     """
     stream = _Floats(Path(path))
     norms = {module.conv: module.norm for module in network.modules() if isinstance(module, ConvUnit)}
@@ -193,47 +237,28 @@ def _read_predictions(stream: _Floats, head: DistributionHead) -> None:
     nn.init.constant_(head.objectness.get_parameter("bias"), CERTAIN)
 
 
-@torch.no_grad()
-def restore_batch_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Set the statistics of folded batch norms to those of real activations, without changing what is computed.
-
-    A folded norm is y = a x + b with mean 0 and variance 1, and training mode, which normalizes by the batch, would
-    throw the pretraining away. With mean m and variance v measured in front of each norm, weight a sqrt(v + eps) and
-    bias b + a m compute the same y.
-
-    Args:
-        network: A network with batch norms.
-        batches: Images as the network takes them; two hundred images are plenty.
-    """
-    network.eval()
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    inputs = {norm: _Moments() for norm in norms}
-    hooks = [norm.register_forward_pre_hook(lambda norm, arguments: inputs[norm].add(arguments[0])) for norm in norms]
-    for batch in batches:
-        network(batch)
-    for hook in hooks:
-        hook.remove()
-    for norm, moments in inputs.items():
-        mean = moments.total / moments.count
-        variance = (moments.squares / moments.count - mean.square()).clamp(min=1e-6)
-        old_mean, old_variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-        slope = norm.weight.double() / (old_variance.double() + norm.eps).sqrt()
-        norm.bias.copy_(norm.bias.double() + slope * (mean - old_mean.double()))
-        norm.weight.copy_(slope * (variance + norm.eps).sqrt())
-        old_mean.copy_(mean)
-        old_variance.copy_(variance)
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path, metavar="FILE", help="published weights, .pth or .bin")
+    parser.add_argument("--data", type=Path, action="append", required=True, help="to train on; may be repeated")
+    parser.add_argument("--validation", type=Path, action="append", default=[], help="to measure on; may be repeated")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="model folder to write")
+    parser.add_argument("--size", type=int, default=DetectionOptions.size, help="of the network's input in pixels")
+    parser.add_argument("--stretch", type=float, default=DetectionOptions.stretch, help="see `vision-app train yolo`")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the training, which holds images out")
+    arguments = parser.parse_args(words)
+    try:
+        check_output(arguments.output)
+        options = DetectionOptions(size=arguments.size, stretch=arguments.stretch)
+        data, _, _ = load_datasets(
+            arguments.data, arguments.validation, classes=COCO_CLASSES, target=round(LARGEST_ZOOM * options.size),
+            seed=arguments.seed, taught=True,
+        )  # fmt: skip
+        convert(arguments.weights, data, arguments.output, options)
+    except VisionAppError as error:
+        parser.error(str(error))
 
 
-class _Moments:
-    """Sums over the pixels of (B, C, H, W) activations: (C,) of the values and of their squares."""
-
-    def __init__(self) -> None:
-        self.total = self.squares = torch.zeros((), dtype=torch.float64)
-        self.count = 0
-
-    def add(self, activations: Tensor) -> None:
-        """Add a batch."""
-        x = activations.double()
-        self.total = self.total + x.sum(dim=(0, 2, 3))
-        self.squares = self.squares + x.square().sum(dim=(0, 2, 3))
-        self.count += x.numel() // x.shape[1]
+if __name__ == "__main__":
+    main()
