@@ -44,7 +44,9 @@ def test_the_commands_of_a_document_exist_with_their_flags(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_files_that_a_document_names_exist(path):
-    named = re.findall(r"`((?:vision_app|tests|tools|benchmarks|docs|models)/[\w./-]+\.\w+)`", path.read_text(encoding="utf-8"))
+    named = re.findall(
+        r"`((?:vision_app|tests|tools|benchmarks|docs|models)/[\w./-]+\.\w+)`", path.read_text(encoding="utf-8")
+    )
     assert [name for name in named if "NAME" not in name and not (CHECKOUT / name).exists()] == []
 
 
