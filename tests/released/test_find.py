@@ -110,7 +110,8 @@ def test_only_models_of_the_task_are_offered_for_an_unknown_one(tmp_path):
             find("xyz", task)
     with pytest.raises(ModelError, match="unknown model 'clasifier'; choose from rcnn, yolo"):
         find("clasifier", "detection")
-    assert find("classifier", "detection").task == "classification"
+    with pytest.raises(ModelError, match=r"^model 'classifier' is for classification, not for detection$"):
+        find("classifier", "detection")
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])

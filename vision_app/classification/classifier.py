@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vision_app.core.errors import ModelError
 from vision_app.core.images import ImageSource, RGBImage
 from vision_app.core.results import Classes
 from vision_app.detection.grid import FIRST_CLASS, T_W, T_X, make_grid
@@ -53,10 +52,7 @@ class Classifier(GridModel):
             ModelError: There is no such model, it is no classifier, or its files are damaged.
             UsageError: There is no such device or runtime here.
         """
-        found = find(model, "classification")
-        if found.task != "classification":
-            raise ModelError(f"model '{found.name}' is for {found.task}, not for classification")
-        return cls.open(found, Execution(device, runtime, threads))
+        return cls.open(find(model, "classification"), Execution(device, runtime, threads))
 
     @property
     def digest(self) -> str:

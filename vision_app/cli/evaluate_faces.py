@@ -96,9 +96,9 @@ def calibrate(
 
     Exit code: 0 measured, 1 the data cannot be used, 2 wrong usage.
     """
+    from vision_app.faces.batch import read_embeddings
     from vision_app.faces.calibration import KEY
     from vision_app.faces.evaluate import calibrate as thresholds
-    from vision_app.faces.evaluate.embedding_file import read_embeddings
     from vision_app.faces.evaluate.pairs import load_photos, of_files
     from vision_app.faces.evaluate.report import calibration_dict, calibration_summary, write_calibration
 
@@ -161,8 +161,7 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "FacePhotos", output: Pat
     """
     from vision_app.batch.sinks import read_rows
     from vision_app.core.files import OWNER_ONLY
-    from vision_app.faces.batch import FacesTask
-    from vision_app.faces.evaluate.embedding_file import largest_faces
+    from vision_app.faces.batch import FacesTask, largest_faces
 
     embedder, finder, path = recognizer.embedder, recognizer.detector, output / "faces.jsonl"
     about = {"model": finder.name, "contract": recognizer.model_id}

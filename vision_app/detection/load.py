@@ -7,7 +7,7 @@ of imports. Kinds that need torch are imported when one of them is loaded.
 import os
 from pathlib import Path
 
-from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.errors import UsageError
 from vision_app.detection.base import Detector
 from vision_app.detection.ensemble import Augmented, Ensemble
 from vision_app.released.find import find
@@ -58,8 +58,6 @@ def _load(name: str, execution: Execution) -> Detector:
 
         return TorchvisionDetector(name, execution)
     model = find(name, TASK)
-    if model.task != TASK:
-        raise ModelError(f"model '{model.name}' is for {model.task}, not for {TASK}")
     kind = model.info["architecture"].get("type")
     if kind == "yolo":
         from vision_app.detection.grid_detector import GridDetector

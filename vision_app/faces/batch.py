@@ -1,6 +1,6 @@
-"""What `vision-app faces` does with each image; see `vision_app.batch.run`."""
+"""What `vision-app faces` does with each image, see `vision_app.batch.run`, and embeddings as a file."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
@@ -11,6 +11,7 @@ import numpy as np
 from vision_app.batch.sinks import ImageFolder, writing
 from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
+from vision_app.core.errors import DataError
 from vision_app.core.files import OWNER_ONLY, atomic_write, remove_with_leftovers
 from vision_app.core.images import MAX_PIXELS, RGBImage, read_image
 from vision_app.core.results import Detections
@@ -103,3 +104,50 @@ def write_embeddings(path: Path, rows: Iterable[dict[str, Any]], *, model_id: st
         remove_with_leftovers(path)
         with atomic_write(path, OWNER_ONLY) as temporary, temporary.open("wb") as stream:
             np.savez(stream, files=np.array(files, np.str_), contract=model_id, allow_pickle=False, **arrays)
+
+
+def largest_faces(rows: Iterable[Mapping[str, Any]], dimension: int) -> np.ndarray:
+    """Return the embeddings of the largest faces.
+
+    Args:
+        rows: Of `vision-app faces`, one a photo.
+        dimension: D, numbers of an embedding.
+
+    Returns:
+        (F, D) float32 unit vectors, NaN for a photo without a face.
+    """
+    nothing = np.full(dimension, np.nan, np.float32)
+    best = (max(row["faces"], key=lambda face: face["quality"]["size"], default=None) for row in rows)
+    return _unit(np.array([nothing if face is None else face["embedding"] for face in best], np.float32))
+
+
+def read_embeddings(path: Path) -> tuple[list[str], np.ndarray, str]:
+    """Read the largest face of each photo from an .npz file of `vision-app faces embed`.
+
+    Returns:
+        F files in their order, (F, D) float32 unit vectors and the id of the model that made them.
+
+    Raises:
+        DataError: The file is not one of these.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            files, boxes, embeddings = (content[name] for name in ("files", "boxes", "embeddings"))
+            model_id = str(content["contract"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{path}: not a file that `vision-app faces embed` writes ({error})") from error
+    if boxes.shape != (len(files), 4) or embeddings.ndim != 2 or len(embeddings) != len(files) or not len(files):
+        raise DataError(f"{path}: its arrays do not hold a row for each face, or there is no face")
+    if not np.isfinite(embeddings).all() or not np.linalg.norm(embeddings, axis=1).all():
+        raise DataError(f"{path}: contains embeddings that are zero or not finite; embed the photos again")
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    best: dict[str, int] = {}
+    for i, file in enumerate(files.tolist()):
+        if file not in best or areas[i] > areas[best[file]]:
+            best[file] = i
+    return list(best), _unit(embeddings[list(best.values())].astype(np.float32)), model_id
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Return (F, D) vectors of length 1; rounding changed it a little."""
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -21,7 +21,6 @@ from vision_app.faces.align import LANDMARKS, landmarks_of
 from vision_app.faces.refine import refine
 from vision_app.faces.tiling import Tile, make_tiles
 from vision_app.released.letterbox_model import Inputs
-from vision_app.released.runtime import Execution
 
 FACE = "face"
 SMALLEST = 20.0  # pixels
@@ -78,14 +77,9 @@ class FaceDetector(Detector):
             ModelError: There is no such model, it does not find faces with five landmarks, or its files are damaged.
             UsageError: There is no such device or runtime, or the size is too small.
         """
-        return FaceDetector.open(model, Execution(device, runtime, threads), smallest)
-
-    @staticmethod
-    def open(model: str | os.PathLike[str], execution: Execution, smallest: float = SMALLEST) -> "FaceDetector":
-        """Open a released model; errors are those of `load`."""
         if not smallest >= 4:
             raise UsageError(f"--smallest {smallest:g}: a face needs at least 4 pixels; the nearest valid value is 4")
-        found = load_detector(model, **vars(execution))
+        found = load_detector(model, device=device, runtime=runtime, threads=threads)
         if not isinstance(found, GridDetector) or found.classes != (FACE,) or found.landmarks.names != LANDMARKS:
             raise ModelError(f"model '{model}' does not find faces with five landmarks; use face-detector")
         return FaceDetector(found, smallest=smallest)

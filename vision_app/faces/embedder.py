@@ -62,18 +62,10 @@ class Embedder:
             ModelError: There is no such model, it is no face embedder, or its files are damaged.
             UsageError: There is no such device or runtime.
         """
-        return cls.open(model, Execution(device, runtime, threads))
+        found = find(model, TASK)
+        return cls(found, open_network(found, lambda: _build(found), Execution(device, runtime, threads)))
 
-    @classmethod
-    def open(cls, model: str | os.PathLike[str], execution: Execution) -> "Embedder":
-        """Open a released model; errors are those of `load`."""
-        found = find_embedder(model)
-        return cls(found, open_network(found, lambda: _build(found), execution))
-
-    @property
-    def contract(self) -> str:
-        """The former name of `model_id`."""
-        return self.model_id
+    contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -105,18 +97,6 @@ class Embedder:
         if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
             raise ModelError(f"model '{self.name}' does not give unit vectors; its weights are damaged")
         return embeddings
-
-
-def find_embedder(model: str | os.PathLike[str]) -> Model:
-    """Find a face embedder by its name or path.
-
-    Raises:
-        ModelError: There is no such model, or it is for another task.
-    """
-    found = find(model, TASK)
-    if found.task != TASK:
-        raise ModelError(f"model '{found.name}' is for {found.task}, not for {TASK}")
-    return found
 
 
 def _build(model: Model) -> "Module":

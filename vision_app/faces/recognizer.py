@@ -14,7 +14,6 @@ from vision_app.faces.calibration import Calibration
 from vision_app.faces.detector import SMALLEST, FaceDetector
 from vision_app.faces.embedder import Embedder
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN, Face, Faces, Verification
-from vision_app.released.runtime import Execution
 
 NO_FACE, SEVERAL_FACES, BAD_EMBEDDING = "no_face", "several_faces", "bad_embedding"
 
@@ -47,18 +46,15 @@ class FaceRecognizer:
 
         `model` is the embedder; errors and other arguments are those of `FaceDetector.load`.
         """
-        execution = Execution(device, runtime, threads)
-        return cls(FaceDetector.open(detector, execution, smallest), Embedder.open(model, execution))
+        machine: dict[str, Any] = {"device": device, "runtime": runtime, "threads": threads}
+        return cls(FaceDetector.load(detector, smallest=smallest, **machine), Embedder.load(model, **machine))
 
     @property
     def model_id(self) -> str:
         """Digest of what decides an embedding, see `Embedder`."""
         return self.embedder.model_id
 
-    @property
-    def contract(self) -> str:
-        """The former name of `model_id`."""
-        return self.model_id
+    contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
 
     @property
     def calibration(self) -> Calibration:

@@ -98,10 +98,7 @@ class Faces:
     def __iter__(self) -> Iterator[Face]:
         return (self[index] for index in range(len(self)))
 
-    @property
-    def contract(self) -> str | None:
-        """The former name of `model_id`."""
-        return self.model_id
+    contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
 
     @property
     def detections(self) -> Detections:
@@ -141,10 +138,7 @@ class Verification:
     face_a: Face
     face_b: Face
 
-    @property
-    def contract(self) -> str:
-        """The former name of `model_id`."""
-        return self.model_id
+    contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; of the faces all but their embeddings."""

@@ -124,11 +124,19 @@ def find(name: str | os.PathLike[str], task: str | None = None) -> Model:
 
     Args:
         name: Name or path.
-        task: Of the models that are suggested instead of an unknown one; a model of another task is found all the same.
+        task: That it must be for, if given.
 
     Raises:
-        ModelError: There is no such model, or its model.json cannot be used.
+        ModelError: There is no such model, it is for another task, or its model.json cannot be used.
     """
+    model = _find(name, task)
+    if task not in (None, model.task):
+        raise ModelError(f"model '{model.name}' is for {model.task}, not for {task}")
+    return model
+
+
+def _find(name: str | os.PathLike[str], task: str | None) -> Model:
+    """Return a model, whatever its task is; models for `task` are suggested instead of an unknown one."""
     name = os.fspath(name)
     if name.endswith(".onnx") and not Path(name).is_dir():
         return _open_file(Path(name))

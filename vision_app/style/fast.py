@@ -85,14 +85,6 @@ def open_torch(model: Model, execution: Execution) -> FastModel:
     return FastModel(style, content, "torch", execution.device)
 
 
-def find_fast(name: str | os.PathLike[str]) -> Model:
-    """Return a fast model by its name or path; raise ModelError where it is another kind of model."""
-    model = find(name, TASK)
-    if model.task != TASK:
-        raise ModelError(f"model '{model.name}' is for {model.task}, not for {TASK}")
-    return model
-
-
 class FastStylizer(Stylizer):
     """Renders images in one pass of a network, large ones in tiles; see `Stylizer`.
 
@@ -117,7 +109,7 @@ class FastStylizer(Stylizer):
     @classmethod
     def open(cls, model: str | os.PathLike[str] | None, execution: Execution) -> "FastStylizer":
         """Open a released model; errors are those of `load.load_stylizer`."""
-        found = find_fast(model or "style-fast")
+        found = find(model or "style-fast", TASK)
         execution = execution.resolved_for(found)
         onnx = execution.runtime == "onnx"
         return cls(found, open_onnx(found, execution.threads) if onnx else open_torch(found, execution))

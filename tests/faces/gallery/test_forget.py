@@ -9,8 +9,8 @@ from painted_people import open_writer, paint, painted_recognizer
 from vision_app import Gallery
 from vision_app.core.errors import GalleryError, UsageError
 from vision_app.faces import index as face_index
+from vision_app.faces.gallery import database
 from vision_app.faces.gallery import forget as forgetting
-from vision_app.faces.gallery import schema
 
 NAME = "Ada Lovelace"
 
@@ -106,7 +106,7 @@ def exact_copy(embeddings):
 
 def test_the_proof_fails_where_data_is_left(path, monkeypatch):
     """A gallery that does not wipe: SQLite leaves deleted rows in free pages."""
-    monkeypatch.setattr(schema, "_prepare", without_wiping(schema._prepare))
+    monkeypatch.setattr(database, "_prepare", without_wiping(database._prepare))
     monkeypatch.setattr(forgetting, "finish", lambda store, index: store.rows("PRAGMA wal_checkpoint(TRUNCATE)"))
     with (
         open_writer(path) as gallery,
@@ -116,7 +116,7 @@ def test_the_proof_fails_where_data_is_left(path, monkeypatch):
 
 
 def test_rebuilding_the_file_leaves_nothing_even_where_deleted_rows_are_not_wiped(path, monkeypatch):
-    monkeypatch.setattr(schema, "_prepare", without_wiping(schema._prepare))
+    monkeypatch.setattr(database, "_prepare", without_wiping(database._prepare))
     with open_writer(path) as gallery:
         traces, size = all_traces(gallery), path.stat().st_size
         gallery.forget(NAME)
@@ -143,7 +143,7 @@ def without_wiping(prepare):
 
 
 def test_a_reader_that_holds_old_pages_is_named_and_the_next_writer_finishes(path, monkeypatch):
-    monkeypatch.setattr(schema, "PATIENCE", 0.05)
+    monkeypatch.setattr(database, "PATIENCE", 0.05)
     with open_writer(path) as gallery, Gallery.open(path, readonly=True) as reader:
         traces = all_traces(gallery)
         reader.store.rows("BEGIN")

@@ -126,7 +126,7 @@ def test_files_that_hold_something_else_are_refused_by_name(tmp_path):
         with pytest.raises(ModelError, match=f"{name}: {reason}"):
             load_encoder(tmp_path / name)
     write_tiny_fast(tmp_path / "fast")
-    with pytest.raises(ModelError, match="is for style-transfer, not an encoder"):
+    with pytest.raises(ModelError, match="is for style-transfer, not for style-features"):
         load_encoder(tmp_path / "fast")
     with pytest.raises(ModelError, match="nothing"):
         load_encoder("nothing")

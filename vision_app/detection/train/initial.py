@@ -97,7 +97,7 @@ def find_model(path: Path) -> Model:
             f"--initial {path}: is a file; training starts from a model, by name or folder. "
             "tools/convert_detector.py makes one of published weights"
         )
-    return find(path.resolve() if path.is_dir() else str(path), "detection")
+    return find(path.resolve() if path.is_dir() else path)
 
 
 def name_and_digest(path: Path | None) -> str:

@@ -13,12 +13,11 @@ from vision_app.faces.calibration import FPIR
 from vision_app.faces.gallery import transfer
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.check import check
+from vision_app.faces.gallery.database import writer_lock
 from vision_app.faces.gallery.enroll import enroll_photo, reembed
 from vision_app.faces.gallery.forget import finish, forget
-from vision_app.faces.gallery.lock import writer_lock
 from vision_app.faces.gallery.matching import Matcher
 from vision_app.faces.gallery.results import EnrolledPhoto, Enrollment, Forgotten, Identities, Person, checked_name
-from vision_app.faces.gallery.schema import missing
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import FaceRecognizer
@@ -72,8 +71,8 @@ class Gallery:
             GalleryError: The file is no gallery or damaged, or another process is writing to it.
         """
         path = Path(path)
-        if not (readonly or create or path.is_file()):
-            raise missing(path)
+        if (readonly or not create) and not path.is_file():
+            raise UsageError(f"--gallery {path}: there is no such gallery; `vision-app faces enroll` makes one")
         with ExitStack() as stack:
             if not readonly:
                 stack.enter_context(writer_lock(path))

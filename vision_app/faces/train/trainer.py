@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from vision_app.core.errors import UsageError
 from vision_app.core.images import write_image
 from vision_app.faces.detector import FaceDetector
-from vision_app.faces.embedder import Embedder, find_embedder
+from vision_app.faces.embedder import TASK, Embedder
 from vision_app.faces.model.network import FaceNetwork
 from vision_app.faces.train.augment import augmented
 from vision_app.faces.train.crops import FaceCrops
@@ -25,7 +25,7 @@ from vision_app.faces.train.options import LOSSES, FaceOptions
 from vision_app.faces.train.samplers import PeopleBatches
 from vision_app.faces.train.teacher import Teacher, read_targets, teacher_loss, teacher_targets
 from vision_app.faces.train.triplets import DISTANCES, MINERS, triplet_loss
-from vision_app.released.find import Model
+from vision_app.released.find import Model, find
 from vision_app.released.runtime import Execution
 from vision_app.released.write import WEIGHTS, describe
 from vision_app.training.config import TrainConfig
@@ -250,7 +250,7 @@ def train(
 def _find(option: str, path: Path) -> Model:
     if path.suffix == ".dat":
         raise UsageError(f"--{option} {path}: not a model folder; tools/convert_dlib.py makes one of dlib's network")
-    return find_embedder(path.resolve() if path.is_dir() else path)
+    return find(path.resolve() if path.is_dir() else path, TASK)
 
 
 def _identity(path: Path, file: Path) -> str:

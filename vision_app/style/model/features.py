@@ -137,8 +137,6 @@ def load_encoder(name: str | os.PathLike[str] = "style-encoder", device: str = "
 
 def _released(name: str) -> EncoderNetwork:
     model = find(name, TASK)
-    if model.task != TASK:
-        raise ModelError(f"model '{model.name}' is for {model.task}, not an encoder of styles")
     try:
         network = EncoderNetwork(EncoderConfig.from_dict(model.value("architecture", dict)))
     except (TypeError, ValueError) as error:

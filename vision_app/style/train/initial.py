@@ -8,7 +8,7 @@ from torch import nn
 
 from vision_app.released.find import find
 from vision_app.released.write import WEIGHTS
-from vision_app.style.fast import find_fast
+from vision_app.style.fast import TASK
 from vision_app.style.model.features import EncoderConfig, EncoderNetwork, load_encoder
 from vision_app.style.model.network import FastNetwork, open_fast
 from vision_app.training.initialize import initialize
@@ -60,7 +60,7 @@ def initial_fast(initial: Path | None) -> FastNetwork:
         network = FastNetwork()
         initialize(network, "he")
         return network
-    return open_fast(find_fast(initial)).requires_grad_(True)
+    return open_fast(find(initial, TASK)).requires_grad_(True)
 
 
 def identity(path: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""Tables of other versions, files of others, and who may read a new file."""
+"""Tables of other versions, files of others, who may read a new file, and one writer at a time."""
 
 import sqlite3
 import stat
@@ -11,7 +11,7 @@ from painted_people import (
 
 from vision_app import Gallery
 from vision_app.core.errors import GalleryError, UsageError
-from vision_app.faces.gallery import schema
+from vision_app.faces.gallery import database
 
 
 def table_names(path):
@@ -22,7 +22,7 @@ def table_names(path):
 
 
 def test_older_tables_are_migrated_once_and_keep_their_rows(path, monkeypatch):
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE note (text TEXT) STRICT;"))
+    monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, "CREATE TABLE note (text TEXT) STRICT;"))
     with pytest.raises(GalleryError, match="of an older version; `vision-app faces check` updates them"):
         Gallery.open(path, readonly=True)
     with open_writer(path) as gallery:
@@ -34,7 +34,7 @@ def test_older_tables_are_migrated_once_and_keep_their_rows(path, monkeypatch):
 
 def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
     monkeypatch.setattr(
-        schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE note (text TEXT) STRICT;", "DROP TABLE missing;")
+        database, "MIGRATIONS", (*database.MIGRATIONS, "CREATE TABLE note (text TEXT) STRICT;", "DROP TABLE missing;")
     )
     with pytest.raises(GalleryError, match="no such table"):
         Gallery.open(path)
@@ -77,3 +77,10 @@ def test_other_files_are_not_opened_as_a_gallery(tmp_path, recognizer):
     assert text.read_text().startswith("no database")
     with pytest.raises(UsageError, match="cannot be made beside it"):
         Gallery.open(tmp_path / "nowhere" / "people.db")
+
+
+def test_only_one_writer_at_a_time(gallery, path, recognizer):
+    with pytest.raises(GalleryError, match=r"process \d+ is writing to this gallery; try again when it is done"):
+        Gallery.open(path)
+    gallery.close()
+    Gallery.open(path).close()

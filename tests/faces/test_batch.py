@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vision_app.core.errors import DataError
-from vision_app.faces.evaluate.embedding_file import largest_faces, read_embeddings
+from vision_app.faces.batch import largest_faces, read_embeddings
 
 
 def face(size, *embedding):
