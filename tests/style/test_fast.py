@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from skimage import data
 from tiny_styles import write_tiny_encoder, write_tiny_fast
 
+from vision_app import Stylizer
 from vision_app.core.errors import ModelError
 from vision_app.released.find import find
 from vision_app.released.runtime import Execution
 from vision_app.style.checks import at_most
 from vision_app.style.fast import FAINT, FastStylizer, open_onnx, open_torch
-from vision_app.style.stylizer import Stylizer
 
 PHOTO = data.astronaut()
 STYLE, OTHER = (np.ascontiguousarray(picture()[:160, :200]) for picture in (data.coffee, data.rocket))
