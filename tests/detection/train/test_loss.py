@@ -124,7 +124,7 @@ def test_a_small_network_learns_two_images_by_heart():
     images[0, 0, 10:34, 8:40] = 1.0
     images[1, 2, 30:60, 20:44] = 1.0
     targets = [Targets.of(labeled([box], [label])) for box, label in (((8, 10, 40, 34), 0), ((20, 30, 44, 60), 2))]
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=250)
     start = detection_loss(network(images), targets, grid)
     for _ in range(250):
@@ -133,6 +133,8 @@ def test_a_small_network_learns_two_images_by_heart():
         (loss.total / loss.positives).backward()
         optimizer.step()
         schedule.step()
+        if loss.total.item() / loss.positives < 0.09 * start.total.item() / start.positives:
+            break  # about a hundred steps are enough, but not on every processor
     assert loss.total.item() / loss.positives < 0.1 * start.total.item() / start.positives
     with torch.no_grad():
         raw = network(images)
