@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -28,10 +29,11 @@ class FaceAnswer(Protocol):
         """Return plain JSON values."""
 
 
+@dataclass(eq=False)
 class FacesTask:
     """Finds the faces of images, with or without embeddings or names.
 
-    Args:
+    Attributes:
         recognize: Returns the faces of an image.
         about: What each row says of the models, such as their name, between the image's size and the faces.
         device: Where the networks run.
@@ -39,21 +41,15 @@ class FacesTask:
         pictures: Takes annotated copies.
     """
 
-    def __init__(
-        self,
-        recognize: Callable[[RGBImage], FaceAnswer],
-        about: dict[str, str],
-        *,
-        device: str,
-        max_pixels: int = MAX_PIXELS,
-        pictures: ImageFolder | None = None,
-    ):
-        self.recognize = recognize
-        self.max_pixels = max_pixels
-        self.pictures = pictures
-        self._nothing: dict[str, Any] = {"width": None, "height": None, **about, "faces": []}
+    recognize: Callable[[RGBImage], FaceAnswer]
+    about: dict[str, str]
+    device: str = field(kw_only=True)
+    max_pixels: int = field(default=MAX_PIXELS, kw_only=True)
+    pictures: ImageFolder | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
         # Images take turns on a GPU, or each worker would need memory there.
-        self._turn: AbstractContextManager[Any] = nullcontext() if device == "cpu" else Lock()
+        self._turn: AbstractContextManager[Any] = nullcontext() if self.device == "cpu" else Lock()
 
     def read(self, item: Input) -> RGBImage:
         """Decode one image, at full size: faces are cut out of it."""
@@ -71,7 +67,8 @@ class FacesTask:
 
     def row(self, item: Input, result: FaceAnswer | None) -> dict[str, Any]:
         """Return the keys of `Faces.to_dict`, or of `Identities.to_dict`."""
-        return self._nothing if result is None else result.to_dict()
+        nothing: dict[str, Any] = {"width": None, "height": None, **self.about, "faces": []}
+        return nothing if result is None else result.to_dict()
 
 
 def write_embeddings(path: Path, rows: Iterable[dict[str, Any]], *, model_id: str, dimension: int) -> None:

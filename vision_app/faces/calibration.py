@@ -162,7 +162,11 @@ class Calibration:
         Raises:
             UsageError: A number is out of range.
         """
-        far = _rate_of_one(people, fpir)
+        if people < 1:
+            raise UsageError(f"a gallery of {people} people: there is nobody to compare with; enroll people first")
+        if not 0 < fpir < 0.5:
+            raise UsageError(f"false positive identification rate {fpir:g}: must be between 0 and 0.5")
+        far = -math.expm1(math.log1p(-fpir) / people)
         if far >= self.tail_far:
             return self._at(far, "threshold")
         start = self._at(self.tail_far, "threshold")
@@ -210,12 +214,3 @@ class Calibration:
             and (np.diff(photos) > 0).all()
             and all(0 <= gain.similarity <= 2 for gain in self.gains)
         )
-
-
-def _rate_of_one(people: int, fpir: float) -> float:
-    """Return the false accept rate of each of so many independent comparisons that together accept at `fpir`."""
-    if people < 1:
-        raise UsageError(f"a gallery of {people} people: there is nobody to compare with; enroll people first")
-    if not 0 < fpir < 0.5:
-        raise UsageError(f"false positive identification rate {fpir:g}: must be between 0 and 0.5")
-    return -math.expm1(math.log1p(-fpir) / people)

@@ -109,8 +109,10 @@ class Challenge:
             return OUT_OF_SIGHT
         if not self.passed and seconds - self.since > LIMIT:
             return TOO_SLOW
-        if landmarks is not None and _moved(self.landmarks, landmarks) > JUMP:
-            return SOMEONE_ELSE
+        if landmarks is not None:
+            moved = math.dist(self.landmarks.mean(axis=0), landmarks.mean(axis=0))
+            if moved / max(height(self.landmarks), 1.0) > JUMP:
+                return SOMEONE_ELSE
         return None
 
     def _ask_next(self, who: str) -> "Challenge":
@@ -133,8 +135,3 @@ class Challenge:
 def height(landmarks: np.ndarray) -> float:
     """Return the distance from the middle of the eyes to that of the mouth, in pixels. A turned head keeps it."""
     return math.dist(landmarks[:2].mean(axis=0), landmarks[3:].mean(axis=0))
-
-
-def _moved(before: np.ndarray, after: np.ndarray) -> float:
-    """Return how far a face moved, in face heights."""
-    return math.dist(before.mean(axis=0), after.mean(axis=0)) / max(height(before), 1.0)

@@ -39,7 +39,8 @@ def refine(detector: GridDetector, image: RGBImage, found: Detections) -> Detect
     plain, mirrored = np.split(_landmarks(detector, crops), 2)
     mirrored = np.stack([INPUT - mirrored[..., 0], mirrored[..., 1]], axis=-1)[:, list(detector.landmarks.flip)]
     second = (plain + mirrored) / 2
-    back = [_back(points, similarity(start, TARGET)) for points, start in zip(second, first, strict=True)]
+    ways = [similarity(points, TARGET) for points in first]
+    back = [(one - way[:, 2]) @ np.linalg.inv(way[:, :2]).T for one, way in zip(second, ways, strict=True)]
     return replace(found, landmarks=np.where(np.isnan(second), first, back) / scale)
 
 
@@ -57,8 +58,3 @@ def _central(found: Detections) -> np.ndarray:
     away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - INPUT / 2).max(axis=1)
     near = np.flatnonzero(away < FACE / 4)
     return landmarks_of(found)[near[0]] if len(near) else np.full(TARGET.shape, np.nan, np.float32)
-
-
-def _back(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Apply the inverse of a similarity transform to points."""
-    return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)

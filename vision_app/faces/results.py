@@ -52,8 +52,7 @@ class Faces:
         scores: (N,) float32, 0 to 1.
         landmarks: (N, 5, 2) float32 x, y in pixels of the photo, see `align.LANDMARKS`.
         quality: N of them.
-        width: Of the photo in pixels.
-        height: Of the photo in pixels.
+        width, height: Of the photo in pixels.
         model: Name of the model that found them.
         embeddings: (N, D) float32 unit vectors, or None without them.
         model_id: Of the model that made the embeddings, see `Embedder.model_id`; None without them.

@@ -38,10 +38,11 @@ def pair_inputs(contents: Iterable[Input], styles: Sequence[PreparedStyles]) -> 
     ]
 
 
+@dataclass(eq=False)
 class StyleTask:
     """Stylizes contents and writes the images.
 
-    Args:
+    Attributes:
         stylizer: The method.
         options: How to stylize.
         output: Writes the results.
@@ -52,22 +53,16 @@ class StyleTask:
         interrupt: Tells when "optimize" is to be interrupted.
     """
 
-    def __init__(
-        self,
-        stylizer: Stylizer,
-        options: StyleOptions,
-        output: ImageFolder,
-        *,
-        max_pixels: int = MAX_PIXELS,
-        state: Path | None = None,
-        previews: ImageFolder | None = None,
-        preview_every: int = 1,
-        interrupt: Interrupt | None = None,
-    ):
-        self.stylizer, self.options = stylizer, options
-        self.output, self.max_pixels = output, max_pixels
-        self.state, self.interrupt = state, interrupt
-        self.previews, self.preview_every = previews, preview_every
+    stylizer: Stylizer
+    options: StyleOptions
+    output: ImageFolder
+    max_pixels: int = field(default=MAX_PIXELS, kw_only=True)
+    state: Path | None = field(default=None, kw_only=True)
+    previews: ImageFolder | None = field(default=None, kw_only=True)
+    preview_every: int = field(default=1, kw_only=True)
+    interrupt: Interrupt | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
         self._show: Callable[[str], None] = lambda text: None
         # Images take turns: each one gets all cores, and no more memory is needed than for one.
         self._turn = Lock()

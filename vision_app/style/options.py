@@ -1,6 +1,5 @@
 """How to stylize an image: every setting, checked when it is made. Imports nothing heavy."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -94,7 +93,14 @@ class StyleOptions:
         check_ranges(self, given)
         check_choice("keep_colors", self.keep_colors, KEEP_COLORS)
         if self.weights is not None:
-            object.__setattr__(self, "weights", _checked_weights(self.weights))  # the dataclass is frozen
+            try:
+                weights = tuple(map(float, self.weights))
+            except (TypeError, ValueError):
+                raise UsageError(f"--weights {self.weights!r}: must be numbers, one for each style") from None
+            if not all(0 <= weight <= MAX_WEIGHT for weight in weights) or not sum(weights):
+                text = ",".join(map(str, self.weights))
+                raise UsageError(f"--weights {text}: must be numbers from 0 to {MAX_WEIGHT:g}, one of them above 0")
+            object.__setattr__(self, "weights", weights)  # the dataclass is frozen
         self.optimize_config()  # raises where a setting is wrong
 
     def optimize_config(self) -> OptimizeConfig:
@@ -141,14 +147,3 @@ class StyleOptions:
             numbers = f"{len(weights)} number{'s' * (len(weights) != 1)}"
             raise UsageError(f"--weights: {numbers} for {styles} style{'s' * (styles != 1)}; give one for each style")
         return tuple(weight / sum(weights) for weight in weights)
-
-
-def _checked_weights(weights: Sequence[float]) -> tuple[float, ...]:
-    try:
-        found = tuple(map(float, weights))
-    except (TypeError, ValueError):
-        raise UsageError(f"--weights {weights!r}: must be numbers, one for each style") from None
-    if not all(0 <= weight <= MAX_WEIGHT for weight in found) or not sum(found):
-        text = ",".join(map(str, weights))
-        raise UsageError(f"--weights {text}: must be numbers from 0 to {MAX_WEIGHT:g}, one of them above 0")
-    return found

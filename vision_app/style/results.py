@@ -26,8 +26,7 @@ class Progress:
         total: Number of iterations in all.
         size: Width and height of the current image in pixels; coarse sizes come first.
         cost: J, which is minimized, before this iteration.
-        content_cost: Unweighted part of J, relative to its target: 0 is equal.
-        style_cost: Unweighted part of J, relative to its target: 0 is equal.
+        content_cost, style_cost: Unweighted parts of J, relative to their targets: 0 is equal.
         preview: Returns the current image, (height, width, 3) uint8; to be called during the report.
     """
 

@@ -60,8 +60,7 @@ class Request:
         styles: Prepared for this method.
         shares: Weights of the styles, with a sum of 1.
         options: With a strength above 0.
-        report: See `Stylizer.__call__`.
-        state: See `Stylizer.__call__`.
+        report, state: See `Stylizer.__call__`.
     """
 
     content: np.ndarray
@@ -177,7 +176,9 @@ class Stylizer:
         shares = options.shares(len(styles.names))
         name = name_of(content)
         image = self.read(content, options)
-        shape = checks.scaled_shape(image.width, image.height, self._size(image, options), name)
+        too_long = self.longest_side is not None and max(image.width, image.height) > self.longest_side
+        size = options.size or (self.longest_side if too_long else None)
+        shape = checks.scaled_shape(image.width, image.height, size, name)
         pixels = checks.scaled(image.pixels, shape)
         notes = [*checks.content_notes(pixels), *styles.notes]
         if options.size is None and shape != (image.height, image.width):
@@ -209,11 +210,6 @@ class Stylizer:
         if options.style_size not in (None, styles.size):
             reason = f"these styles were prepared at {styles.size or 'their own size'}; give it to prepare"
             raise UsageError(f"--style-size {options.style_size}: {reason}")
-
-    def _size(self, image: RGBImage, options: StyleOptions) -> int | None:
-        """Return the long side of the result, None for the content's."""
-        too_long = self.longest_side is not None and max(image.width, image.height) > self.longest_side
-        return options.size or (self.longest_side if too_long else None)
 
     def _encode(self, styles: Sequence[np.ndarray]) -> np.ndarray | None:
         """Return the codes of styles, see `PreparedStyles`."""

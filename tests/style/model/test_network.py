@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_styles import tiny_fast
 from torch.nn import functional as F
 
-from vision_app.style.model.network import FastConfig, Residual, moments, restyle
+from vision_app.style.model.network import FastConfig, ModulatedBlock, moments, restyle
 
 
 def pictures(*shape, seed=0):
@@ -35,7 +35,7 @@ def test_given_statistics_replace_computed_ones():
 
 
 def test_a_block_with_scale_one_and_shift_zero_is_unmodulated():
-    block, x = Residual(4), torch.randn(2, 4, 6, 6)
+    block, x = ModulatedBlock(4), torch.randn(2, 4, 6, 6)
     ones = torch.ones(2, 4, 1, 1)
     torch.testing.assert_close(block.modulated(x, ones, 0 * ones), block(x))
     scale, shift = torch.rand(2, 4, 1, 1), torch.rand(2, 4, 1, 1)

@@ -48,7 +48,9 @@ def test_each_target_comes_from_the_encoder_distilled_for_its_layer(teacher):
 
 def test_the_loss_is_the_relative_error_of_all_layers(teacher, photos):
     network = tiny_encoder(heads=Teachers(teacher).widths).requires_grad_(True)
-    task = EncoderTask(network, Teachers(teacher), list_photos([photos]), list_photos([photos]), size=32, workers=0)
+    task = EncoderTask(
+        network, list_photos([photos]), list_photos([photos]), teachers=Teachers(teacher), size=32, workers=0
+    )
     images, targets = next(iter(task.batches(CONFIG, 0)))
     assert images.shape == (3, 3, 32, 32) and 0 <= images.min() < images.max() <= 1 and len(targets) == 3
     loss, count, parts = task.loss(images, network(images), targets)

@@ -30,7 +30,8 @@ def photos(tmp_path_factory):
 
 def task(photos):
     network = tiny_fast()
-    return FastTask(network, tiny_encoder(), list_photos([photos]), list_photos([photos]), OPTIONS, workers=0)
+    about = {"encoder": tiny_encoder(), "options": OPTIONS, "size": OPTIONS.size, "workers": 0}
+    return FastTask(network, list_photos([photos]), list_photos([photos]), **about)
 
 
 @given(scale=st.floats(0.5, 3), shift=st.floats(-2, 2))

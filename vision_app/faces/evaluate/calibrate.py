@@ -9,20 +9,11 @@ from vision_app.core.errors import DataError
 from vision_app.faces.align import centroid_of
 from vision_app.faces.calibration import FAR, FPIR, Calibration, Gain, Rate
 from vision_app.faces.evaluate.metrics import OperatingPoint, Share
-from vision_app.faces.evaluate.pairs import (
-    Comparisons,
-    FacePhotos,
-    compare_all,
-    compare_listed,
-    few_of_each,
-    numbers,
-    second_half,
-    some_people,
-)
+from vision_app.faces.evaluate.pairs import Comparisons, FacePhotos, halves, numbers, split_people
 
 LEAST = 10  # false accepts that a measured rate must rest on, and genuine pairs in each part
 MAX_FAR = 0.5
-MAX_PHOTOS_EACH = 10  # of a person
+GRID = tuple(step / 10**decade for decade in range(1, 20) for step in (5, 2, 1))  # 0.5, 0.2, 0.1, 0.05 and so on
 TAIL = 100  # impostor pairs that the tail is fitted to
 RESAMPLES = 200
 GALLERIES = (10, 100, 1_000)  # people in the simulated galleries
@@ -73,7 +64,7 @@ def calibrate(photos: FacePhotos, embeddings: np.ndarray, fars: Sequence[float])
     """Fit thresholds on half of the people and check them on the other half.
 
     Where people are known, every photo of a half is compared with every other one of it: of a person at most
-    `MAX_PHOTOS_EACH`, or two people with many photos who look alike would decide alone; and of more than
+    `pairs.MAX_PHOTOS_EACH`, or two people with many photos who look alike would decide alone; and of more than
     `pairs.MAX_PHOTOS` photos those of some people. Where people are unknown, half of the listed pairs takes the place
     of half of the people, and the means of a person's photos are not measured.
 
@@ -89,32 +80,18 @@ def calibrate(photos: FacePhotos, embeddings: np.ndarray, fars: Sequence[float])
     calibration = fit(fitted, fars)
     galleries = []
     if photos.names is not None:
-        first, second = _parts(photos.names, photos.files)
+        first, second = split_people(photos.names, photos.files)
         gains = tuple(measure_gains(embeddings[first], photos.names[first]))
         calibration = replace(calibration, gains=gains)
         galleries = check_galleries(calibration, embeddings[second], photos.names[second])
     return CheckedCalibration(calibration, fitted, held_out, check(calibration, held_out, fars), galleries)
 
 
-def halves(photos: FacePhotos, embeddings: np.ndarray) -> tuple[Comparisons, Comparisons]:
-    """Return the pairs to fit to and those to check on; arguments are those of `calibrate`."""
-    if photos.names is None:
-        pairs, files = compare_listed(embeddings, photos), np.array(photos.files)
-        half = second_half(
-            list(map("\n".join, zip(files[photos.pairs.first], files[photos.pairs.second], strict=True)))
-        )
-        return pairs.keep(~half), pairs.keep(half)
-    names, groups = photos.names, photos.groups
-    first, second = (compare_all(embeddings[part], names[part], groups[part]) for part in _parts(names, photos.files))
-    return first, second
-
-
 def check_enough(photos: FacePhotos, fars: Sequence[float]) -> None:
     """Refuse too few photos for a rate even if a face is found in each; raises DataError as `calibrate` does."""
-    for pairs, where in zip(
-        halves(photos, np.ones((len(photos.files), 1), np.float32)), (TO_FIT, TO_CHECK), strict=True
-    ):
-        check_counts(pairs, fars, where)
+    fitted, held_out = halves(photos, np.ones((len(photos.files), 1), np.float32))
+    check_counts(fitted, fars, TO_FIT)
+    check_counts(held_out, fars, TO_CHECK)
 
 
 def fit(pairs: Comparisons, fars: Sequence[float] = ()) -> Calibration:
@@ -134,7 +111,7 @@ def fit(pairs: Comparisons, fars: Sequence[float] = ()) -> Calibration:
     pairs = pairs.keep(~np.isnan(pairs.similarity))
     check_counts(pairs, fars, TO_FIT)
     falling, units = _falling_impostors(pairs)
-    rates = np.array(sorted({*fars, *_grid(len(falling))}, reverse=True))
+    rates = np.array(sorted({*fars, *(rate for rate in GRID if rate * len(falling) >= LEAST)}, reverse=True))
     thresholds = _quantiles(falling, np.ones(len(falling)), rates)
     resampled = [_quantiles(falling, weights, rates) for weights in _resamples(units)]
     low, high = np.percentile(resampled, (2.5, 97.5), axis=0)
@@ -201,8 +178,8 @@ def check(calibration: Calibration, pairs: Comparisons, fars: Sequence[float]) -
     falling, units = _falling_impostors(compared)
     thresholds = [calibration.threshold(far) for far in fars]
     accepted = np.searchsorted(-falling, np.negative(thresholds), side="right")
-    resampled = [_rates(weights, accepted) for weights in _resamples(units)]
-    lows, highs = np.percentile(resampled, (2.5, 97.5), axis=0)
+    totals = (np.append(0, np.cumsum(weights, dtype=float)) for weights in _resamples(units))
+    lows, highs = np.percentile([total[accepted] / max(total[-1], 1) for total in totals], (2.5, 97.5), axis=0)
     checks = []
     for far, threshold, count, *limits in zip(fars, thresholds, accepted, lows, highs, strict=True):
         false, true = Share(int(count), len(falling)), Share(int((genuine >= threshold).sum()), len(genuine))
@@ -256,15 +233,6 @@ def check_counts(pairs: Comparisons, fars: Sequence[float], where: str) -> None:
         )
 
 
-def _parts(names: np.ndarray, files: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return two masks (F,) that share nobody: the photos to fit to and those to check on."""
-    kept, second = few_of_each(names, files, MAX_PHOTOS_EACH), second_half(names)
-    parts = kept & ~second, kept & second
-    for part in parts:
-        part[part] = some_people(names[part])
-    return parts
-
-
 def _known(embeddings: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the (n, D) embeddings without NaN, and (n,) numbers from 0 of the people whom they show."""
     known = ~np.isnan(embeddings).any(axis=1)
@@ -289,16 +257,6 @@ def _falling_impostors(pairs: Comparisons) -> tuple[np.ndarray, np.ndarray]:
     return impostors.similarity[order].astype(float), units[order]
 
 
-def _grid(impostors: int) -> Iterator[float]:
-    """Yield 0.5, 0.2, 0.1, 0.05 and so on, as far as so many pairs allow."""
-    for decade in range(1, 20):
-        for step in (5, 2, 1):
-            rate = step / 10**decade
-            if rate * impostors < LEAST:
-                return
-            yield rate
-
-
 def _resamples(units: np.ndarray) -> Iterator[np.ndarray]:
     """Yield (N,) weights of pairs whose units are resampled; a person drawn twice makes no impostor pair."""
     rng, count, columns = np.random.default_rng(0), int(units.max()) + 1, units.T.copy()
@@ -312,9 +270,3 @@ def _quantiles(falling: np.ndarray, weights: np.ndarray, rates: np.ndarray) -> n
     total = np.cumsum(weights, dtype=float)
     place = np.searchsorted(total, rates * total[-1] * (1 - 1e-12))
     return np.asarray(falling[np.minimum(place, len(falling) - 1)])
-
-
-def _rates(weights: np.ndarray, accepted: np.ndarray) -> np.ndarray:
-    """Return the share of the weight in the first `accepted` pairs."""
-    total = np.concatenate([[0], np.cumsum(weights, dtype=float)])
-    return np.asarray(total[accepted] / max(total[-1], 1))

@@ -1,6 +1,5 @@
 """The figures of an evaluation of faces."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,13 +80,10 @@ def evaluate(photos: FacePhotos, embeddings: np.ndarray) -> FaceEvaluation:
         kept = some_people(photos.names)
         every = PairResult.of(compare_all(embeddings[kept], photos.names[kept], photos.groups[kept]))
     grouped = next((one for one in (listed, every) if one and one.pairs.groups.any()), None)
-    groups = tuple(_groups(grouped)) if grouped else ()
-    return FaceEvaluation(photos, embeddings, listed, every, accuracy, groups)
-
-
-def _groups(result: PairResult) -> Iterator[OperatingPoint]:
-    """Yield pairs whose people both belong to one group, at thresholds that are the same for all groups."""
-    for group in filter(None, np.unique(result.pairs.groups)):
-        mine = result.pairs.keep(result.pairs.groups == group)
-        for point in result.points:
-            yield OperatingPoint.of(mine.similarity, mine.same, point.far, point.threshold, str(group))
+    groups = []
+    if grouped:
+        for group in filter(None, np.unique(grouped.pairs.groups)):
+            mine = grouped.pairs.keep(grouped.pairs.groups == group)  # both people belong to it
+            about = mine.similarity, mine.same
+            groups += [OperatingPoint.of(*about, one.far, one.threshold, str(group)) for one in grouped.points]
+    return FaceEvaluation(photos, embeddings, listed, every, accuracy, tuple(groups))

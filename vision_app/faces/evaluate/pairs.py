@@ -15,6 +15,7 @@ from vision_app.faces.evaluate.metrics import FOLDS
 
 LISTED = ("file_a", "file_b", "same")  # columns of a list of pairs
 MAX_PHOTOS = 4_000  # that are compared with each other: 8 million pairs
+MAX_PHOTOS_EACH = 10  # of a person, in what thresholds are fitted to and checked on
 SPLITS = ("val", "test")  # of a set of people, the part to measure on: the first of these that exists, or else all
 
 
@@ -108,8 +109,11 @@ def load_photos(data: Path, images: Path | None = None, split: str | None = None
     Raises:
         DataError: It cannot be read, or there is nothing to compare in it.
     """
-    if data.suffix.lower() == ".csv" and data.is_file() and LISTED[0] in _header(data):
-        return _read_list(data, images or data.parent)
+    if data.suffix.lower() == ".csv" and data.is_file():
+        with data.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            header = next(csv.reader(file), [])
+        if LISTED[0] in header:
+            return _read_list(data, images or data.parent)
     return _read_people(data, split)
 
 
@@ -122,13 +126,6 @@ def of_files(files: Sequence[str], source: Path) -> FacePhotos:
     names = np.array([Path(file).parent.name for file in files])
     _check_people(names, str(source))
     return FacePhotos(tuple(files), tuple(map(Path, files)), names, np.full(len(files), ""))
-
-
-def compare(embeddings: np.ndarray, photos: FacePhotos) -> Comparisons:
-    """Compare the listed pairs, or all pairs of photos without a list, see `compare_listed` and `compare_all`."""
-    if photos.names is None or photos.listed is not None:
-        return compare_listed(embeddings, photos)
-    return compare_all(embeddings, photos.names, photos.groups)
 
 
 def compare_listed(embeddings: np.ndarray, photos: FacePhotos) -> Comparisons:
@@ -160,6 +157,29 @@ def compare_all(embeddings: np.ndarray, names: np.ndarray, groups: np.ndarray) -
     similarity = (embeddings @ embeddings.T)[first, second]
     shared = np.where(group[first] == group[second], groups[first], "")
     return Comparisons(similarity, units[:, 0] == units[:, 1], units, shared)
+
+
+def halves(photos: FacePhotos, embeddings: np.ndarray) -> tuple[Comparisons, Comparisons]:
+    """Return the pairs to fit to and those to check on; see `calibrate.calibrate`."""
+    if photos.names is None:
+        pairs, files = compare_listed(embeddings, photos), np.array(photos.files)
+        pair_names = zip(files[photos.pairs.first], files[photos.pairs.second], strict=True)
+        half = second_half(list(map("\n".join, pair_names)))
+        return pairs.keep(~half), pairs.keep(half)
+    names, groups = photos.names, photos.groups
+    first, second = (
+        compare_all(embeddings[part], names[part], groups[part]) for part in split_people(names, photos.files)
+    )
+    return first, second
+
+
+def split_people(names: np.ndarray, files: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return two masks (F,) that share nobody: the photos to fit to and those to check on."""
+    kept, second = few_of_each(names, files, MAX_PHOTOS_EACH), second_half(names)
+    parts = kept & ~second, kept & second
+    for part in parts:
+        part[part] = some_people(names[part])
+    return parts
 
 
 def some_people(names: np.ndarray, most: int = MAX_PHOTOS) -> np.ndarray:
@@ -197,11 +217,6 @@ def share_of(name: str, parts: int) -> int:
 
 def _shuffled(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: share_of(name, 1 << 64))
-
-
-def _header(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        return next(csv.reader(file), [])
 
 
 def _read_people(data: Path, split: str | None) -> FacePhotos:

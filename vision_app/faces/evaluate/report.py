@@ -10,7 +10,7 @@ import numpy as np
 from vision_app.batch.sinks import write_csv, write_text
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.evaluate.calibrate import GALLERIES, CheckedCalibration
-from vision_app.faces.evaluate.evaluation import FaceEvaluation, PairResult
+from vision_app.faces.evaluate.evaluation import FaceEvaluation
 from vision_app.faces.evaluate.metrics import FARS, MIN_FALSE_ACCEPTS, Roc, Share, auc, eer, roc
 from vision_app.faces.evaluate.plots import (
     neighbor_map,
@@ -41,7 +41,14 @@ def evaluation_dict(evaluation: FaceEvaluation) -> dict[str, Any]:
         "listed": None,
         "all": None,
     }
-    content |= {name: _result(result) for name, result in evaluation.results.items()}
+    for name, result in evaluation.results.items():
+        content[name] = {
+            "genuine": result.curve.genuine,
+            "impostor": result.curve.impostor,
+            "auc": plain(auc(result.curve)),
+            "eer": plain(eer(result.curve)),
+            "tar": [{"far": one.far, "threshold": plain(one.threshold), **share(one.true)} for one in result.points],
+        }
     if accuracy:
         content["listed"]["accuracy"] = {
             "mean": plain(accuracy.mean),
@@ -215,16 +222,6 @@ def plain(values: float | np.ndarray) -> Any:
         return values.tolist()
     rounded = np.round(values, 6)
     return np.where(np.isfinite(rounded), rounded.astype(object), np.array(None)).tolist()
-
-
-def _result(result: PairResult) -> dict[str, Any]:
-    return {
-        "genuine": result.curve.genuine,
-        "impostor": result.curve.impostor,
-        "auc": plain(auc(result.curve)),
-        "eer": plain(eer(result.curve)),
-        "tar": [{"far": one.far, "threshold": plain(one.threshold), **share(one.true)} for one in result.points],
-    }
 
 
 def _write_curves(folder: Path, curves: Mapping[str, Roc]) -> None:

@@ -5,7 +5,7 @@ No frame is kept, and none waits: one that comes while another is being analyzed
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
@@ -179,12 +179,12 @@ class Watch:
         faces = self._recognizer(image)
         default = calibration.FPIR if question.person is None else calibration.FAR
         rate = default if question.rate is None else question.rate
-        verdicts, threshold = (
-            self._identify(self._gallery, faces, rate)
-            if question.person is None
-            else self._verify(self._gallery, faces, question.person, rate)
-        )
-        self._follow(faces, verdicts, seconds)
+        verdicts, threshold = self._verdicts(self._gallery, faces, question.person, rate)
+        with self._turn:
+            if self.challenge is not None:
+                alone = len(faces) == 1
+                landmarks, who = (faces.landmarks[0], verdicts[0].name) if alone else (None, None)
+                self.challenge = self.challenge.follow(landmarks, seconds, who)
         boxes, scores, labels = faces.boxes, faces.scores, [one.name or UNKNOWN for one in verdicts]
         captions = [one.caption for one in verdicts]
         if question.objects is not None:
@@ -195,29 +195,19 @@ class Watch:
         detections = Detections(boxes, scores, tuple(labels), faces.width, faces.height, faces.model)
         return LiveResult(seconds, tuple(verdicts), threshold, rate, str(faces.model_id), detections, tuple(captions))
 
-    def _identify(self, gallery: Gallery, faces: Faces, rate: float) -> tuple[list[LiveVerdict], float | None]:
-        """Return who of all people each face is; also the threshold."""
-        who = gallery.identify_faces(faces, fpir=rate)
-        pairs = zip(who.faces, faces.quality, strict=True)
-        verdicts = [LiveVerdict(one.name, KNOWN if one.name else UNKNOWN, one.similarity, good) for one, good in pairs]
-        return verdicts, who.threshold
-
-    def _verify(self, gallery: Gallery, faces: Faces, person: str, rate: float) -> tuple[list[LiveVerdict], float]:
-        """Return whether each face is the person's; also the threshold."""
-        answers = [gallery.verify_face(face, person, far=rate) for face in faces]
-        verdicts = [
-            LiveVerdict(person if one.verdict == SAME else None, one.verdict, one.similarity, one.face_a.quality)
-            for one in answers
-        ]
-        return verdicts, answers[0].threshold if answers else self._recognizer.calibration.threshold(rate)
-
-    def _follow(self, faces: Faces, verdicts: Sequence[LiveVerdict], seconds: float) -> None:
-        """Show the challenge the only face, if there is a challenge."""
-        with self._turn:
-            if self.challenge is not None:
-                alone = len(faces) == 1
-                landmarks, who = (faces.landmarks[0], verdicts[0].name) if alone else (None, None)
-                self.challenge = self.challenge.follow(landmarks, seconds, who)
+    def _verdicts(
+        self, gallery: Gallery, faces: Faces, person: str | None, rate: float
+    ) -> tuple[list[LiveVerdict], float | None]:
+        """Return who of all people each face is, or whether it is the person's; also the threshold."""
+        if person is None:
+            who = gallery.identify_faces(faces, fpir=rate)
+            named = [(one.name, KNOWN if one.name else UNKNOWN, one.similarity) for one in who.faces]
+            threshold = who.threshold
+        else:
+            answers = [gallery.verify_face(face, person, far=rate) for face in faces]
+            named = [(person if one.verdict == SAME else None, one.verdict, one.similarity) for one in answers]
+            threshold = answers[0].threshold if answers else self._recognizer.calibration.threshold(rate)
+        return [LiveVerdict(*one, quality) for one, quality in zip(named, faces.quality, strict=True)], threshold
 
 
 class FirstTimes(AuditLog):

@@ -102,8 +102,7 @@ class Candidate:
     """A person whom a face resembles.
 
     Attributes:
-        id: The person's.
-        name: The person's.
+        id, name: The person's.
         photos: How many the person is enrolled with.
         similarity: Cosine, -1 to 1; to the mean of the person's photos.
     """

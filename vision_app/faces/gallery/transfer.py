@@ -43,7 +43,10 @@ def export(store: Store, audit: AuditLog, path: Path, names: Iterable[str] | Non
                 file.write(_line({"format": FORMAT, "version": VERSION, "contract": next(iter(models), None)}))
                 for person in people:
                     for sample in store.samples(person.id):
-                        file.write(_line(_to_row(person.name, sample)))
+                        row = {key: getattr(sample, key) for key in ("box", "landmarks", "quality", "consent", "added")}
+                        row["embedding"] = b64encode(to_blob(sample.embedding)).decode()
+                        row["crop"] = None if sample.crop is None else b64encode(sample.crop).decode()
+                        file.write(_line({"name": person.name, "source": sample.source.hex(), **row}))
                         photos += 1
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
@@ -73,16 +76,6 @@ def import_file(store: Store, index: CachedIndex, audit: AuditLog, path: Path) -
 
 def _line(row: dict[str, Any]) -> bytes:
     return (json.dumps(row, ensure_ascii=False) + "\n").encode()
-
-
-def _to_row(name: str, sample: EnrolledPhoto) -> dict[str, Any]:
-    return {
-        "name": name,
-        "source": sample.source.hex(),
-        **{key: getattr(sample, key) for key in ("box", "landmarks", "quality", "consent", "added")},
-        "embedding": b64encode(to_blob(sample.embedding)).decode(),
-        "crop": None if sample.crop is None else b64encode(sample.crop).decode(),
-    }
 
 
 def _read(lines: Iterator[str], path: Path) -> Iterator[tuple[str, EnrolledPhoto]]:

@@ -1,7 +1,7 @@
 """The network that turns an aligned face into a vector. Needs torch."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import chain, repeat
 from typing import Any
 
@@ -30,13 +30,9 @@ class FaceNetworkConfig:
     embedding: int = 128
     inner: int = 150
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return values for JSON."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "FaceNetworkConfig":
-        """Return what `to_dict` gave, or model.json's architecture, whose other keys are ignored."""
+        """Read model.json's architecture, whose other keys are ignored."""
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         known |= {name: tuple(known[name]) for name in ("widths", "depths") if name in known}
         return cls(**known | {"ranks": tuple(map(tuple, known.get("ranks", ())))})

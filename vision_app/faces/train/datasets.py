@@ -12,7 +12,7 @@ from vision_app.data.identities import Portrait, load_identities
 from vision_app.data.scan_report import read_reports, write_reports
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.evaluate.metrics import roc, tar_at
-from vision_app.faces.evaluate.pairs import FacePhotos, compare, load_photos
+from vision_app.faces.evaluate.pairs import FacePhotos, compare_all, compare_listed, load_photos
 from vision_app.faces.train.crops import FaceCrops, FindFaces, find_crops, joined
 from vision_app.training.augment import random_numbers
 
@@ -60,7 +60,11 @@ class FaceValidation:
         places = {file: i for i, file in enumerate(self.crops.files)}
         found = np.array([places.get(file, -1) for file in self.photos.files])
         embeddings = np.where((found >= 0)[:, None], embeddings[found], np.float32(np.nan))
-        pairs = compare(embeddings, self.photos)
+        photos = self.photos
+        if photos.listed is None and photos.names is not None:
+            pairs = compare_all(embeddings, photos.names, photos.groups)
+        else:
+            pairs = compare_listed(embeddings, photos)
         curve = roc(pairs.similarity, pairs.same)
         figures = {"accuracy": float((curve.tar + 1 - curve.far).max() / 2)}
         figures |= {name: tar_at(curve, far)[0].rate for name, far in FARS.items() if curve.supports(far)}

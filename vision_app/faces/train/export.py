@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def write_model(
         network,
         name=name,
         task=TASK,
-        architecture=network.config.to_dict() | {"type": "face-embedder"},
+        architecture=asdict(network.config) | {"type": "face-embedder"},
         input={
             "size": SIZE,
             "template": np.round(np.asarray(template, np.float64), 4).tolist(),
@@ -48,12 +49,6 @@ def write_model(
     )
     write_folder(folder, network, info, exported=ByteFaces, half=half)
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    describe(folder, contract=_model_id(weights, {key: info[key] for key in ("architecture", "input")}))
-
-
-def _model_id(weights: str, essence: dict[str, Any]) -> str:
-    """Return 16 hexadecimal digits that change with the weights, the architecture and the preprocessing.
-
-    They are stored in model.json, so that the folder and the file exported from it, which are different files, agree.
-    """
-    return hashlib.sha256(json.dumps([weights, essence], sort_keys=True).encode()).hexdigest()[:16]
+    essence = json.dumps([weights, {key: info[key] for key in ("architecture", "input")}], sort_keys=True)
+    # Stored in model.json, so that the folder and the file exported from it, which are different files, agree.
+    describe(folder, contract=hashlib.sha256(essence.encode()).hexdigest()[:16])

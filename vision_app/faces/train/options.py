@@ -23,8 +23,7 @@ class FaceOptions:
         margin: By which a negative must be further away, in units of the distance.
         triplet_weight: Of the triplet loss.
         relations: Weight of the similarities between faces, see `teacher.teacher_loss`.
-        people: See `samplers.PeopleBatches`.
-        photos: See `samplers.PeopleBatches`.
+        people, photos: See `samplers.PeopleBatches`.
         freeze_blocks: Blocks of the network to freeze, from the input on; with one or more, the stem is frozen too.
 
     Raises:

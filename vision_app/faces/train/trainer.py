@@ -1,8 +1,7 @@
 """Training of a face embedder: its data, losses and validation. The loop itself is `training.loop`."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vision_app.core.errors import UsageError
 from vision_app.core.images import write_image
+from vision_app.detection.train.initial import name_and_digest
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.embedder import TASK, Embedder
 from vision_app.faces.model.network import FaceNetwork
@@ -27,7 +27,7 @@ from vision_app.faces.train.teacher import Teacher, read_targets, teacher_loss, 
 from vision_app.faces.train.triplets import DISTANCES, MINERS, triplet_loss
 from vision_app.released.find import Model, find
 from vision_app.released.runtime import Execution
-from vision_app.released.write import WEIGHTS, describe
+from vision_app.released.write import describe
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import freeze, keep_statistics
 from vision_app.training.loop import fit
@@ -84,10 +84,11 @@ class FirstFaces:
         write_image(self._folder / f"batch-{step + 1}.png", sheet.byte().numpy())
 
 
+@dataclass(eq=False)
 class EmbedderTask:
     """A `training.task.TrainingTask`, except that its images are in 0..255.
 
-    Args:
+    Attributes:
         network: To train.
         crops: The faces.
         targets: (N, D) embeddings of each by the teacher; D is 0 without one.
@@ -97,22 +98,17 @@ class EmbedderTask:
         workers: Processes that augment.
     """
 
-    def __init__(
-        self,
-        network: FaceNetwork,
-        crops: FaceCrops,
-        targets: np.ndarray,
-        validations: Sequence[FaceValidation] = (),
-        options: FaceOptions = FaceOptions(),
-        *,
-        about: dict[str, Any] | None = None,
-        workers: int = 1,
-    ):
-        self.network, self.crops, self.validations, self.options = network, crops, validations, options
-        self.about, self.workers = about or {}, workers
-        self.labels, self.targets = torch.from_numpy(crops.labels), torch.from_numpy(targets)
-        self.losses = LOSSES[options.loss or "triplet"]
-        self.sampler = sampler(crops, options)
+    network: FaceNetwork
+    crops: FaceCrops
+    targets: np.ndarray
+    validations: Sequence[FaceValidation] = ()
+    options: FaceOptions = FaceOptions()
+    about: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    workers: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.losses = LOSSES[self.options.loss or "triplet"]
+        self.sampler = sampler(self.crops, self.options)
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
         """See `samplers.PeopleBatches`."""
@@ -123,11 +119,11 @@ class EmbedderTask:
     ) -> Iterator[tuple[Tensor, FaceTargets]]:
         """Yield augmented batches, (B, 3, 112, 112) in 0..255, and their targets; see `training.task.TrainingTask`."""
         keys = self.sampler.batches(config, epoch, rank=rank, world=world, start=start)
-        faces = AugmentedFaces(self.crops, config.seed, epoch)
+        labels, faces = self.crops.labels, AugmentedFaces(self.crops, config.seed, epoch)
         loader = DataLoader(faces, batch_sampler=keys, num_workers=self.workers)
         for batch, pixels in zip(keys, loader, strict=True):
             chosen = [index for _, index in batch]
-            yield pixels.float(), FaceTargets(self.labels[chosen], self.targets[chosen])
+            yield pixels.float(), FaceTargets(*(torch.from_numpy(one[chosen]) for one in (labels, self.targets)))
 
     def loss(self, images: Tensor, output: Tensor, targets: FaceTargets) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return the mean losses of a batch times its faces, the number of faces, and the parts of the loss."""
@@ -209,13 +205,11 @@ def train(
     answers = teacher if teacher and teacher.suffix == ".npz" else None
     models = {"initial": initial, "teacher": None if answers else teacher}
     found = {name: _find(name, path) for name, path in models.items() if path}
-    ids = {name: _identity(path, found[name].file(WEIGHTS)) for name, path in models.items() if path}
-    if answers:
-        ids["teacher"] = _identity(answers, answers)
+    inputs = {"initial": name_and_digest(initial), "teacher": name_and_digest(teacher if taught else None)}
     master = None
     if taught and not answers:
         device = Execution(config.device, "torch").resolved().device
-        master = Teacher(starting_network(found["teacher"]).eval().to(device), ids["teacher"])
+        master = Teacher(starting_network(found["teacher"]).eval().to(device), inputs["teacher"])
     output.mkdir(parents=True, exist_ok=True)
     reader = Reader(output, resume, lambda: FaceDetector.load(detector), log)
     for name, model in found.items():
@@ -238,21 +232,16 @@ def train(
         freeze(part)
     if initial:
         keep_statistics(network)
-    inputs = {"initial": ids.get("initial", "none"), "teacher": ids["teacher"] if taught else "none"} | asdict(options)
-    trained = {"faces": len(crops), "identities": people, **inputs, **asdict(config)}
+    settings: dict[str, Any] = inputs | asdict(options)
+    trained = {"faces": len(crops), "identities": people, **settings, **asdict(config)}
     task = EmbedderTask(network, crops, targets, validations, options, about={"trained": trained}, workers=workers)
-    inputs["data"] = f"{', '.join(path.name for path in data)} {crops.digest()}"
-    inputs["validation"] = ", ".join(f"{one.name} {one.crops.digest()}" for one in validations)
+    settings["data"] = f"{', '.join(path.name for path in data)} {crops.digest()}"
+    settings["validation"] = ", ".join(f"{one.name} {one.crops.digest()}" for one in validations)
     shown = TensorBoard(), Curves(), FirstFaces()
-    return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=(*shown, *callbacks))
+    return fit(task, config, output, inputs=settings, resume=resume, log=log, callbacks=(*shown, *callbacks))
 
 
 def _find(option: str, path: Path) -> Model:
     if path.suffix == ".dat":
         raise UsageError(f"--{option} {path}: not a model folder; tools/convert_dlib.py makes one of dlib's network")
     return find(path.resolve() if path.is_dir() else path, TASK)
-
-
-def _identity(path: Path, file: Path) -> str:
-    """Return the name and digest of a model's weights or another file; the same wherever they are."""
-    return f"{path.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"

@@ -71,7 +71,7 @@ def conv(before: int, after: int, kernel: int = 3, *, stride: int = 1, groups: i
     return nn.Conv2d(before, after, kernel, stride=stride, groups=groups, padding=kernel // 2, padding_mode="reflect")
 
 
-class Residual(nn.Module):
+class ModulatedBlock(nn.Module):
     """Two 3 x 3 convolutions with a skip connection."""
 
     def __init__(self, width: int):
@@ -107,7 +107,7 @@ class Encoder(nn.Module):
         self.mix_half = conv(second, second, 1)
         self.to_quarter = conv(second, third, stride=2, groups=second)
         self.mix_quarter = conv(third, third, 1)
-        self.shallow, self.deep = Residual(third), Residual(third)
+        self.shallow, self.deep = ModulatedBlock(third), ModulatedBlock(third)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the shallow and the deep features of images (B, 3, H, W): (B, widths[2], H / 4, W / 4) each."""
@@ -135,7 +135,7 @@ class Decoder(nn.Module):
     def __init__(self, config: FastConfig):
         super().__init__()
         first, second, third = config.widths
-        self.deep, self.shallow = Residual(third), Residual(third)
+        self.deep, self.shallow = ModulatedBlock(third), ModulatedBlock(third)
         self.to_half, self.mix_half = conv(third, second, groups=second), conv(second, second, 1)
         self.to_full, self.mix_full = conv(second, first, groups=first), conv(first, first, 1)
         self.last = conv(first, 3, config.last)

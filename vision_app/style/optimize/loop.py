@@ -43,21 +43,14 @@ class Level:
     """A size of the image and the iterations that are taken there.
 
     Attributes:
-        height: Pixels.
-        width: Pixels.
+        shape: Rows and columns.
         begin: The first iteration.
         end: The iteration after the last.
     """
 
-    height: int
-    width: int
+    shape: tuple[int, int]
     begin: int
     end: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.height, self.width
 
 
 def optimize(
@@ -155,7 +148,7 @@ def levels(height: int, width: int, iterations: int) -> tuple[Level, ...]:
     divisors = [2**i for i in range(max(0, halvings), -1, -1)]
     ends = [iterations * total // sum(divisors) for total in accumulate(divisors, initial=0)]
     return tuple(
-        Level(round(height / divisor), round(width / divisor), begin, end)
+        Level((round(height / divisor), round(width / divisor)), begin, end)
         for divisor, (begin, end) in zip(divisors, pairwise(ends), strict=True)
     )
 
@@ -173,7 +166,7 @@ def fit_style(pixels: np.ndarray, level: Level) -> np.ndarray:
         (h, w, 3) uint8 of about as many pixels as the level has, no side under `SMALLEST_SIDE`.
     """
     height, width = pixels.shape[:2]
-    factor = max(math.sqrt(level.height * level.width / (height * width)), SMALLEST_SIDE / min(height, width))
+    factor = max(math.sqrt(math.prod(level.shape) / (height * width)), SMALLEST_SIDE / min(height, width))
     return scaled(pixels, (round(height * factor), round(width * factor))) if factor < 1 else pixels
 
 
@@ -181,7 +174,7 @@ def _first(pixels: np.ndarray, config: OptimizeConfig, level: Level, device: tor
     """Return the initial image, (H, W, 3): noise, or pixels scaled to the first level."""
     if config.start == "noise":
         generator = torch.Generator().manual_seed(config.seed)
-        return torch.rand(level.height, level.width, 3, generator=generator).to(device)
+        return torch.rand(*level.shape, 3, generator=generator).to(device)
     return to_tensor(scaled(pixels, level.shape), device)
 
 

@@ -3,14 +3,14 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vision_app.batch.sources import list_inputs
@@ -111,27 +111,26 @@ class PhotoSamples(Dataset[Tensor]):
         raise NotImplementedError  # a tensor of uint8 by (position in the epoch, index of photo)
 
 
+@dataclass(eq=False)
 class PhotoTask:
     """The part of a `training.task.TrainingTask` that makes samples of photos.
 
-    Args:
+    Attributes:
         network: What is trained.
         photos: To train on.
         validation: To measure on.
         size: Side of the square images, in pixels.
         workers: Worker processes that make samples.
-
-    Attributes:
         about: More for model.json.
     """
 
-    samples: type[PhotoSamples]
-
-    def __init__(self, network: nn.Module, photos: PhotoSet, validation: PhotoSet, *, size: int, workers: int = 1):
-        self.network: Any = network
-        self.photos, self.validation = photos, validation
-        self.size, self.workers = size, workers
-        self.about: dict[str, Any] = {}
+    network: Any
+    photos: PhotoSet
+    validation: PhotoSet
+    size: int = field(kw_only=True)
+    workers: int = field(default=1, kw_only=True)
+    about: dict[str, Any] = field(default_factory=dict, init=False)
+    samples: ClassVar[type[PhotoSamples]]
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
         """See `TrainingTask.batches_per_epoch`."""

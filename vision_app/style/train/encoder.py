@@ -1,6 +1,7 @@
 """Training of the style encoder: its images, teachers and metrics; the loop is `training.loop`."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from vision_app.released.write import describe
 from vision_app.style.model.features import CONTENT_LAYER, LAYERS, STYLE_LAYERS, VGG19, EncoderNetwork, load_encoder
 from vision_app.style.model.network import from_bytes
 from vision_app.style.optimize.losses import gram_error
-from vision_app.style.train.datasets import HELD_OUT, PhotoSamples, PhotoSet, PhotoTask, split_photos, to_tensor
+from vision_app.style.train.datasets import HELD_OUT, PhotoSamples, PhotoTask, split_photos, to_tensor
 from vision_app.style.train.export import write_encoder
 from vision_app.style.train.initial import identity, initial_encoder
 from vision_app.training.augment import random_numbers
@@ -69,17 +70,12 @@ class Teachers(nn.Module):
         return targets | dict(self.encoders[-1](images, [CONTENT_LAYER]))
 
 
+@dataclass(eq=False)
 class EncoderTask(PhotoTask):
     """A `training.task.TrainingTask`: the features of `network`, by its heads, become those of its teachers."""
 
+    teachers: Teachers = field(kw_only=True)
     samples = EncoderSamples
-
-    def __init__(
-        self, network: EncoderNetwork, teachers: Teachers, photos: PhotoSet, validation: PhotoSet, *,
-        size: int, workers: int = 1,
-    ):  # fmt: skip
-        super().__init__(network, photos, validation, size=size, workers=workers)
-        self.teachers = teachers
 
     def batches(self, config: TrainConfig, epoch: int, **share: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images, (B, 3, S, S) in 0..1, and placeholders: the targets are computed from the images."""
@@ -157,8 +153,7 @@ def train(
     photos, validation = split_photos(data, config.seed, log)
     teachers = Teachers(teacher)
     torch.manual_seed(config.seed)
-    task = EncoderTask(
-        initial_encoder(initial, teachers.widths), teachers, photos, validation, size=size, workers=workers
-    )
+    network = initial_encoder(initial, teachers.widths)
+    task = EncoderTask(network, photos, validation, teachers=teachers, size=size, workers=workers)
     inputs = task.describe(config, {"initial": identity(initial), "teacher": identity(teacher), "size": size})
     return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=callbacks)

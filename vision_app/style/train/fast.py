@@ -5,7 +5,7 @@ count by the logarithm of their relative error, so that all styles count alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from vision_app.core.images import write_image
 from vision_app.style.model.features import STYLE_LAYERS, EncoderNetwork, load_encoder
 from vision_app.style.model.network import STRIDE, FastNetwork, from_bytes
 from vision_app.style.optimize.losses import gram_error
-from vision_app.style.train.datasets import HELD_OUT, PhotoSamples, PhotoSet, PhotoTask, split_photos, to_tensor
+from vision_app.style.train.datasets import HELD_OUT, PhotoSamples, PhotoTask, split_photos, to_tensor
 from vision_app.style.train.export import write_fast
 from vision_app.style.train.initial import identity, initial_fast
 from vision_app.style.train.options import FastOptions
@@ -45,18 +45,14 @@ class PairSamples(PhotoSamples):
         return torch.stack([to_tensor(content), to_tensor(style)])
 
 
+@dataclass(eq=False)
 class FastTask(PhotoTask):
     """A `training.task.TrainingTask`: images are compared in the features of `encoder`."""
 
+    encoder: EncoderNetwork = field(kw_only=True)
+    options: FastOptions = field(kw_only=True)
     samples = PairSamples
     with_targets = True
-
-    def __init__(
-        self, network: FastNetwork, encoder: EncoderNetwork, photos: PhotoSet, validation: PhotoSet,
-        options: FastOptions = FastOptions(), *, workers: int = 1,
-    ):  # fmt: skip
-        super().__init__(network, photos, validation, size=options.size, workers=workers)
-        self.encoder, self.options = encoder, options
 
     def batches(self, config: TrainConfig, epoch: int, **share: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield contents (B, 3, S, S) and styles, as targets, of the same shape, in 0..1."""
@@ -185,8 +181,10 @@ def train(
     """
     check_run_folder(output, resume)
     photos, validation = split_photos(data, config.seed, log)
-    network = load_encoder(encoder)
+    features = load_encoder(encoder)
     torch.manual_seed(config.seed)
-    task = FastTask(initial_fast(initial), network, photos, validation, options, workers=workers)
+    task = FastTask(
+        initial_fast(initial), photos, validation, encoder=features, options=options, size=options.size, workers=workers
+    )
     inputs = task.describe(config, {"initial": identity(initial), "encoder": identity(encoder)} | asdict(options))
     return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=callbacks)
