@@ -4,7 +4,7 @@ import torch
 from tiny_detectors import ANCHORS, NAMES
 
 from vision_app.classification.model.network import ClassifierNetwork
-from vision_app.classification.train.export import write_model
+from vision_app.classification.train.trainer import write_model
 from vision_app.detection.model.yolo import YOLOConfig
 from vision_app.training.initialize import initialize
 

@@ -54,10 +54,9 @@ def detector(
     """
     from vision_app.batch.sinks import read_rows
     from vision_app.detection.batch import DetectTask
-    from vision_app.detection.evaluate.evaluation import evaluate
+    from vision_app.detection.evaluate.evaluation import evaluate, summary, write_report
     from vision_app.detection.evaluate.plots import write_plots
     from vision_app.detection.evaluate.precision import MEASURING
-    from vision_app.detection.evaluate.report import summary, write_report
     from vision_app.detection.evaluate.table import Table, rows_in_order
     from vision_app.detection.load import load_detector
 
@@ -108,8 +107,7 @@ def classifier(machine: Machine, data: Path, output: Path, split: str | None = N
     from vision_app.batch.sinks import read_rows
     from vision_app.classification.batch import ClassifyTask
     from vision_app.classification.classifier import Classifier
-    from vision_app.classification.evaluate.evaluation import evaluate
-    from vision_app.classification.evaluate.report import summary, write_report
+    from vision_app.classification.evaluate.evaluation import evaluate, summary, write_report
 
     check_empty(output)
     found = Classifier.load(model, threads=1, **vars(machine))

@@ -13,8 +13,15 @@ from vision_app.core.text import amounts, escape
 from vision_app.detection.compare import FAMILY
 from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.measure import Conditions, Cost, Run, count_parameters
-from vision_app.detection.compare.plots import plot_stages
-from vision_app.detection.compare.report import DetectorView, ImageCard, about, counts_text, render, times_text
+from vision_app.detection.compare.report import (
+    DetectorView,
+    ImageCard,
+    about,
+    counts_text,
+    plot_stages,
+    render,
+    times_text,
+)
 from vision_app.detection.compare.table import DetectorSummary, cells, make_line
 from vision_app.ui import downloads, models
 from vision_app.ui.images import MAX_ENTRIES, ImageFile, detect, infer, screen_image

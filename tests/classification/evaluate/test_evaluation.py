@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from labeled import boxes
 from sklearn.metrics import average_precision_score
 
-from vision_app.classification.evaluate.evaluation import average_precision, evaluate
-from vision_app.classification.evaluate.report import summary, to_dict, write_report
+from vision_app.classification.evaluate.evaluation import average_precision, evaluate, summary, to_dict, write_report
 from vision_app.data.presence import presence
 from vision_app.data.samples import AnnotatedImage, DetectionSet
 

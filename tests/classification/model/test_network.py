@@ -12,7 +12,7 @@ from tiny_detectors import NAMES
 
 from vision_app.classification.classifier import Classifier
 from vision_app.classification.model.network import BIAS, SCALE, ClassifierNetwork, from_detector
-from vision_app.classification.train.export import write_model
+from vision_app.classification.train.trainer import write_model
 from vision_app.detection.model.yolo import YOLO
 from vision_app.released.find import find, write_file
 

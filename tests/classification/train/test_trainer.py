@@ -10,8 +10,7 @@ import torch
 from drawn_sets import coco
 from tiny_classifiers import tiny_network, write_tiny
 
-from vision_app.classification.train.batches import PresenceDataset
-from vision_app.classification.train.trainer import STEPS, ClassifierTask, train
+from vision_app.classification.train.trainer import STEPS, ClassifierTask, PresenceDataset, train
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.data.coco import load_coco
 from vision_app.data.scan import scan

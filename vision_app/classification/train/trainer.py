@@ -8,22 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from vision_app.classification.classifier import Classifier
-from vision_app.classification.evaluate.evaluation import evaluate
-from vision_app.classification.evaluate.report import to_dict
-from vision_app.classification.model.network import from_detector
-from vision_app.classification.train.batches import PresenceDataset
-from vision_app.classification.train.export import write_model
+from vision_app.classification.evaluate.evaluation import evaluate, to_dict
+from vision_app.classification.model.network import ClassifierNetwork, from_detector
 from vision_app.core.errors import UsageError, unknown
+from vision_app.data.presence import presence
+from vision_app.data.samples import DetectionSet
 from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.model.build import load_network
-from vision_app.detection.model.yolo import YOLO
+from vision_app.detection.model.yolo import YOLO, ByteInput
+from vision_app.detection.train.datasets import SCAN, RunData
+from vision_app.detection.train.export import write_letterboxed
 from vision_app.detection.train.initial import find_model, with_classes
-from vision_app.detection.train.trainer import SCAN, ImageTask, RunData
+from vision_app.detection.train.trainer import ImageTask
 from vision_app.released.write import describe
-from vision_app.training.augment import Augmenter
+from vision_app.training.augment import Augmenter, whole_scene
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import TRANSFER, freeze, set_trainable
 from vision_app.training.loop import fit
@@ -138,3 +139,41 @@ def train(
     )  # fmt: skip
     inputs = read.inputs({"transfer": transfer})
     return fit(task, config, output, inputs=inputs, resume=resume, log=log, callbacks=callbacks)
+
+
+class PresenceDataset(Dataset[tuple[Tensor, Tensor]]):
+    """The augmented images of one epoch, (3, size, size) uint8 each with its `presence`, decoded on demand.
+
+    Args:
+        data: The images.
+        augmenter: Without mosaic, whose many small images have little in common with one.
+        epoch: Counted from 0.
+        taught: See `presence`.
+    """
+
+    def __init__(self, data: DetectionSet, augmenter: Augmenter, epoch: int, taught: bool):
+        self.data, self.augmenter, self.epoch, self.taught = data, augmenter, epoch, taught
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        sample = self.data.samples[index]
+        scene = self.augmenter(lambda _: whole_scene(self.data, index), len(self), self.epoch, index, True)
+        target = presence(sample, len(self.data.classes), visible=scene.boxes, taught=self.taught)
+        return torch.from_numpy(scene.pixels).permute(2, 0, 1), torch.from_numpy(target)
+
+
+CONFIDENCE = 0.5  # probability from which a class counts as present: more likely there than not
+
+
+def write_model(
+    network: ClassifierNetwork, folder: Path, *, classes: Sequence[str], stretch: float = 1.5, **about: Any
+) -> None:
+    """Write the folder of a classifier, with weights in half precision; see `write_letterboxed`."""
+    output = f"batch, 5 + {len(classes)}: row of the best object, t_x, t_y, t_h, t_w, classes; logits and offsets"
+    write_letterboxed(
+        network, folder, task="classification", classes=classes, stretch=stretch, output=output, exported=ByteInput,
+        architecture=network.config.to_dict() | {"type": "classifier"}, defaults={"confidence": CONFIDENCE}, half=True,
+        **about,
+    )  # fmt: skip

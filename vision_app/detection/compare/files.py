@@ -20,8 +20,7 @@ from vision_app.core.figures import save_figure
 from vision_app.core.images import RGBImage, read_image
 from vision_app.detection.compare.agreement import Agreement, Counts
 from vision_app.detection.compare.measure import Run
-from vision_app.detection.compare.plots import plot_accuracy, plot_stages
-from vision_app.detection.compare.report import DetectorView, ImageCard, about, render
+from vision_app.detection.compare.report import DetectorView, ImageCard, about, plot_accuracy, plot_stages, render
 from vision_app.detection.compare.table import (
     DetectorSummary,
     Rows,

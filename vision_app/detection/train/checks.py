@@ -20,16 +20,17 @@ from vision_app.data.detection import open_dataset
 from vision_app.data.samples import DetectionSet
 from vision_app.data.scan import scan, summarize
 from vision_app.data.scan_report import write_reports
-from vision_app.detection.evaluate.landmarks import landmark_errors
+from vision_app.detection.evaluate.matching import landmark_errors
 from vision_app.detection.grid import T_W, T_X
 from vision_app.detection.grid_detector import GridDetector, GridOutput
 from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, TorchGrid
 from vision_app.detection.train.batches import plain_batches
+from vision_app.detection.train.datasets import SCAN
 from vision_app.detection.train.initial import starting_network
 from vision_app.detection.train.loss import detection_loss, giou
 from vision_app.detection.train.options import DetectionOptions
-from vision_app.detection.train.trainer import SCAN, DetectionTask
+from vision_app.detection.train.trainer import DetectionTask
 from vision_app.released.find import Model
 from vision_app.training.augment import LARGEST_ZOOM
 from vision_app.training.checks import GRADIENT_BOUND, Check, gradient_errors, overfit

@@ -4,16 +4,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from lightning_fabric.utilities import rank_zero_only
 
 from vision_app.core.errors import DataError
 from vision_app.data.detection import Dataset, open_dataset
 from vision_app.data.names import COCO_CLASSES, canonical
 from vision_app.data.samples import DetectionSet
 from vision_app.data.scan import scan, summarize
+from vision_app.data.scan_report import write_reports
+from vision_app.data.teacher import add_teacher_boxes
+from vision_app.detection.train.initial import name_and_digest
 from vision_app.released.landmarks import Landmarks
+from vision_app.training.augment import LARGEST_ZOOM
 
+SCAN = "scan.csv"  # in the folder of every run: the issues of its data
 HELD_OUT = 0.1  # part of the images to measure on where nothing else is given
 
 
@@ -170,3 +177,56 @@ def _hold_out(data: DetectionSet, seed: int) -> tuple[DetectionSet, DetectionSet
     order = np.random.default_rng((seed, 2)).permutation(len(data))
     held_out = data.subset(sorted(order[:count].tolist()))
     return replace(data.subset(sorted(order[count:].tolist())), report=data.report), held_out
+
+
+class RunData:
+    """What a run learns from and is measured on, read and scanned; arguments are those of `trainer.train` and these.
+
+    Args:
+        size: The network's input size, which decides at which resolution images are decoded.
+        seed: Random seed, of the images that are held out.
+        labeled: Whether missing boxes of a class need no warning.
+
+    Attributes:
+        learned: What is learned from.
+        validations: What is measured on.
+
+    Raises:
+        DataError, ModelError: A dataset or `initial` cannot be used.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Path],
+        validation: Sequence[Path],
+        size: int,
+        seed: int,
+        *,
+        initial: Path | None,
+        teacher_boxes: Path | None,
+        labeled: bool,
+        log: Callable[[str], None],
+    ):
+        self._sources = {"initial": name_and_digest(initial)}
+        self.learned, self.validations, self._scanned = load_datasets(
+            data, validation, classes=COCO_CLASSES if teacher_boxes else None,
+            target=round(LARGEST_ZOOM * size), seed=seed, taught=labeled or bool(teacher_boxes), log=log,
+        )  # fmt: skip
+        if teacher_boxes:
+            self.learned = add_teacher_boxes(self.learned, teacher_boxes)
+        self._sources["teacher_boxes"] = name_and_digest(teacher_boxes)
+        self._names = ", ".join(path.name for path in data)
+
+    def inputs(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return all that a resumed run must have in common with its start; see `training.loop.fit`."""
+        measured = ", ".join(f"{one.name} {one.data.digest()}" for one in self.validations)
+        return self._sources | options | {"data": f"{self._names} {self.learned.digest()}", "validation": measured}
+
+    def trained(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return what model.json says of the training."""
+        return {"photos": len(self.learned), "initial": self._sources["initial"], **options}
+
+    def write_reports(self, output: Path) -> None:
+        """Write the issues of the data to the folder of the run, which is made if it is not there."""
+        output.mkdir(parents=True, exist_ok=True)
+        rank_zero_only(write_reports)(output / SCAN, {name: one.report for name, one in self._scanned.items()})

@@ -12,14 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vision_app.core.errors import UsageError
+from vision_app.core.images import RGBImage
 from vision_app.core.labeled_boxes import LabeledBoxes
-from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet
-from vision_app.data.scan_report import write_reports
-from vision_app.data.teacher import add_teacher_boxes
 from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.evaluate.curves import Sweep
-from vision_app.detection.evaluate.landmarks import landmark_error
+from vision_app.detection.evaluate.matching import landmark_error
 from vision_app.detection.evaluate.precision import MEASURING, measure_precision
 from vision_app.detection.evaluate.table import Table
 from vision_app.detection.load import load_detector
@@ -27,23 +25,22 @@ from vision_app.detection.model.targets import Targets
 from vision_app.detection.model.yolo import YOLO, TorchGrid
 from vision_app.detection.proposals import ProposalCache
 from vision_app.detection.train.batches import Scenes, collate, plain_batches, resized, sizes
-from vision_app.detection.train.callbacks import run_callbacks
-from vision_app.detection.train.datasets import ValidationSet, load_datasets
+from vision_app.detection.train.datasets import SCAN, RunData, ValidationSet
 from vision_app.detection.train.export import write_model
-from vision_app.detection.train.initial import Start, find_model, name_and_digest, starting_network
+from vision_app.detection.train.initial import Start, find_model, starting_network
 from vision_app.detection.train.loss import detection_loss
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.released.write import describe
-from vision_app.training.augment import LARGEST_ZOOM, Augmenter, random_numbers
+from vision_app.training.augment import LARGEST_ZOOM, Augmenter, random_numbers, whole_scene
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import set_trainable
 from vision_app.training.loop import fit
+from vision_app.training.report import Curves, FirstBatches, Predictions, TensorBoard, Verdict
 from vision_app.training.runs import check_run_folder
 from vision_app.training.sampling import batch_indices, batches_per_epoch
 
 DEFAULTS = {"confidence": 0.35, "iou": 0.5, "max_detections": 100}
 LOWEST_CONFIDENCE = 0.05  # of a model's default; below it an image fills with boxes
-SCAN = "scan.csv"  # in the folder of every run: the issues of its data
 LOSS_IMAGES = 256  # max. number of validation images of the validation loss
 
 
@@ -182,57 +179,30 @@ def predict_rows(detector: Detector, paths: Sequence[str], options: DetectOption
         yield {"file": path, **detector(path, options).to_dict()}
 
 
-class RunData:
-    """What a run learns from and is measured on, read and scanned; arguments are those of `train` and these.
+def run_callbacks(task: SceneTask, log: Callable[[str], None], *, pretrained: bool) -> list[Any]:
+    """Return TensorBoard logs, curves, the first batches, predictions beside ground truth, and a line of advice.
 
     Args:
-        size: The network's input size, which decides at which resolution images are decoded.
-        seed: Random seed, of the images that are held out.
-        labeled: Whether missing boxes of a class need no warning.
-
-    Attributes:
-        learned: What is learned from.
-        validations: What is measured on.
-
-    Raises:
-        DataError, ModelError: A dataset or `initial` cannot be used.
+        task: The training.
+        log: Takes the line of advice.
+        pretrained: Whether training starts from trained weights.
     """
+    data, classes = task.validations[0].data, task.data.classes
+    drawn = np.random.default_rng(0).permutation(len(data)).tolist()  # the same in every run on the same data
+    order = sorted(drawn, key=lambda i: not len(data.samples[i].boxes.not_ignored))[:IMAGES]  # with boxes first
+    scenes = [whole_scene(data, i) for i in order]
 
-    def __init__(
-        self,
-        data: Sequence[Path],
-        validation: Sequence[Path],
-        size: int,
-        seed: int,
-        *,
-        initial: Path | None,
-        teacher_boxes: Path | None,
-        labeled: bool,
-        log: Callable[[str], None],
-    ):
-        self._sources = {"initial": name_and_digest(initial)}
-        self.learned, self.validations, self._scanned = load_datasets(
-            data, validation, classes=COCO_CLASSES if teacher_boxes else None,
-            target=round(LARGEST_ZOOM * size), seed=seed, taught=labeled or bool(teacher_boxes), log=log,
-        )  # fmt: skip
-        if teacher_boxes:
-            self.learned = add_teacher_boxes(self.learned, teacher_boxes)
-        self._sources["teacher_boxes"] = name_and_digest(teacher_boxes)
-        self._names = ", ".join(path.name for path in data)
+    def predict(model: Path, images: Sequence[np.ndarray]) -> list[LabeledBoxes]:
+        found = task.load(model).predict([RGBImage(pixels, pixels.shape[1], pixels.shape[0]) for pixels in images])
+        return [one.to_boxes(classes) for one in found]
 
-    def inputs(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return all that a resumed run must have in common with its start; see `training.loop.fit`."""
-        measured = ", ".join(f"{one.name} {one.data.digest()}" for one in self.validations)
-        return self._sources | options | {"data": f"{self._names} {self.learned.digest()}", "validation": measured}
-
-    def trained(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return what model.json says of the training."""
-        return {"photos": len(self.learned), "initial": self._sources["initial"], **options}
-
-    def write_reports(self, output: Path) -> None:
-        """Write the issues of the data to the folder of the run, which is made if it is not there."""
-        output.mkdir(parents=True, exist_ok=True)
-        rank_zero_only(write_reports)(output / SCAN, {name: one.report for name, one in self._scanned.items()})
+    return [
+        TensorBoard(),
+        Curves(),
+        FirstBatches(classes),
+        Predictions([scene.pixels for scene in scenes], [scene.boxes for scene in scenes], classes, predict),
+        Verdict(log, pretrained=pretrained, close_epochs=task.options.close_epochs if task.options.mosaic else 0),
+    ]
 
 
 def train(
@@ -285,3 +255,6 @@ def train(
     shown = rank_zero_only(run_callbacks, default=())(learning, log, pretrained=initial is not None)
     inputs = read.inputs(asdict(options))
     return run(learning, config, output, inputs=inputs, resume=resume, log=log, callbacks=(*shown, *callbacks))
+
+
+IMAGES = 8  # validation images on which ground truth and predictions are shown

@@ -9,9 +9,8 @@ from detection_tables import by_hand
 from PIL import Image
 
 from vision_app.core.errors import DataError
-from vision_app.detection.evaluate.evaluation import evaluate
+from vision_app.detection.evaluate.evaluation import evaluate, summary, tables, to_dict, write_report
 from vision_app.detection.evaluate.plots import PLOTS, write_plots
-from vision_app.detection.evaluate.report import summary, tables, to_dict, write_report
 
 BOX, FAR, NOTHING = (0, 0, 10, 10), (100, 100, 110, 110), (50, 50, 60, 60)
 TRUE = [("cat", BOX), ("cat", FAR), ("dog", BOX, "ignored")]
