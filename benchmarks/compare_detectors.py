@@ -15,7 +15,7 @@ from vision_app.cli.progress import show_progress
 from vision_app.data.detection import load_detection
 from vision_app.detection.compare.measure import DetectorSpec, Worker
 from vision_app.detection.compare.table import format_table, make_line
-from vision_app.detection.evaluate.precision import MEASURING
+from vision_app.detection.evaluate.evaluation import MEASURING
 from vision_app.released.runtime import Execution
 
 DETECTORS = (

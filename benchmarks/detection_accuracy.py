@@ -17,7 +17,7 @@ from vision_app.cli import main as vision_app
 from vision_app.data.coco import load_coco
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.evaluate.curves import Sweep
-from vision_app.detection.evaluate.precision import MEASURING, measure_precision
+from vision_app.detection.evaluate.evaluation import MEASURING, measure_precision
 from vision_app.detection.evaluate.table import Table, rows_in_order
 from vision_app.released.write import describe
 

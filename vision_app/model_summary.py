@@ -19,6 +19,7 @@ from torchvision.ops import roi_align  # noqa: F401, which registers torch.ops.t
 
 from vision_app.classification.model.network import build_network as build_classifier
 from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.text import aligned
 from vision_app.detection.model.build import build_network as build_detector
 from vision_app.detection.model.rcnn import RCNN, WARPED
 from vision_app.released.find import Model
@@ -303,16 +304,9 @@ def format_table(layers: list[Layer]) -> str:
     ]
     parameters, multiply_adds = sum(layer.parameters for layer in layers), sum(layer.multiply_adds for layer in layers)
     total = ("total", "", "", f"{parameters:,}", f"{multiply_adds:,}", "")
-    widths = [max(map(len, column)) for column in zip(head, *rows, total, strict=True)]
-    lines = [_line(row, widths) for row in (head, *rows, total)]
+    lines = aligned([head, *rows, total], left=2)
     rule = "-" * len(lines[0])
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
-
-
-def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    names, numbers = row[:2], row[2:]
-    cells = [text.ljust(width) for text, width in zip(names, widths, strict=False)]
-    return "  ".join(cells + [text.rjust(width) for text, width in zip(numbers, widths[2:], strict=True)]).rstrip()
 
 
 def _field(reach: tuple[float, float]) -> str:

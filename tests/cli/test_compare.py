@@ -15,8 +15,8 @@ from tiny_detectors import write_tiny
 from vision_app import Detector, __version__, draw, read_image
 from vision_app.batch.run import cores
 from vision_app.cli import main
-from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.files import SMALL
+from vision_app.detection.compare.table import agree
 
 NAMES = ("chelsea.png", "coffee <b>&amp; 'tea' \"x\"#1?.png", "notes.png")
 TRUE = {NAMES[0]: [("cat", [5, 5, 430, 290])], NAMES[1]: [("cup", [160, 10, 265, 290]), ("cup", [2, 2, 90, 30])]}

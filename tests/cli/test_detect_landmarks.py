@@ -11,8 +11,8 @@ from vision_app import Detector, draw
 from vision_app.cli import main
 from vision_app.core.images import read_image
 from vision_app.data.coco import load_coco
+from vision_app.detection.evaluate.evaluation import MEASURING
 from vision_app.detection.evaluate.matching import landmark_error
-from vision_app.detection.evaluate.precision import MEASURING
 from vision_app.detection.train.trainer import predict_rows
 from vision_app.released.find import find
 from vision_app.released.landmarks import Landmarks

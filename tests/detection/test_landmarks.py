@@ -14,8 +14,7 @@ from PIL import Image, ImageDraw
 from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.detection.grid import make_grid
 from vision_app.detection.model.heads import DecoupledHead, DistributionHead
-from vision_app.detection.model.targets import Targets
-from vision_app.detection.model.yolo import LAYOUTS, YOLO, TorchGrid, YOLOConfig
+from vision_app.detection.model.yolo import LAYOUTS, YOLO, Targets, TorchGrid, YOLOConfig
 from vision_app.detection.train.assign import assign
 from vision_app.detection.train.loss import detection_loss, landmark_distance
 

@@ -15,8 +15,7 @@ from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
 from vision_app.detection.base import Detector
-from vision_app.detection.model.targets import Targets
-from vision_app.detection.model.yolo import YOLO, TorchGrid, YOLOConfig
+from vision_app.detection.model.yolo import YOLO, Targets, TorchGrid, YOLOConfig
 from vision_app.detection.train.batches import Scenes, plain_batches, sizes
 from vision_app.detection.train.datasets import ValidationSet
 from vision_app.detection.train.loss import detection_loss

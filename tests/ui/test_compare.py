@@ -14,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 from vision_app import DetectOptions, Detector, read_image
 from vision_app.core.errors import ImageError, ModelError
 from vision_app.core.text import amounts, escape
-from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.report import counts_text
+from vision_app.detection.compare.table import agree
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.ui import compare, models
 from vision_app.ui.compare import Answer

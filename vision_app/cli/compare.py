@@ -77,7 +77,7 @@ def compare(
     from vision_app.detection.compare.files import write_comparison
     from vision_app.detection.compare.measure import DetectorSpec, Run, Worker
     from vision_app.detection.compare.table import format_table
-    from vision_app.detection.evaluate.precision import MEASURING
+    from vision_app.detection.evaluate.evaluation import MEASURING
     from vision_app.released.runtime import Execution
 
     if not sources and ground_truth is None:

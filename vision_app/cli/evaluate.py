@@ -54,9 +54,8 @@ def detector(
     """
     from vision_app.batch.sinks import read_rows
     from vision_app.detection.batch import DetectTask
-    from vision_app.detection.evaluate.evaluation import evaluate, summary, write_report
+    from vision_app.detection.evaluate.evaluation import MEASURING, evaluate, summary, write_report
     from vision_app.detection.evaluate.plots import write_plots
-    from vision_app.detection.evaluate.precision import MEASURING
     from vision_app.detection.evaluate.table import Table, rows_in_order
     from vision_app.detection.load import load_detector
 

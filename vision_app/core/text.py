@@ -1,7 +1,7 @@
-"""Text for people: counts of things in words, and names in Markdown."""
+"""Text for people: counts of things in words, tables, and names in Markdown."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _IRREGULAR = {"broccoli": "broccoli", "knife": "knives", "mouse": "mice", "sheep": "sheep"}
 
@@ -31,6 +31,15 @@ def plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in set("aeiou"):
         return f"{noun[:-1]}ies"
     return f"{noun}s"
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Return the lines of a table: cells of the first `left` columns to the left, those of the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([*map(str.ljust, row[:left], widths), *map(str.rjust, row[left:], widths[left:])]).rstrip()
+        for row in rows
+    ]
 
 
 def escape(text: str) -> str:

@@ -11,8 +11,6 @@ from vision_app.data.samples import DetectionSet
 from vision_app.data.voc import load_voc, voc_splits
 from vision_app.data.yolo import YoloFile
 
-KINDS_BY_SUFFIX = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -53,14 +51,16 @@ def open_dataset(path: str | Path) -> Dataset:
         DataError: It is none of these, or its description cannot be used.
     """
     path = Path(path)
-    match _kind(path):
-        case "coco":
-            title = f"{path.absolute().parent.name} {path.stem}"
-            return Dataset(path, title, (), partial(_load_coco, path))
-        case "yolo":
-            file = YoloFile(path)
-            return Dataset(path, file.title, file.splits, file.load)
-    return Dataset(path, path.absolute().name, voc_splits(path), partial(load_voc, path))
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        _check_voc(path)
+        return Dataset(path, path.absolute().name, voc_splits(path), partial(load_voc, path))
+    if suffix in (".yaml", ".yml"):
+        file = YoloFile(path)
+        return Dataset(path, file.title, file.splits, file.load)
+    if suffix != ".json":
+        raise DataError(f"{path}: not a data set; give a COCO .json, a data.yaml or a folder of VOC's .xml files")
+    return Dataset(path, f"{path.absolute().parent.name} {path.stem}", (), partial(_load_coco, path))
 
 
 def load_detection(path: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
@@ -74,16 +74,12 @@ def _load_coco(path: Path, split: str | None) -> DetectionSet:
     return load_coco(path)
 
 
-def _kind(path: Path) -> str:
-    if path.is_dir():
-        if (path / "Annotations").is_dir() or next(path.glob("*.xml"), None):
-            return "voc"
-        inside = [file for pattern in ("*.yaml", "*.yml", "*.json") for file in sorted(path.glob(pattern))]
-        hint = f"; did you mean {inside[0]}?" if inside else ""
-        if not inside and (path / "labels").is_dir():
-            hint = "; for YOLO's images/ and labels/, write a data.yaml with train, val and names, and name that"
-        raise DataError(f"{path}: not a VOC folder, it has neither Annotations/ nor .xml files{hint}")
-    kind = KINDS_BY_SUFFIX.get(path.suffix.lower())
-    if kind is None:
-        raise DataError(f"{path}: not a data set; give a COCO .json, a data.yaml or a folder of VOC's .xml files")
-    return kind
+def _check_voc(folder: Path) -> None:
+    """Refuse a folder that is not VOC's."""
+    if (folder / "Annotations").is_dir() or next(folder.glob("*.xml"), None):
+        return
+    inside = [file for pattern in ("*.yaml", "*.yml", "*.json") for file in sorted(folder.glob(pattern))]
+    hint = f"; did you mean {inside[0]}?" if inside else ""
+    if not inside and (folder / "labels").is_dir():
+        hint = "; for YOLO's images/ and labels/, write a data.yaml with train, val and names, and name that"
+    raise DataError(f"{folder}: not a VOC folder, it has neither Annotations/ nor .xml files{hint}")

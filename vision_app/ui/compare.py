@@ -11,7 +11,6 @@ from vision_app.core.errors import ImageError, ModelError
 from vision_app.core.figures import to_png
 from vision_app.core.text import amounts, escape
 from vision_app.detection.compare import FAMILY
-from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.measure import Conditions, Cost, Run, count_parameters
 from vision_app.detection.compare.report import (
     DetectorView,
@@ -22,7 +21,7 @@ from vision_app.detection.compare.report import (
     render,
     times_text,
 )
-from vision_app.detection.compare.table import DetectorSummary, cells, make_line
+from vision_app.detection.compare.table import DetectorSummary, agree, cells, make_line
 from vision_app.ui import downloads, models
 from vision_app.ui.images import MAX_ENTRIES, ImageFile, detect, infer, screen_image
 from vision_app.ui.widgets.inputs import first_of, percentage, uploads_or_samples

@@ -11,8 +11,7 @@ from labeled import boxes
 from sklearn.metrics import average_precision_score
 
 from vision_app.classification.evaluate.evaluation import average_precision, evaluate, summary, to_dict, write_report
-from vision_app.data.presence import presence
-from vision_app.data.samples import AnnotatedImage, DetectionSet
+from vision_app.data.samples import AnnotatedImage, DetectionSet, presence
 
 CLASSES = ("cat", "dog", "sofa", "bus")
 BOX = (10, 10, 50, 60)

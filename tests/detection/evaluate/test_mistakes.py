@@ -6,9 +6,9 @@ from detection_tables import by_hand, made_up, table_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vision_app.detection.evaluate.evaluation import measure_precision
 from vision_app.detection.evaluate.matching import match
 from vision_app.detection.evaluate.mistakes import ERROR_KINDS, confusion_matrix, costs, find_mistakes
-from vision_app.detection.evaluate.precision import measure_precision
 from vision_app.detection.evaluate.table import Table
 
 BOX, FAR, NOTHING = (0, 0, 10, 10), (100, 100, 110, 110), (50, 50, 60, 60)

@@ -14,7 +14,7 @@ from vision_app.core.labeled_boxes import REGION
 from vision_app.data.coco import load_coco
 from vision_app.data.samples import DetectionSet, ImageAnnotations, ImageCache
 from vision_app.data.scan_report import ScanReport
-from vision_app.detection.model.targets import Targets
+from vision_app.detection.model.yolo import Targets
 from vision_app.detection.train.batches import Scenes, plain_batches, resized, sizes
 from vision_app.training.augment import Augmenter, whole_scene
 

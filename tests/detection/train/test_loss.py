@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from labeled import boxes as labeled
 from torchvision.ops import generalized_box_iou
 
-from vision_app.detection.model.targets import Targets
-from vision_app.detection.model.yolo import YOLO, TorchGrid, YOLOConfig
+from vision_app.detection.model.yolo import YOLO, Targets, TorchGrid, YOLOConfig
 from vision_app.detection.train.assign import assign
 from vision_app.detection.train.loss import detection_loss, giou
 

@@ -8,8 +8,8 @@ from served_page import PATIENCE, browser_test, settle, visit
 
 from vision_app import Detector
 from vision_app.core.text import amounts
-from vision_app.detection.compare.agreement import agree
 from vision_app.detection.compare.report import counts_text
+from vision_app.detection.compare.table import agree
 
 pytestmark = browser_test
 

@@ -11,8 +11,7 @@ import numpy as np
 from vision_app.batch.sinks import write_csv, write_text
 from vision_app.core.boxes import iou_matrix
 from vision_app.data.names import canonical
-from vision_app.data.presence import presence
-from vision_app.data.samples import DetectionSet
+from vision_app.data.samples import DetectionSet, presence
 
 OVERLAP = 0.5  # IoU from which the best object's box is right
 

@@ -14,8 +14,7 @@ from vision_app.classification.classifier import Classifier
 from vision_app.classification.evaluate.evaluation import evaluate, to_dict
 from vision_app.classification.model.network import ClassifierNetwork, from_detector
 from vision_app.core.errors import UsageError, unknown
-from vision_app.data.presence import presence
-from vision_app.data.samples import DetectionSet
+from vision_app.data.samples import DetectionSet, presence
 from vision_app.detection.grid import FIRST_CLASS
 from vision_app.detection.model.build import load_network
 from vision_app.detection.model.yolo import YOLO, ByteInput
@@ -41,7 +40,7 @@ class ClassifierTask(ImageTask):
     Attributes:
         size: See `letterbox.letterbox_shape`.
         stretch: See there.
-        taught: See `presence.presence`.
+        taught: See `data.samples.presence`.
     """
 
     size: int

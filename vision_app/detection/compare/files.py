@@ -18,10 +18,11 @@ from vision_app.core.draw import draw
 from vision_app.core.errors import ImageError
 from vision_app.core.figures import save_figure
 from vision_app.core.images import RGBImage, read_image
-from vision_app.detection.compare.agreement import Agreement, Counts
 from vision_app.detection.compare.measure import Run
 from vision_app.detection.compare.report import DetectorView, ImageCard, about, plot_accuracy, plot_stages, render
 from vision_app.detection.compare.table import (
+    Agreement,
+    Counts,
     DetectorSummary,
     Rows,
     agreements,

@@ -119,7 +119,7 @@ class Worker:
         spec: The detector.
         options: What counts as an object.
         doubtful: If given, rows also tell what is found under these options, which is not timed: an average precision
-            needs the doubtful boxes too (`evaluate.MEASURING`).
+            needs the doubtful boxes too (`evaluation.MEASURING`).
 
     Attributes:
         name: Name of the detector in tables.

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from vision_app.core.figures import new_figure
 from vision_app.core.text import amounts
-from vision_app.detection.compare.agreement import OVERLAP, Counts
 from vision_app.detection.compare.measure import Run
 from vision_app.detection.compare.table import (
     FEWER_NOTE,
+    OVERLAP,
+    Counts,
     DetectorSummary,
     cells,
     in_order,

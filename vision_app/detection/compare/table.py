@@ -1,4 +1,4 @@
-"""Detectors side by side: a summary of each, as JSON, as CSV and as text."""
+"""Detectors side by side: on which objects they agree, and a summary of each as JSON, as CSV and as text."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,17 +8,80 @@ from typing import Any
 
 import numpy as np
 
+from vision_app.core.boxes import iou_matrix
 from vision_app.core.results import Detections
+from vision_app.core.text import aligned
 from vision_app.data.samples import DetectionSet
-from vision_app.detection.compare.agreement import Agreement, Counts, agree
 from vision_app.detection.compare.measure import Conditions, Cost
 
 STAGES = ("preprocess", "proposals", "backbone", "heads", "network", "nms")  # in the order of work
+OVERLAP = 0.5  # IoU from which two boxes of one label are the same object
 FEWER = "*"
 FEWER_NOTE = f"{FEWER} AP over fewer images than that of another detector; the two cannot be compared."
 
 Rows = Sequence[dict[str, Any]]
 """What `Worker.rows` yields: row i is of image i of all. A slow detector may have rows for the first images only."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of objects that both found, and that one alone found; those of several images can be added."""
+
+    both: int = 0
+    only_first: int = 0
+    only_second: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.both + other.both, self.only_first + other.only_first, self.only_second + other.only_second)
+
+    @property
+    def share(self) -> float:
+        """Share of objects that both found among all that any found, 0 to 1; 1 where there are none."""
+        everything = self.both + self.only_first + self.only_second
+        return self.both / everything if everything else 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Objects of one image by who found them.
+
+    Attributes:
+        pairs: (P, 2) indices of the same object in both answers, pairs that overlap most first.
+        only_first: Indices of what the first detector alone found, best first.
+        only_second: Indices of what the second detector alone found, best first.
+    """
+
+    pairs: np.ndarray
+    only_first: np.ndarray
+    only_second: np.ndarray
+
+    @property
+    def counts(self) -> Counts:
+        """The numbers of these objects."""
+        return Counts(len(self.pairs), len(self.only_first), len(self.only_second))
+
+
+def agree(first: Detections, second: Detections) -> Agreement:
+    """Pair the objects of two answers for one image.
+
+    Boxes of one label whose IoU is OVERLAP or more are paired, those that overlap most first, each once. Scores do
+    not count: those of two detectors are not on one scale, and so neither answer comes before the other.
+
+    Args:
+        first: The answer of one detector.
+        second: The answer of the other.
+    """
+    ious = iou_matrix(first.boxes, second.boxes)  # (N, M)
+    same = np.array(first.labels)[:, None] == np.array(second.labels)[None, :]
+    i, j = np.nonzero(same & (ious >= OVERLAP))
+    order = np.lexsort((np.maximum(i, j), np.minimum(i, j), -ious[i, j]))  # ties are settled alike for both answers
+    free_first, free_second = np.ones(len(first), bool), np.ones(len(second), bool)
+    pairs = []
+    for pair in zip(i[order].tolist(), j[order].tolist(), strict=True):
+        if free_first[pair[0]] and free_second[pair[1]]:
+            free_first[pair[0]] = free_second[pair[1]] = False
+            pairs.append(pair)
+    return Agreement(np.array(pairs, int).reshape(-1, 2), np.flatnonzero(free_first), np.flatnonzero(free_second))
 
 
 @dataclass(frozen=True)
@@ -138,7 +201,7 @@ def accuracy(rows: Rows, truth: DetectionSet) -> tuple[int, float | None, float 
 
     An image is recognized by the place of its file.
     """
-    from vision_app.detection.evaluate.precision import measure_precision
+    from vision_app.detection.evaluate.evaluation import measure_precision
     from vision_app.detection.evaluate.table import Table
 
     by_path = {os.path.realpath(row["file"]): row for row in rows}
@@ -192,10 +255,7 @@ def judged_on_fewer(lines: Sequence[DetectorSummary]) -> list[bool]:
 def format_table(lines: Sequence[DetectorSummary]) -> str:
     """Return the table as text: names to the left, numbers to the right; below it, what a mark means."""
     heads, rows = cells(lines)
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    text = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in (heads, *rows)
-    ]
+    text = aligned([heads, *rows], left=1)
     return "\n".join([*text, FEWER_NOTE] if any(judged_on_fewer(lines)) else text)
 
 

@@ -61,18 +61,12 @@ class CSPBackbone(Backbone):
     """
 
     def __init__(self, width: int = 16, depths: tuple[int, ...] = (1, 3, 3, 1)):
-        c1, c2, c3, c4, c5 = (width * 2**i for i in range(5))
-        stages = [
-            nn.Sequential(SeparableConv(c1, c2, stride=2), CSPStage(c2, c2, depths[0])),
-            nn.Sequential(SeparableConv(c2, c3, stride=2), CSPStage(c3, c3, depths[1])),
-            nn.Sequential(SeparableConv(c3, c4, stride=2), CSPStage(c4, c4, depths[2])),
-            nn.Sequential(
-                SeparableConv(c4, c5, stride=2),
-                SpatialPyramidPooling(c5, c5),
-                CSPStage(c5, c5, depths[3], shortcut=False),
-            ),
-        ]
-        super().__init__(width, ConvUnit(3, c1, kernel=6, stride=2), stages)
+        stages: list[nn.Module] = []
+        for i, depth in enumerate(depths):
+            inputs, outputs, last = width * 2**i, width * 2 ** (i + 1), i == 3
+            halve, pool = SeparableConv(inputs, outputs, stride=2), [SpatialPyramidPooling(outputs, outputs)] * last
+            stages.append(nn.Sequential(halve, *pool, CSPStage(outputs, outputs, depth, shortcut=not last)))
+        super().__init__(width, ConvUnit(3, width, kernel=6, stride=2), stages)
 
 
 class ResidualBackbone(Backbone):

@@ -23,8 +23,7 @@ from torchvision.ops.poolers import initLevelMapper
 from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.detection.model.backbone import BACKBONES
 from vision_app.detection.model.blocks import ConvUnit
-from vision_app.detection.model.targets import Targets
-from vision_app.detection.model.yolo import Layout, layout
+from vision_app.detection.model.yolo import Layout, Targets, layout
 
 PROPOSALS = {"rcnn": 500, "fast-rcnn": 500, "faster-rcnn": 300}  # regions per image, by kind
 CANONICAL = 112  # side in pixels of a region that is pooled at stride 16, where it covers 7 cells

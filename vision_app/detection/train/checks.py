@@ -23,8 +23,7 @@ from vision_app.data.scan_report import write_reports
 from vision_app.detection.evaluate.matching import landmark_errors
 from vision_app.detection.grid import T_W, T_X
 from vision_app.detection.grid_detector import GridDetector, GridOutput
-from vision_app.detection.model.targets import Targets
-from vision_app.detection.model.yolo import YOLO, TorchGrid
+from vision_app.detection.model.yolo import YOLO, Targets, TorchGrid
 from vision_app.detection.train.batches import plain_batches
 from vision_app.detection.train.datasets import SCAN
 from vision_app.detection.train.initial import starting_network

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_app.detection.model.targets import Targets
-from vision_app.detection.model.yolo import TorchGrid
+from vision_app.detection.model.yolo import Targets, TorchGrid
 from vision_app.detection.train.assign import assign, ignore_weight
 
 BOX_WEIGHT, LANDMARK_WEIGHT = 2.0, 2.0

@@ -17,12 +17,11 @@ from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.evaluate.curves import Sweep
+from vision_app.detection.evaluate.evaluation import MEASURING, measure_precision
 from vision_app.detection.evaluate.matching import landmark_error
-from vision_app.detection.evaluate.precision import MEASURING, measure_precision
 from vision_app.detection.evaluate.table import Table
 from vision_app.detection.load import load_detector
-from vision_app.detection.model.targets import Targets
-from vision_app.detection.model.yolo import YOLO, TorchGrid
+from vision_app.detection.model.yolo import YOLO, Targets, TorchGrid
 from vision_app.detection.proposals import ProposalCache
 from vision_app.detection.train.batches import Scenes, collate, plain_batches, resized, sizes
 from vision_app.detection.train.datasets import SCAN, RunData, ValidationSet
