@@ -95,7 +95,7 @@ def test_the_table_sums_up_the_rows(compared, models, photos):
         if picture["file"].endswith("notes.png"):
             assert picture["agreement"] == {}
             continue
-        counts = agree(first(picture["file"]), second(picture["file"])).counts
+        counts = agree(first(picture["file"]), second(picture["file"]))
         told = picture["agreement"][names[1]]
         assert (told["both"], told["only_first"], told["only_second"]) == (
             counts.both, counts.only_first, counts.only_second,

@@ -44,7 +44,8 @@ def load_identities(path: str | Path) -> list[Portrait]:
         return _folder(path)
     if path.suffix.lower() != ".csv":
         raise DataError(f"{path}: not a set of people; give a folder with a sub-folder per person, or a CSV file")
-    return _table(path)
+    rows = read_table(path, COLUMNS)
+    return [Portrait(row["file"], path.parent / row["file"], row["identity"], row.get("split") or "") for row in rows]
 
 
 def _folder(path: Path) -> list[Portrait]:
@@ -57,11 +58,6 @@ def _folder(path: Path) -> list[Portrait]:
     if not portraits:
         raise DataError(f"{path}: has no photos of people; put each person's into a sub-folder with the name")
     return portraits
-
-
-def _table(path: Path) -> list[Portrait]:
-    rows = read_table(path, COLUMNS)
-    return [Portrait(row["file"], path.parent / row["file"], row["identity"], row.get("split") or "") for row in rows]
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

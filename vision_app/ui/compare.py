@@ -107,7 +107,7 @@ def card(image: ImageFile, contenders: Sequence[Contender]) -> list[Answer] | Im
                 show_image(draw(screen, found), f"{image.name} by {found.model}: {objects}")
                 st.markdown(f"**{escape(found.model)}:** {escape(objects)}")
                 if found is not first:
-                    st.markdown(escape(counts_text(agree(first, found).counts, first.model)))
+                    st.markdown(escape(counts_text(agree(first, found), first.model)))
                 st.caption(escape(times_text(times)))
     return answers
 
@@ -147,6 +147,6 @@ def report(answers: Answers, lines: Sequence[DetectorSummary]) -> str:
 def _views(answers: Sequence[Answer]) -> Iterator[DetectorView]:
     first = answers[0].found
     for screen, found, times in answers:
-        counts = None if found is first else agree(first, found).counts
+        counts = None if found is first else agree(first, found)
         source = downloads.data_url(downloads.encoded(draw(screen, found), ".jpg"), "image/jpeg")
         yield DetectorView(found.model, source, None, found.count(), times, counts)

@@ -21,7 +21,6 @@ from vision_app.core.images import RGBImage, read_image
 from vision_app.detection.compare.measure import Run
 from vision_app.detection.compare.report import DetectorView, ImageCard, about, plot_accuracy, plot_stages, render
 from vision_app.detection.compare.table import (
-    Agreement,
     Counts,
     DetectorSummary,
     Rows,
@@ -98,23 +97,27 @@ def write_plots(folder: Path, lines: Sequence[DetectorSummary]) -> list[tuple[st
 def _cards(
     folder: Path,
     rows: Mapping[str, Rows],
-    shared: Mapping[str, Sequence[Agreement | None]],
+    shared: Mapping[str, Sequence[Counts | None]],
     inputs: Sequence[Input],
     report: Callable[[], None],
 ) -> Iterator[ImageCard]:
     """Draw the objects that each detector found in each image."""
-    places = {name: f"{number}-{_slug(name)}" for number, name in enumerate(rows, start=1)}
+    slugs = {name: re.sub(r"[^\w.+-]+", "-", name).strip("-.") for name in rows}  # the names as those of folders
+    places = {name: f"{number}-{slug}" for number, (name, slug) in enumerate(slugs.items(), start=1)}
     large = {name: ImageFolder(_made(folder / "images") / place) for name, place in places.items()}
     small = {name: ImageFolder(_made(folder / "thumbnails") / place) for name, place in places.items()}
     for i, item in enumerate(inputs):
         views = []
         try:
             image = _shrunk(read_image(item.file, target=LARGE), LARGE)
-            for name, row in _good(rows, i):
+            for name, row in ((name, each[i]) for name, each in rows.items() if i < len(each)):
+                if row["status"] != "ok":
+                    continue
                 found = to_detections(row)
                 large[name].write(item.name, draw(image, found))
                 small[name].write(item.name, draw(_shrunk(image, SMALL), found))
-                source, link = (_url(f"{kind}/{places[name]}/{item.name}.jpg") for kind in ("thumbnails", "images"))
+                place = quote(os.fsencode(f"{places[name]}/{item.name}.jpg"))
+                source, link = f"thumbnails/{place}", f"images/{place}"
                 counts = _counts(shared, i).get(name)
                 views.append(DetectorView(name, source, link, found.count(), row["milliseconds"], counts))
         except ImageError as error:
@@ -124,17 +127,9 @@ def _cards(
         report()
 
 
-def _good(rows: Mapping[str, Rows], i: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the detectors that have an answer for image i, and their rows."""
-    for name, each in rows.items():
-        if i < len(each) and each[i]["status"] == "ok":
-            yield name, each[i]
-
-
-def _counts(shared: Mapping[str, Sequence[Agreement | None]], i: int) -> dict[str, Counts]:
+def _counts(shared: Mapping[str, Sequence[Counts | None]], i: int) -> dict[str, Counts]:
     """Return the agreements on image i, by the name of the second detector."""
-    found = {name: each[i] for name, each in shared.items() if i < len(each)}
-    return {name: agreement.counts for name, agreement in found.items() if agreement}
+    return {name: counts for name, each in shared.items() if i < len(each) and (counts := each[i])}
 
 
 def _shrunk(image: RGBImage, side: int) -> RGBImage:
@@ -142,15 +137,6 @@ def _shrunk(image: RGBImage, side: int) -> RGBImage:
     small = Image.fromarray(image.pixels)
     small.thumbnail((side, side))
     return RGBImage(np.asarray(small), image.width, image.height)
-
-
-def _slug(name: str) -> str:
-    """Turn a model's name into that of a folder."""
-    return re.sub(r"[^\w.+-]+", "-", name).strip("-.")
-
-
-def _url(path: str) -> str:
-    return quote(os.fsencode(path))
 
 
 def _made(folder: Path) -> Path:

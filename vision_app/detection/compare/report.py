@@ -83,12 +83,13 @@ def render(
         cards: The images to show.
         notes: Sentences on how this was measured.
     """
+    sentences = "\n".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     pictures = "".join(f'<p><img src="{escape(url)}" alt="{escape(text)}"></p>\n' for url, text in plots)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Comparison of detectors</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>Comparison of detectors</h1>\n{_table(lines)}\n{_notes(notes)}\n"
+        f"<h1>Comparison of detectors</h1>\n{_table(lines)}\n{sentences}\n"
         f'<div class="plots">\n{pictures}</div>\n<h2>Images</h2>\n'
         + "".join(_section(card, lines[0].model) for card in cards)
         + "</body>\n</html>\n"
@@ -139,10 +140,6 @@ def _table(lines: Sequence[DetectorSummary]) -> str:
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "\n".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
-
-
-def _notes(sentences: Sequence[str]) -> str:
-    return "\n".join(f'<p class="note">{escape(sentence)}</p>' for sentence in sentences)
 
 
 def _section(card: ImageCard, first: str) -> str:

@@ -41,27 +41,13 @@ class Counts:
         return self.both / everything if everything else 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class Agreement:
-    """Objects of one image by who found them.
-
-    Attributes:
-        pairs: (P, 2) indices of the same object in both answers, pairs that overlap most first.
-        only_first: Indices of what the first detector alone found, best first.
-        only_second: Indices of what the second detector alone found, best first.
-    """
-
-    pairs: np.ndarray
-    only_first: np.ndarray
-    only_second: np.ndarray
-
-    @property
-    def counts(self) -> Counts:
-        """The numbers of these objects."""
-        return Counts(len(self.pairs), len(self.only_first), len(self.only_second))
+def agree(first: Detections, second: Detections) -> Counts:
+    """Count the objects that two answers for one image share; see `same_objects`."""
+    both = len(same_objects(first, second))
+    return Counts(both, len(first) - both, len(second) - both)
 
 
-def agree(first: Detections, second: Detections) -> Agreement:
+def same_objects(first: Detections, second: Detections) -> list[tuple[int, int]]:
     """Pair the objects of two answers for one image.
 
     Boxes of one label whose IoU is OVERLAP or more are paired, those that overlap most first, each once. Scores do
@@ -70,18 +56,19 @@ def agree(first: Detections, second: Detections) -> Agreement:
     Args:
         first: The answer of one detector.
         second: The answer of the other.
+
+    Returns:
+        The indices of each object in both answers, pairs that overlap most first.
     """
     ious = iou_matrix(first.boxes, second.boxes)  # (N, M)
     same = np.array(first.labels)[:, None] == np.array(second.labels)[None, :]
     i, j = np.nonzero(same & (ious >= OVERLAP))
     order = np.lexsort((np.maximum(i, j), np.minimum(i, j), -ious[i, j]))  # ties are settled alike for both answers
-    free_first, free_second = np.ones(len(first), bool), np.ones(len(second), bool)
-    pairs = []
-    for pair in zip(i[order].tolist(), j[order].tolist(), strict=True):
-        if free_first[pair[0]] and free_second[pair[1]]:
-            free_first[pair[0]] = free_second[pair[1]] = False
-            pairs.append(pair)
-    return Agreement(np.array(pairs, int).reshape(-1, 2), np.flatnonzero(free_first), np.flatnonzero(free_second))
+    pairs: dict[int, int] = {}
+    for one, other in zip(i[order].tolist(), j[order].tolist(), strict=True):
+        if one not in pairs and other not in pairs.values():
+            pairs[one] = other
+    return list(pairs.items())
 
 
 @dataclass(frozen=True)
@@ -183,13 +170,13 @@ def make_line(
         judged=judged,
         ap=ap,
         ap50=ap50,
-        agreement=None if first is None else sum((each.counts for each in agreements(first, rows) if each), Counts()),
+        agreement=None if first is None else sum(filter(None, agreements(first, rows)), Counts()),
         conditions=conditions,
         quartiles=tuple(np.percentile(whole, (25, 75)).tolist()) if whole else None,
     )
 
 
-def agreements(first: Rows, second: Rows) -> Iterator[Agreement | None]:
+def agreements(first: Rows, second: Rows) -> Iterator[Counts | None]:
     """Yield the agreement of two detectors on each image that both have a row of; None where one could not be read."""
     for one, other in zip(first, second, strict=False):
         good = one["status"] == other["status"] == "ok"

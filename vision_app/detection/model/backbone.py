@@ -64,7 +64,8 @@ class CSPBackbone(Backbone):
         stages: list[nn.Module] = []
         for i, depth in enumerate(depths):
             inputs, outputs, last = width * 2**i, width * 2 ** (i + 1), i == 3
-            halve, pool = SeparableConv(inputs, outputs, stride=2), [SpatialPyramidPooling(outputs, outputs)] * last
+            halve = SeparableConv(inputs, outputs, stride=2)
+            pool = [SpatialPyramidPooling(outputs, outputs)] if last else []
             stages.append(nn.Sequential(halve, *pool, CSPStage(outputs, outputs, depth, shortcut=not last)))
         super().__init__(width, ConvUnit(3, width, kernel=6, stride=2), stages)
 
