@@ -3,7 +3,7 @@
 import pytest
 
 from vision_app import Detector
-from vision_app.core.text import amount, amounts, plural
+from vision_app.core.text import aligned, amount, amounts, plural
 
 IRREGULAR = {
     "broccoli": "broccoli",
@@ -32,3 +32,9 @@ def test_counts_are_followed_by_the_singular_or_the_plural():
     assert [amount(n, "image") for n in (0, 1, 2, 1203)] == ["0 images", "1 image", "2 images", "1,203 images"]
     assert amounts({"person": 3, "dog": 2, "mouse": 1}) == "3 persons, 2 dogs, 1 mouse"
     assert amounts({}) == "no objects"
+
+
+def test_a_table_has_its_first_columns_to_the_left_and_numbers_to_the_right():
+    rows = [("layer", "kind", "size"), ("a", "conv", "1,000"), ("longer", "add", "")]
+    assert aligned(rows, left=2) == ["layer   kind   size", "a       conv  1,000", "longer  add"]
+    assert aligned(rows, left=1)[2] == "longer   add"

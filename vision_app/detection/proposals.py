@@ -214,10 +214,15 @@ class ProposalCache:
     def __call__(self, pixels: np.ndarray, most: int | None = 2000) -> np.ndarray:
         """Return what `selective_search` gives, from the disk where it is there."""
         path = self.folder / f"{_key(pixels)}.boxes"
-        boxes = _read(path)
-        if boxes is None:
+        content = path.read_bytes() if path.exists() else b""
+        if hashlib.sha256(content[32:]).digest() == content[:32]:
+            boxes = np.frombuffer(content[32:], "<f4").astype(np.float32).reshape(-1, 4)
+        else:  # missing or damaged
             boxes = selective_search(pixels, most=None)
-            _write(path, boxes)
+            content = boxes.astype("<f4").tobytes()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(hashlib.sha256(content).digest() + content)
         return boxes[:most]
 
 
@@ -228,20 +233,3 @@ def _key(pixels: np.ndarray) -> str:
     digest = hashlib.sha256(repr((settings, pixels.shape)).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()[:32]
-
-
-def _read(path: Path) -> np.ndarray | None:
-    """Return the (N, 4) boxes of a file; None where it is missing or damaged."""
-    content = path.read_bytes() if path.exists() else b""
-    digest, boxes = content[:32], content[32:]
-    if hashlib.sha256(boxes).digest() != digest:
-        return None
-    return np.frombuffer(boxes, "<f4").astype(np.float32).reshape(-1, 4)
-
-
-def _write(path: Path, boxes: np.ndarray) -> None:
-    """Write (N, 4) boxes."""
-    content = boxes.astype("<f4").tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(hashlib.sha256(content).digest() + content)

@@ -22,6 +22,7 @@ from vision_app.released.landmarks import Landmarks
 from vision_app.training.augment import fitting_scale
 from vision_app.training.initialize import initialize
 
+ITERATIONS = 300  # of k-means, at most
 RIDGE = 1e-4  # of `shortened`, relative to the mean variance of the inputs
 Start = Callable[[Path | None, DetectionSet, DetectionOptions], tuple[Any, dict[str, Any]]]  # see `starting_network`
 
@@ -230,14 +231,13 @@ def best_possible_recall(shapes: np.ndarray, anchors: np.ndarray, threshold: flo
     return float((shape_iou(shapes, anchors).max(axis=1) >= threshold).mean())
 
 
-def kmeans_anchors(shapes: np.ndarray, k: int, seed: int = 0, iterations: int = 300) -> tuple[np.ndarray, float]:
+def kmeans_anchors(shapes: np.ndarray, k: int, seed: int = 0) -> tuple[np.ndarray, float]:
     """Cluster box shapes with the distance 1 - IoU; a cluster's center is its mean shape.
 
     Args:
         shapes: (N, 2) widths and heights, N >= k, all positive.
         k: Number of anchors.
         seed: Random seed.
-        iterations: Max. number of iterations.
 
     Returns:
         (k, 2) anchors ordered by area, and the mean over the shapes of their best IoU.
@@ -251,7 +251,7 @@ def kmeans_anchors(shapes: np.ndarray, k: int, seed: int = 0, iterations: int = 
     generator = np.random.default_rng(seed)
     anchors = shapes[_spread_start(shapes, k, generator)]
     nearest = np.full(len(shapes), -1)
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         assigned = shape_iou(shapes, anchors).argmax(axis=1)
         if (assigned == nearest).all():
             break
