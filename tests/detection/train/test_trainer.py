@@ -183,6 +183,7 @@ def test_photos_are_searched_once_however_often_a_run_measures_on_them(tmp_path,
     assert len(searched) == len(list(kept.glob("*.boxes"))) == 3
 
 
+@pytest.mark.training
 def test_the_head_alone_is_trained_on_from_a_model(tmp_path):
     """A whole run without the command: what is frozen stays, and the classes are the data's."""
     torch.manual_seed(0)
