@@ -57,7 +57,7 @@ WITHOUT_TORCH = ["core", "released/find", "released/runtime", "released/letterbo
                  "batch", "ui", "detection/base", "detection/load", "detection/grid", "detection/grid_detector",
                  "detection/ensemble", "detection/batch", "classification/classifier", "classification/batch",
                  "faces/detector", "faces/embedder", "faces/recognizer", "faces/gallery", "faces/index",
-                 "style/stylizer", "style/load", "style/fast", "style/color", "style/tiles", "style/batch"]  # fmt: skip
+                 "style/stylizer", "style/load", "style/fast", "style/color", "style/batch"]  # fmt: skip
 HEAVY = {"albumentations", "cv2", "faiss", "matplotlib", "numpy", "onnxruntime", "PIL", "scipy", "streamlit", "torch"}
 
 

@@ -12,7 +12,6 @@ from vision_app.core.images import write_image
 from vision_app.style import color
 from vision_app.style.optimize.loop import optimize
 from vision_app.style.options import METHODS, OptimizeConfig
-from vision_app.style.results import Stop
 from vision_app.style.samples.samples import sample
 from vision_app.style.stylizer import Output
 from vision_app.style.train.export import write_fast
@@ -133,8 +132,7 @@ def test_optimize_is_stopped_by_a_report(stylizers):
 
     def report(progress):
         seen.append(progress.iteration)
-        if progress.iteration == 2:
-            raise Stop
+        return progress.iteration == 2
 
     found = stylizers["optimize"](PHOTO, STYLE, iterations=9, report=report)
     assert seen == [1, 2] and found.stopped and found.iterations == 2

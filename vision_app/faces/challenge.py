@@ -98,7 +98,11 @@ class Challenge:
             return here
         if self.size is not None:
             return here._judge_move(yaw, self.size)
-        return here._ask_next(who) if ahead and who is not None else here
+        if not ahead or who is None:
+            return here
+        if self.done == len(self.moves):
+            return replace(here, passed=True)
+        return replace(here, who=who, since=seconds, size=height(landmarks))
 
     def _failed(self, why: str) -> "Challenge":
         return replace(self, failure=why, passed=False)
@@ -114,12 +118,6 @@ class Challenge:
             if moved / max(height(self.landmarks), 1.0) > JUMP:
                 return SOMEONE_ELSE
         return None
-
-    def _ask_next(self, who: str) -> "Challenge":
-        """Ask the next move of a face that looks ahead, or let it pass when there is none left."""
-        if self.done == len(self.moves):
-            return replace(self, passed=True)
-        return replace(self, who=who, since=self.seen, size=height(self.landmarks))
 
     def _judge_move(self, yaw: float, size: float) -> "Challenge":
         """Return the state when the move that is asked was made, another one was, or none yet."""

@@ -77,7 +77,11 @@ def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray) -> Quality:
     chip, margin = align_face(image, landmarks), SIZE // 6
     inner = chip[margin:, margin:-margin]  # from the brows to the chin, without hair and background
     gray = cv2.cvtColor(inner, cv2.COLOR_RGB2GRAY)
-    blur = blur_of(_at_most(gray, 1 / scale_of(similarity(landmarks))))
+    scale, in_photo = 1 / scale_of(similarity(landmarks)), gray
+    if scale < 1:  # at its size in the photo: a small face is not a blurred one
+        side = [max(round(length * scale), 8) for length in gray.shape[::-1]]
+        in_photo = cv2.resize(gray, side, interpolation=cv2.INTER_AREA)
+    blur = blur_of(in_photo)
     yaw, pitch, roll = pose(landmarks)
     dark, bright = float((gray <= BLACK).mean()), float((gray >= WHITE).mean())
     bad = {
@@ -122,11 +126,3 @@ def blur_of(gray: np.ndarray) -> float:
     gray = gray.astype(np.float32)
     details = float(cv2.Laplacian(gray, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE).var())
     return 1 / (1 + 16 * details / (float(gray.var()) + 1))
-
-
-def _at_most(gray: np.ndarray, scale: float) -> np.ndarray:
-    """Return an aligned face at its scale in the photo where that is smaller: a small face is not a blurred one."""
-    if scale >= 1:
-        return gray
-    side = [max(round(length * scale), 8) for length in gray.shape[::-1]]
-    return cv2.resize(gray, side, interpolation=cv2.INTER_AREA)

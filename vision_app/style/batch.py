@@ -12,7 +12,7 @@ from vision_app.core.errors import DataError, UsageError
 from vision_app.core.images import MAX_PIXELS, RGBImage
 from vision_app.core.interrupt import Interrupt
 from vision_app.style.options import StyleOptions
-from vision_app.style.results import Progress, Stop, Stylized
+from vision_app.style.results import Progress, Report, Stylized
 from vision_app.style.stylizer import SAMPLE, PreparedStyles, Stylizer
 
 
@@ -113,16 +113,15 @@ class StyleTask:
             raise KeyboardInterrupt
         return result
 
-    def _report(self, item: StyleInput, interrupt: Interrupt) -> Callable[[Progress], None]:
+    def _report(self, item: StyleInput, interrupt: Interrupt) -> Report:
         """Return the function that "optimize" calls after every iteration."""
 
-        def report(now: Progress) -> None:
+        def report(now: Progress) -> bool:
             width, height = now.size
             where = f"{item.name}: iteration {now.iteration} of {now.total} at {width} x {height}"
             self._show(f"{where}, cost {now.cost:.4g}")
             if self.previews is not None and now.iteration % self.preview_every == 0:
                 self.previews.write(f"{item.name}/{now.iteration:05}", now.preview())
-            if interrupt.asked:
-                raise Stop
+            return interrupt.asked
 
         return report

@@ -8,11 +8,6 @@ import numpy as np
 
 from vision_app.core.results import rounded
 
-
-class Stop(Exception):  # noqa: N818, it is a request and not an error
-    """Raised in a report to stop with the current image."""
-
-
 CostRow = tuple[float, float, float]
 """J, which "optimize" minimizes, before an iteration, and its unweighted content and style parts."""
 
@@ -40,7 +35,7 @@ class Progress:
 
 
 Report = Callable[[Progress], bool | None]
-"""Called after every iteration; True, or raising `Stop`, stops with the current image."""
+"""Called after every iteration; True stops with the current image."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -47,4 +48,4 @@ def test_a_convolution_of_low_rank_has_as_many_parameters_as_it_says():
 
 
 def test_the_configuration_survives_json():
-    assert FaceNetworkConfig.from_dict(json.loads(json.dumps(TINY.to_dict())) | {"type": "face-embedder"}) == TINY
+    assert FaceNetworkConfig.from_dict(json.loads(json.dumps(asdict(TINY))) | {"type": "face-embedder"}) == TINY

@@ -24,7 +24,7 @@ from vision_app.style.model.features import EncoderNetwork
 from vision_app.style.optimize.checkpoint import Checkpoint, fingerprint, restore
 from vision_app.style.optimize.losses import Objective, as_batch, to_pixels, to_tensor
 from vision_app.style.options import OptimizeConfig, StyleOptions
-from vision_app.style.results import CostRow, Progress, Report, Stop
+from vision_app.style.results import CostRow, Progress, Report
 from vision_app.style.stylizer import Output
 
 COARSEST = 256  # pixels: long side of the coarsest level, about
@@ -222,8 +222,4 @@ def _check(rows: Sequence[CostRow], image: Tensor, config: OptimizeConfig) -> No
 def _report(report: Report, rows: Sequence[CostRow], image: Tensor, config: OptimizeConfig) -> bool:
     """Report the last iteration; return whether it was asked to stop there."""
     size = image.shape[1], image.shape[0]
-    progress = Progress(len(rows), config.iterations, size, *rows[-1], preview=lambda: to_pixels(image))
-    try:
-        return bool(report(progress))
-    except Stop:
-        return True
+    return bool(report(Progress(len(rows), config.iterations, size, *rows[-1], preview=lambda: to_pixels(image))))
