@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from vision_app.batch.sources import Input, list_inputs
 from vision_app.cli.exit_codes import FAILED, INTERRUPTED, OK
 from vision_app.cli.progress import format_rate, show_progress
 from vision_app.core.errors import UsageError
@@ -14,11 +15,10 @@ from vision_app.core.text import amount
 if TYPE_CHECKING:
     from vision_app.batch.run import Task
     from vision_app.batch.sinks import Journal
-    from vision_app.batch.sources import Input
     from vision_app.cli.options import Batch
 
 
-def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
+def gather(sources: list[str], output: Path, *, named: bool) -> list[Input]:
     """List the images that the sources stand for, and say what was passed over.
 
     Args:
@@ -29,7 +29,6 @@ def gather(sources: list[str], output: Path, *, named: bool) -> "list[Input]":
     Raises:
         UsageError: A source does not exist, or there are no images at all.
     """
-    from vision_app.batch.sources import list_inputs
     from vision_app.core.images import SUFFIXES
 
     inputs, others, empty = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named)
@@ -78,7 +77,7 @@ def run_batch(
     make_task: "Callable[[], Task[Any]]",
     path: Path,
     *,
-    inputs: "Sequence[Input]",
+    inputs: Sequence[Input],
     settings: dict[str, Any],
     options: "Batch",
     batch_size: int = 1,

@@ -8,16 +8,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_app.batch.sources import Input
 from vision_app.cli.batch import gather, say_stopped
+from vision_app.cli.evaluate import check_classes, load_ground_truth
 from vision_app.cli.exit_codes import INTERRUPTED
 from vision_app.cli.options import BOXES, Text, positive_int, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import UsageError, unknown
 from vision_app.detection.compare import FAMILY
+from vision_app.released.find import available
 
 if TYPE_CHECKING:
     from vision_app.batch.sinks import Journal
-    from vision_app.batch.sources import Input
     from vision_app.data.samples import DetectionSet
     from vision_app.detection.compare.measure import Worker
     from vision_app.detection.compare.table import DetectorSummary
@@ -72,7 +74,6 @@ def compare(
     from vision_app import __version__
     from vision_app.batch.run import cores
     from vision_app.batch.sinks import Journal, read_rows
-    from vision_app.cli.evaluate import check_classes, load_ground_truth
     from vision_app.detection.base import DetectOptions
     from vision_app.detection.compare.files import write_comparison
     from vision_app.detection.compare.measure import DetectorSpec, Run, Worker
@@ -136,8 +137,6 @@ def _names(models: str | None, tta: bool) -> list[str]:
     Raises:
         UsageError: There are fewer than two models, or one is named twice.
     """
-    from vision_app.released.find import available
-
     if models is None:
         names = [name for name in FAMILY if name in available()]
     else:

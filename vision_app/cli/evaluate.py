@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_app.batch.sources import Input
 from vision_app.cli.batch import default_batch_size, runtime_settings
 from vision_app.cli.options import DETECTION_MODEL, Machine, Text, group_of_commands, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import DataError, UsageError
+from vision_app.data.names import canonical
 
 if TYPE_CHECKING:
     from vision_app.batch.run import Task
@@ -174,8 +176,6 @@ def check_classes(model: "Detector | Classifier | Worker", truth: "DetectionSet"
     Raises:
         DataError: It knows none.
     """
-    from vision_app.data.names import canonical
-
     unknown = [name for name in truth.classes if not {name, canonical(name)} & set(model.classes)]
     if len(unknown) == len(truth.classes):
         raise DataError(f"{path}: model '{model.name}' knows none of its classes ({', '.join(unknown[:5])})")
@@ -209,7 +209,6 @@ def written_rows(
     """
     from vision_app.batch.run import cores, run
     from vision_app.batch.sinks import Journal, read_rows
-    from vision_app.batch.sources import Input
 
     inputs = [Input(file, "") for file in files]
     settings = {"--model": model.name, **runtime_settings(model), **settings}

@@ -9,13 +9,14 @@ from vision_app.cli.faces import app as faces_app
 from vision_app.cli.faces import load_recognizer
 from vision_app.cli.options import FACE_MODELS_OF_ANY_SIZE, FaceModels, Machine, Text, with_options
 from vision_app.core.errors import UsageError
+from vision_app.core.files import OWNER_ONLY
+from vision_app.released.find import Model, find
 
 if TYPE_CHECKING:
     import numpy as np
 
     from vision_app.faces.evaluate.pairs import FacePhotos
     from vision_app.faces.recognizer import FaceRecognizer
-    from vision_app.released.find import Model
 
 IMAGES = Text(
     "FOLDER", "Folder of the files in a list of pairs.", show_default="that of the list", exists=True, file_okay=False
@@ -134,7 +135,7 @@ def calibrate(
     return 0
 
 
-def _model_folder(name: str) -> "Model":
+def _model_folder(name: str) -> Model:
     """Return a model that thresholds can be written into.
 
     Raises:
@@ -142,7 +143,6 @@ def _model_folder(name: str) -> "Model":
         UsageError: It is an exported file.
     """
     from vision_app.faces.embedder import TASK
-    from vision_app.released.find import find
 
     found = find(name, TASK)
     if found.is_file:
@@ -160,7 +160,6 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "FacePhotos", output: Pat
         DataError: Some photos cannot be read; nothing is left in the folder.
     """
     from vision_app.batch.sinks import read_rows
-    from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.batch import FacesTask, largest_faces
 
     embedder, finder, path = recognizer.embedder, recognizer.detector, output / "faces.jsonl"

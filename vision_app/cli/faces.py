@@ -1,18 +1,20 @@
 """`vision-app faces detect`, `embed` and `verify`: find faces, embed them and compare two."""
 
 from collections.abc import Callable, Iterable
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vision_app.batch.sources import Input
 from vision_app.cli.batch import gather, run_batch, runtime_settings
 from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Machine, Text, group_of_commands, with_options
 from vision_app.cli.progress import FAILURES_SHOWN, printable
 from vision_app.core.errors import UsageError, VisionAppError
+from vision_app.core.files import OWNER_ONLY
 
 if TYPE_CHECKING:
-    from vision_app.batch.sources import Input
     from vision_app.faces.recognizer import FaceRecognizer
     from vision_app.faces.results import Face, Verification
 
@@ -150,8 +152,6 @@ def verify(
     except VisionAppError as error:  # 2 whatever it is: 1 says that the faces were compared
         raise UsageError(str(error)) from error
     if json:
-        from json import dumps
-
         other = {"file_b": b} if person is None else {"person": person}
         typer.echo(dumps({"file_a": a, **other, **answer.to_dict()}))
     else:
@@ -192,13 +192,12 @@ def embed_images(
     recognizer: "FaceRecognizer",
     models: FaceModels,
     batch: Batch,
-    inputs: "list[Input]",
+    inputs: list[Input],
     path: Path,
     product: Path,
     finish: Callable[[Iterable[dict[str, Any]]], None],
 ) -> int:
     """Embed all faces of images into rows that only their owner can read; see `run_batch`."""
-    from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.batch import FacesTask
 
     finder = recognizer.detector

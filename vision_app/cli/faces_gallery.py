@@ -1,5 +1,6 @@
 """`vision-app faces` with a gallery: enroll people, and show, change and delete what is kept of them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -238,8 +239,6 @@ def _say(answer: "Enrollment") -> None:
 
 def _sum_up(answers: "list[Enrollment]") -> int:
     """Print the last line of an enrollment, and return its exit code."""
-    from collections import Counter
-
     counts = Counter(answer.code for answer in answers)
     parts = ", ".join(f"{count:,} {code}" for code, count in counts.most_common())
     typer.echo(f"{amount(len(answers), 'photo')}: {parts or 'nothing to do'}")

@@ -1,6 +1,7 @@
 """`vision-app faces identify` and `group`: who is on many images, by name and without."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import typer
 from vision_app.cli.batch import gather, run_batch
 from vision_app.cli.faces import app, embed_images, load_recognizer, recognizer_settings
 from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Text, with_options
+from vision_app.core.files import OWNER_ONLY
 
 
 @app.command()
@@ -39,7 +41,6 @@ def identify(
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.core.files import OWNER_ONLY
     from vision_app.faces.batch import FacesTask
     from vision_app.faces.gallery import Gallery
 
@@ -87,8 +88,6 @@ def group(
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from contextlib import nullcontext
-
     from vision_app.batch.sinks import remove
     from vision_app.faces.gallery import Gallery
     from vision_app.faces.group import write_groups

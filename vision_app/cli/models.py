@@ -1,16 +1,14 @@
 """`vision-app models` and `export`: which released models are installed, and whether their files are intact."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from vision_app.cli.options import Text, group_of_commands, positive_int, with_options
 from vision_app.core.errors import ModelError
 from vision_app.core.text import amount
-
-if TYPE_CHECKING:
-    from vision_app.released.find import Model
+from vision_app.released.find import Model, available, find, write_file
 
 NAME = Text("NAME", "Released model, or path of a model folder or exported file.", argument=True)
 app = group_of_commands("List, describe and verify released models.")
@@ -25,8 +23,6 @@ def list_models() -> int:
 
 def _list(name: str) -> bool:
     """Print a model's line, or what is wrong with the model."""
-    from vision_app.released.find import find
-
     try:
         model = find(name)
     except ModelError as error:
@@ -41,8 +37,6 @@ def _list(name: str) -> bool:
 @with_options(name=NAME)
 def info(name: str) -> int:
     """Show what a model is: classes, default options, measured accuracy, license."""
-    from vision_app.released.find import find
-
     model = find(name)
     about = model.info
     lines = {
@@ -81,7 +75,6 @@ def summary(name: str, size: int | None = None) -> int:
     Activations and changes of layout, which cost and change none of this, are left out.
     """
     from vision_app.model_summary import format_table, summarize_model
-    from vision_app.released.find import find
 
     model = find(name)
     size, layers = summarize_model(model, size)
@@ -99,8 +92,6 @@ def verify(names: list[str] | None = None) -> int:
 
 def _is_intact(name: str) -> bool:
     """Say whether a model can be opened and its files are the released ones."""
-    from vision_app.released.find import find
-
     try:
         model = find(name)
         model.verify()
@@ -123,8 +114,6 @@ def export(model: str, output: Path) -> int:
 
     Exit code: 0 written, 2 wrong usage.
     """
-    from vision_app.released.find import find, write_file
-
     write_file(find(model), output)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     return 0
@@ -136,14 +125,12 @@ def _names() -> list[str]:
     Raises:
         ModelError: There are none.
     """
-    from vision_app.released.find import available
-
     if not (names := available()):
         raise ModelError("no released models found; set VISION_APP_MODELS to the folder that contains them")
     return names
 
 
-def _size(model: "Model") -> str:
+def _size(model: Model) -> str:
     """Return the size of the largest of a model's files, its weights in one format or the other."""
     sizes = [file["bytes"] for file in model.info["files"].values() if isinstance(file.get("bytes"), int)]
     return f"{max(sizes) / 1e6:.1f} MB" if sizes else "? MB"

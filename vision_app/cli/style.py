@@ -1,5 +1,6 @@
 """`vision-app style`: repaint images in the style of others."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vision_app.cli.batch import gather, run_batch, runtime_settings
 from vision_app.cli.options import Batch, Fields, Text, positive_int, with_options
 from vision_app.core.errors import ImageError, UsageError
+from vision_app.core.interrupt import Interrupt
 from vision_app.style.options import StyleOptions
 
 if TYPE_CHECKING:
@@ -94,10 +96,7 @@ def style(
 
     Exit code: 0 all images were stylized, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from contextlib import nullcontext
-
     from vision_app.batch.sinks import ImageFolder
-    from vision_app.core.interrupt import Interrupt
     from vision_app.style.batch import StyleTask, pair_inputs
     from vision_app.style.load import load_stylizer
 

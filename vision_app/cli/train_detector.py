@@ -1,5 +1,6 @@
 """`vision-app train` for detectors, and `vision-app check` of their data and network before a long training."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import typer
 from vision_app.cli.options import BOXES, Fields, PanelCommand, Text, group_of_commands, with_options
 from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, Run, say, trained, validation
 from vision_app.core.errors import UsageError
+from vision_app.core.figures import import_matplotlib
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.training.config import TrainConfig
 
@@ -30,8 +32,6 @@ def train(
     find_lr: bool = False,
 ) -> int:
     """Train a detector of the kind that the command names."""
-    import os
-
     if plot_schedule:
         from vision_app.training.learning_rate import plot_schedule as plot
 
@@ -141,8 +141,6 @@ def check(
 
     Exit code: 0 all checks passed, 1 a check failed, 2 wrong usage.
     """
-    from vision_app.core.figures import import_matplotlib
-
     import_matplotlib()  # before Fabric does, by way of torchmetrics
     from vision_app.detection.train.checks import run_checks
 

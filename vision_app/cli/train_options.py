@@ -11,6 +11,7 @@ import typer
 
 from vision_app.cli.options import BOXES, HIDDEN_ALIASES, Fields, Text, positive_int
 from vision_app.core.errors import UsageError, unknown
+from vision_app.core.figures import import_matplotlib
 
 # By panel and field: what a value looks like, and what the option does. Limits are checked by the dataclasses.
 PANELS = {
@@ -202,8 +203,6 @@ class Run:
         Raises:
             UsageError: One of the needed options, by name, or --output is missing.
         """
-        from vision_app.core.figures import import_matplotlib
-
         for name, value in {**needed, "output": self.output}.items():
             if not value:
                 raise UsageError(f"Missing option '--{name}'.")

@@ -1,21 +1,15 @@
-"""Boxes drawn on images, and pieces cut out of images.
-
-The package imports this file at once (see `vision_app/__init__.py`), so NumPy and Pillow are imported on use.
-"""
-
-from __future__ import annotations
+"""Boxes drawn on images, and pieces cut out of images."""
 
 import colorsys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
 from zlib import crc32
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL import ImageDraw, ImageFont
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-    from vision_app.core.images import ImageSource
-    from vision_app.core.results import Detections
+from vision_app.core.images import ImageSource, read_image
+from vision_app.core.results import Detections
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
@@ -35,11 +29,6 @@ def draw(image: ImageSource, detections: Detections, captions: Sequence[str] | N
     Raises:
         ImageError: The image cannot be read.
     """
-    import numpy as np
-    from PIL import Image, ImageDraw
-
-    from vision_app.core.images import read_image
-
     drawn = Image.fromarray(read_image(image).pixels).copy()
     scale = np.tile([drawn.width / detections.width, drawn.height / detections.height], 2)
     thickness = max(2, round(max(drawn.size) / 300))
@@ -78,10 +67,6 @@ def crop(image: ImageSource, box: Sequence[float], margin: float = 0.0) -> np.nd
         ImageError: The image cannot be read.
         ValueError: The box lies outside the image.
     """
-    import numpy as np
-
-    from vision_app.core.images import read_image
-
     image = read_image(image)
     height, width = image.pixels.shape[:2]
     scale = np.tile([width / image.width, height / image.height], 2)
@@ -114,10 +99,6 @@ def draw_label(
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """Return Matplotlib's font: Pillow's own has no letters but those of English."""
-    from importlib.util import find_spec
-
-    from PIL import ImageFont
-
     matplotlib = find_spec("matplotlib")  # not imported: that takes long
     assert matplotlib is not None and matplotlib.submodule_search_locations
     return ImageFont.truetype(f"{matplotlib.submodule_search_locations[0]}/mpl-data/fonts/ttf/DejaVuSans.ttf", size)

@@ -2,17 +2,14 @@
 
 import colorsys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from vision_app.core.draw import WHITE, draw_label, label_color
 from vision_app.core.labeled_boxes import REGION, LabeledBoxes
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 BACKGROUND, IGNORED = (24, 24, 24), (170, 170, 170)
 GAP, DASH, TEXT, DOT = 6, 5, 12, 2  # pixels; of a dot the radius
@@ -20,7 +17,7 @@ UNCERTAIN = 0.995  # scores below this are written beside the label
 
 
 def contact_sheet(
-    images: "Sequence[np.ndarray] | Tensor",
+    images: Sequence[np.ndarray] | Tensor,
     boxes: Sequence[LabeledBoxes],
     classes: Sequence[str],
     *,
