@@ -100,7 +100,12 @@ def _handle(task: Task[Any], batch: Sequence[Input]) -> list[Row]:
             attempt(place, results, _predict_one, task, batch[place], image)
     for place, result in results.items():
         attempt(place, {}, task.save, batch[place], images[place], result)
-    return [_row(task, item, results.get(place), errors.get(place)) for place, item in enumerate(batch)]
+    rows = []
+    for place, item in enumerate(batch):
+        failed = place in errors
+        row = {"file": item.file, "status": "failed" if failed else "ok", "error": errors.get(place)}
+        rows.append(row | task.row(item, None if failed else results[place]))
+    return rows
 
 
 def _read(task: Task[Any], item: Input) -> Any:
@@ -112,12 +117,6 @@ def _read(task: Task[Any], item: Input) -> Any:
 def _predict_one(task: Task[Any], item: Input, image: Any) -> Any:
     (result,) = task.predict([item], [image])
     return result
-
-
-def _row(task: Task[Any], item: Input, result: Any | None, error: str | None) -> Row:
-    if error is None:
-        return {"file": item.file, "status": "ok", "error": None, **task.row(item, result)}
-    return {"file": item.file, "status": "failed", "error": error, **task.row(item, None)}
 
 
 def _reason(error: Exception) -> str:

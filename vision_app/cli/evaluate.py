@@ -60,6 +60,8 @@ def detector(
     from vision_app.detection.evaluate.plots import write_plots
     from vision_app.detection.evaluate.table import Table, rows_in_order
     from vision_app.detection.load import load_detector
+    from vision_app.detection.proposals import ProposalCache
+    from vision_app.detection.region_detector import RegionDetector
 
     if rows and (model or tta):
         flag = f"--model {model}" if model else "--tta"
@@ -67,7 +69,9 @@ def detector(
     check_empty(output)
     found = None if rows else load_detector(model or "yolo", threads=1, **vars(machine), tta=tta)
     if proposals:
-        cache_proposals(found, proposals)
+        if not isinstance(found, RegionDetector) or not found.searches:
+            raise UsageError(f"--proposals {proposals}: only for --model rcnn or fast-rcnn, alone and without --tta")
+        found.propose = ProposalCache(proposals)
     truth, split = load_ground_truth(data, split)
     if found:
         check_classes(found, truth, data)
@@ -122,16 +126,6 @@ def classifier(machine: Machine, data: Path, output: Path, split: str | None = N
     write_report(evaluation, output, {"data": str(data), "split": split, "model": found.name})
     print(f"\nmetrics and rows are in {output}")
     return 0
-
-
-def cache_proposals(found: "Detector | None", folder: Path) -> None:
-    """Cache the region proposals of a detector in a folder; raise UsageError for one without such proposals."""
-    from vision_app.detection.proposals import ProposalCache
-    from vision_app.detection.region_detector import RegionDetector
-
-    if not isinstance(found, RegionDetector) or not found.searches:
-        raise UsageError(f"--proposals {folder}: only for --model rcnn or fast-rcnn, alone and without --tta")
-    found.propose = ProposalCache(folder)
 
 
 def check_empty(output: Path) -> None:

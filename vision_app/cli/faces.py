@@ -16,7 +16,7 @@ from vision_app.core.files import OWNER_ONLY
 
 if TYPE_CHECKING:
     from vision_app.faces.recognizer import FaceRecognizer
-    from vision_app.faces.results import Face, Verification
+    from vision_app.faces.results import Face
 
 app = group_of_commands("Detect faces, compare them and recognize people.")
 
@@ -155,16 +155,11 @@ def verify(
         other = {"file_b": b} if person is None else {"person": person}
         typer.echo(dumps({"file_a": a, **other, **answer.to_dict()}))
     else:
-        typer.echo(f"{answer.verdict}: {_reasoning(answer)}")
+        basis = f"threshold {answer.threshold:.3f} at a false accept rate of {answer.far:g}, model {answer.model_id}"
+        typer.echo(f"{answer.verdict}: similarity {answer.similarity:.3f}, {basis}")
         for file, face in ((a, answer.face_a), (b or f"best photo of {person}", answer.face_b)):
             typer.echo(_description(file, face))
     return 0 if answer.verdict == SAME else 1
-
-
-def _reasoning(answer: "Verification") -> str:
-    """Return what a verdict rests on."""
-    rate = f"threshold {answer.threshold:.3f} at a false accept rate of {answer.far:g}"
-    return f"similarity {answer.similarity:.3f}, {rate}, model {answer.model_id}"
 
 
 def _description(file: str, face: "Face") -> str:

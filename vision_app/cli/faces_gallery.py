@@ -1,7 +1,6 @@
 """`vision-app faces` with a gallery: enroll people, and show, change and delete what is kept of them."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,11 +51,16 @@ def enroll(
 
     Exit code: 0 all photos are enrolled, 1 some photos were refused, 2 wrong usage.
     """
+    from vision_app.data.identities import load_identities
     from vision_app.faces.gallery import Enrollment, Gallery
 
     if (folder is None) == (name is None) or (folder is None and not photos):
         raise UsageError("give NAME and at least one PHOTO, or --folder PEOPLE/ alone")
-    portraits = list(_portraits(folder, name, photos or [], gallery))
+    portraits: list[tuple[str, str | Path]] = []
+    if folder is not None:
+        portraits += [(portrait.identity, portrait.path) for portrait in load_identities(folder)]
+    elif name is not None:
+        portraits += [(name, item.file) for item in gather(photos or [], gallery, named=False)]
     recognizer = load_recognizer(models, machine)
     answers: list[Enrollment] = []
     with Gallery.open(gallery, recognizer=recognizer) as opened:
@@ -217,18 +221,6 @@ def _open(gallery: Path, *, readonly: bool = False, recognizer: "FaceRecognizer 
     from vision_app.faces.gallery import Gallery
 
     return Gallery.open(gallery, create=False, readonly=readonly, recognizer=recognizer)
-
-
-def _portraits(
-    folder: Path | None, name: str | None, photos: list[str], gallery: Path
-) -> Iterator[tuple[str, str | Path]]:
-    """Yield the name and the photo of each person to enroll."""
-    from vision_app.data.identities import load_identities
-
-    if folder is not None:
-        yield from ((portrait.identity, portrait.path) for portrait in load_identities(folder))
-    elif name is not None:
-        yield from ((name, item.file) for item in gather(photos, gallery, named=False))
 
 
 def _say(answer: "Enrollment") -> None:

@@ -17,20 +17,17 @@ app = group_of_commands("List, describe and verify released models.")
 @app.command("list")
 def list_models() -> int:
     """List the released models: name, task, number of classes, size. Exit code 1 when one cannot be opened."""
-    listed = [_list(name) for name in _names()]
-    return 0 if all(listed) else 1
-
-
-def _list(name: str) -> bool:
-    """Print a model's line, or what is wrong with the model."""
-    try:
-        model = find(name)
-    except ModelError as error:
-        typer.echo(f"{name}: {error}", err=True)
-        return False
-    classes = f"{len(model.classes):>4} classes" if model.classes else ""
-    typer.echo(f"{name:<16}{model.task:<16}{classes:<12}  {_size(model):>9}")
-    return True
+    code = 0
+    for name in _names():
+        try:
+            model = find(name)
+        except ModelError as error:
+            typer.echo(f"{name}: {error}", err=True)
+            code = 1
+        else:
+            classes = f"{len(model.classes):>4} classes" if model.classes else ""
+            typer.echo(f"{name:<16}{model.task:<16}{classes:<12}  {_size(model):>9}")
+    return code
 
 
 @app.command()
@@ -86,20 +83,17 @@ def summary(name: str, size: int | None = None) -> int:
 @with_options(names=Text("NAME", "Models; all by default.", argument=True))
 def verify(names: list[str] | None = None) -> int:
     """Compare every file of the models with the digest in its model.json. Exit code 1 when one is damaged."""
-    intact = [_is_intact(name) for name in names or _names()]
-    return 0 if all(intact) else 1
-
-
-def _is_intact(name: str) -> bool:
-    """Say whether a model can be opened and its files are the released ones."""
-    try:
-        model = find(name)
-        model.verify()
-    except ModelError as error:
-        typer.echo(f"{name}: {error}")
-        return False
-    typer.echo(f"{name}: {amount(len(model.info['files']), 'file')} ok")
-    return True
+    code = 0
+    for name in names or _names():
+        try:
+            model = find(name)
+            model.verify()
+        except ModelError as error:
+            typer.echo(f"{name}: {error}")
+            code = 1
+        else:
+            typer.echo(f"{name}: {amount(len(model.info['files']), 'file')} ok")
+    return code
 
 
 @with_options(

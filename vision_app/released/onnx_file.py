@@ -12,6 +12,11 @@ NETWORK = "model.onnx"  # what model.json's "files" calls the network
 KEY = "model.json"  # of the metadata
 
 
+def entry(content: bytes) -> dict[str, Any]:
+    """Return what `model.json` says of a file with this content."""
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
 def pack(network: bytes, info: dict[str, Any], **texts: str) -> bytes:
     """Append `model.json` to an ONNX network, replacing any metadata that it had.
 
@@ -25,8 +30,7 @@ def pack(network: bytes, info: dict[str, Any], **texts: str) -> bytes:
     model = ModelProto.FromString(network)
     del model.metadata_props[:]
     bare: bytes = model.SerializeToString(deterministic=True)
-    entry = {"sha256": hashlib.sha256(bare).hexdigest(), "bytes": len(bare)}
-    texts = {KEY: json.dumps(info | {"files": {NETWORK: entry}}, ensure_ascii=False, allow_nan=False), **texts}
+    texts = {KEY: json.dumps(info | {"files": {NETWORK: entry(bare)}}, ensure_ascii=False, allow_nan=False), **texts}
     metadata = [StringStringEntryProto(key=key, value=text) for key, text in texts.items()]
     appended: bytes = ModelProto(metadata_props=metadata).SerializeToString()
     return bare + appended  # messages in a row are one message

@@ -1,7 +1,6 @@
 """Write a trained network as a model folder, which `released.find` opens: weights, ONNX file and model.json."""
 
 import copy
-import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vision_app.released.onnx_file import NETWORK, halve, pack
+from vision_app.released.onnx_file import NETWORK, entry, halve, pack
 
 WEIGHTS = "weights.safetensors"
 
@@ -139,7 +138,7 @@ def write_info(folder: Path, info: dict[str, Any]) -> None:
     networks = sorted(folder.glob("*.onnx"))
     for network in networks:
         network.write_bytes(pack(network.read_bytes(), info))
-    files = {path.name: _entry(path) for path in (folder / WEIGHTS, *networks) if path.exists()}
+    files = {path.name: entry(path.read_bytes()) for path in (folder / WEIGHTS, *networks) if path.exists()}
     info = info | {"files": files}  # last, since nobody reads digests
     text = json.dumps(info, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")
@@ -150,8 +149,3 @@ def describe(folder: Path, **about: Any) -> None:
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     del info["files"]
     write_info(folder, info | about)
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

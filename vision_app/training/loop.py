@@ -4,6 +4,7 @@ It knows nothing of what is learned: that is a `TrainingTask`. One step is in `s
 """
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from vision_app.core.tensors import without_prefix
 from vision_app.training import runs
 from vision_app.training.config import TrainConfig
 from vision_app.training.learning_rate import learning_rate
-from vision_app.training.runs import CHECKPOINT, RunState
+from vision_app.training.runs import CHECKPOINT, SETTINGS, RunState
 from vision_app.training.schedules import waited
 from vision_app.training.step import NotANumberError, Stepper, make_fabric, optimizer_tensors, restore_optimizer
 from vision_app.training.task import TrainingTask
@@ -79,7 +80,7 @@ def fit(
         log(f"{folder} contains nothing to resume; a new run starts")
     fabric.barrier()  # every process has read the checkpoint before one writes the next
     if fabric.is_global_zero:
-        runs.write_settings(folder, settings)
+        (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     _tell(callbacks, "on_start", folder, task, config)
 
     per_epoch = task.batches_per_epoch(config)

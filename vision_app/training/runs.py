@@ -1,7 +1,6 @@
 """The folder of a run: what it is made from, its metrics, its model folders, and the checkpoint to resume from."""
 
 import csv
-import json
 import os
 import re
 import shutil
@@ -122,11 +121,6 @@ def load(folder: Path, settings: Mapping[str, Any]) -> tuple[RunState, dict[str,
 def _names(value: Any) -> Any:
     """Return a setting without the digests in it."""
     return re.sub(r" [0-9a-f]{12}\b", "", value) if isinstance(value, str) else value
-
-
-def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write config.json."""
-    (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
