@@ -148,7 +148,7 @@ def test_callbacks_see_the_first_batches_each_row_and_the_end(tmp_path):
         def on_start(self, folder, task, config):
             seen.append(("start", folder, task.epoch, config.epochs))
 
-        def on_batch(self, step, images, targets):
+        def on_batch(self, folder, step, images, targets):
             seen.append(("batch", step, images.shape[0], targets.tolist()))
 
         def on_end(self, folder, rows):
@@ -156,7 +156,7 @@ def test_callbacks_see_the_first_batches_each_row_and_the_end(tmp_path):
             seen.append(("end", folder, [row["epoch"] for row in rows]))
 
     class RowCallback:
-        def on_epoch(self, row):
+        def on_epoch(self, folder, row):
             seen.append(("epoch", row["epoch"], "AP" in row))
 
     run(tmp_path, callbacks=[Callback(), RowCallback()], log=lines.append)

@@ -39,7 +39,7 @@ def test_tensorboard_gets_every_number_of_every_epoch(tmp_path):
     board = TensorBoard()
     board.on_start(tmp_path, None, None)
     for row in ROWS:
-        board.on_epoch(row)
+        board.on_epoch(tmp_path, row)
     board.on_end(tmp_path, [])
     (file,) = (tmp_path / "tensorboard").iterdir()
     events = EventAccumulator(str(file)).Reload()
@@ -61,8 +61,10 @@ def test_a_report_prints_nothing_reaches_for_no_network_and_writes_nothing_elsew
         "from vision_app.training.report import Curves, TensorBoard\n"
         "folder, row = Path(sys.argv[1]), {'epoch': 1, 'loss': 2.0}\n"
         "(folder / 'metrics.csv').write_text('epoch,loss\\n1,2.0\\n')\n"
-        "for callback in (TensorBoard(), Curves()):\n"
-        "    callback.on_start(folder, None, None); callback.on_epoch(row)\n"
+        "board = TensorBoard()\n"
+        "board.on_start(folder, None, None)\n"
+        "for callback in (board, Curves()):\n"
+        "    callback.on_epoch(folder, row)\n"
     )
     home, run = tmp_path / "home", tmp_path / "run"
     home.mkdir()
@@ -79,25 +81,23 @@ def test_a_report_prints_nothing_reaches_for_no_network_and_writes_nothing_elsew
 
 def test_curves_grow_with_the_run(tmp_path):
     curves = Curves()
-    curves.on_start(tmp_path, None, None)
     as_written(tmp_path, ROWS[:1])
-    curves.on_epoch(ROWS[0])
+    curves.on_epoch(tmp_path, ROWS[0])
     narrow = read_image(tmp_path / "curves.png")
     as_written(tmp_path)
-    curves.on_epoch(ROWS[1])
+    curves.on_epoch(tmp_path, ROWS[1])
     wide, again = read_image(tmp_path / "curves.png"), (tmp_path / "curves.png").read_bytes()
     assert narrow.width == 2 * 480 and wide.width == 3 * 480  # precision has a panel as soon as there is one
-    curves.on_epoch(ROWS[1])
+    curves.on_epoch(tmp_path, ROWS[1])
     assert (tmp_path / "curves.png").read_bytes() == again
 
 
 def test_the_first_batches_are_drawn_with_their_targets(tmp_path):
     batches = FirstBatches(CLASSES)
-    batches.on_start(tmp_path, None, None)
     images = torch.zeros(IMAGES + 3, 3, 32, 32)
     target = boxes([[8, 8, 24, 24]], [1])
     for step in range(2):
-        batches.on_batch(step, images, [target] * len(images))
+        batches.on_batch(tmp_path, step, images, [target] * len(images))
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"batch-{n + 1}.png" for n in range(2)]
     sheet = read_image(tmp_path / "batch-1.png").pixels
     assert sheet.shape[:2] == (4 * 326 + 6, 4 * 326 + 6)  # 16 pictures of 320 pixels and gaps of 6
@@ -113,10 +113,9 @@ def test_predictions_are_drawn_beside_the_ground_truth_for_the_model_just_measur
 
     pictures = [np.zeros((64, 64, 3), np.uint8)] * 3
     predictions = Predictions(pictures, [boxes([[16, 16, 48, 48]], [0])] * 3, CLASSES, predict)
-    predictions.on_start(tmp_path, None, None)
-    predictions.on_epoch(ROWS[0])
+    predictions.on_epoch(tmp_path, ROWS[0])
     assert asked == []  # nothing was measured in this epoch
-    predictions.on_epoch(ROWS[1])
+    predictions.on_epoch(tmp_path, ROWS[1])
     predictions.on_end(tmp_path, as_written(tmp_path))
     assert asked == [(tmp_path / "last", 3), (tmp_path / "best", 3)]
     sheet = read_image(tmp_path / "predictions.png").pixels

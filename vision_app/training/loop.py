@@ -108,7 +108,7 @@ def fit(
             for images, targets in task.batches(config, state.epoch, **share, start=first):
                 index = state.epoch * per_epoch + state.step
                 if index < SHOWN_STEPS:
-                    _tell(callbacks, "on_batch", index, images, targets)
+                    _tell(callbacks, "on_batch", folder, index, images, targets)
                 try:
                     sums = step(index, rate(index), images, targets, stop=interrupt.asked)
                 except NotANumberError as error:
@@ -134,7 +134,7 @@ def fit(
             log(f"epoch {state.epoch}/{config.epochs} {_pairs(values)} {time.monotonic() - started:.0f} s")
             if fabric.is_global_zero:
                 runs.append_metrics(folder, row)
-            _tell(callbacks, "on_epoch", row)
+            _tell(callbacks, "on_epoch", folder, row)
             save()
     if state.epoch < config.epochs:
         log(f"stopped after epoch {state.epoch}: no improvement in {config.patience} validations")

@@ -19,14 +19,6 @@ IMAGES = 16  # drawn of each of the first batches, at most
 Row = Mapping[str, Any]  # of metrics.csv
 
 
-class FolderCallback:
-    """A callback that writes into the folder of the run."""
-
-    def on_start(self, folder: Path, task: object, config: TrainConfig) -> None:
-        """Keep the folder."""
-        self.folder = folder
-
-
 class TensorBoard:
     """Every number of a run's rows, for `tensorboard --logdir RUN`."""
 
@@ -36,7 +28,7 @@ class TensorBoard:
 
         self._writer: Any = SummaryWriter(str(folder / "tensorboard"))
 
-    def on_epoch(self, row: Row) -> None:
+    def on_epoch(self, folder: Path, row: Row) -> None:
         """Log a row."""
         for name, value in row.items():
             if name != "epoch":
@@ -48,27 +40,27 @@ class TensorBoard:
         self._writer.close()
 
 
-class Curves(FolderCallback):
+class Curves:
     """curves.png, drawn again after every epoch from metrics.csv."""
 
-    def on_epoch(self, row: Row) -> None:
+    def on_epoch(self, folder: Path, row: Row) -> None:
         """Draw the curves."""
-        plot_curves(read_metrics(self.folder), self.folder / "curves.png")
+        plot_curves(read_metrics(folder), folder / "curves.png")
 
 
-class FirstBatches(FolderCallback):
+class FirstBatches:
     """batch-1.png and so on: the first batches as the network gets them, augmented, with their targets."""
 
     def __init__(self, classes: Sequence[str]):
         self._classes = classes
 
-    def on_batch(self, step: int, images: Tensor, targets: Sequence[LabeledBoxes]) -> None:
+    def on_batch(self, folder: Path, step: int, images: Tensor, targets: Sequence[LabeledBoxes]) -> None:
         """Draw a batch."""
         sheet = contact_sheet(images[:IMAGES].cpu(), targets[:IMAGES], self._classes)
-        write_image(self.folder / f"batch-{step + 1}.png", sheet)
+        write_image(folder / f"batch-{step + 1}.png", sheet)
 
 
-class Predictions(FolderCallback):
+class Predictions:
     """predictions.png: ground truth and predictions side by side on a few images, after each validation.
 
     Args:
@@ -87,21 +79,21 @@ class Predictions(FolderCallback):
     ):
         self._images, self._ground_truth, self._classes, self._predict = images, ground_truth, classes, predict
 
-    def on_epoch(self, row: Row) -> None:
+    def on_epoch(self, folder: Path, row: Row) -> None:
         """Draw the predictions of the last network, if it was validated."""
         if any(name.endswith(PRECISION) for name in row):
-            self._draw(self.folder / "last")
+            self._draw(folder, "last")
 
     def on_end(self, folder: Path, rows: Sequence[Row]) -> None:
         """Draw the predictions of the best network."""
-        self._draw(folder / "best")
+        self._draw(folder, "best")
 
-    def _draw(self, model: Path) -> None:
-        found = self._predict(model, self._images)
+    def _draw(self, folder: Path, model: str) -> None:
+        found = self._predict(folder / model, self._images)
         pairs = [each for pair in zip(self._ground_truth, found, strict=True) for each in pair]
         images = [image for image in self._images for _ in range(2)]
-        captions = ["ground truth", f"predicted by {model.name}"] * len(self._images)
-        write_image(self.folder / "predictions.png", contact_sheet(images, pairs, self._classes, captions=captions))
+        captions = ["ground truth", f"predicted by {model}"] * len(self._images)
+        write_image(folder / "predictions.png", contact_sheet(images, pairs, self._classes, captions=captions))
 
 
 class Verdict:

@@ -52,15 +52,15 @@ class TrainingTask(Protocol):
 
 
 class Callback(Protocol):
-    """Is told how training goes. All methods are optional; they are called in the first process only."""
+    """Is told how the run in a folder goes. All methods are optional; they are called in the first process only."""
 
     def on_start(self, folder: Path, task: TrainingTask, config: TrainConfig) -> None:
-        """Take note of the folder of the run, before the first step."""
+        """Act before the first step."""
 
-    def on_batch(self, step: int, images: Tensor, targets: Any) -> None:
+    def on_batch(self, folder: Path, step: int, images: Tensor, targets: Any) -> None:
         """Take one of the first batches of a run."""
 
-    def on_epoch(self, row: Mapping[str, float]) -> None:
+    def on_epoch(self, folder: Path, row: Mapping[str, float]) -> None:
         """Take a new row of metrics.csv."""
 
     def on_end(self, folder: Path, rows: Sequence[Mapping[str, str]]) -> None:

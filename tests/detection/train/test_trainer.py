@@ -195,7 +195,7 @@ def test_the_head_alone_is_trained_on_from_a_model(tmp_path):
     lines, seen = [], []
 
     class Callback:
-        def on_batch(self, step, images, targets):
+        def on_batch(self, folder, step, images, targets):
             seen.append((step, tuple(images.shape)))
 
     config = TrainConfig(epochs=1, batch_size=3, precision="fp32")

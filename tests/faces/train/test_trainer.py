@@ -115,8 +115,7 @@ def test_a_network_learns_to_tell_people_apart_by_either_loss(loss, tmp_path):
 def test_the_first_batches_are_drawn_as_the_network_gets_them(tmp_path, count, shape):
     chips = faces(1, count).chips
     callback = FirstFaces()
-    callback.on_start(tmp_path, None, CONFIG)
-    callback.on_batch(1, torch.from_numpy(chips.copy()).permute(0, 3, 1, 2).float(), None)
+    callback.on_batch(tmp_path, 1, torch.from_numpy(chips.copy()).permute(0, 3, 1, 2).float(), None)
     sheet = np.asarray(Image.open(tmp_path / "batch-2.png"))
     assert sheet.shape == shape
     for i in range(count // (shape[1] // 112) * (shape[1] // 112)):
@@ -164,7 +163,7 @@ class StoppedError(Exception):
 
 
 class Stop:
-    def on_batch(self, step, images, targets):
+    def on_batch(self, folder, step, images, targets):
         if step == 2:
             raise StoppedError
 

@@ -105,7 +105,7 @@ def test_it_learns_and_an_interrupted_run_resumes_exactly(photos, tmp_path, with
     assert initial_fast(whole / "best").config == tiny_fast().config
 
     class Stopper:
-        def on_epoch(self, row):
+        def on_epoch(self, folder, row):
             if row["epoch"] == 2:  # before its checkpoint is written
                 raise KeyboardInterrupt
 

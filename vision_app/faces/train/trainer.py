@@ -72,16 +72,12 @@ class AugmentedFaces(Dataset[Tensor]):
 class FirstFaces:
     """Draws batch-1.png and so on: the first batches as the network gets them, person by person."""
 
-    def on_start(self, folder: Path, task: "EmbedderTask", config: TrainConfig) -> None:
-        """Remember the run's folder."""
-        self._folder = folder
-
-    def on_batch(self, step: int, images: Tensor, targets: FaceTargets) -> None:
+    def on_batch(self, folder: Path, step: int, images: Tensor, targets: FaceTargets) -> None:
         """Draw rows of 12 faces; what does not fill a row is left out unless it is the only one."""
         columns = min(COLUMNS, len(images))
         rows = torch.unflatten(images[: len(images) // columns * columns].cpu(), 0, (-1, columns))  # (R, C, 3, S, S)
         sheet = rows.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)  # (R S, C S, 3)
-        write_image(self._folder / f"batch-{step + 1}.png", sheet.byte().numpy())
+        write_image(folder / f"batch-{step + 1}.png", sheet.byte().numpy())
 
 
 @dataclass(eq=False)
