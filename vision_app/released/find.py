@@ -139,7 +139,7 @@ def _find(name: str | os.PathLike[str], task: str | None) -> Model:
     """Return a model, whatever its task is; models for `task` are suggested instead of an unknown one."""
     name = os.fspath(name)
     if name.endswith(".onnx") and not Path(name).is_dir():
-        return _open_file(Path(name))
+        return _open(Path(name).stem, Path(name))
     homes = [] if os.sep in name else models_folders()
     for folder in (*(home / name for home in homes), Path(name)):
         if name and (folder / "model.json").is_file():
@@ -193,25 +193,21 @@ def write_file(model: Model, path: Path) -> None:
         raise UsageError(f"--output {path}: cannot be written ({error.strerror})") from error
 
 
-def _open(name: str, folder: Path) -> Model:
+def _open(name: str, path: Path) -> Model:
+    """Open a model folder, or an exported file."""
     try:
-        info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        info = (
+            json.loads((path / "model.json").read_text(encoding="utf-8"))
+            if path.is_dir()
+            else unpack(path.read_bytes())
+        )
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder / 'model.json'}: cannot be read ({error})") from error
-    return _checked(Model(name, folder, info))
-
-
-def _open_file(path: Path) -> Model:
-    try:
-        info = unpack(path.read_bytes())
-    except (OSError, ValueError) as error:
+        if path.is_dir():
+            raise ModelError(f"{path / 'model.json'}: cannot be read ({error})") from error
         raise ModelError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    return _checked(Model(path.stem, path, info))
-
-
-def _checked(model: Model) -> Model:
+    model = Model(name, path, info)
     for key, kind in _KEYS.items():
         model.value(key, kind)
-    if not all(isinstance(entry, dict) for entry in model.info["files"].values()):
+    if not all(isinstance(entry, dict) for entry in info["files"].values()):
         raise model.lacks("files")
     return model
