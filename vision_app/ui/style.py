@@ -21,9 +21,8 @@ from vision_app.ui import models
 from vision_app.ui.downloads import data_url, encoded
 from vision_app.ui.images import SAMPLES, SCREEN_SIZE, ImageFile, sample, screen_image
 from vision_app.ui.style_job import REFRESH, StyleJob, job_slot
-from vision_app.ui.widgets.before_after import before_after
 from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_one
-from vision_app.ui.widgets.outputs import save, show_error, show_image
+from vision_app.ui.widgets.outputs import before_after, save, show_error, show_image
 from vision_app.ui.widgets.style_picker import Style, choose_styles
 
 METHODS = {
