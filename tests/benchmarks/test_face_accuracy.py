@@ -98,7 +98,7 @@ def test_dlibs_similarity_is_one_minus_the_distance():
 
 
 def test_the_table_shows_what_was_measured(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(FaceDetector, "open", lambda *_, **__: green_detector())
+    monkeypatch.setattr(FaceDetector, "load", lambda *_, **__: green_detector())
     monkeypatch.setattr(face_accuracy, "YuNet", lambda *_: lambda pixels: np.float32([[30, 30, 80, 90, *[0] * 11]]))
     write_tiny_embedder(tmp_path / "tiny")
     rows, pairs, rng = ["file,identity,split"], ["file_a,file_b,same"], np.random.default_rng(0)

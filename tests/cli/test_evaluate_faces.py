@@ -22,7 +22,7 @@ PEOPLE, PHOTOS = 12, 3
 @pytest.fixture(autouse=True)
 def tools(monkeypatch):
     """Faces are green boxes, plots are not drawn, and there is no scikit-learn: both take seconds."""
-    monkeypatch.setattr(FaceDetector, "open", lambda *_, **__: green_detector())
+    monkeypatch.setattr(FaceDetector, "load", lambda *_, **__: green_detector())
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
 

@@ -39,7 +39,7 @@ def home(tmp_path_factory):
 def green(request, monkeypatch):
     """Faces are green boxes, unless a test wants a released face detector."""
     if "released" not in request.fixturenames:
-        monkeypatch.setattr(FaceDetector, "open", lambda model, execution, smallest: green_detector(smallest=smallest))
+        monkeypatch.setattr(FaceDetector, "load", lambda *_, smallest, **__: green_detector(smallest=smallest))
 
 
 @pytest.fixture(scope="module")
