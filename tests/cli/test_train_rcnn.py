@@ -154,7 +154,7 @@ def test_training_starts_from_models_not_from_files(tmp_path, kind):
     file.write_bytes(b"published")
     data, output = coco(tmp_path / "set"), tmp_path / "run"
     code, said = say("train", kind, "--data", data, "--initial", file, "--output", output)
-    assert code == 2 and f"--initial {file}: is a file; training starts from a model" in said
+    assert code == 2 and f"{file}: is a file; training starts from a model" in said
     assert "tools/convert_detector.py makes one" in said and not output.exists()
     _, said = say("train", kind, "--help")
     assert ".pth" not in said and "--initial MODEL" in said

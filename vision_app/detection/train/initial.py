@@ -94,7 +94,7 @@ def find_model(path: Path) -> Model:
     """
     if path.is_file():
         raise UsageError(
-            f"--initial {path}: is a file; training starts from a model, by name or folder. "
+            f"{path}: is a file; training starts from a model, by name or folder. "
             "tools/convert_detector.py makes one of published weights"
         )
     return find(path.resolve() if path.is_dir() else path)
