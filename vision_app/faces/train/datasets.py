@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +77,7 @@ class Reader:
     Attributes:
         output: The run's folder; must exist.
         resume: Whether faces that are stored there already are reused.
-        open_detector: Returns what finds faces; called when it is needed.
+        open_detector: Returns what finds faces; called whenever it is needed.
         log: Takes lines of progress.
         template: (5, 2) that all faces are aligned to; the first one given to `agree`.
     """
@@ -136,7 +135,7 @@ class Reader:
             return self._ready(stored)
         if self.template is None:
             self.template = TEMPLATE
-        crops, report = find_crops(portraits, self._detector, self.template, log=self.log)
+        crops, report = find_crops(portraits, self.open_detector(), self.template, log=self.log)
         self._reports[name] = report
         write_reports(self.output / SCAN, self._reports)
         crops.save(stored)
@@ -144,10 +143,6 @@ class Reader:
         issues = f"; {issues} (see scan.csv)" if issues else ""
         self.log(f"{name}: faces on {len(crops):,} of {len(portraits):,} photos{issues}")
         return crops
-
-    @cached_property
-    def _detector(self) -> FindFaces:
-        return self.open_detector()
 
 
 def has_validation(path: Path) -> bool:

@@ -91,7 +91,9 @@ class PeopleBatches:
         filling = np.split(self._filling(sum(missing), generator), np.cumsum(missing)[:-1])
         shares = []
         for i in range(start, count):
-            batch = _mixed(batches[i], filling[i])
+            between = np.array_split(filling[i], max(1, len(batches[i])))  # the filling is spread between the people
+            mixed = chain(*zip_longest(batches[i], between, fillvalue=np.zeros(0, int)))
+            batch = np.concatenate(list(mixed)).astype(int).tolist()
             first, end = rank * len(batch) // world, (rank + 1) * len(batch) // world
             shares.append([(i * size + place, batch[place]) for place in range(first, end)])
         return shares
@@ -114,11 +116,3 @@ class PeopleBatches:
             more = generator.permutation(np.concatenate(self.groups))
             chosen = np.append(chosen, more[: count - len(chosen)])
         return generator.permutation(chosen)
-
-
-def _mixed(groups: list[np.ndarray], filling: np.ndarray) -> list[int]:
-    """Return one batch of people's photos with the filling spread between them."""
-    between = np.array_split(filling, max(1, len(groups)))
-    none = np.zeros(0, int)
-    batch: list[int] = np.concatenate(list(chain(*zip_longest(groups, between, fillvalue=none)))).astype(int).tolist()
-    return batch

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def train(
         device = Execution(config.device, "torch").resolved().device
         master = Teacher(starting_network(found["teacher"]).eval().to(device), inputs["teacher"])
     output.mkdir(parents=True, exist_ok=True)
-    reader = Reader(output, resume, lambda: FaceDetector.load(detector), log)
+    reader = Reader(output, resume, cache(lambda: FaceDetector.load(detector)), log)
     for name, model in found.items():
         reader.agree(f"--{name} {models[name]}", np.array(model.value("input.template", list), np.float32))
     crops = reader.train(data)
