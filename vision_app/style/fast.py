@@ -20,7 +20,7 @@ FAINT = 0.25  # strength below which the content itself is blended in: even its 
 TILE = 1024  # pixels: side of a tile, which takes about half a gigabyte
 
 
-Run = Callable[..., Sequence[np.ndarray]]
+NetworkCall = Callable[..., Sequence[np.ndarray]]
 """Calls a network with batches of one, and returns its outputs."""
 
 
@@ -34,7 +34,7 @@ class FastModel:
         device: "cpu", "cuda" or "cuda:N".
     """
 
-    def __init__(self, style: Run, content: Run, runtime: str, device: str):
+    def __init__(self, style: NetworkCall, content: NetworkCall, runtime: str, device: str):
         self._style, self._content = style, content
         self.runtime, self.device = runtime, device
 
@@ -60,7 +60,7 @@ class FastModel:
 def open_onnx(model: Model, threads: int | None = None) -> FastModel:
     """Open `style.onnx` and `model.onnx` on ONNX Runtime."""
 
-    def network(name: str) -> Run:
+    def network(name: str) -> NetworkCall:
         session = open_session(model.file(name), threads)
         names = [entry.name for entry in session.get_inputs()]
         return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
