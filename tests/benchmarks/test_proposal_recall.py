@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -42,9 +41,8 @@ def drawn(tmp_path):
     return path
 
 
-def test_recall_counts_the_objects_that_are_found(drawn):
-    command = [sys.executable, ROOT / "benchmarks" / "proposal_recall.py", drawn, "--most", "60", "1"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240)
+def test_recall_counts_the_objects_that_are_found(benchmark, drawn):
+    done = benchmark("proposal_recall.py", drawn, "--most", 60, 1)
     assert done.returncode == 0, done.stderr
     one, many, _, last = done.stdout.splitlines()[2:]
     assert one == "| 1 | 1 | 0.000 | 0.000 |"  # the whole picture
