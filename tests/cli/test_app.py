@@ -141,3 +141,16 @@ def test_interrupt_while_modules_are_loaded_ends_without_a_traceback(environment
     )
     result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_an_alias_counts_only_where_its_option_exists(run_here):
+    result = run_here("detect", "a.jpg", "--output", "out", "--imgsz", "640")
+    assert result.returncode == 2 and "No such option: --imgsz" in result.stderr
+    result = run_here("detect", "a.jpg", "--output", "out", "--half")
+    assert result.returncode == 2 and "No such option: --half" in result.stderr
+
+
+def test_a_value_that_looks_like_an_alias_stays_what_it_is(run_here, tmp_path):
+    result = run_here("faces", "enroll", "Ada", "no.jpg", "--consent", "--half", "--gallery", tmp_path / "people.db")
+    assert "--precision" not in result.stderr and "No such option" not in result.stderr
+    assert result.returncode == 1 or "no.jpg" in result.stderr

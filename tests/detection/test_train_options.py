@@ -14,7 +14,7 @@ from vision_app.data.coco import load_coco
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
-from vision_app.detection.base import Detector
+from vision_app import Detector
 from vision_app.detection.model.yolo import YOLO, Targets, TorchGrid, YOLOConfig
 from vision_app.detection.train.batches import Scenes, plain_batches, sizes
 from vision_app.detection.train.datasets import ValidationSet

@@ -30,7 +30,6 @@ def _run(args: list[str]) -> int:
     import typer
 
     from vision_app.cli.app import app
-    from vision_app.cli.options import with_current_names
     from vision_app.cli.progress import printable
     from vision_app.core.errors import ModelError, UsageError, VisionAppError
 
@@ -42,7 +41,7 @@ def _run(args: list[str]) -> int:
 
         completion_init()
     try:
-        return app(with_current_names(args), prog_name="vision-app", standalone_mode=False) or 0
+        return app(args, prog_name="vision-app", standalone_mode=False) or 0
     except typer.TyperException as error:
         message, code = error.format_message(), USAGE
     except (UsageError, ModelError) as error:

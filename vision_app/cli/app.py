@@ -18,9 +18,9 @@ from vision_app.cli import (
     train,
     train_detector,
 )
-from vision_app.cli.options import Help, show_help
+from vision_app.cli.options import Commands, Help, show_help
 
-app = typer.Typer(
+app = Commands(
     help="Object detection, face recognition and style transfer on your own machine.",
     rich_markup_mode=None,  # help in plain text takes a third of the time
     add_completion=False,  # typer's own options load Pydantic at every start, see `_completion`

@@ -9,11 +9,12 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer import Argument, Option
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 
 from vision_app.core.errors import UsageError
 
-# Names from version 0.1 and from other tools, and what stands for them. Help does not show them.
+# Names from version 0.1 and from other tools, and the options that they stand for, where a command has these. Help
+# does not show them.
 HIDDEN_ALIASES = {
     "--average": "--ema-decay",
     "--final": "--min-lr-ratio",
@@ -25,12 +26,6 @@ HIDDEN_ALIASES = {
     "--imgsz": "--size",
 }
 BOXES = "FILE.json|FILE.yaml|FOLDER"
-
-
-def with_current_names(words: Sequence[str]) -> list[str]:
-    """Replace hidden aliases in the words of a command line."""
-    split = (word.partition("=") for word in words)
-    return [HIDDEN_ALIASES.get(name, name) + equals + value for name, equals, value in split]
 
 
 def whole_number(text: str) -> int:
@@ -254,7 +249,30 @@ def with_options(
     return decorate
 
 
-class PanelCommand(TyperCommand):
+class AliasCommand(TyperCommand):
+    """A command that also takes the hidden aliases of its options."""
+
+    def make_parser(self, ctx: Any) -> Any:
+        """Return the parser of the command line."""
+        parser = super().make_parser(ctx)
+        options = {name: param for param in self.params if isinstance(param, TyperOption) for name in param.opts}
+        for alias, meaning in HIDDEN_ALIASES.items():
+            name, _, value = meaning.partition("=")
+            if param := options.get(name):
+                action = "store_const" if value else "append" if param.multiple else "store"
+                parser.add_option(param, [alias], param.name, action, const=value or None)
+        return parser
+
+
+class Commands(typer.Typer):
+    """Commands, each an `AliasCommand` unless it says otherwise."""
+
+    def command(self, name: str | None = None, *, cls: type[TyperCommand] | None = None, **settings: Any) -> Any:
+        """Return a decorator that registers a command."""
+        return super().command(name, cls=cls or AliasCommand, **settings)
+
+
+class PanelCommand(AliasCommand):
     """A command whose help shows options by panel, as plain text."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -282,7 +300,7 @@ def show_help(context: typer.Context, asked: bool) -> None:
 
 def group_of_commands(help: str) -> typer.Typer:
     """Return a group of commands without any."""
-    app = typer.Typer(help=help, add_help_option=False)
+    app = Commands(help=help, add_help_option=False)
 
     @app.callback(invoke_without_command=True)
     def root(context: typer.Context, help: Help = False) -> None:

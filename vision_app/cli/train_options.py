@@ -12,6 +12,7 @@ import typer
 from vision_app.cli.options import BOXES, HIDDEN_ALIASES, Fields, Text, positive_int
 from vision_app.core.errors import UsageError, unknown
 from vision_app.core.figures import import_matplotlib
+from vision_app.core.files import atomic_write
 
 # By panel and field: what a value looks like, and what the option does. Limits are checked by the dataclasses.
 PANELS = {
@@ -79,7 +80,7 @@ PANELS = {
     "Machine": {
         "device": ("auto|cpu|cuda|cuda:N", "Device to train on; a number N alone means cuda:N."),
         "devices": ("N", "Processes, one GPU each with cuda; or start them with torchrun."),
-        "precision": ("auto|fp32|bf16|fp16", "Precision; auto uses bf16 where it is fast, --half means fp16."),
+        "precision": ("auto|fp32|bf16|fp16", "Precision; auto uses bf16 where it is fast."),
         "seed": ("N", "Random seed."),
     },
 }
@@ -140,7 +141,8 @@ def write_options(context: typer.Context, folder: Path) -> None:
     left_out = {"config", "help", "output", "resume", "find_lr", "plot_schedule"}
     given = {option: context.params[option.name] for option in context.command.params if option.name not in left_out}
     values = {option.opts[0].removeprefix("--"): plain(value) for option, value in given.items() if value is not None}
-    (folder / KEPT).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    with atomic_write(folder / KEPT) as temporary:
+        temporary.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def _options(context: typer.Context, path: Path) -> dict[str, str | list[str]]:

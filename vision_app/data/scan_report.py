@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vision_app.core.files import atomic_write
+
 HARMLESS = {  # kinds of entries that leave the set what it says it is
     "annotation without image", "box out of range", "duplicate box", "duplicate photo", "empty box",
     "image without annotation", "point out of range", "trained photo", "unknown key", "unlabeled image",
@@ -44,7 +46,7 @@ class ScanReport:
 
 def write_reports(path: Path, reports: Mapping[str, ScanReport]) -> None:
     """Write the reports of some sets, by name, as a CSV file with the columns set, kind and entry."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("set", "kind", "entry"))
         writer.writerows((name, *entry) for name, report in reports.items() for entry in report.entries)

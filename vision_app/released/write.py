@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from vision_app.core.files import atomic_write
 from vision_app.released.onnx_file import NETWORK, entry, halve, pack
 
 WEIGHTS = "weights.safetensors"
@@ -83,8 +84,9 @@ def write_folder(
     if half:
         tensors = {key: tensor.half() if tensor.ndim > 1 else tensor for key, tensor in tensors.items()}
         network.load_state_dict(tensors)
-    save_file(tensors, folder / WEIGHTS)
-    (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
+    with atomic_write(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary)
+        temporary.chmod(0o644)  # safetensors leaves it to its owner alone
     if exported is not None:
         write_onnx(exported(network), folder / NETWORK, {"predictions": axes or {0: "batch"}}, half=half)
     write_info(folder, info)
@@ -126,7 +128,8 @@ def write_onnx(
             do_constant_folding=not half,
         )  # fmt: skip
     if half:
-        path.write_bytes(halve(path.read_bytes()))
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(halve(path.read_bytes()))
 
 
 def write_info(folder: Path, info: dict[str, Any]) -> None:
@@ -137,11 +140,13 @@ def write_info(folder: Path, info: dict[str, Any]) -> None:
     """
     networks = sorted(folder.glob("*.onnx"))
     for network in networks:
-        network.write_bytes(pack(network.read_bytes(), info))
+        with atomic_write(network) as temporary:
+            temporary.write_bytes(pack(network.read_bytes(), info))
     files = {path.name: entry(path.read_bytes()) for path in (folder / WEIGHTS, *networks) if path.exists()}
     info = info | {"files": files}  # last, since nobody reads digests
     text = json.dumps(info, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+    with atomic_write(folder / "model.json") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def describe(folder: Path, **about: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.figures import new_figure, save_figure
+from vision_app.core.files import atomic_write
 from vision_app.training.config import TrainConfig
 from vision_app.training.schedules import factor, plateau
 from vision_app.training.task import TrainingTask
@@ -123,7 +124,10 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
 def _write(folder: Path, rates: Sequence[float], losses: Sequence[float], suggested: float | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     smooth = smoothed(losses)
-    with (folder / "learning_rates.csv").open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(folder / "learning_rates.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(("learning_rate", "loss", "smoothed_loss"))
         writer.writerows(zip(rates, losses, smooth, strict=True))

@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from vision_app.core.errors import DataError
+from vision_app.core.files import atomic_write
 from vision_app.core.interrupt import Interrupt
 from vision_app.core.tensors import without_prefix
 from vision_app.training import runs
@@ -80,7 +81,8 @@ def fit(
         log(f"{folder} contains nothing to resume; a new run starts")
     fabric.barrier()  # every process has read the checkpoint before one writes the next
     if fabric.is_global_zero:
-        (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        with atomic_write(folder / SETTINGS) as temporary:
+            temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     _tell(callbacks, "on_start", folder, task, config)
 
     per_epoch = task.batches_per_epoch(config)
