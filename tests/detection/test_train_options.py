@@ -10,11 +10,11 @@ from drawn_sets import coco, yolo
 from lightning_fabric.utilities import rank_zero_only
 from PIL import Image
 
+from vision_app import Detector
 from vision_app.data.coco import load_coco
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
-from vision_app import Detector
 from vision_app.detection.model.yolo import YOLO, Targets, TorchGrid, YOLOConfig
 from vision_app.detection.train.batches import Scenes, plain_batches, sizes
 from vision_app.detection.train.datasets import ValidationSet

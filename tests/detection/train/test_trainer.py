@@ -8,11 +8,11 @@ import torch
 from drawn_sets import coco, yolo
 from safetensors.torch import load_file
 
+from vision_app import Detector
 from vision_app.core.errors import DataError, ModelError, UsageError
 from vision_app.data.coco import load_coco
 from vision_app.data.scan import scan
 from vision_app.detection import proposals
-from vision_app import Detector
 from vision_app.detection.model.rcnn import RCNN, RCNNConfig
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.train.batches import plain_batches, sizes
