@@ -12,8 +12,8 @@ app: setup  ## Open the page on http://127.0.0.1:8501
 test: .venv/.installed-dev  ## Run every test, with a process for each core
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
-test-fast: .venv/.installed-dev  ## Run the tests that need neither a browser nor a training
-	$(BIN)/python -m pytest -m "not browser and not training" --numprocesses=auto --maxprocesses=8 --dist=worksteal
+test-fast: .venv/.installed-dev  ## Run the tests that need neither a browser nor a training, and no process or export
+	$(BIN)/python -m pytest -m "not browser and not training and not slow" --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 lint: .venv/.installed-dev  ## Check style, format and types
 	$(BIN)/ruff check .

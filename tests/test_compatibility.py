@@ -19,6 +19,8 @@ from vision_app.cli import main
 from vision_app.core.errors import UsageError
 from vision_app.training.runs import read_metrics
 
+pytestmark = pytest.mark.slow
+
 V01 = Path(__file__).parent / "data" / "v0.1"
 
 

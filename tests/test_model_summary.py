@@ -16,6 +16,8 @@ from vision_app.detection.model.rcnn import PROPOSALS, RCNN, RCNNConfig
 from vision_app.detection.model.yolo import LAYOUTS, YOLO, YOLOConfig, layout
 from vision_app.model_summary import Axis, Layer, format_table, run_on_regions, summarize
 
+pytestmark = pytest.mark.slow
+
 
 class Small(nn.Module):
     """One of everything that the detectors do without: bias, groups, attention, linear layers, a layer used twice."""

@@ -18,6 +18,8 @@ from packaging.utils import canonicalize_name
 import vision_app
 from vision_app.style.samples.samples import SAMPLES
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parent.parent
 MODEL_FILES = ("model.json", "weights.safetensors", "model.onnx", "CARD.md", "LICENSE")
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from released_answers import ANSWERS
 
+pytestmark = pytest.mark.slow
+
 EARLIER = json.loads((Path(__file__).parent / "data" / "v0.1" / "answers.json").read_text(encoding="utf-8"))
 
 

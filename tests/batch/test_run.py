@@ -13,6 +13,8 @@ from vision_app.batch.sinks import Journal, OutputError
 from vision_app.batch.sources import Input
 from vision_app.core.errors import ImageError
 
+pytestmark = pytest.mark.slow
+
 
 class Letters:
     """Reads a name, predicts its upper case, and notes what it was asked for."""

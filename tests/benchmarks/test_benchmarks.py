@@ -12,6 +12,8 @@ from skimage import data
 from vision_app import Detector
 from vision_app.released.find import find
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -11,6 +11,8 @@ from skimage import data
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import compare_detectors
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_table_tells_time_size_and_accuracy(tmp_path, monkeypatch, capsys):
     (tmp_path / "images").mkdir()

@@ -21,6 +21,8 @@ import style_speed
 from style_contestants import MicroAST, Ours
 from style_measures import Quality
 
+pytestmark = pytest.mark.slow
+
 
 def looped_gram(features):
     """A Gram matrix by its definition: means over positions of products of two channels."""

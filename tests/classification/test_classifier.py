@@ -15,6 +15,8 @@ from vision_app.core.errors import ImageError, ModelError
 from vision_app.detection.grid import make_grid
 from vision_app.detection.grid_detector import GridOutput
 
+pytestmark = pytest.mark.slow
+
 PICTURES = (data.chelsea, data.rocket, data.coffee)
 
 

@@ -14,6 +14,8 @@ from vision_app.cli.options import Batch, FaceModels
 from vision_app.core.images import MAX_PIXELS
 from vision_app.faces.detector import SMALLEST
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"numpy", "torch", "onnxruntime", "PIL", "cv2", "pydantic", "rich", "pandas", "streamlit"}
 
 

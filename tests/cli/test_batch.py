@@ -16,6 +16,8 @@ import pytest
 
 from vision_app.released.find import find
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ["--batch-size", "2", "--workers", "2", "--confidence", "0.05", "--csv", "--images"]
 
 

@@ -12,6 +12,8 @@ from vision_app.core.images import read_image
 from vision_app.detection.train import checks
 from vision_app.training.checks import Check
 
+pytestmark = pytest.mark.slow
+
 CATEGORIES = [{"id": 1, "name": "red"}, {"id": 2, "name": "blue"}]
 COLORS = {1: (220, 30, 30), 2: (30, 60, 220)}
 

@@ -18,6 +18,8 @@ from vision_app.cli import main
 from vision_app.detection.compare.files import SMALL
 from vision_app.detection.compare.table import agree
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("chelsea.png", "coffee <b>&amp; 'tea' \"x\"#1?.png", "notes.png")
 TRUE = {NAMES[0]: [("cat", [5, 5, 430, 290])], NAMES[1]: [("cup", [160, 10, 265, 290]), ("cup", [2, 2, 90, 30])]}
 

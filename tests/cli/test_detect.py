@@ -16,6 +16,8 @@ from skimage import data
 from vision_app import DetectOptions, Detector, draw, read_image
 from vision_app.core.images import write_image
 
+pytestmark = pytest.mark.slow
+
 KEYS = ["file", "status", "error", "width", "height", "model", "detections"]
 
 

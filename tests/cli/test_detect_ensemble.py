@@ -12,6 +12,8 @@ from tiny_members import write_members
 from vision_app import Detector
 from vision_app.cli import main
 
+pytestmark = pytest.mark.slow
+
 JOINED = ["--model", "one+two", "--tta"]
 
 

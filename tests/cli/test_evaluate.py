@@ -12,6 +12,8 @@ from skimage import data
 from vision_app.cli import main
 from vision_app.detection.evaluate.plots import plot_errors
 
+pytestmark = pytest.mark.slow
+
 PLOTS = ("classes", "confusion", "errors", "f1", "precision_recall", "reliability")
 TRUE = {  # VOC's name of the table; the dog is not there, and the thing on the table is nothing that the model finds
     "chelsea.png": [("cat", [5, 5, 430, 290]), ("dog", [400, 250, 50, 50])],

@@ -16,6 +16,8 @@ from vision_app.faces.evaluate import plots
 from vision_app.faces.recognizer import FaceRecognizer
 from vision_app.released.find import find
 
+pytestmark = pytest.mark.slow
+
 PEOPLE, PHOTOS = 12, 3
 
 

@@ -13,6 +13,8 @@ from vision_app.cli import main
 from vision_app.faces.calibration import Calibration, Rate
 from vision_app.faces.detector import FaceDetector
 
+pytestmark = pytest.mark.slow
+
 RATES = (Rate(0.1, 0.2, 0.18, 0.22), Rate(0.001, 0.9, 0.8, 0.999))
 CALIBRATION = Calibration(RATES, tail_far=0.001, tail_scale=0.05, impostor_pairs=9000, genuine_pairs=900, people=90)
 ONE, TWO = (50, 60, 73, 83), (200, 100, 280, 210)

@@ -11,6 +11,8 @@ from vision_app import Gallery
 from vision_app.cli import main
 from vision_app.faces.recognizer import FaceRecognizer
 
+pytestmark = pytest.mark.slow
+
 ADA, BOB, EVE = 1, 2, 3
 
 

@@ -8,6 +8,8 @@ import pytest
 from vision_app.cli import main
 from vision_app.released.find import available, find
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):

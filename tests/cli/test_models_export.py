@@ -10,6 +10,8 @@ from vision_app import Detector
 from vision_app.cli import main
 from vision_app.released.find import find
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):

@@ -19,6 +19,8 @@ from vision_app.batch.sinks import ImageFolder
 from vision_app.core.images import write_image
 from vision_app.style.train.export import write_fast
 
+pytestmark = pytest.mark.slow
+
 KEYS = [
     "file", "status", "error", "picture", "width", "height", "styles", "method", "model", "iterations", "cost",
     "stopped", "notes",

@@ -24,6 +24,8 @@ from vision_app.released.find import find
 from vision_app.training import learning_rate
 from vision_app.training.config import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 CATEGORIES = [{"id": 1, "name": "tvmonitor"}, {"id": 2, "name": "kite"}]
 COLORS = {1: (220, 30, 30), 2: (30, 60, 220)}
 

@@ -16,6 +16,8 @@ from vision_app.faces.detector import FaceDetector
 from vision_app.faces.embedder import Embedder
 from vision_app.released.find import find
 
+pytestmark = pytest.mark.slow
+
 
 def say(words):
     return main(list(map(str, words)))

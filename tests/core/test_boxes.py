@@ -10,6 +10,8 @@ from torchvision import ops
 
 from vision_app.core import boxes as bx
 
+pytestmark = pytest.mark.slow
+
 
 def box_sets():
     """(N, 4) float64 boxes on a coarse grid, so that overlaps, touching edges and empty boxes are common."""

@@ -14,6 +14,8 @@ from torch import nn
 from vision_app.core.errors import DataError
 from vision_app.core.tensors import load_tensors, save_tensors, with_prefix, without_prefix
 
+pytestmark = pytest.mark.slow
+
 STATE = {"epoch": 3, "best": {"AP": 0.25}, "name": "Köln"}
 
 

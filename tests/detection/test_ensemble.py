@@ -19,6 +19,8 @@ from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import read_image
 from vision_app.detection.ensemble import MEMBER, OVERLAP, Ensemble, FlippedDetector, fuse
 
+pytestmark = pytest.mark.slow
+
 DOUBTFUL = DetectOptions(confidence=0.05, iou=0.6)
 
 

@@ -24,6 +24,8 @@ from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.train.export import write_model
 from vision_app.released.landmarks import Landmarks
 
+pytestmark = pytest.mark.slow
+
 STRIDES = (8, 16, 32)
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 NAMES = ("ant", "bee", "cow")

@@ -18,6 +18,8 @@ from vision_app.detection.model.yolo import LAYOUTS, YOLO, Targets, TorchGrid, Y
 from vision_app.detection.train.assign import assign
 from vision_app.detection.train.loss import detection_loss, landmark_distance
 
+pytestmark = pytest.mark.slow
+
 STRIDES = (8, 16, 32)
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 CLASSES, K = 3, 2

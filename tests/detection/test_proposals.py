@@ -16,6 +16,8 @@ from vision_app.core.boxes import iou_matrix
 from vision_app.detection import proposals
 from vision_app.detection.proposals import ProposalCache, Segments, merge, selective_search
 
+pytestmark = pytest.mark.slow
+
 
 def by_definition(labels, colors, texture, measure):
     """Section 3 of the paper: regions as sets of pixels, of which everything is counted anew; sums in float64."""

@@ -14,6 +14,8 @@ from vision_app.detection.region_detector import RegionOutput
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.rcnn import photo_regions, region_task, write_regions_model
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"width": 4, "depths": (1, 1, 1), "pyramid": 8, "hidden": 16, "proposals": 6}
 DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}
 SIZES = ((90, 60), (40, 80), (90, 60))  # width, height; the first and the last make one batch

@@ -18,6 +18,8 @@ from vision_app.detection.base import ResolvedOptions
 from vision_app.detection.torchvision_detector import published
 from vision_app.released.find import find
 
+pytestmark = pytest.mark.slow
+
 SMALL = "ssdlite320_mobilenet_v3_large"
 NAME = f"torchvision:{SMALL}"
 COFFEE = np.ascontiguousarray(data.coffee()[::4, ::4])

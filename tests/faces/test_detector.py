@@ -11,6 +11,8 @@ from vision_app.core.images import RGBImage
 from vision_app.detection.base import DetectOptions
 from vision_app.faces.detector import FaceDetector, _inside
 
+pytestmark = pytest.mark.slow
+
 
 def room(width, height):
     return np.full((height, width, 3), 90, np.uint8)

@@ -19,6 +19,8 @@ from vision_app.released import runtime
 from vision_app.released.find import find
 from vision_app.released.runtime import Execution, open_network
 
+pytestmark = pytest.mark.slow
+
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 CONFIG = YOLOConfig(classes=3, anchors=ANCHORS, width=4, depths=(1, 1, 1, 1))
 DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}

@@ -16,6 +16,8 @@ from vision_app.style.samples.samples import sample
 from vision_app.style.stylizer import Output
 from vision_app.style.train.export import write_fast
 
+pytestmark = pytest.mark.slow
+
 PHOTO = np.ascontiguousarray(data.astronaut()[:80, 100:200])
 STYLE, OTHER = (np.ascontiguousarray(picture()[:96, :96]) for picture in (data.coffee, data.rocket))
 GREY = np.repeat(data.camera()[:80, :90, None], 3, axis=2)

@@ -23,6 +23,8 @@ import convert_detector
 from batch_norms import restore_batch_statistics
 from convert_detector import load_published, load_yolox_nano, our_name
 
+pytestmark = pytest.mark.slow
+
 ONE = (((8.0, 8.0),), ((16.0, 16.0),), ((32.0, 32.0),))
 TWO = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 CLASSES = 4

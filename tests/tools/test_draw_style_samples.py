@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import draw_style_samples
 from draw_style_samples import DRAWINGS
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_sample_has_a_drawing():
     assert tuple(DRAWINGS) == SAMPLES

@@ -25,6 +25,8 @@ from vision_app.training.augment import (
     random_crop,
 )
 
+pytestmark = pytest.mark.slow
+
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 COLORS = (RED, GREEN, BLUE, YELLOW)
 ZOOM = (0.5, 1.5)

@@ -15,6 +15,8 @@ from vision_app.core.errors import DataError
 from vision_app.core.tensors import load_tensors
 from vision_app.training import loop
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_is_the_plain_loop_written_out(tmp_path):
     """AdamW, warm-up and cosine, clipping, the mean over positives and the moving average, step by step."""

@@ -16,6 +16,8 @@ from vision_app.core.images import read_image
 from vision_app.training.config import TrainConfig
 from vision_app.training.report import IMAGES, Curves, FirstBatches, Predictions, TensorBoard, Verdict
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("cat", "dog")
 ROWS = [
     {"epoch": 1, "learning_rate": 0.1, "loss": 4.0},

@@ -15,6 +15,8 @@ from torch import nn
 from vision_app.core.errors import DataError, UsageError
 from vision_app.training import runs
 
+pytestmark = pytest.mark.slow
+
 STEPS = CONFIG.epochs * BATCHES
 EVERY = {  # a run of each kind that keeps something between steps
     "adamw": CONFIG,

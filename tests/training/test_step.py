@@ -19,6 +19,8 @@ from vision_app.core.tensors import load_tensors, without_prefix
 from vision_app.released.runtime import Execution
 from vision_app.training.step import Stepper, adversarial, build_optimizer, make_fabric, shrink
 
+pytestmark = pytest.mark.slow
+
 WHOLE = replace(CONFIG, epochs=2, batch_size=5, checkpoint_every=0)
 
 

@@ -4,9 +4,12 @@ import asyncio
 import subprocess
 import sys
 
+import pytest
 from app_pages import visit_app
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
+
+pytestmark = pytest.mark.slow
 
 
 def test_importing_the_app_changes_nothing_elsewhere():

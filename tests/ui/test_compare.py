@@ -21,6 +21,8 @@ from vision_app.ui import compare, models
 from vision_app.ui.compare import Answer
 from vision_app.ui.images import ImageFile, detect, infer, screen_image
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def page(tiny_model, monkeypatch) -> AppTest:

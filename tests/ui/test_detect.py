@@ -18,6 +18,8 @@ from vision_app.ui import models
 from vision_app.ui.images import SAMPLES, sample
 from vision_app.ui.widgets.inputs import MAX_IMAGES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def page() -> AppTest:

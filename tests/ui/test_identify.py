@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from app_pages import ADA, BOB, EVE, labeled, photo_of, run, said, upload, visit
 from painted_people import CALIBRATION
 
@@ -11,6 +12,8 @@ from vision_app.ui import identify
 from vision_app.ui.widgets import outputs
 from vision_app.ui.widgets.faces import one_in
 from vision_app.ui.widgets.inputs import MAX_IMAGES
+
+pytestmark = pytest.mark.slow
 
 GROUP = photo_of((BOB, 7), (EVE, 1), (ADA, 8))
 

@@ -19,6 +19,8 @@ from vision_app.faces.gallery.store import to_blob
 from vision_app.ui.images import CACHE
 from vision_app.ui.people import AGREED
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = "Photos of one face each"
 
 

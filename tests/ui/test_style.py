@@ -26,6 +26,8 @@ from vision_app.ui.style import MAX_RESULTS
 from vision_app.ui.style_job import JobSlot, StyleJob
 from vision_app.ui.widgets import style_picker
 
+pytestmark = pytest.mark.slow
+
 PHOTO = Image.fromarray(data.rocket()).resize((80, 60))
 PHOTO_PIXELS = np.asarray(PHOTO)
 

@@ -12,6 +12,8 @@ from vision_app.ui.verify import ENROLLED, SNAPSHOTS
 from vision_app.ui.widgets.faces import one_in
 from vision_app.ui.widgets.inputs import CAMERA
 
+pytestmark = pytest.mark.slow
+
 WORDS = {SAME: "Same person", DIFFERENT: "Different people", UNCERTAIN: "Uncertain"}
 
 

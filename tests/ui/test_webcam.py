@@ -13,6 +13,8 @@ from vision_app.faces.challenge import LOOK_AHEAD
 from vision_app.ui import models, webcam
 from vision_app.ui.webcam import ASKED, FAILED, NO_PROOF, ONE
 
+pytestmark = pytest.mark.slow
+
 
 class Frame:
     """A frame of a video as the WebRTC package gives and takes it."""

@@ -16,6 +16,8 @@ from vision_app.classification.train.trainer import write_model
 from vision_app.detection.model.yolo import YOLO
 from vision_app.released.find import find, write_file
 
+pytestmark = pytest.mark.slow
+
 
 def answers_of_a_loop(network: ClassifierNetwork, images: torch.Tensor) -> list[list[float]]:
     """What the docstring of `ClassifierNetwork` says, number by number."""

@@ -13,6 +13,8 @@ from vision_app.detection.compare.measure import Conditions, Cost, DetectorSpec,
 from vision_app.model_summary import summarize_model
 from vision_app.released.runtime import Execution
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):

@@ -16,6 +16,8 @@ from vision_app.detection.evaluate.curves import Sweep
 from vision_app.detection.evaluate.evaluation import evaluate, measure_precision, summary, tables, to_dict, write_report
 from vision_app.detection.evaluate.plots import PLOTS, write_plots
 
+pytestmark = pytest.mark.slow
+
 BOX, FAR, NOTHING = (0, 0, 10, 10), (100, 100, 110, 110), (50, 50, 60, 60)
 TRUE = [("cat", BOX), ("cat", FAR), ("dog", BOX, "ignored")]
 FOUND = [("cat", BOX, 0.9), ("cat", NOTHING, 0.3)]

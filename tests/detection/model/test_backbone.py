@@ -8,6 +8,8 @@ from torch.nn import functional as F
 from vision_app.detection.model.backbone import BACKBONES, ShuffleBlock
 from vision_app.detection.model.neck import PathAggregation
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("csp", "residual", "inception")
 
 

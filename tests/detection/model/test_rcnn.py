@@ -19,6 +19,8 @@ from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.rcnn import starting_regions, write_regions_model
 from vision_app.training.initialize import initialize
 
+pytestmark = pytest.mark.slow
+
 DEFAULTS = {"confidence": 0.3, "iou": 0.5, "max_detections": 100}
 SMALL = {"width": 4, "depths": (1, 1, 1), "pyramid": 8, "hidden": 16, "proposals": 20}
 

@@ -9,6 +9,8 @@ from torchvision.ops import box_iou
 from vision_app.detection.model.yolo import TorchGrid
 from vision_app.detection.train.assign import assign, ignore_weight
 
+pytestmark = pytest.mark.slow
+
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 SIZE, CLASSES = 128, 4
 STRIDES = (8, 16, 32)

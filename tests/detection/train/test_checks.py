@@ -21,6 +21,8 @@ from vision_app.detection.train.trainer import DetectionTask
 from vision_app.released.landmarks import Landmarks
 from vision_app.training.checks import GRADIENT_BOUND, overfit
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 CLASSES = ("red", "blue")
 BOXES = np.float32([[4, 6, 30, 40], [30, 20, 62, 60]])

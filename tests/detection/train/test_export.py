@@ -14,6 +14,8 @@ from vision_app.released.find import find
 from vision_app.released.runtime import Execution, open_network
 from vision_app.released.write import describe
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = {"shuffle": 16}
 SMALL = {"csp": (1, 1, 1, 1), "residual": (1, 1, 1, 1), "inception": (1, 1, 1, 1), "shuffle": (2, 2, 2)}
 

@@ -30,6 +30,8 @@ from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.trainer import train
 from vision_app.training.config import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 ANCHORS = (((10.0, 14.0), (9.0, 9.0)), ((60.0, 40.0), (50.0, 50.0)), ((120.0, 200.0), (99.0, 99.0)))
 TINY = {"width": 4, "depths": (1, 1, 1, 1)}
 

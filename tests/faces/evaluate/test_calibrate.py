@@ -13,6 +13,8 @@ from vision_app.faces.calibration import Calibration, Gain
 from vision_app.faces.evaluate.calibrate import calibrate, check, check_galleries, fit, measure_gains
 from vision_app.faces.evaluate.pairs import Comparisons, FacePhotos, compare_all, few_of_each, second_half, some_people
 
+pytestmark = pytest.mark.slow
+
 
 def unrelated(similarity, same):
     """Pairs that have nothing to do with each other."""

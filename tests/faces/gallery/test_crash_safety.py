@@ -24,6 +24,8 @@ from vision_app.faces.gallery import index_cache as cached
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.store import Store
 
+pytestmark = pytest.mark.slow
+
 FORK = multiprocessing.get_context("fork")
 NAME = "Ada Lovelace"
 STEPS = ((Store, "rows"), (AuditLog, "write"), (Path, "replace"), (Path, "unlink"))

@@ -19,6 +19,8 @@ from vision_app.style.optimize.loop import DivergedError, Level, fit_style, leve
 from vision_app.style.optimize.losses import Objective, to_tensor
 from vision_app.style.options import OPTIMIZERS, OptimizeConfig
 
+pytestmark = pytest.mark.slow
+
 CONTENT = np.ascontiguousarray(data.astronaut()[::7, ::7][:66, 2:72])  # 66 x 70: no multiple of 16
 STYLE = np.ascontiguousarray(data.coffee()[::8, ::8][:50])  # 50 x 75, fewer pixels, so never shrunk
 OTHER = np.ascontiguousarray(data.chelsea()[::6, ::6][:48])

@@ -10,6 +10,8 @@ from vision_app.ui import models
 from vision_app.ui.images import sample
 from vision_app.ui.widgets import classification
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def page() -> AppTest:
