@@ -61,8 +61,8 @@ def detect(
     table = output / "detections.csv"
 
     def make_task() -> DetectTask:
-        pictures = ImageFolder(output / "images") if images else None
-        return DetectTask(detector, options, max_pixels=batch.max_pixels, pictures=pictures)
+        copies = ImageFolder(output / "images") if images else None
+        return DetectTask(detector, options, max_pixels=batch.max_pixels, copies=copies)
 
     return run_batch(
         make_task,

@@ -63,7 +63,7 @@ def detect(
             {"model": finder.name},
             device=finder.device,
             max_pixels=batch.max_pixels,
-            pictures=ImageFolder(output / "images") if images else None,
+            copies=ImageFolder(output / "images") if images else None,
         )
 
     inputs = gather(sources, output, named=images)

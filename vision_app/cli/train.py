@@ -7,7 +7,7 @@ import typer
 
 from vision_app.cli.options import BOXES, Fields, PanelCommand, Text, with_options
 from vision_app.cli.train_detector import app
-from vision_app.cli.train_options import DATA, LOOP, RUN, TEACHER_BOXES, Run, trained, validation
+from vision_app.cli.train_options import DATA, LOOP, RUN, TEACHER_BOXES, RunOptions, trained, validation
 from vision_app.faces.train.options import FaceOptions
 from vision_app.style.train.options import FastOptions
 from vision_app.training.config import TrainConfig
@@ -39,7 +39,7 @@ PHOTOS = Text(
 )
 def classifier(
     context: typer.Context,
-    run: Run,
+    run: RunOptions,
     settings: TrainConfig,
     data: list[Path] | None = None,
     validation: list[Path] | None = None,
@@ -92,7 +92,7 @@ def classifier(
 )  # fmt: skip
 def faces(
     context: typer.Context,
-    run: Run,
+    run: RunOptions,
     settings: TrainConfig,
     options: FaceOptions,
     data: list[Path] | None = None,
@@ -135,7 +135,7 @@ def faces(
 )
 def style_encoder(
     context: typer.Context,
-    run: Run,
+    run: RunOptions,
     settings: TrainConfig,
     data: list[Path] | None = None,
     teacher: Path | None = None,
@@ -164,7 +164,7 @@ def style_encoder(
 )
 def style_fast(
     context: typer.Context,
-    run: Run,
+    run: RunOptions,
     settings: TrainConfig,
     options: FastOptions,
     data: list[Path] | None = None,

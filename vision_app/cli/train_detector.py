@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from vision_app.cli.options import BOXES, Fields, PanelCommand, Text, group_of_commands, with_options
-from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, Run, say, trained, validation
+from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, RunOptions, say, trained, validation
 from vision_app.core.errors import UsageError
 from vision_app.core.figures import import_matplotlib
 from vision_app.detection.train.options import DetectionOptions
@@ -21,7 +21,7 @@ RATES = "Learning rate"
 
 def train(
     context: typer.Context,
-    run: Run,
+    run: RunOptions,
     settings: TrainConfig,
     options: DetectionOptions,
     data: list[Path] | None = None,

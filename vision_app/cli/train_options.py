@@ -191,7 +191,7 @@ RUN = {
 
 
 @dataclass(frozen=True)
-class Run:
+class RunOptions:
     """The options of a run as such. Its folder keeps those of the command from the start."""
 
     config: Path | None = None

@@ -47,10 +47,10 @@ class DetectTask(ModelTask):
 
     def __init__(
         self, detector: Detector, options: DetectOptions, *, max_pixels: int = MAX_PIXELS,
-        pictures: ImageFolder | None = None,
+        copies: ImageFolder | None = None,
     ):  # fmt: skip
         super().__init__(detector, max_pixels=max_pixels)
-        self.detector, self.options, self.pictures = detector, options.resolved(detector), pictures
+        self.detector, self.options, self.copies = detector, options.resolved(detector), copies
 
     def predict(self, items: Sequence[Input], images: Sequence[Any]) -> list[Detections]:
         """Find the objects of each image."""
@@ -58,9 +58,9 @@ class DetectTask(ModelTask):
 
     def save(self, item: Input, image: Any, result: Detections) -> None:
         """Write the annotated copy."""
-        if self.pictures is not None:
+        if self.copies is not None:
             photo = read_image(item.file, max_pixels=self.max_pixels)
-            self.pictures.write(item.name, draw(photo, result))
+            self.copies.write(item.name, draw(photo, result))
 
     def row(self, item: Input, result: Detections | None) -> dict[str, Any]:
         """Return the keys `width`, `height`, `model` and `detections`."""

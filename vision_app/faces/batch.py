@@ -38,14 +38,14 @@ class FacesTask:
         about: What each row says of the models, such as their name, between the image's size and the faces.
         device: Where the networks run.
         max_pixels: See `read_image`.
-        pictures: Takes annotated copies.
+        copies: Takes annotated copies.
     """
 
     recognize: Callable[[RGBImage], FaceAnswer]
     about: dict[str, str]
     device: str = field(kw_only=True)
     max_pixels: int = field(default=MAX_PIXELS, kw_only=True)
-    pictures: ImageFolder | None = field(default=None, kw_only=True)
+    copies: ImageFolder | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         # Images take turns on a GPU, or each worker would need memory there.
@@ -62,8 +62,8 @@ class FacesTask:
 
     def save(self, item: Input, image: RGBImage, result: FaceAnswer) -> None:
         """Write the annotated copy."""
-        if self.pictures is not None:
-            self.pictures.write(item.name, draw(image, result.detections))
+        if self.copies is not None:
+            self.copies.write(item.name, draw(image, result.detections))
 
     def row(self, item: Input, result: FaceAnswer | None) -> dict[str, Any]:
         """Return the keys of `Faces.to_dict`, or of `Identities.to_dict`."""

@@ -74,7 +74,7 @@ def best_snapshot(whose: tuple[Path, str], far: float, largest: bool) -> ImageFi
     """Draw the camera until it has taken enough photos of one face; return the one of the best quality.
 
     A verdict is about the person at the camera now: the snapshots are dropped once they are complete, or when they are
-    to be compared with somebody else.
+    to be compared with another person.
     """
     taken: list[tuple[Face, ImageFile]] = st.session_state.get("snapshots", {}).get(whose, [])
     st.session_state["snapshots"] = {whose: taken}

@@ -32,7 +32,7 @@ Press **START** and allow the camera when the browser asks. Browsers offer it on
 
 The video goes from the browser to the program on this machine and back over UDP, so it does not work from another
 network, in a container or behind a strict firewall; there, take snapshots on the Verify page. No other server is
-involved and no video is stored. The gallery's audit log gets a line when somebody appears.
+involved and no video is stored. The gallery's audit log gets a line when a person appears.
 """
 NO_PROOF = (
     "The challenge makes it harder to hold up a photo. It does not protect against a video with the right moves, a "
@@ -149,7 +149,7 @@ def report(watch: Watch) -> None:
 
 
 def face(verdict: LiveVerdict, seen: LiveResult) -> None:
-    """Draw the verdict on one face and the faces.numbers behind it."""
+    """Draw the verdict on one face and the numbers behind it."""
     words = f"**{escape(verdict.name or UNKNOWN)}**"
     kind = "positive" if verdict.verdict in (KNOWN, UNKNOWN) else "accept"
     if kind == "accept":

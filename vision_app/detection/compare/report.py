@@ -84,13 +84,13 @@ def render(
         notes: Sentences on how this was measured.
     """
     sentences = "\n".join(f'<p class="note">{escape(note)}</p>' for note in notes)
-    pictures = "".join(f'<p><img src="{escape(url)}" alt="{escape(text)}"></p>\n' for url, text in plots)
+    plots_html = "".join(f'<p><img src="{escape(url)}" alt="{escape(text)}"></p>\n' for url, text in plots)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Comparison of detectors</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>Comparison of detectors</h1>\n{_table(lines)}\n{sentences}\n"
-        f'<div class="plots">\n{pictures}</div>\n<h2>Images</h2>\n'
+        f'<div class="plots">\n{plots_html}</div>\n<h2>Images</h2>\n'
         + "".join(_section(card, lines[0].model) for card in cards)
         + "</body>\n</html>\n"
     )

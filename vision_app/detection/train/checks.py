@@ -158,7 +158,7 @@ def check_batches(task: DetectionTask, output: Path) -> Check:
 
 
 def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None], steps: int = STEPS) -> Check:
-    """Train the task's network on a few images, as they are, until it knows them by heart.
+    """Train the task's network on a few images, as they are, until it overfits them.
 
     Passed if the loss falls under a tenth of where it began, and the network's detections match the boxes: eight of ten
     are found, with their class, at an IoU of 0.5 and a score of 0.3, and hardly any besides. If in the end all are
@@ -199,9 +199,9 @@ def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None],
             if passed:
                 break
     pairs = [each for pair in zip(targets, found, strict=True) for each in pair]
-    pictures = images.repeat_interleave(2, dim=0)
+    shown = images.repeat_interleave(2, dim=0)
     captions = ["ground truth", "detected"] * len(images)
-    write_image(output / "overfit.png", contact_sheet(pictures, pairs, data.classes, captions=captions))
+    write_image(output / "overfit.png", contact_sheet(shown, pairs, data.classes, captions=captions))
     fell = f"loss from {losses[0]:.3g} to {losses[-1]:.3g} ({losses[-1] / losses[0]:.0%}, bound {LEFT:.0%})"
     what = f"{right} of {total} boxes found and {others} others (overfit.png)"
     if pointed:

@@ -1,4 +1,7 @@
-"""People whose faces are known: enrolled, recognized, forgotten. One SQLite file is the truth, all else is derived."""
+"""People whose faces are known: enrolled, recognized, forgotten.
+
+One SQLite file is the source of truth; all else is derived.
+"""
 
 from vision_app.faces.gallery.gallery import Gallery
 from vision_app.faces.gallery.results import (
