@@ -27,7 +27,7 @@ def page(browser: BrowserContext, address: str):
 
 
 def stranger() -> np.ndarray:
-    """Somebody else: a small gray face of the LFW set, enlarged, on a larger ground."""
+    """Return a stranger: a small gray face of the LFW set, enlarged, on a larger ground."""
     face = cv2.resize(np.uint8(255 * data.lfw_subset()[0]), (200, 200), interpolation=cv2.INTER_CUBIC)
     return cv2.cvtColor(np.pad(face, 100, mode="edge"), cv2.COLOR_GRAY2RGB)
 
