@@ -1,11 +1,15 @@
 """Settings for every test."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other on a busy machine take minutes
 
 import pytest
 from hypothesis import settings
+
+# A shell that starts the suite in the background lets it ignore Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine must not fail a property, and a run of the suite must be repeatable: the same code gets the same
 # examples. HYPOTHESIS_PROFILE=search draws others each time.
