@@ -164,9 +164,9 @@ def test_a_seed_gives_the_same_run_twice_and_another_seed_another(tmp_path, whol
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rate": 0.01}, "--learning-rate 0.01: the run to resume was started with 0.05"),
-        ({"epochs": 6}, "--epochs 6: the run to resume was started with 4"),
-        ({"optimizer": "adam"}, "--optimizer adam: the run to resume was started with adamw"),
+        ({"learning_rate": 0.01}, "--learning-rate 0.01: the run to resume was started with 0.05; leave it out"),
+        ({"epochs": 3}, "--epochs 3: the run to resume was started with 4; give more, leave it out"),
+        ({"optimizer": "adam"}, "--optimizer adam: the run to resume was started with adamw; leave it out"),
     ],
 )
 def test_a_run_is_not_resumed_with_other_options(tmp_path, changes, message):
@@ -174,8 +174,35 @@ def test_a_run_is_not_resumed_with_other_options(tmp_path, changes, message):
     before = files(tmp_path)
     with pytest.raises(UsageError) as error:
         run(tmp_path, config=replace(CONFIG, **changes), resume=True)
-    assert str(error.value) == message
+    assert str(error.value) == f"{message} or choose another --output"
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_more_epochs_prolong_a_run_to_what_the_longer_run_is(tmp_path, finished):
+    """Wherever the schedule does not depend on the length of the run, and each epoch is validated in both."""
+    short = replace(CONFIG, epochs=2, schedule="constant", validate_every=1, keep=1)
+    long = replace(short, epochs=4)
+    best, weights = run(tmp_path / "long", config=long)
+    if finished:
+        run(tmp_path / "short", config=short)
+    else:
+        with pytest.raises(StoppedError):
+            run(tmp_path / "short", TinyTask(before=stop_at(4, fail)), short)
+    found, prolonged = run(tmp_path / "short", config=long, resume=True)
+    assert found == best and all(torch.equal(prolonged[name], tensor) for name, tensor in weights.items())
+    assert files(tmp_path / "short") == files(tmp_path / "long")
+
+
+def test_a_prolonged_run_has_the_learning_rate_of_the_longer_run(tmp_path):
+    rates = {}
+    for name, epochs in {"short": 2, "long": 4, "prolonged": 2}.items():
+        run(tmp_path / name, config=replace(CONFIG, epochs=epochs))
+    run(tmp_path / "prolonged", config=CONFIG, resume=True)
+    for name in ("short", "long", "prolonged"):
+        rates[name] = [row["learning_rate"] for row in runs.read_metrics(tmp_path / name)]
+    assert rates["prolonged"] == rates["short"] + rates["long"][2:]
+    assert float(rates["long"][2]) > float(rates["short"][1])  # the cosine of four epochs is still high
 
 
 def test_a_run_is_not_resumed_with_other_data(tmp_path):

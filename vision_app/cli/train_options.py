@@ -184,7 +184,8 @@ RUN = {
         "RUN", "Folder of the run; RUN/best becomes the model.", file_okay=False, is_eager=True, callback=resumed
     ),
     "resume": Text(
-        "", "Resume the run in RUN, with the options that it was started with.", is_eager=True, callback=resumed
+        "", "Resume the run in RUN, with the options that it was started with; more --epochs prolong it.",
+        is_eager=True, callback=resumed,
     ),
     "workers": Text("N", "Worker processes that load and augment data.", parser=positive_int),
 }  # fmt: skip

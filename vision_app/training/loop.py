@@ -49,6 +49,10 @@ def fit(
     and top/epoch-N. A run that was interrupted at any moment resumes from its last checkpoint exactly as if it had not
     been interrupted. Ctrl-C writes a checkpoint after the current step.
 
+    A resumed run may have more epochs than before, finished or not. From there on it is what it would be with so many
+    epochs from the start: schedules that depend on the length of the run take up the learning rate that the longer run
+    has at this step, which for falling ones is higher than where the shorter run ended.
+
     Args:
         task: What is learned.
         config: How.
@@ -62,7 +66,7 @@ def fit(
         The metrics of the best network.
 
     Raises:
-        UsageError: The resumed run had another configuration.
+        UsageError: The resumed run had another configuration, or more epochs.
         DataError: The loss is not a number any more, memory ran out, or the checkpoint to resume from cannot be used.
         KeyboardInterrupt: After Ctrl-C.
     """

@@ -100,18 +100,25 @@ def save(folder: Path, state: RunState, tensors: Mapping[str, Mapping[str, Tenso
 def load(folder: Path, settings: Mapping[str, Any]) -> tuple[RunState, dict[str, Tensor], dict[str, Any]]:
     """Read the checkpoint of a run that was made from the same settings: its state, tensors and all JSON values.
 
+    More epochs than before prolong the run; they are the one setting that may differ.
+
     Raises:
-        UsageError: The run was made from other settings.
+        UsageError: The run was made from other settings, or from more epochs.
         DataError: The file is not such a checkpoint.
     """
     tensors, saved = load_tensors(folder / CHECKPOINT)
     before = {RENAMED.get(key, key): value for key, value in saved.get("settings", {}).items()}
     for key, value in settings.items():
         was = before.get(key)
-        if was != value and _names(was) == _names(value):
-            raise UsageError(f"{flag(key)}: the content of {_names(value)} has changed since the run was started")
-        if was != value:
-            raise UsageError(f"{flag(key)} {value}: the run to resume was started with {was}")
+        if was == value or (key == "epochs" and isinstance(was, int) and value > was):
+            continue
+        if _names(was) == _names(value):
+            found = f"the content of {_names(value)} has changed since the run was started; restore it"
+            raise UsageError(f"{flag(key)}: {found} or choose another --output")
+        advice = "give more, leave it out" if key == "epochs" else "leave it out"
+        raise UsageError(
+            f"{flag(key)} {value}: the run to resume was started with {was}; {advice} or choose another --output"
+        )
     try:
         return RunState(**{key: saved[key] for key in RunState.__dataclass_fields__}), tensors, saved
     except KeyError as error:
