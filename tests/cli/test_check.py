@@ -71,7 +71,7 @@ def test_good_data_and_a_network_that_can_learn_it_pass(tmp_path, capsys):
 def test_faulty_data_fails_and_is_listed(tmp_path, capsys, quick):
     path, output = make_set(tmp_path / "set", photos=5), tmp_path / "out"
     (path.parent / "images" / "0.png").unlink()
-    (path.parent / "images" / "1.png").write_bytes(b"no picture")
+    (path.parent / "images" / "1.png").write_bytes(b"no image")
     content = json.loads(path.read_text())
     content["annotations"][-1]["bbox"] = [80, 80, 60, 60]
     path.write_text(json.dumps(content))

@@ -51,7 +51,7 @@ def classified(home):
     (home / "photos").mkdir()
     for name, size in (("a.png", (64, 48)), ("b.png", (30, 90)), ("c.png", (64, 64))):
         (home / "photos" / name).write_bytes(encode(Image.effect_noise(size, 80).convert("RGB"), "PNG"))
-    (home / "photos" / "broken.png").write_bytes(b"no picture")
+    (home / "photos" / "broken.png").write_bytes(b"no image")
     assert classify(home, home / "out", "--localize", "--batch-size", "2") == 1
     return home / "out"
 

@@ -268,7 +268,7 @@ def test_a_folder_with_something_in_it_is_left_alone(truth, tmp_path, capsys):
 def test_photos_that_cannot_be_read_are_all_named(tmp_path, capsys):
     path = write_set(tmp_path / "set")
     for name in TRUE:
-        (tmp_path / "set" / "images" / name).write_bytes(b"no picture")
+        (tmp_path / "set" / "images" / name).write_bytes(b"no image")
     assert main(["evaluate", "detector", "--data", str(path), "--output", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert all(f"{tmp_path / 'set' / 'images' / name}: " in error for name in TRUE)

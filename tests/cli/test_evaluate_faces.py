@@ -85,7 +85,7 @@ def test_a_photo_without_a_face_is_named_and_one_that_cannot_be_read_refused(hom
     assert "no face: b/2.png" in capsys.readouterr().out
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert content["all"]["genuine"] == 2 and content["all"]["impostor"] == 2 and content["listed"] is None
-    (people / "b" / "2.png").write_bytes(b"no picture")
+    (people / "b" / "2.png").write_bytes(b"no image")
     assert run(home, "evaluate", "faces", "--data", people, "--output", tmp_path / "other") == 1
     assert "2.png" in capsys.readouterr().err
     assert not list((tmp_path / "other").iterdir()), "the same command can be given again"

@@ -33,7 +33,7 @@ def home(tmp_path_factory):
         if name == "e.png":
             picture[100:210:5, 200:280, 2] = 120
         (folder / "photos" / name).write_bytes(encode(Image.fromarray(picture), "PNG"))
-    (folder / "photos" / "d.png").write_bytes(b"no picture")
+    (folder / "photos" / "d.png").write_bytes(b"no image")
     return folder
 
 

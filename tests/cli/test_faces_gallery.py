@@ -30,7 +30,7 @@ def photos(tmp_path_factory):
     photo(folder / "group" / "2.png", (BOB, 7), (ADA, 8))
     photo(folder / "group" / "3.png")
     photo(folder / "group" / "4.png", (ADA, 9), (BOB, 9), (ADA, 10))
-    (folder / "group" / "5.png").write_bytes(b"no picture")
+    (folder / "group" / "5.png").write_bytes(b"no image")
     for name, person, number in (("Ada", ADA, 1), ("Ada", ADA, 2), ("Bob", BOB, 1), ("Bob", BOB, BLURRED)):
         photo(folder / "people" / name / f"{number}.png", (person, number))
     photo(folder / "eve.png", (EVE, 1))

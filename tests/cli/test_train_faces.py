@@ -32,7 +32,7 @@ def green(monkeypatch):
 @pytest.mark.training
 def test_a_handful_of_people_makes_a_model_better_that_faces_embed_takes(tmp_path, green, capsys):
     people = write_photos(tmp_path / "people", 3, 3)
-    (people / "p0" / "broken.jpg").write_bytes(b"no picture")
+    (people / "p0" / "broken.jpg").write_bytes(b"no image")
     model = write_tiny_embedder(tmp_path / "model")
     words = ["train", "faces", "--data", people, "--initial", model, "--output", tmp_path / "run"]
     words += ["--epochs", 2, "--precision", "fp32"]

@@ -13,7 +13,7 @@ def data(tmp_path, monkeypatch):
     """The words for a set whose photos cannot be read, so that no test waits; in a folder to work in."""
     path = yolo(tmp_path / "set", splits=[("train", 1), ("val", 1)])
     for photo in path.parent.rglob("*.png"):
-        photo.write_bytes(b"no picture")
+        photo.write_bytes(b"no image")
     monkeypatch.chdir(tmp_path)
     return ["--data", str(path)]
 

@@ -24,7 +24,7 @@ def run(environment, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("own")
     data = yolo(folder / "parts", splits=[("train", 8), ("val", 2)])
-    (folder / "parts" / "images" / "train" / "3.png").write_bytes(b"no picture")
+    (folder / "parts" / "images" / "train" / "3.png").write_bytes(b"no image")
     (folder / "home").mkdir()
     environment = environment | {"HOME": str(folder / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
     for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):

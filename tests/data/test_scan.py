@@ -30,7 +30,7 @@ def photos_set(folder, count, width=64, height=48, boxes=1):
 
 def test_every_photo_is_decoded_and_bad_ones_are_left_out(tmp_path):
     data = photos_set(tmp_path, 6)
-    (tmp_path / "1.png").write_bytes(b"no picture")
+    (tmp_path / "1.png").write_bytes(b"no image")
     (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:100])
     (tmp_path / "3.png").write_bytes(encode(Image.new("RGB", (48, 64)), "PNG"))
     (tmp_path / "6.png").unlink()

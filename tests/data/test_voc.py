@@ -109,7 +109,7 @@ def test_entries_that_cannot_be_used_are_reported(voc):
     }
     folder = voc(files)
     (folder / "JPEGImages" / "c.jpg").unlink()
-    (folder / "JPEGImages" / "e.jpg").write_bytes(b"no picture")
+    (folder / "JPEGImages" / "e.jpg").write_bytes(b"no image")
     (folder / "Annotations" / "f.xml").rename(folder / "f.txt")
     found = load_voc(folder)
     assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [[[0, 0, 64, 40]]]

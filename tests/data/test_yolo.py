@@ -152,7 +152,7 @@ def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path
     path = yolo("val: [images, list.txt]\n" + NAMES, photos, {"labels/a.txt": "\n".join(rows)})
     (tmp_path / "list.txt").write_text("images/a.png\n")
     (tmp_path / "labels" / "d.txt").write_bytes(b"\xff\xfe0 .5 .5 .5 .5")
-    (tmp_path / "images" / "b.png").write_bytes(b"no picture")
+    (tmp_path / "images" / "b.png").write_bytes(b"no image")
     found = load_yolo(path)
     assert names(found) == ["images/a.png", "images/c.png"]
     np.testing.assert_allclose(found.samples[0].boxes.xyxy, [[16, 12, 48, 36], [41.6, 12, 64, 36]], rtol=1e-6)

@@ -124,7 +124,7 @@ def test_a_validation_set_that_cannot_be_measured_on_is_refused(tmp_path, broken
     if broken == "missing photo":
         (tmp_path / "val" / "images" / "1.png").unlink()
     elif broken == "corrupt photo":
-        (tmp_path / "val" / "images" / "1.png").write_bytes(b"no picture")
+        (tmp_path / "val" / "images" / "1.png").write_bytes(b"no image")
     elif broken == "malformed image":
         content, named = json.loads(validation.read_text()), r"images\[3\]"
         validation.write_text(json.dumps({**content, "images": [*content["images"], {"id": 79}]}))

@@ -67,7 +67,7 @@ def test_what_is_no_image_says_so(content, reason, tmp_path):
     assert caught.value.reason.startswith(reason)
 
 
-def test_paths_that_cannot_be_read(tmp_path):
+def test_paths_that_cannot_be_read_are_refused_with_the_reason(tmp_path):
     with pytest.raises(ImageError, match=r"gone\.jpg: no such file"):
         read_image(tmp_path / "gone.jpg")
     with pytest.raises(ImageError, match="is a folder, not an image"):
@@ -79,7 +79,7 @@ def test_paths_that_cannot_be_read(tmp_path):
         read_image(tmp_path / "pipe.jpg")
 
 
-def test_a_file_without_permission(tmp_path):
+def test_a_file_without_permission_is_named(tmp_path):
     path = tmp_path / "secret.png"
     path.write_bytes(encode(Image.new("RGB", (2, 2)), "PNG"))
     path.chmod(0)

@@ -1,0 +1,121 @@
+"""Images come out upright and in their own size, also where they are decoded smaller."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from image_files import RED, encode, quadrants
+from PIL import Image, ImageOps
+from skimage import data
+
+from vision_app.core.errors import ImageError
+from vision_app.core.images import read_image, read_size
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("target", [None, 128], ids=["full", "reduced"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_orientations_come_out_upright(orientation, target, kind):
+    upright = Image.fromarray(quadrants(400, 320))
+    undo = {6: 8, 8: 6}.get(orientation, orientation)  # every other orientation undoes itself
+    exif = Image.Exif()
+    exif[0x0112] = undo
+    stored = upright.copy()
+    stored.info["exif"] = exif.tobytes()
+    stored = ImageOps.exif_transpose(stored)
+    exif[0x0112] = orientation
+    image = read_image(encode(stored, kind, exif=exif), target=target)
+    assert (image.width, image.height) == (400, 320)
+    shrink = 2 if kind == "JPEG" and target else 1
+    assert image.pixels.shape == (320 // shrink, 400 // shrink, 3)
+    expected = np.asarray(upright.resize((400 // shrink, 320 // shrink), Image.Resampling.BOX)).astype(int)
+    assert np.abs(image.pixels - expected).mean() < 4
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_damaged_exif_block_does_not_lose_the_photo():
+    content = encode(Image.new("RGB", (32, 24), RED), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x00garbage")
+    assert read_image(content).pixels.shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "shape"),
+    [
+        ((1000, 600), None, (600, 1000)),
+        ((1000, 600), 1000, (600, 1000)),
+        ((1000, 600), 501, (600, 1000)),
+        ((1000, 600), 500, (300, 500)),
+        ((1001, 601), 416, (301, 501)),
+        ((600, 1000), 250, (250, 150)),
+        ((1000, 600), 10, (75, 125)),
+        ((1000, 3), 100, (2, 500)),
+    ],
+)
+def test_a_jpeg_is_reduced_but_never_below_the_target(size, target, shape):
+    image = read_image(encode(Image.new("RGB", size, RED), "JPEG"), target=target)
+    assert image.pixels.shape[:2] == shape
+    assert (image.width, image.height) == size
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_reduced_decoding_knows_every_jpeg_mode(mode):
+    image = Image.fromarray(data.astronaut()).convert(mode)
+    full = read_image(encode(image, "JPEG")).pixels
+    reduced = read_image(encode(image, "JPEG"), target=256).pixels
+    expected = np.asarray(Image.fromarray(full).resize((256, 256), Image.Resampling.BOX)).astype(int)
+    assert np.abs(reduced - expected).mean() < 4
+
+
+def test_other_formats_are_decoded_in_full():
+    assert read_image(encode(Image.fromarray(quadrants()), "PNG"), target=8).pixels.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("width", "height"), [(1737, 1249), (1249, 1737), (1000, 761)])
+def test_reduced_pixels_cover_exactly_the_photo(width, height, orientation):
+    """Bright bands along all four edges are as wide as they were, also where the size is no multiple of the divisor."""
+    stored = np.zeros((height, width), dtype=np.uint8)
+    left, right, top, bottom = 24, 41, 40, 17
+    stored[:, :left] = stored[:, -right:] = stored[:top] = stored[-bottom:] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(Image.fromarray(stored), "JPEG", quality=100, exif=exif)
+    full, reduced = read_image(content), read_image(content, target=120)
+    assert reduced.pixels.shape[0] < full.pixels.shape[0] / 7
+    assert (reduced.width, reduced.height) == (full.width, full.height)
+
+    def bands(image):
+        """Widths of the left, right, top and bottom band in pixels of the photo, from the light along a middle line."""
+        rows, columns = image.pixels.shape[:2]
+        across, down = image.pixels[rows // 2, :, 0] / 255, image.pixels[:, columns // 2, 0] / 255
+        across, down = across * image.width / columns, down * image.height / rows
+        halves = across[: columns // 2], across[columns // 2 :], down[: rows // 2], down[rows // 2 :]
+        return [half.sum() for half in halves]
+
+    np.testing.assert_allclose(bands(reduced), bands(full), atol=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_the_size_in_a_header_is_that_of_the_decoded_image(tmp_path, kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(quadrants()).save(tmp_path / "a", kind, exif=exif)
+    image = read_image(tmp_path / "a")
+    assert read_size(tmp_path / "a") == (image.width, image.height)
+
+
+def test_the_size_in_a_heic_header_is_that_of_the_decoded_image():
+    pytest.importorskip("pi_heif")
+    path = Path(__file__).parents[1] / "data" / "sideways.heic"
+    image = read_image(path)
+    assert read_size(path) == (image.width, image.height)
+
+
+def test_a_header_that_cannot_be_read_is_named(tmp_path):
+    for content in (b"", b"no image", b"\x89PNG\r\n\x1a\n"):
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(ImageError, match=r"a\.png: "):
+            read_size(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="no such file"):
+        read_size(tmp_path / "none.png")
