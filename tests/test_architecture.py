@@ -206,3 +206,12 @@ def test_nothing_is_imported_by_a_string_outside_the_door():
         if name and any(word in path.read_text(encoding="utf-8") for word in ("import_module(", "__import__("))
     ]
     assert by_string == []
+
+
+def test_every_file_of_tests_is_named_after_the_file_that_it_tests():
+    """`test_NAME.py` or `test_NAME_SUBJECT.py` stands where `NAME.py` stands; what is about the whole is on top."""
+    places = {"benchmarks": ROOT / "benchmarks", "tools": ROOT / "tools", "ui/browser": ROOT / "vision_app" / "ui"}
+    for path in (ROOT / "tests").glob("*/**/test_*.py"):
+        folder = path.parent.relative_to(ROOT / "tests").as_posix()
+        known = [f"test_{file.stem}" for file in places.get(folder, ROOT / "vision_app" / folder).glob("*.py")]
+        assert any(path.stem == name or path.stem.startswith(f"{name}_") for name in known), path

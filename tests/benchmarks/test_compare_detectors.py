@@ -2,14 +2,11 @@
 
 import json
 import sys
-from pathlib import Path
 
+import compare_detectors
 import pytest
 from PIL import Image
 from skimage import data
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import compare_detectors
 
 pytestmark = pytest.mark.slow
 

@@ -5,6 +5,8 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import contestants
+import detector_speed
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -14,9 +16,6 @@ from skimage import data
 from vision_app import read_image
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-import contestants  # noqa: E402
-import detector_speed  # noqa: E402
 
 
 @pytest.fixture(scope="module")

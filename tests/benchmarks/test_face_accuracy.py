@@ -3,19 +3,17 @@
 import sys
 from pathlib import Path
 
+import face_accuracy
+import face_contestants
 import numpy as np
 import pytest
+from face_accuracy import agreement
 from onnx import TensorProto, helper, numpy_helper, save
 from PIL import Image
 from tiny_faces import green_detector, paint_face, write_tiny_embedder
 
 from vision_app import read_image
 from vision_app.faces.detector import FaceDetector
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import face_accuracy
-import face_contestants
-from face_accuracy import agreement
 
 BOX = np.array([[100.0, 100, 140, 140]])
 

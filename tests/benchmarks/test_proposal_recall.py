@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import proposal_recall
 import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import proposal_recall  # noqa: E402
 
 
 @pytest.fixture

@@ -4,22 +4,19 @@ import re
 import shutil
 import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
-from skimage import data
-from tiny_styles import write_distilled, write_micro_ast, write_photos, write_tiny_encoder, write_tiny_fast
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import style
 import style_contestants
 import style_measures
 import style_speed
+import torch
+from PIL import Image
+from skimage import data
 from style_contestants import MicroAST, Ours
 from style_measures import Quality
+from tiny_styles import write_distilled, write_micro_ast, write_photos, write_tiny_encoder, write_tiny_fast
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""What a run's folder keeps to be resumed with; runs that are resumed are in test_train_command."""
+"""What the folder of a run keeps to be resumed with; whole runs that resume are in test_train_detector."""
 
 import pytest
 

@@ -1,11 +1,13 @@
 import math
 
 import numpy as np
+import pytest
 
 from vision_app.detection.grid import make_grid
 
 STRIDES = (8, 16, 32)
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
+K = 2  # landmarks
 
 
 def test_rows_run_over_scales_then_lines_then_columns_then_anchors():
@@ -47,3 +49,20 @@ def test_cells_are_rounded_up_where_a_stride_does_not_divide():
     grid = make_grid(96, 160, (32, 64), (((1.0, 1.0),), ((2.0, 2.0),)))
     assert len(grid.cells) == 3 * 5 + 2 * 3
     assert grid.cells[-1].tolist() == [2, 1]
+
+
+def test_landmarks_are_decoded_from_the_center_of_their_cell_in_sizes_of_the_anchor():
+    grid = make_grid(64, 96, STRIDES, ANCHORS)
+    offsets = np.random.default_rng(0).normal(size=(len(grid.cells), 2 * K)).astype(np.float32)
+    points = grid.landmarks(offsets)
+    assert points.shape == (len(offsets), K, 2) and points.dtype == np.float32
+    for row, (column, line), s, (a_w, a_h), found in zip(
+        offsets, grid.cells, grid.strides[:, 0], grid.anchors, points, strict=True
+    ):
+        for (l_x, l_y), (x, y) in zip(row.reshape(K, 2), found, strict=True):
+            assert x == pytest.approx((column + 0.5) * s + l_x * a_w, rel=1e-5, abs=1e-3)
+            assert y == pytest.approx((line + 0.5) * s + l_y * a_h, rel=1e-5, abs=1e-3)
+    rows = np.array([5, 3, len(offsets) - 1])
+    np.testing.assert_array_equal(grid.landmarks(offsets[rows], rows), points[rows])
+    assert grid.landmarks(offsets[:, :0]).shape == (len(offsets), 0, 2)
+    assert grid.landmarks(offsets[:0], rows[:0]).shape == (0, K, 2)

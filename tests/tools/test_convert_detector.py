@@ -1,11 +1,12 @@
 """The checkpoint is stood in for by one that the test makes: every tensor under the name that the original has."""
 
 import json
-import sys
-from pathlib import Path
 
+import convert_detector
 import pytest
 import torch
+from batch_norms import restore_batch_statistics
+from convert_detector import load_published, load_yolox_nano, our_name
 from drawn_sets import coco
 from torch import nn
 from torch.nn import functional as F
@@ -17,11 +18,6 @@ from vision_app.detection.model.backbone import STRIDES
 from vision_app.detection.model.yolo import YOLO, TorchGrid, YOLOConfig
 from vision_app.detection.train.initial import starting_network
 from vision_app.detection.train.options import DetectionOptions
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import convert_detector
-from batch_norms import restore_batch_statistics
-from convert_detector import load_published, load_yolox_nano, our_name
 
 pytestmark = pytest.mark.slow
 

@@ -1,23 +1,19 @@
 """dlib's network becomes a model to start from and a file of targets, with which training runs."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
+import convert_dlib
 import numpy as np
 import pytest
 import torch
+from dlib_network import TEMPLATE, DlibNetwork
 from drawn_people import faces
 
 from vision_app.cli import main
 from vision_app.faces.embedder import Embedder
 from vision_app.faces.model.network import FaceNetworkConfig
 from vision_app.faces.train.teacher import read_targets
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import convert_dlib
-from dlib_network import TEMPLATE, DlibNetwork
 
 
 class SmallNetwork(DlibNetwork):

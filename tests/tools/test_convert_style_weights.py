@@ -2,10 +2,11 @@
 
 import sys
 from functools import partial
-from pathlib import Path
 
+import convert_style_weights
 import pytest
 import torch
+from convert_style_weights import distilled_encoder, micro_ast, shrink
 from tiny_styles import tiny_fast, write_distilled, write_micro_ast, write_photos
 from torch.nn import functional as F
 
@@ -15,10 +16,6 @@ from vision_app.style.model.network import FastConfig
 from vision_app.style.train.datasets import hold_out, list_photos
 from vision_app.style.train.encoder import Teachers
 from vision_app.style.train.initial import initial_fast
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import convert_style_weights
-from convert_style_weights import distilled_encoder, micro_ast, shrink
 
 
 @pytest.fixture

@@ -1,17 +1,12 @@
 """dlib's network is read from its own file, without dlib."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from dlib_network import load_dlib
 from torch.nn import functional as F
 
 from vision_app.core.errors import ModelError
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from dlib_network import load_dlib
 
 STAGES = [(32, 3), (64, 4), (128, 3), (256, 3), (256, 1)]
 

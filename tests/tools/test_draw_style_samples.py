@@ -1,17 +1,14 @@
 """The generator of the sample styles draws the files that the package ships."""
 
 import sys
-from pathlib import Path
 
+import draw_style_samples
 import numpy as np
 import pytest
+from draw_style_samples import DRAWINGS
 
 from vision_app import read_image
 from vision_app.style.samples.samples import SAMPLES, SIZE, sample
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import draw_style_samples
-from draw_style_samples import DRAWINGS
 
 pytestmark = pytest.mark.slow
 

@@ -3,13 +3,12 @@
 import hashlib
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from drawn_sets import coco
+from interpolate_models import interpolate, interpolate_models, main
 from safetensors.numpy import load_file
 
 from vision_app import Detector
@@ -20,9 +19,6 @@ from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.train.datasets import ValidationSet
 from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.trainer import DetectionTask
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from interpolate_models import interpolate, interpolate_models, main
 
 ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
 

@@ -1,16 +1,11 @@
 """A smaller network keeps what the large one says, and a sphere keeps distances."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from low_rank import Sphere, compressed
 
 from vision_app.faces.model.network import FaceNetwork, FaceNetworkConfig
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from low_rank import Sphere, compressed
 
 CONFIG = FaceNetworkConfig(widths=(6, 8), depths=(1, 2), embedding=5, inner=40)
 

@@ -1,12 +1,7 @@
 """Drawing is held to plain loops and known results."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 from style_drawing import cells, lit, mix, noise, palette, smoothstep, strokes
 
 

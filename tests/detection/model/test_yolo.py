@@ -8,9 +8,10 @@ from vision_app.detection.model.backbone import STRIDES
 from vision_app.detection.model.blocks import CSPStage, SpatialPyramidPooling
 from vision_app.detection.model.heads import DecoupledHead
 from vision_app.detection.model.neck import PathAggregation
-from vision_app.detection.model.yolo import YOLO, ByteInput, TorchGrid, YOLOConfig
+from vision_app.detection.model.yolo import LAYOUTS, YOLO, ByteInput, TorchGrid, YOLOConfig
 
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
+K = 2  # landmarks
 SMALL = YOLOConfig(classes=3, anchors=ANCHORS, width=4, depths=(1, 1, 1, 1))
 
 
@@ -107,3 +108,47 @@ def test_a_configuration_survives_json():
 def test_anchors_must_be_given_for_every_scale_alike(anchors):
     with pytest.raises(ValueError, match="anchors must be given for 3 scales"):
         YOLOConfig(3, anchors)
+
+
+def test_landmarks_of_tensors_and_arrays_decode_alike():
+    grid, tensors = make_grid(64, 96, STRIDES, ANCHORS), TorchGrid.make(64, 96, STRIDES, ANCHORS)
+    offsets = np.random.default_rng(1).normal(size=(40, 2 * K)).astype(np.float32)
+    rows = np.random.default_rng(2).permutation(len(grid.cells))[:40]
+    found = tensors.landmarks(torch.from_numpy(offsets), torch.from_numpy(rows))
+    np.testing.assert_allclose(found, grid.landmarks(offsets, rows), rtol=1e-5, atol=1e-4)
+
+
+def with_landmarks(backbone, landmarks, seed=0):
+    torch.manual_seed(seed)
+    anchors = ANCHORS[:1] * len(LAYOUTS[backbone].neck.strides)
+    depths = {"shuffle": (1, 1, 1)}.get(backbone, (1, 1, 1, 1))
+    return YOLO(YOLOConfig(3, anchors, backbone, width=8, depths=depths, landmarks=landmarks)).eval()
+
+
+@pytest.mark.parametrize("backbone", ["csp", "shuffle"])
+def test_landmarks_are_columns_after_the_classes_and_change_no_others(backbone):
+    plain, pointed = with_landmarks(backbone, 0), with_landmarks(backbone, K, seed=1)
+    assert not any("landmarks" in name for name in plain.state_dict())
+    added = set(pointed.state_dict()) - set(plain.state_dict())
+    assert added == {f"heads.{i}.landmarks.{part}" for i in range(len(plain.heads)) for part in ("weight", "bias")}
+    pointed.load_state_dict(plain.state_dict(), strict=False)
+    images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = plain(images), pointed(images)
+        for i, head in enumerate(pointed.heads):
+            head.landmarks.weight.zero_()
+            head.landmarks.bias.copy_(i + torch.arange(head.k * 2 * K) / 100)
+        counted = pointed(images)[0, :, 8:]
+    assert found.shape == (*expected.shape[:2], 8 + 2 * K)
+    assert torch.equal(found[..., :8], expected)
+    scales = torch.from_numpy(make_grid(64, 96, plain.config.strides, plain.config.anchors).strides[:, 0])
+    index = torch.tensor([plain.config.strides.index(int(s)) for s in scales])
+    slots = torch.arange(len(counted)) % 2  # of two anchors a cell, one after the other
+    wanted = index[:, None] + (slots[:, None] * 2 * K + torch.arange(2 * K)) / 100
+    torch.testing.assert_close(counted, wanted)
+
+
+def test_a_configuration_without_landmarks_does_not_name_them():
+    plain, pointed = (YOLOConfig(3, ANCHORS, width=4, depths=(1, 1, 1, 1), landmarks=count) for count in (0, K))
+    assert "landmarks" not in plain.to_dict() and pointed.to_dict()["landmarks"] == K
+    assert YOLOConfig.from_dict(plain.to_dict()) == plain and YOLOConfig.from_dict(pointed.to_dict()) == pointed

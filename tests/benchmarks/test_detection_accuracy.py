@@ -1,9 +1,8 @@
-"""The commands behind the README's numbers, run on a few pictures with the released model."""
+"""Accuracy on a set as the README states it: two images with the released model."""
 
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -13,8 +12,6 @@ from vision_app import Detector
 from vision_app.released.find import find
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -81,43 +78,3 @@ def test_recorded_figures_are_the_printed_ones(benchmark, truth, tmp_path):
 def test_released_models_are_not_recorded_by_name(benchmark, truth):
     done = benchmark("detection_accuracy.py", truth, "--record")
     assert (done.returncode, "--record goes with a model folder" in done.stderr) == (2, True)
-
-
-def rates(printed, baseline):
-    """The two rates and the ratio that the folder benchmark printed."""
-    numbers = [
-        re.search(pattern, printed, re.MULTILINE)
-        for pattern in (r"^whole command: +([\d.]+)", rf"^{baseline}: +([\d.]+)", rf"{baseline}: (\d+\.\d\d)$")
-    ]
-    return [float(number[1]) for number in numbers]
-
-
-def rounding(one: float, other: float, ratio: float) -> float:
-    """The most that rates of one decimal and a ratio of two can be off by, relative to the ratio."""
-    return 0.05 / one + 0.05 / other + 0.005 / ratio + 1e-3
-
-
-def test_folder_prints_both_rates_and_their_ratio(benchmark, tmp_path):
-    for i in range(60):
-        Image.fromarray(data.coffee()[::6, ::6]).save(tmp_path / f"{i:03}.jpg")
-    done = benchmark("detect_folder.py", tmp_path, "--flags", "--workers", 1)
-    assert done.returncode == 0, done.stderr
-    assert "60 photos, rates after the first 6\n" in done.stdout
-    whole, alone, ratio = rates(done.stdout, "the network alone")
-    assert whole > 0 and alone > 0
-    assert ratio == pytest.approx(whole / alone, rel=rounding(whole, alone, ratio))
-
-
-def test_folder_makes_large_photos_and_reads_them_faster_than_a_plain_loop(benchmark):
-    done = benchmark("detect_folder.py", "--large", "--limit", 20, "--flags", "--batch-size", 2)  # rows come early
-    assert done.returncode == 0, done.stderr
-    assert "20 photos of 4000 x 3000 pixels, rates after the first 2\n" in done.stdout
-    whole, loop, ratio = rates(done.stdout, "a plain loop")
-    assert ratio == pytest.approx(whole / loop, rel=rounding(whole, loop, ratio)) and ratio > 1
-
-
-def test_folder_wants_enough_photos(benchmark, tmp_path):
-    done = benchmark("detect_folder.py", tmp_path)
-    assert (done.returncode, f"{tmp_path}: 0 photos, at least 20 are needed" in done.stderr) == (2, True)
-    done = benchmark("detect_folder.py")
-    assert (done.returncode, "FOLDER is missing" in done.stderr) == (2, True)

@@ -1,34 +1,9 @@
-"""The benchmarks of the gallery, on made-up people: what they print is what a plain count gives."""
+"""Recognition among made-up people: the rates that are printed are those of a plain count."""
 
-import importlib.util
-from pathlib import Path
-
+import face_recognition
 import numpy as np
 import pytest
 from painted_people import CALIBRATION, unit
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_search_finds_who_an_exact_search_finds_and_counts_what_it_costs(tmp_path, monkeypatch):
-    face_search = load("face_search")
-    monkeypatch.setattr(face_search, "SINGLE", 5)
-    row = dict(zip(face_search.COLUMNS, face_search.measure(tmp_path / "people.db", 400, 50, even=False), strict=True))
-    assert (row["people"], row["index"], row["identity recall"]) == ("400", "exact", "1.0000")
-    assert float(row["rank-1"]) > 0.9 and float(row["one ms"]) > 0
-    assert all(float(row[name]) > 0 for name in ("enroll/s", "delete/s", "peak MB"))
-
-
-@pytest.fixture(scope="module")
-def face_recognition():
-    return load("face_recognition")
 
 
 def crowd(people, photos, noise, seed=0):
@@ -38,7 +13,7 @@ def crowd(people, photos, noise, seed=0):
     return unit(centers + noise * unit(dice.standard_normal(centers.shape))), names
 
 
-def test_rates_are_those_of_a_plain_count(face_recognition):
+def test_rates_are_those_of_a_plain_count():
     embeddings, names = crowd(40, 4, 1.2)
     embeddings[5] = 0  # no face found
     people = [f"p{number}" for number in range(20)]
@@ -50,7 +25,7 @@ def test_rates_are_those_of_a_plain_count(face_recognition):
     assert done.fnir(threshold) == pytest.approx(missed / 60) and 0 < missed < 60
 
 
-def test_the_report_counts_the_strangers_behind_each_rate(face_recognition, capsys, monkeypatch):
+def test_the_report_counts_the_strangers_behind_each_rate(capsys, monkeypatch):
     monkeypatch.setattr(face_recognition, "TRIALS", 3)
     monkeypatch.setattr(face_recognition, "SIZES", (10, None))
     embeddings, names = crowd(30, 4, 0.2)

@@ -1,4 +1,4 @@
-"""Landmarks in the network, its rows, its loss and its training, each against a plain calculation."""
+"""The loss of landmarks against a plain calculation, and what a head learns from it."""
 
 import math
 from dataclasses import replace
@@ -12,9 +12,8 @@ from labeled import boxes as labeled
 from PIL import Image, ImageDraw
 
 from vision_app.core.labeled_boxes import LabeledBoxes
-from vision_app.detection.grid import make_grid
 from vision_app.detection.model.heads import DecoupledHead, DistributionHead
-from vision_app.detection.model.yolo import LAYOUTS, YOLO, Targets, TorchGrid, YOLOConfig
+from vision_app.detection.model.yolo import Targets, TorchGrid
 from vision_app.detection.train.assign import assign
 from vision_app.detection.train.loss import detection_loss, landmark_distance
 
@@ -23,69 +22,7 @@ pytestmark = pytest.mark.slow
 STRIDES = (8, 16, 32)
 ANCHORS = (((10.0, 14.0), (24.0, 18.0)), ((60.0, 40.0), (50.0, 90.0)), ((120.0, 200.0), (300.0, 180.0)))
 CLASSES, K = 3, 2
-TINY = {"width": 4, "depths": (1, 1, 1, 1)}
 NAN = float("nan")
-
-
-def test_points_are_decoded_from_their_cell_s_center_in_sizes_of_the_anchor():
-    grid = make_grid(64, 96, STRIDES, ANCHORS)
-    offsets = np.random.default_rng(0).normal(size=(len(grid.cells), 2 * K)).astype(np.float32)
-    points = grid.landmarks(offsets)
-    assert points.shape == (len(offsets), K, 2) and points.dtype == np.float32
-    for row, (column, line), s, (a_w, a_h), found in zip(
-        offsets, grid.cells, grid.strides[:, 0], grid.anchors, points, strict=True
-    ):
-        for (l_x, l_y), (x, y) in zip(row.reshape(K, 2), found, strict=True):
-            assert x == pytest.approx((column + 0.5) * s + l_x * a_w, rel=1e-5, abs=1e-3)
-            assert y == pytest.approx((line + 0.5) * s + l_y * a_h, rel=1e-5, abs=1e-3)
-    rows = np.array([5, 3, len(offsets) - 1])
-    np.testing.assert_array_equal(grid.landmarks(offsets[rows], rows), points[rows])
-    assert grid.landmarks(offsets[:, :0]).shape == (len(offsets), 0, 2)
-    assert grid.landmarks(offsets[:0], rows[:0]).shape == (0, K, 2)
-
-
-def test_tensors_and_arrays_decode_alike():
-    grid, tensors = make_grid(64, 96, STRIDES, ANCHORS), TorchGrid.make(64, 96, STRIDES, ANCHORS)
-    offsets = np.random.default_rng(1).normal(size=(40, 2 * K)).astype(np.float32)
-    rows = np.random.default_rng(2).permutation(len(grid.cells))[:40]
-    found = tensors.landmarks(torch.from_numpy(offsets), torch.from_numpy(rows))
-    np.testing.assert_allclose(found, grid.landmarks(offsets, rows), rtol=1e-5, atol=1e-4)
-
-
-def network(backbone, landmarks, seed=0):
-    torch.manual_seed(seed)
-    anchors = ANCHORS[:1] * len(LAYOUTS[backbone].neck.strides)
-    depths = {"shuffle": (1, 1, 1)}.get(backbone, (1, 1, 1, 1))
-    return YOLO(YOLOConfig(CLASSES, anchors, backbone, width=8, depths=depths, landmarks=landmarks)).eval()
-
-
-@pytest.mark.parametrize("backbone", ["csp", "shuffle"])
-def test_points_are_columns_after_the_classes_and_change_no_others(backbone):
-    plain, pointed = network(backbone, 0), network(backbone, K, seed=1)
-    assert not any("landmarks" in name for name in plain.state_dict())
-    added = set(pointed.state_dict()) - set(plain.state_dict())
-    assert added == {f"heads.{i}.landmarks.{part}" for i in range(len(plain.heads)) for part in ("weight", "bias")}
-    pointed.load_state_dict(plain.state_dict(), strict=False)
-    images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected, found = plain(images), pointed(images)
-        for i, head in enumerate(pointed.heads):
-            head.landmarks.weight.zero_()
-            head.landmarks.bias.copy_(i + torch.arange(head.k * 2 * K) / 100)
-        counted = pointed(images)[0, :, 5 + CLASSES :]
-    assert found.shape == (*expected.shape[:2], 5 + CLASSES + 2 * K)
-    assert torch.equal(found[..., : 5 + CLASSES], expected)
-    scales = torch.from_numpy(make_grid(64, 96, plain.config.strides, plain.config.anchors).strides[:, 0])
-    index = torch.tensor([plain.config.strides.index(int(s)) for s in scales])
-    slots = torch.arange(len(counted)) % 2  # of two anchors a cell, one after the other
-    wanted = index[:, None] + (slots[:, None] * 2 * K + torch.arange(2 * K)) / 100
-    torch.testing.assert_close(counted, wanted)
-
-
-def test_a_configuration_without_points_is_written_as_ever():
-    plain, pointed = (YOLOConfig(CLASSES, ANCHORS, **TINY, landmarks=count) for count in (0, K))
-    assert "landmarks" not in plain.to_dict() and pointed.to_dict()["landmarks"] == K
-    assert YOLOConfig.from_dict(plain.to_dict()) == plain and YOLOConfig.from_dict(pointed.to_dict()) == pointed
 
 
 def smooth_l1(distance):
