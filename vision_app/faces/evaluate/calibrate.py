@@ -113,7 +113,7 @@ def fit(pairs: Comparisons, fars: Sequence[float] = ()) -> Calibration:
     falling, units = _falling_impostors(pairs)
     rates = np.array(sorted({*fars, *(rate for rate in GRID if rate * len(falling) >= LEAST)}, reverse=True))
     thresholds = _quantiles(falling, np.ones(len(falling)), rates)
-    resampled = [_quantiles(falling, weights, rates) for weights in _resamples(units)]
+    resampled = [_quantiles(falling, weights, rates) for weights in resamples(units)]
     low, high = np.percentile(resampled, (2.5, 97.5), axis=0)
     columns = thresholds, np.minimum(low, thresholds), np.maximum(high, thresholds)
     rows = zip(rates.tolist(), *(np.round(column, 6).tolist() for column in columns), strict=True)
@@ -178,7 +178,7 @@ def check(calibration: Calibration, pairs: Comparisons, fars: Sequence[float]) -
     falling, units = _falling_impostors(compared)
     thresholds = [calibration.threshold(far) for far in fars]
     accepted = np.searchsorted(-falling, np.negative(thresholds), side="right")
-    totals = (np.append(0, np.cumsum(weights, dtype=float)) for weights in _resamples(units))
+    totals = (np.append(0, np.cumsum(weights, dtype=float)) for weights in resamples(units))
     lows, highs = np.percentile([total[accepted] / max(total[-1], 1) for total in totals], (2.5, 97.5), axis=0)
     checks = []
     for far, threshold, count, *limits in zip(fars, thresholds, accepted, lows, highs, strict=True):
@@ -257,7 +257,7 @@ def _falling_impostors(pairs: Comparisons) -> tuple[np.ndarray, np.ndarray]:
     return impostors.similarity[order].astype(float), units[order]
 
 
-def _resamples(units: np.ndarray) -> Iterator[np.ndarray]:
+def resamples(units: np.ndarray) -> Iterator[np.ndarray]:
     """Yield (N,) weights of pairs whose units are resampled; a person drawn twice makes no impostor pair."""
     rng, count, columns = np.random.default_rng(0), int(units.max()) + 1, units.T.copy()
     for _ in range(RESAMPLES):

@@ -1,0 +1,351 @@
+"""Whether verdicts on turned and damaged photos keep the stated false accept rate, and what they cost in misses.
+
+    python benchmarks/face_robustness.py ../data/faces/images.csv                         # the full table
+    python benchmarks/face_robustness.py ../data/faces/images.csv --people 17 --step 30   # a quick look
+
+Two photos of each of some people are padded with gray so far that turning cuts nothing off. Then all of them are turned
+by the same angle, or damaged in the same way, and pairs of them are compared as `vision-app faces verify --largest`
+compares them: both photos treated alike ("alike"), and the first one treated against the second one as it was
+("clean"). Pairs of strangers are drawn by a seed and are the same in every line; pairs of one person are the two photos
+of everybody. `itself` is a photo that was treated against the same one as it was.
+
+Verdicts are counted, and no pair is left out: a photo in which no face is found makes its pairs uncertain. The interval
+of the false accept rate comes from resampling people, as in `faces calibrate`, and is no narrower than Wilson's.
+"""
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vision_app import Face, FaceRecognizer, read_image
+from vision_app.cli.progress import show_progress
+from vision_app.core.errors import FaceError, VisionAppError
+from vision_app.faces.align import similarity
+from vision_app.faces.calibration import FAR
+from vision_app.faces.evaluate.calibrate import resamples
+from vision_app.faces.evaluate.metrics import Share
+from vision_app.faces.evaluate.pairs import load_photos, numbers, share_of
+from vision_app.faces.recognizer import only
+from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
+
+GRAY = 114
+ITSELF = 0.95  # share of photos that must be the same as themselves, at any angle
+COLUMNS = {
+    "photos": 15, "against": 8, "strangers same": 18, "FAR, 95 % interval": 24, "uncertain": 10, "one person same": 16,
+    "uncertain ": 10, "different": 10, "itself": 8, "no face": 8, "reasons": 8,
+}  # fmt: skip
+MASKS = ((225, 228, 230), (150, 190, 215), (40, 42, 48), (190, 150, 160))  # RGB
+LENSES = ((14, 14, 16), (50, 34, 22), (30, 40, 62))
+FINE = 4  # pixels of a drawn mask for one of an aligned face
+
+# Outlines in pixels of an aligned face of 112, see `align.TEMPLATE`.
+MASK = [
+    (56, 60), (72, 64), (92, 68), (95, 84), (86, 106), (70, 118),
+    (56, 121), (42, 118), (26, 106), (17, 84), (20, 68), (40, 64),
+]  # fmt: skip
+STRAPS = [((20, 70), (2, 56)), ((92, 70), (110, 56)), ((20, 92), (2, 78)), ((92, 92), (110, 78))]
+PLEATS = [((24, y), (88, y)) for y in (78, 88, 98)]
+EYES, LENS = [(38, 53), (74, 53)], (17, 13)
+FRAME = [((52, 49), (60, 49)), ((22, 50), (0, 46)), ((90, 50), (112, 46))]
+
+Treatment = Callable[[np.ndarray, Face, np.random.Generator], np.ndarray]
+"""Gives the treated photo from its (H, W, 3) pixels, its face and a source of chance that is the photo's own."""
+
+
+def turned(degrees: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
+    """Turn a square clockwise around its middle."""
+    middle = (len(pixels) - 1) / 2
+    matrix = cv2.getRotationMatrix2D((middle, middle), -degrees, 1)
+    return cv2.warpAffine(pixels, matrix, pixels.shape[1::-1], flags=cv2.INTER_CUBIC, borderValue=(GRAY,) * 3)
+
+
+def shrunk(size: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
+    """Shrink a photo until its face is so many pixels large."""
+    scale = size / face.quality.size
+    return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def darkened(share: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
+    """Keep a share of the light, in whole levels."""
+    return np.round(pixels * share).astype(np.uint8)
+
+
+def blurred(share: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
+    """Blur with a Gaussian whose sigma is a share of the face's side."""
+    return cv2.GaussianBlur(pixels, (0, 0), share * face.quality.size)
+
+
+def stretched(factor: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
+    """Make a photo wider."""
+    return cv2.resize(pixels, None, fx=factor, fy=1, interpolation=cv2.INTER_LINEAR)
+
+
+def negative(pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
+    """Return the negative of a photo."""
+    return 255 - pixels
+
+
+def masked(pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
+    """Draw a face mask."""
+    canvas, cover = _canvas(MASKS[rng.integers(len(MASKS))])
+    _lines(cover, STRAPS, 255, 2)
+    cv2.fillPoly(cover, [_fine(MASK)], 255, cv2.LINE_AA)
+    across = (np.arange(112 * FINE) / FINE - 56) / 40  # darker towards the sides
+    canvas = canvas * (1 - 0.3 * np.minimum(across**2, 1))[None, :, None]
+    _lines(canvas, PLEATS, (canvas.mean() * 0.8,) * 3, 1)
+    return _laid_on(pixels, face, canvas, cover)
+
+
+def sunglasses(pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
+    """Draw sunglasses."""
+    canvas, cover = _canvas(LENSES[rng.integers(len(LENSES))])
+    _lines(cover, FRAME, 255, 3)
+    for eye in EYES:
+        cv2.ellipse(cover, _fine([eye])[0].tolist(), [FINE * axis for axis in LENS], 0, 0, 360, 255, -1, cv2.LINE_AA)
+    return _laid_on(pixels, face, canvas, cover)
+
+
+DAMAGES: dict[str, Treatment] = {
+    "24 px": partial(shrunk, 24),
+    "12 px": partial(shrunk, 12),
+    "9 px": partial(shrunk, 9),
+    "light / 5": partial(darkened, 1 / 5),
+    "light / 10": partial(darkened, 1 / 10),
+    "light / 20": partial(darkened, 1 / 20),
+    "blurred, 2 %": partial(blurred, 0.02),
+    "blurred, 4 %": partial(blurred, 0.04),
+    "blurred, 8 %": partial(blurred, 0.08),
+    "stretched 1.4x": partial(stretched, 1.4),
+    "stretched 2x": partial(stretched, 2),
+    "negative": negative,
+    "masked": masked,
+    "sunglasses": sunglasses,
+}
+
+
+def _canvas(color: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return an aligned face's square in one color, (S, S, 3), and what is to be seen of it, (S, S) uint8: nothing."""
+    side = 112 * FINE
+    return np.full((side, side, 3), color, float), np.zeros((side, side), np.uint8)
+
+
+def _fine(points: Sequence[tuple[int, int]]) -> np.ndarray:
+    return np.array(points, np.int32) * FINE
+
+
+def _lines(canvas: np.ndarray, lines: Sequence[Sequence[tuple[int, int]]], color: object, width: int) -> None:
+    for line in lines:
+        cv2.polylines(canvas, [_fine(line)], False, color, width * FINE, cv2.LINE_AA)
+
+
+def _laid_on(pixels: np.ndarray, face: Face, canvas: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """Lay a drawing on a face; in gray on a gray photo."""
+    if (pixels == pixels[..., :1]).all():
+        canvas = np.repeat(canvas @ [[0.299], [0.587], [0.114]], 3, axis=2)
+    way = cv2.invertAffineTransform(similarity(face.landmarks)) @ np.diag([1 / FINE, 1 / FINE, 1])
+    size = pixels.shape[1::-1]
+    there = cv2.warpAffine(cover, way, size, flags=cv2.INTER_AREA)[..., None] / 255
+    drawn = cv2.warpAffine(canvas, way, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    return np.round(pixels * (1 - there) + drawn * there).astype(np.uint8)
+
+
+def padded(pixels: np.ndarray) -> np.ndarray:
+    """Lay a photo into the middle of a gray square that holds it at any angle."""
+    side = math.ceil(math.hypot(*pixels.shape[:2]))
+    top, left = ((side - length) // 2 for length in pixels.shape[:2])
+    square = np.full((side, side, 3), GRAY, np.uint8)
+    square[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return square
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Which photos are compared: 2 P photos, those of a person one after the other.
+
+    Attributes:
+        strangers: (N, 2) numbers of photos of different people.
+        genuine: (P, 2) numbers of the two photos of each person.
+    """
+
+    strangers: np.ndarray
+    genuine: np.ndarray
+
+    @classmethod
+    def drawn(cls, people: int, most: int, seed: int) -> "Pairs":
+        """List the two photos of everybody, and at most so many pairs of strangers."""
+        first, second = np.triu_indices(2 * people, 1)
+        every = np.column_stack([first, second])[first // 2 != second // 2]
+        rng = np.random.default_rng(seed)
+        strangers = every[np.sort(rng.permutation(len(every))[:most])]
+        strangers = np.where(rng.random((len(strangers), 1)) < 0.5, strangers, strangers[:, ::-1])
+        return cls(strangers, np.arange(2 * people).reshape(-1, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """The verdicts on pairs, one each.
+
+    Attributes:
+        strangers, genuine: Those of `Pairs`.
+        itself: Of each treated photo with the same one as it was, or None where both are treated alike.
+    """
+
+    strangers: np.ndarray
+    genuine: np.ndarray
+    itself: np.ndarray | None = None
+
+
+def verdicts(
+    recognizer: FaceRecognizer,
+    first: Sequence[Face | None],
+    second: Sequence[Face | None],
+    pairs: np.ndarray,
+    far: float,
+) -> np.ndarray:
+    """Return (N,) verdicts on pairs of faces; a face that was not found makes them uncertain."""
+
+    def verdict(a: Face | None, b: Face | None) -> str:
+        return UNCERTAIN if a is None or b is None else recognizer.compare(a, b, far=far).verdict
+
+    return np.array([verdict(first[i], second[j]) for i, j in pairs.tolist()])
+
+
+def measured(
+    recognizer: FaceRecognizer, clean: Sequence[Face | None], treated: Sequence[Face | None], pairs: Pairs, far: float
+) -> dict[str, Verdicts]:
+    """Return the verdicts on both photos treated alike, and on the first one treated against the second as it was."""
+    every = np.repeat(np.arange(len(clean))[:, None], 2, axis=1)
+    lines = {}
+    for against, second in (("alike", treated), ("clean", clean)):
+        judge = partial(verdicts, recognizer, treated, second, far=far)
+        itself = judge(pairs=every) if against == "clean" else None
+        lines[against] = Verdicts(judge(pairs=pairs.strangers), judge(pairs=pairs.genuine), itself)
+    return lines
+
+
+def interval(accepted: np.ndarray, pairs: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the share of (N,) accepted pairs (N, 2) of photos, from resampling people."""
+    people = numbers(pairs // 2).reshape(pairs.shape)
+    rates = [(accepted @ weights) / max(weights.sum(), 1) for weights in resamples(people)]
+    wilson, (low, high) = Share(int(accepted.sum()), len(accepted)).interval, np.percentile(rates, (2.5, 97.5))
+    return min(float(low), wilson[0]), max(float(high), wilson[1])
+
+
+def line(name: str, against: str, found: Sequence[Face | None], answers: Verdicts, pairs: Pairs) -> list[str]:
+    """Return the cells of a line of the table; see `COLUMNS`."""
+    accepted = answers.strangers == SAME
+    low, high = interval(accepted, pairs.strangers)
+    faces = [face for face in found if face is not None]
+    unfit = sum(bool(face.quality.reasons) for face in faces)
+    codes = Counter(code for face in faces for code in face.quality.reasons)
+    return [
+        name,
+        against,
+        f"{accepted.sum():,} of {len(accepted):,}",
+        f"{accepted.mean():.3%} ({low:.3%}-{high:.3%})",
+        f"{(answers.strangers == UNCERTAIN).mean():.1%}",
+        *(f"{(answers.genuine == verdict).mean():.1%}" for verdict in (SAME, UNCERTAIN, DIFFERENT)),
+        "-" if answers.itself is None else f"{(answers.itself == SAME).mean():.1%}",
+        f"{1 - len(faces) / len(found):.1%}",
+        f"{unfit / len(found):.1%}" + "".join(f"  {code} {n / len(found):.0%}" for code, n in codes.most_common(3)),
+    ]
+
+
+def faults(name: str, against: str, answers: Verdicts, pairs: Pairs, far: float, is_turned: bool) -> Iterator[str]:
+    """Say what a line shows that must not be."""
+    low, _ = interval(answers.strangers == SAME, pairs.strangers)
+    if low > far:
+        yield f"{name}, {against}: strangers are accepted more often than the rate of {far:g} says"
+    if is_turned and answers.itself is not None and (share := (answers.itself == SAME).mean()) < ITSELF:
+        yield f"{name}: {share:.1%} of the photos are the same as themselves, of {ITSELF:.0%}"
+
+
+def chosen_photos(data: Path, split: str | None, people: int, seed: int) -> list[Path]:
+    """Return two photos each of people who have as many, drawn by a seed.
+
+    Raises:
+        DataError: See `load_photos`.
+    """
+    photos = load_photos(data, split=split)
+    assert photos.names is not None
+    order = np.argsort([share_of(f"{seed} {file}", 1 << 62) for file in photos.files], kind="stable")
+    of: dict[str, list[Path]] = {}
+    for place in order:
+        of.setdefault(photos.names[place], []).append(photos.paths[place])
+    return [path for paths in [paths[:2] for paths in of.values() if len(paths) > 1][:people] for path in paths]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="a folder with a sub-folder a person, or a table")
+    parser.add_argument("--split", help="the part of the table to take; by default val, or else test, or else all")
+    parser.add_argument("--people", type=int, default=200, help="of whom two photos are taken")
+    parser.add_argument("--pairs", type=int, default=20_000, help="of strangers in a line, at most")
+    parser.add_argument("--step", type=int, default=10, help="degrees from one angle to the next; 0: none")
+    parser.add_argument("--damages", nargs="*", choices=DAMAGES, default=list(DAMAGES), metavar="NAME")
+    parser.add_argument("--far", type=float, default=FAR, help="the stated false accept rate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default="face-embedder")
+    parser.add_argument("--detector", default="face-detector")
+    parser.add_argument("--workers", type=int, default=1, help="photos at a time")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    try:
+        run(arguments)
+    except VisionAppError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the table."""
+    recognizer = FaceRecognizer.load(arguments.model, detector=arguments.detector, threads=1)
+    paths = chosen_photos(arguments.data, arguments.split, arguments.people, arguments.seed)
+    pairs = Pairs.drawn(len(paths) // 2, arguments.pairs, arguments.seed)
+    images = [padded(read_image(path).pixels) for path in paths]
+    angles = range(0, 360, arguments.step) if arguments.step else ()
+    treatments: dict[str, Treatment] = {f"turned {angle}": partial(turned, angle) for angle in angles}
+    treatments |= {name: DAMAGES[name] for name in arguments.damages}
+
+    def find(pixels: np.ndarray) -> Face | None:
+        try:
+            return only(recognizer(pixels), "<photo>", largest=True)
+        except FaceError:
+            return None
+
+    with ThreadPoolExecutor(arguments.workers) as pool:
+        clean = list(pool.map(find, images))
+
+        def treated(name: str, number: int) -> Face | None:
+            face = clean[number]
+            rng = np.random.default_rng([arguments.seed, number])
+            return None if face is None else find(treatments[name](images[number], face, rng))
+
+        print(
+            f"{len(paths):,} photos of {len(paths) // 2:,} people, no face found in {clean.count(None):,}; "
+            f"verdicts at a false accept rate of {arguments.far:g}; model {recognizer.model_id}"
+        )
+        print(*(f"{name:<{width}}" for name, width in COLUMNS.items()), sep=" ", flush=True)
+        wrong = []
+        with show_progress(len(treatments) * len(paths), 0) as report:
+            for name in treatments:
+                found = []
+                for face in pool.map(partial(treated, name), range(len(paths))):
+                    found.append(face)
+                    report([{"status": "ok"}])
+                for against, answers in measured(recognizer, clean, found, pairs, arguments.far).items():
+                    cells = zip(line(name, against, found, answers, pairs), COLUMNS.values(), strict=True)
+                    print(*(f"{cell:<{width}}" for cell, width in cells), sep=" ", flush=True)
+                    wrong += faults(name, against, answers, pairs, arguments.far, name not in DAMAGES)
+    print("\n".join(wrong) or "nothing is above the stated rate, and photos are the same as themselves at every angle")
+
+
+if __name__ == "__main__":
+    main()
