@@ -11,7 +11,7 @@ import pytest
 from vision_app import __version__
 from vision_app.cli import main
 from vision_app.cli.options import Batch, FaceModels
-from vision_app.core.images import MAX_PIXELS
+from vision_app.core.limits import MAX_PIXELS
 from vision_app.faces.detector import SMALLEST
 
 pytestmark = pytest.mark.slow

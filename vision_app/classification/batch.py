@@ -5,7 +5,7 @@ from typing import Any
 
 from vision_app.batch.sources import Input
 from vision_app.classification.classifier import Classifier
-from vision_app.core.images import MAX_PIXELS
+from vision_app.core.limits import MAX_PIXELS
 from vision_app.core.results import Classes
 from vision_app.detection.batch import ModelTask
 

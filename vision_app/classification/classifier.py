@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from vision_app.core.results import Classes
 from vision_app.detection.grid import FIRST_CLASS, T_W, T_X, make_grid
 from vision_app.detection.grid_detector import GridModel, GridOutput
 from vision_app.released.find import Model, digest, find
-from vision_app.released.runtime import Execution, Network
+from vision_app.released.names import CLASSIFIER
+from vision_app.released.runtime import Execution, ExecutionOptions, Network
 
 if TYPE_CHECKING:
     from vision_app.classification.model.network import ClassifierNetwork
@@ -38,21 +39,14 @@ class Classifier(GridModel):
         self.confidence: float = model.value("defaults.confidence", Real)
 
     @classmethod
-    def load(
-        cls,
-        model: str | os.PathLike[str] = "classifier",
-        *,
-        device: str = "auto",
-        runtime: str = "auto",
-        threads: int | None = None,
-    ) -> "Classifier":
+    def load(cls, model: str | os.PathLike[str] = CLASSIFIER, **execution: Unpack[ExecutionOptions]) -> "Classifier":
         """Load a released model by name, or a model folder or exported ONNX file by path; see `Detector.load`.
 
         Raises:
             ModelError: There is no such model, it is no classifier, or its files are damaged.
             UsageError: There is no such device or runtime here.
         """
-        return cls.open(find(model, "classification"), Execution(device, runtime, threads))
+        return cls.open(find(model, "classification"), Execution(**execution))
 
     @property
     def digest(self) -> str:

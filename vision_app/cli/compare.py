@@ -12,11 +12,12 @@ from vision_app.batch.sources import Input
 from vision_app.cli.batch import gather, say_stopped
 from vision_app.cli.evaluate import check_classes, load_ground_truth
 from vision_app.cli.exit_codes import INTERRUPTED
-from vision_app.cli.options import BOXES, Text, positive_int, with_options
+from vision_app.cli.options import BOXES, SHARED, Fields, Text, positive_int, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import UsageError, unknown
 from vision_app.detection.compare import FAMILY
 from vision_app.released.find import available
+from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
     from vision_app.batch.sinks import Journal
@@ -44,10 +45,19 @@ if TYPE_CHECKING:
     tta=Text("", "Also run each model with test-time augmentation."),
     limit=Text("MODEL=N", "Run this model on the first N images only; may be repeated."),
     shown=Text("N", "Maximum number of images to draw and show in the report.", parser=positive_int),
-    threads=Text("N", "Threads per network.", parser=positive_int, show_default="one per core"),
-    runtime=Text("auto|onnx|torch", "Inference runtime; only torch gives the times of the network's stages."),
+    execution=Fields(
+        {
+            "threads": Text("N", "Threads per network.", parser=positive_int, show_default="one per core"),
+            "device": SHARED["device"],
+            "runtime": Text(
+                "auto|onnx|torch", "Inference runtime; only torch gives the times of the network's stages."
+            ),
+        },
+        defaults={"runtime": "torch"},
+    ),
 )  # fmt: skip
 def compare(
+    execution: Execution,
     output: Path,
     sources: list[str] | None = None,
     models: str | None = None,
@@ -57,9 +67,6 @@ def compare(
     tta: bool = False,
     limit: list[str] | None = None,
     shown: int = 200,
-    threads: int | None = None,
-    device: str = "auto",
-    runtime: str = "torch",
     resume: bool = False,
 ) -> int:
     """Compare detectors on the same images.
@@ -79,13 +86,11 @@ def compare(
     from vision_app.detection.compare.measure import DetectorSpec, Run, Worker
     from vision_app.detection.compare.table import format_table
     from vision_app.detection.evaluate.evaluation import MEASURING
-    from vision_app.released.runtime import Execution
 
     if not sources and ground_truth is None:
         raise UsageError("Missing argument 'SOURCE': images to compare on; or give --ground-truth to use its images")
     if split and ground_truth is None:
         raise UsageError(f"--split {split}: only together with --ground-truth")
-    execution = Execution(device, runtime, threads)
     specs = [
         DetectorSpec(name, again, execution)
         for name in _names(models, tta)
@@ -108,9 +113,7 @@ def compare(
             "--confidence": confidence,
             "--truth": f"{ground_truth} {known.digest()}" if known else None,  # the key of runs to be resumed
             "--limit": limits,
-            "--device": device,
-            "--runtime": runtime,
-            "--threads": threads,
+            **{f"--{name}": value for name, value in vars(execution).items()},
         }
         planned = [item for _, part in parts for item in part]
         path = output / "comparison.jsonl"

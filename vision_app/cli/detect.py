@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vision_app.cli.batch import default_batch_size, gather, run_batch, runtime_settings
-from vision_app.cli.options import DETECTION_MODEL, Batch, Text, positive_int, with_options
+from vision_app.cli.options import DETECTION_MODEL, ONE_THREAD, Batch, Text, positive_int, with_options
 from vision_app.core.errors import UsageError
+from vision_app.released.names import CLASSIFIER, DETECTOR
+from vision_app.released.runtime import Execution
 
 
 @with_options(
+    execution=ONE_THREAD,
     output=Text("DIR", "Folder for detections.jsonl and all other results."),
     model=DETECTION_MODEL,
     classes=Text("A,B,...", "Keep these classes only, by name or id: person,dog or 0,16.", show_default="all"),
@@ -16,10 +19,11 @@ from vision_app.core.errors import UsageError
     csv=Text("", "Also write detections.csv, one line per object."),
 )
 def detect(
+    execution: Execution,
     batch: Batch,
     sources: list[str],
     output: Path,
-    model: str | None = None,
+    model: str = DETECTOR,
     tta: bool = False,
     confidence: float | None = None,
     iou: float | None = None,
@@ -42,8 +46,7 @@ def detect(
     from vision_app.detection.batch import CSV_COLUMNS, DetectTask, csv_lines
     from vision_app.detection.load import load_detector
 
-    model = model or "yolo"
-    detector = load_detector(model, device=batch.device, runtime=batch.runtime, threads=1, tta=tta)
+    detector = load_detector(model, tta=tta, **vars(execution))
     names = None if classes is None else _class_names(classes, detector.classes)
     options = DetectOptions(confidence, iou, names, max_detections, agnostic_nms).resolved(detector)
     settings = {
@@ -96,15 +99,17 @@ def _class_names(text: str, known: Sequence[str]) -> tuple[str, ...]:
 
 
 @with_options(
+    execution=ONE_THREAD,
     output=Text("DIR", "Folder for classes.jsonl."),
     top=Text("N", "Report only the N most probable classes.", parser=positive_int, show_default="all"),
     localize=Text("", "Add the box of the best object to each row."),
 )
 def classify(
+    execution: Execution,
     batch: Batch,
     sources: list[str],
     output: Path,
-    model: str = "classifier",
+    model: str = CLASSIFIER,
     top: int | None = None,
     localize: bool = False,
     batch_size: int | None = None,
@@ -121,7 +126,7 @@ def classify(
     from vision_app.classification.batch import ClassifyTask
     from vision_app.classification.classifier import Classifier
 
-    classifier = Classifier.load(model, device=batch.device, runtime=batch.runtime, threads=1)
+    classifier = Classifier.load(model, **vars(execution))
     settings = {
         "--model": f"{model} {classifier.digest[:12]}",
         **runtime_settings(classifier),

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from vision_app.batch.sources import Input
 from vision_app.cli.batch import default_batch_size, runtime_settings
-from vision_app.cli.options import DETECTION_MODEL, Machine, Text, group_of_commands, with_options
+from vision_app.cli.options import DETECTION_MODEL, ONE_THREAD, Text, group_of_commands, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import DataError, UsageError
 from vision_app.data.names import canonical
+from vision_app.released.names import CLASSIFIER, DETECTOR
+from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
     from vision_app.batch.run import Task
@@ -27,6 +29,7 @@ DOUBTFUL = 0.05  # rows should hold scores down to this at least
 
 @app.command()
 @with_options(
+    execution=ONE_THREAD,
     model=DETECTION_MODEL,
     rows=Text(
         "FILE.jsonl", "Rows of an earlier `vision-app detect --confidence 0.01 --iou 0.6`, instead of --model.",
@@ -38,7 +41,7 @@ DOUBTFUL = 0.05  # rows should hold scores down to this at least
     ),
 )  # fmt: skip
 def detector(
-    machine: Machine,
+    execution: Execution,
     data: Path,
     output: Path,
     split: str | None = None,
@@ -67,7 +70,7 @@ def detector(
         flag = f"--model {model}" if model else "--tta"
         raise UsageError(f"{flag}: not together with --rows, which holds the detections already")
     check_empty(output)
-    found = None if rows else load_detector(model or "yolo", threads=1, **vars(machine), tta=tta)
+    found = None if rows else load_detector(model or DETECTOR, tta=tta, **vars(execution))
     if proposals:
         if not isinstance(found, RegionDetector) or not found.searches:
             raise UsageError(f"--proposals {proposals}: only for --model rcnn or fast-rcnn, alone and without --tta")
@@ -98,8 +101,10 @@ def detector(
 
 
 @app.command()
-@with_options()
-def classifier(machine: Machine, data: Path, output: Path, split: str | None = None, model: str = "classifier") -> int:
+@with_options(execution=ONE_THREAD)
+def classifier(
+    execution: Execution, data: Path, output: Path, split: str | None = None, model: str = CLASSIFIER
+) -> int:
     """Measure a classifier.
 
     DIR gets evaluation.json and classes.csv: for each class, the average precision of the images ranked by its
@@ -115,7 +120,7 @@ def classifier(machine: Machine, data: Path, output: Path, split: str | None = N
     from vision_app.classification.evaluate.evaluation import evaluate, summary, write_report
 
     check_empty(output)
-    found = Classifier.load(model, threads=1, **vars(machine))
+    found = Classifier.load(model, **vars(execution))
     truth, split = load_ground_truth(data, split)
     check_classes(found, truth, data)
     files, path = [str(sample.path) for sample in truth.samples], output / "classes.jsonl"

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from vision_app.cli.evaluate import app, check_empty, written_rows
 from vision_app.cli.faces import app as faces_app
 from vision_app.cli.faces import load_recognizer
-from vision_app.cli.options import FACE_MODELS_OF_ANY_SIZE, FaceModels, Machine, Text, with_options
+from vision_app.cli.options import FACE_MODELS_OF_ANY_SIZE, ONE_THREAD, FaceModels, Text, with_options
 from vision_app.core.errors import UsageError
 from vision_app.core.files import OWNER_ONLY
 from vision_app.released.find import Model, find
+from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,9 +34,15 @@ IMAGES = Text(
     ),
     images=IMAGES,
     models=FACE_MODELS_OF_ANY_SIZE,
+    execution=ONE_THREAD,
 )
 def faces(
-    models: FaceModels, machine: Machine, data: Path, output: Path, images: Path | None = None, split: str | None = None
+    models: FaceModels,
+    execution: Execution,
+    data: Path,
+    output: Path,
+    images: Path | None = None,
+    split: str | None = None,
 ) -> int:
     """Measure how well faces are detected, embedded and told apart.
 
@@ -54,7 +61,7 @@ def faces(
     from vision_app.faces.evaluate.report import evaluation_summary, write_evaluation
 
     check_empty(output)
-    recognizer = load_recognizer(models, machine, 1)
+    recognizer = load_recognizer(models, execution)
     photos = load_photos(data, images, split)
     embeddings = embed_photos(recognizer, photos, output)
     evaluation = evaluate(photos, embeddings)
@@ -78,10 +85,11 @@ def faces(
     apply=Text("", "Write the thresholds into the model folder's model.json, for verify and identify."),
     images=IMAGES,
     models=FACE_MODELS_OF_ANY_SIZE,
+    execution=ONE_THREAD,
 )
 def calibrate(
     models: FaceModels,
-    machine: Machine,
+    execution: Execution,
     data: Path,
     output: Path,
     far: list[float] | None = None,
@@ -114,7 +122,7 @@ def calibrate(
         photos = of_files(files, data)
         thresholds.check_enough(photos, fars)
     else:
-        recognizer = load_recognizer(models, machine, 1)
+        recognizer = load_recognizer(models, execution)
         photos, model_id = load_photos(data, images, split), recognizer.model_id
         thresholds.check_enough(photos, fars)
         embeddings = embed_photos(recognizer, photos, output)

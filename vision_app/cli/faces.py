@@ -9,10 +9,12 @@ import typer
 
 from vision_app.batch.sources import Input
 from vision_app.cli.batch import gather, run_batch, runtime_settings
-from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Machine, Text, group_of_commands, with_options
+from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, Text, group_of_commands, with_options
 from vision_app.cli.progress import FAILURES_SHOWN, printable
 from vision_app.core.errors import UsageError, VisionAppError
 from vision_app.core.files import OWNER_ONLY
+from vision_app.released.names import FACE_DETECTOR
+from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
     from vision_app.faces.recognizer import FaceRecognizer
@@ -22,12 +24,13 @@ app = group_of_commands("Detect faces, compare them and recognize people.")
 
 
 @app.command()
-@with_options(output=Text("DIR", "Folder for faces.jsonl and annotated copies."))
+@with_options(execution=ONE_THREAD, output=Text("DIR", "Folder for faces.jsonl and annotated copies."))
 def detect(
+    execution: Execution,
     batch: Batch,
     sources: list[str],
     output: Path,
-    detector: str = FaceModels.detector,
+    detector: str = FACE_DETECTOR,
     confidence: float | None = None,
     smallest: float = FaceModels.smallest,
     images: bool = False,
@@ -46,7 +49,7 @@ def detect(
     from vision_app.faces.detector import FaceDetector
     from vision_app.faces.results import Faces
 
-    finder = FaceDetector.load(detector, device=batch.device, runtime=batch.runtime, threads=1, smallest=smallest)
+    finder = FaceDetector.load(detector, smallest=smallest, **vars(execution))
     options = DetectOptions(confidence).resolved(finder)
     settings = {
         "--detector": f"{detector} {finder.digest[:12]}",
@@ -72,8 +75,12 @@ def detect(
 
 
 @app.command()
-@with_options(output=Text("FILE.npz", "File to write; its journal FILE.jsonl lies beside it."), models=FACE_MODELS)
-def embed(models: FaceModels, batch: Batch, sources: list[str], output: Path) -> int:
+@with_options(
+    execution=ONE_THREAD,
+    output=Text("FILE.npz", "File to write; its journal FILE.jsonl lies beside it."),
+    models=FACE_MODELS,
+)
+def embed(models: FaceModels, execution: Execution, batch: Batch, sources: list[str], output: Path) -> int:
     """Turn each face into an embedding: a vector that is similar for photos of the same person.
 
     FILE.npz gets one row per face, in the arrays files, boxes, landmarks, quality and embeddings, and the model id of
@@ -87,7 +94,7 @@ def embed(models: FaceModels, batch: Batch, sources: list[str], output: Path) ->
 
     if output.suffix != ".npz":
         raise UsageError(f"--output {output}: must end in .npz; the nearest valid value is {output}.npz")
-    recognizer = load_recognizer(models, batch, 1)
+    recognizer = load_recognizer(models, execution)
     path, dimension = output.with_suffix(".jsonl"), recognizer.embedder.dimension
 
     def finish(rows: Iterable[dict[str, Any]]) -> None:
@@ -118,7 +125,7 @@ def _name_images_without_faces(rows: Iterable[dict[str, Any]]) -> None:
 )
 def verify(
     models: FaceModels,
-    machine: Machine,
+    execution: Execution,
     a: str,
     b: str | None = None,
     person: str | None = None,
@@ -141,7 +148,7 @@ def verify(
 
     if (b is None) == (person is None) or (person is None) != (gallery is None):
         raise UsageError("give another image B, or --person NAME with --gallery FILE.db")
-    recognizer = load_recognizer(models, machine)
+    recognizer = load_recognizer(models, execution)
     try:
         if b is not None:
             answer = recognizer.verify(a, b, far=far, largest=largest)
@@ -169,18 +176,11 @@ def _description(file: str, face: "Face") -> str:
     return f"{printable(file)}: face at {left},{top} to {right},{bottom}{against}"
 
 
-def load_recognizer(models: FaceModels, machine: Machine, threads: int | None = None) -> "FaceRecognizer":
-    """Load a recognizer; with one thread, it leaves the cores to the workers."""
+def load_recognizer(models: FaceModels, execution: Execution) -> "FaceRecognizer":
+    """Load a recognizer."""
     from vision_app.faces.recognizer import FaceRecognizer
 
-    return FaceRecognizer.load(
-        models.model,
-        detector=models.detector,
-        device=machine.device,
-        runtime=machine.runtime,
-        threads=threads,
-        smallest=models.smallest,
-    )
+    return FaceRecognizer.load(models.model, detector=models.detector, smallest=models.smallest, **vars(execution))
 
 
 def embed_images(

@@ -8,10 +8,11 @@ import typer
 
 from vision_app.cli.batch import gather
 from vision_app.cli.faces import app, load_recognizer
-from vision_app.cli.options import FACE_MODELS, FACE_MODELS_OF_ANY_SIZE, FaceModels, Machine, Text, with_options
+from vision_app.cli.options import FACE_MODELS, FACE_MODELS_OF_ANY_SIZE, FaceModels, Text, with_options
 from vision_app.cli.progress import printable, show_progress
 from vision_app.core.errors import UsageError
 from vision_app.core.text import amount
+from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
     from vision_app.faces.gallery import Enrollment
@@ -33,7 +34,7 @@ NAME = Text("NAME", "Name of an enrolled person.", argument=True)
 )
 def enroll(
     models: FaceModels,
-    machine: Machine,
+    execution: Execution,
     gallery: Path,
     name: str | None = None,
     photos: list[str] | None = None,
@@ -61,7 +62,7 @@ def enroll(
         portraits += [(portrait.identity, portrait.path) for portrait in load_identities(folder)]
     elif name is not None:
         portraits += [(name, item.file) for item in gather(photos or [], gallery, named=False)]
-    recognizer = load_recognizer(models, machine)
+    recognizer = load_recognizer(models, execution)
     answers: list[Enrollment] = []
     with Gallery.open(gallery, recognizer=recognizer) as opened:
         for person, file in portraits:
@@ -184,12 +185,12 @@ def import_people(file: Path, gallery: Path) -> int:
 
 @app.command()
 @with_options(models=FACE_MODELS_OF_ANY_SIZE)
-def reembed(models: FaceModels, machine: Machine, gallery: Path) -> int:
+def reembed(models: FaceModels, execution: Execution, gallery: Path) -> int:
     """Recompute all embeddings with another model, from the images of faces that the gallery keeps.
 
     All or nothing: until it is done, the gallery works with the old model.
     """
-    recognizer = load_recognizer(models, machine)
+    recognizer = load_recognizer(models, execution)
     with _open(gallery, recognizer=recognizer) as opened:
         total = sum(person.photos for person in opened.people())
         with show_progress(total, 0) as report:

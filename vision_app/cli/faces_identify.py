@@ -9,12 +9,14 @@ import typer
 
 from vision_app.cli.batch import gather, run_batch
 from vision_app.cli.faces import app, embed_images, load_recognizer, recognizer_settings
-from vision_app.cli.options import FACE_MODELS, Batch, FaceModels, Text, with_options
+from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, Text, with_options
 from vision_app.core.files import OWNER_ONLY
+from vision_app.released.runtime import Execution
 
 
 @app.command()
 @with_options(
+    execution=ONE_THREAD,
     output=Text("DIR", "Folder for identities.jsonl."),
     fpir=Text("RATE", "False positive identification rate: the share of strangers who may get a name."),
     repeats=Text("", "Let several faces of an image have the same name."),
@@ -22,6 +24,7 @@ from vision_app.core.files import OWNER_ONLY
 )
 def identify(
     models: FaceModels,
+    execution: Execution,
     batch: Batch,
     sources: list[str],
     gallery: Path,
@@ -44,7 +47,7 @@ def identify(
     from vision_app.faces.batch import FacesTask
     from vision_app.faces.gallery import Gallery
 
-    recognizer = load_recognizer(models, batch, 1)
+    recognizer = load_recognizer(models, execution)
     with Gallery.open(gallery, readonly=True, recognizer=recognizer) as opened:
         opened.store.require(recognizer.model_id)
         if people := opened.store.count_people():
@@ -73,12 +76,19 @@ def identify(
 
 @app.command()
 @with_options(
+    execution=ONE_THREAD,
     output=Text("DIR", "Folder for groups.json and faces.jsonl."),
     gallery=Text("FILE.db", "Label the groups of people enrolled here with their random ids."),
     models=FACE_MODELS,
 )
 def group(
-    models: FaceModels, batch: Batch, sources: list[str], output: Path, gallery: Path | None = None, far: float = 0.001
+    models: FaceModels,
+    execution: Execution,
+    batch: Batch,
+    sources: list[str],
+    output: Path,
+    gallery: Path | None = None,
+    far: float = 0.001,
 ) -> int:
     """Group the faces of the same person and say who appears together, without names.
 
@@ -92,7 +102,7 @@ def group(
     from vision_app.faces.gallery import Gallery
     from vision_app.faces.group import write_groups
 
-    recognizer = load_recognizer(models, batch, 1)
+    recognizer = load_recognizer(models, execution)
     threshold, groups = recognizer.calibration.threshold(far), output / "groups.json"
     inputs = gather(sources, output, named=False)
     known = nullcontext() if gallery is None else Gallery.open(gallery, readonly=True, recognizer=recognizer)

@@ -12,6 +12,9 @@ from typer import Argument, Option
 from typer.core import TyperCommand, TyperOption
 
 from vision_app.core.errors import UsageError
+from vision_app.core.limits import MAX_PIXELS
+from vision_app.released.names import DETECTOR, FACE_DETECTOR, FACE_EMBEDDER
+from vision_app.released.runtime import Execution
 
 # Names from version 0.1 and from other tools, and the options that they stand for, where a command has these. Help
 # does not show them.
@@ -130,20 +133,12 @@ DETECTION_MODEL = Text(
     "NAME",
     "Released model, path of a model folder or exported file, or torchvision:NAME (downloaded on first use). Several "
     "joined by + form an ensemble.",
-    show_default="yolo",
+    show_default=DETECTOR,
 )
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Where networks run."""
-
-    device: str = "auto"
-    runtime: str = "auto"
-
-
-@dataclass(frozen=True)
-class Batch(Machine):
+class Batch:
     """How a command over many images runs.
 
     Raises:
@@ -151,7 +146,7 @@ class Batch(Machine):
     """
 
     workers: int | None = None
-    max_megapixels: float = 100
+    max_megapixels: float = MAX_PIXELS // 1_000_000
     resume: bool = False
 
     def __post_init__(self) -> None:
@@ -169,8 +164,8 @@ class Batch(Machine):
 class FaceModels:
     """What detects and embeds faces, and how small they may be."""
 
-    model: str = "face-embedder"
-    detector: str = "face-detector"
+    model: str = FACE_EMBEDDER
+    detector: str = FACE_DETECTOR
     smallest: float = 20
 
 
@@ -181,7 +176,7 @@ class Fields:
     Attributes:
         texts: How the help shows the fields, and in which order.
         only: Fields to take; None: all.
-        defaults: Defaults that differ from those of the dataclass.
+        defaults: Values that differ from the defaults of the dataclass, those of fields that are not taken included.
     """
 
     texts: Mapping[str, Text] = field(default_factory=dict)
@@ -200,6 +195,8 @@ class Fields:
         ]
 
 
+BUNDLES = {Execution: Fields(only=("device", "runtime"))}  # what commands take of a dataclass unless they say more
+ONE_THREAD = Fields(only=("device", "runtime"), defaults={"threads": 1})  # for commands that run several at once
 FACE_MODELS = Fields({"model": FACE_MODEL})
 FACE_MODELS_OF_ANY_SIZE = Fields({"model": FACE_MODEL}, only=("model", "detector"))
 
@@ -220,26 +217,27 @@ def with_options(
     def decorate(function: Callable[..., int]) -> Callable[..., int]:
         hints = get_type_hints(function)
         own: list[inspect.Parameter] = []
-        bundles: dict[str, tuple[Any, list[inspect.Parameter]]] = {}
+        bundles: dict[str, tuple[Any, Fields, list[inspect.Parameter]]] = {}
         for name, parameter in inspect.signature(function).parameters.items():
             declaration = declared.get(name)
             if is_dataclass(hints[name]):
-                taken = declaration if isinstance(declaration, Fields) else Fields()
-                bundles[name] = hints[name], taken.parameters(hints[name])
+                taken = declaration if isinstance(declaration, Fields) else BUNDLES.get(hints[name], Fields())
+                bundles[name] = hints[name], taken, taken.parameters(hints[name])
             elif hints[name] is typer.Context:
                 own.append(parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY))
             else:
                 text = declaration if isinstance(declaration, Text) else SHARED[name]
                 default = (defaults or {}).get(name, parameter.default)
                 own.append(text.parameter(name, hints[name], default))
-        everything = own + [each for _, generated in bundles.values() for each in generated]
+        everything = own + [each for *_, generated in bundles.values() for each in generated]
         parameters = [each for each in everything if each.name not in without]
 
         @wraps(function)
         def command(**given: Any) -> int:
             values = {each.name: given[each.name] for each in own if each.name in given}
-            for name, (kind, generated) in bundles.items():
-                values[name] = kind(**{each.name: given[each.name] for each in generated if each.name in given})
+            for name, (kind, taken, generated) in bundles.items():
+                options = {each.name: given[each.name] for each in generated if each.name in given}
+                values[name] = kind(**{**taken.defaults, **options})
             return function(**values)
 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

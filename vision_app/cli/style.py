@@ -9,6 +9,8 @@ from vision_app.cli.batch import gather, run_batch, runtime_settings
 from vision_app.cli.options import Batch, Fields, Text, positive_int, with_options
 from vision_app.core.errors import ImageError, UsageError
 from vision_app.core.interrupt import Interrupt
+from vision_app.released.names import STYLE_ENCODER, STYLE_NETWORK
+from vision_app.released.runtime import Execution
 from vision_app.style.options import StyleOptions
 
 if TYPE_CHECKING:
@@ -68,14 +70,15 @@ TEXTS = {
         "NAME|FILE.pth",
         "Encoder in whose features images are compared (optimize): a released model, the path of a model folder, or "
         "vgg19 with torchvision's weights, downloaded on first use or from a file.",
-        show_default="style-encoder",
+        show_default=STYLE_ENCODER,
     ),
     model=Text(
-        "NAME", "Network of fast: a released model, or the path of a model folder.", show_default="style-fast"
+        "NAME", "Network of fast: a released model, or the path of a model folder.", show_default=STYLE_NETWORK
     ),
 )  # fmt: skip
 def style(
     options: StyleOptions,
+    execution: Execution,
     batch: Batch,
     sources: list[str],
     styles: list[str],
@@ -111,7 +114,7 @@ def style(
         options.shares(len(styles))
     elif weights is not None:
         raise UsageError("--weights: needs --mix, which mixes all styles in one image; add it or leave out the weights")
-    stylizer = load_stylizer(method, model=model, encoder=encoder, device=batch.device, runtime=batch.runtime)
+    stylizer = load_stylizer(method, model=model, encoder=encoder, **vars(execution))
     prepared = _prepare(stylizer, [styles] if mix else [[one] for one in styles], options)
     settings: dict[str, Any] = {
         "--method": method,

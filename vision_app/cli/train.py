@@ -9,6 +9,7 @@ from vision_app.cli.options import BOXES, Fields, PanelCommand, Text, with_optio
 from vision_app.cli.train_detector import app
 from vision_app.cli.train_options import DATA, LOOP, RUN, TEACHER_BOXES, RunOptions, trained, validation
 from vision_app.faces.train.options import FaceOptions
+from vision_app.released.names import DETECTOR, FACE_DETECTOR, STYLE_ENCODER
 from vision_app.style.train.options import FastOptions
 from vision_app.training.config import TrainConfig
 
@@ -43,7 +44,7 @@ def classifier(
     settings: TrainConfig,
     data: list[Path] | None = None,
     validation: list[Path] | None = None,
-    initial: Path = Path("yolo"),
+    initial: Path = Path(DETECTOR),
     transfer: str = "pooling",
     teacher_boxes: Path | None = None,
 ) -> int:
@@ -99,7 +100,7 @@ def faces(
     validation: list[Path] | None = None,
     initial: Path | None = None,
     teacher: Path | None = None,
-    detector: Path = Path("face-detector"),
+    detector: Path = Path(FACE_DETECTOR),
     rate: float | None = None,
 ) -> int:
     """Train a face embedder on photos of people: from scratch, from a teacher, or from a model.
@@ -169,7 +170,7 @@ def style_fast(
     options: FastOptions,
     data: list[Path] | None = None,
     initial: Path | None = None,
-    encoder: Path = Path("style-encoder"),
+    encoder: Path = Path(STYLE_ENCODER),
 ) -> int:
     """Train the network that renders any photo in any style in one pass.
 

@@ -12,6 +12,7 @@ from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, RunOpti
 from vision_app.core.errors import UsageError
 from vision_app.core.figures import import_matplotlib
 from vision_app.detection.train.options import DetectionOptions
+from vision_app.released.names import DETECTOR
 from vision_app.training.config import TrainConfig
 
 app = group_of_commands("Train networks.")
@@ -97,7 +98,7 @@ for name, (about, of_loop, of_detector, missing) in KINDS.items():
     app.command(name, help=f"Train {about}.", cls=PanelCommand)(
         with_options(
             missing,
-            {} if name == "yolo" else {"initial": Path("yolo")},
+            {} if name == "yolo" else {"initial": Path(DETECTOR)},
             run=Fields(RUN),
             settings=trained(**of_loop),
             options=trained(**of_detector),

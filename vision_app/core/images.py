@@ -31,9 +31,7 @@ from PIL import (
 
 from vision_app.core.errors import ImageError, nearest
 from vision_app.core.files import atomic_write
-
-MAX_PIXELS = 100_000_000
-"""Images with more pixels are refused unless the caller raises the limit."""
+from vision_app.core.limits import MAX_PIXELS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 

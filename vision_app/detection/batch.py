@@ -8,7 +8,8 @@ from typing import Any
 from vision_app.batch.sinks import ImageFolder
 from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
-from vision_app.core.images import MAX_PIXELS, read_image
+from vision_app.core.images import read_image
+from vision_app.core.limits import MAX_PIXELS
 from vision_app.core.results import Detections
 from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.grid_detector import GridModel

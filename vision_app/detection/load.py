@@ -6,12 +6,14 @@ of imports. Kinds that need torch are imported when one of them is loaded.
 
 import os
 from pathlib import Path
+from typing import Unpack
 
 from vision_app.core.errors import UsageError
 from vision_app.detection.base import Detector
 from vision_app.detection.ensemble import Augmented, Ensemble
-from vision_app.released.find import find
-from vision_app.released.runtime import Execution
+from vision_app.released.find import find, model_name
+from vision_app.released.names import DETECTOR
+from vision_app.released.runtime import Execution, ExecutionOptions
 
 TASK = "detection"
 TORCHVISION = "torchvision:"  # in front of the name of one of torchvision's detectors
@@ -19,34 +21,26 @@ RCNN_FAMILY = ("rcnn", "fast-rcnn", "faster-rcnn")
 
 
 def load_detector(
-    model: str | os.PathLike[str] = "yolo",
-    *,
-    device: str = "auto",
-    runtime: str = "auto",
-    threads: int | None = None,
-    tta: bool = False,
+    model: str | os.PathLike[str] = DETECTOR, *, tta: bool = False, **execution: Unpack[ExecutionOptions]
 ) -> Detector:
     """Load a released model by name, or a model folder or exported ONNX file by path.
 
     Args:
         model: Several names joined by "+" are an `ensemble.Ensemble`; "torchvision:NAME" is one of torchvision's
             detectors, see `torchvision_detector`.
-        device: "auto", "cpu", "cuda", "cuda:N" or "N".
-        runtime: "auto", "onnx" or "torch".
-        threads: Threads of the network on a CPU; None: one for each core.
         tta: Whether to use test-time augmentation, see `ensemble.Augmented`.
+        **execution: Where and by what networks are run: `device`, `runtime` and `threads`, see `Execution`.
 
     Raises:
         ModelError: There is no such model, it is no detector, or its files are damaged.
         UsageError: There is no such device or runtime here, a name is missing beside a "+", or models cannot be
             combined.
     """
-    execution = Execution(device, runtime, threads)
-    name = os.fspath(model)
+    name = model_name(model)
     names = [name] if Path(name).exists() else name.split("+")  # a path may contain a plus sign
     if len(names) > 1 and "" in names:
         raise UsageError(f"--model {name}: a name is missing beside the +; write it as in yolo+faster-rcnn")
-    members = [_load(name, execution) for name in names]
+    members = [_load(name, Execution(**execution)) for name in names]
     detector = Ensemble(members) if len(members) > 1 else members[0]
     return Augmented(detector) if tta else detector
 

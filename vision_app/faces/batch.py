@@ -14,7 +14,8 @@ from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
 from vision_app.core.errors import DataError
 from vision_app.core.files import OWNER_ONLY, atomic_write, remove_with_leftovers
-from vision_app.core.images import MAX_PIXELS, RGBImage, read_image
+from vision_app.core.images import RGBImage, read_image
+from vision_app.core.limits import MAX_PIXELS
 from vision_app.core.results import Detections
 
 

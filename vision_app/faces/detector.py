@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from math import ceil
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from vision_app.faces.align import LANDMARKS, landmarks_of
 from vision_app.faces.refine import refine
 from vision_app.faces.tiling import Tile, make_tiles
 from vision_app.released.letterbox_model import Inputs
+from vision_app.released.names import FACE_DETECTOR
+from vision_app.released.runtime import ExecutionOptions
 
 FACE = "face"
 SMALLEST = 20.0  # pixels
@@ -62,12 +64,10 @@ class FaceDetector(Detector):
 
     @staticmethod
     def load(
-        model: str | os.PathLike[str] = "face-detector",
+        model: str | os.PathLike[str] = FACE_DETECTOR,
         *,
-        device: str = "auto",
-        runtime: str = "auto",
-        threads: int | None = None,
         smallest: float = SMALLEST,
+        **execution: Unpack[ExecutionOptions],
     ) -> "FaceDetector":
         """Load a released model by name, or a model folder or exported ONNX file by path; see `Detector.load`.
 
@@ -79,9 +79,9 @@ class FaceDetector(Detector):
         """
         if not smallest >= 4:
             raise UsageError(f"--smallest {smallest:g}: a face needs at least 4 pixels; the nearest valid value is 4")
-        found = load_detector(model, device=device, runtime=runtime, threads=threads)
+        found = load_detector(model, **execution)
         if not isinstance(found, GridDetector) or found.classes != (FACE,) or found.landmarks.names != LANDMARKS:
-            raise ModelError(f"model '{model}' does not find faces with five landmarks; use face-detector")
+            raise ModelError(f"model '{model}' does not find faces with five landmarks; use {FACE_DETECTOR}")
         return FaceDetector(found, smallest=smallest)
 
     def read(self, source: ImageSource, **options: Any) -> RGBImage:

@@ -2,7 +2,7 @@
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from vision_app.core.errors import ModelError
 from vision_app.faces.align import SIZE
 from vision_app.faces.calibration import Calibration
 from vision_app.released.find import Model, find
-from vision_app.released.runtime import Execution, Network, open_network
+from vision_app.released.names import FACE_EMBEDDER
+from vision_app.released.runtime import Execution, ExecutionOptions, Network, open_network
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -48,14 +49,7 @@ class Embedder:
             raise model.lacks("input.template") from error
 
     @classmethod
-    def load(
-        cls,
-        model: str | os.PathLike[str] = "face-embedder",
-        *,
-        device: str = "auto",
-        runtime: str = "auto",
-        threads: int | None = None,
-    ) -> "Embedder":
+    def load(cls, model: str | os.PathLike[str] = FACE_EMBEDDER, **execution: Unpack[ExecutionOptions]) -> "Embedder":
         """Load a released model by name, or a model folder or exported ONNX file by path; see `Detector.load`.
 
         Raises:
@@ -63,7 +57,7 @@ class Embedder:
             UsageError: There is no such device or runtime.
         """
         found = find(model, TASK)
-        return cls(found, open_network(found, lambda: _build(found), Execution(device, runtime, threads)))
+        return cls(found, open_network(found, lambda: _build(found), Execution(**execution)))
 
     contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
 

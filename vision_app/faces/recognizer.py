@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from vision_app.faces.calibration import Calibration
 from vision_app.faces.detector import SMALLEST, FaceDetector
 from vision_app.faces.embedder import Embedder
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN, Face, Faces, Verification
+from vision_app.released.names import FACE_DETECTOR, FACE_EMBEDDER
+from vision_app.released.runtime import ExecutionOptions
 
 NO_FACE, SEVERAL_FACES, BAD_EMBEDDING = "no_face", "several_faces", "bad_embedding"
 
@@ -34,20 +36,17 @@ class FaceRecognizer:
     @classmethod
     def load(
         cls,
-        model: str | os.PathLike[str] = "face-embedder",
+        model: str | os.PathLike[str] = FACE_EMBEDDER,
         *,
-        detector: str | os.PathLike[str] = "face-detector",
-        device: str = "auto",
-        runtime: str = "auto",
-        threads: int | None = None,
+        detector: str | os.PathLike[str] = FACE_DETECTOR,
         smallest: float = SMALLEST,
+        **execution: Unpack[ExecutionOptions],
     ) -> "FaceRecognizer":
         """Load released models by name, or model folders or exported ONNX files by path.
 
         `model` is the embedder; errors and other arguments are those of `FaceDetector.load`.
         """
-        machine: dict[str, Any] = {"device": device, "runtime": runtime, "threads": threads}
-        return cls(FaceDetector.load(detector, smallest=smallest, **machine), Embedder.load(model, **machine))
+        return cls(FaceDetector.load(detector, smallest=smallest, **execution), Embedder.load(model, **execution))
 
     @property
     def model_id(self) -> str:

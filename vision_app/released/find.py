@@ -119,6 +119,19 @@ def available() -> list[str]:
     return sorted({path.parent.name for folder in models_folders() for path in folder.glob("*/model.json")})
 
 
+def model_name(model: object) -> str:
+    """Return what the user called a model, as text.
+
+    Raises:
+        ModelError: It is neither text nor a path.
+    """
+    if isinstance(model, os.PathLike):
+        model = os.fspath(model)
+    if not isinstance(model, str):
+        raise ModelError(f"model {model!r}: must be the name of a released model, or the path of one")
+    return model
+
+
 def find(name: str | os.PathLike[str], task: str | None = None) -> Model:
     """Find a released model by its name, or any model folder or exported ONNX file by its path; names come first.
 
@@ -137,7 +150,7 @@ def find(name: str | os.PathLike[str], task: str | None = None) -> Model:
 
 def _find(name: str | os.PathLike[str], task: str | None) -> Model:
     """Return a model, whatever its task is; models for `task` are suggested instead of an unknown one."""
-    name = os.fspath(name)
+    name = model_name(name)
     if name.endswith(".onnx") and not Path(name).is_dir():
         return _open(Path(name).stem, Path(name))
     homes = [] if os.sep in name else models_folders()

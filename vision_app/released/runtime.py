@@ -9,9 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from vision_app.core.errors import ModelError, UsageError, nearest
 from vision_app.core.flags import check_choice
@@ -19,10 +17,19 @@ from vision_app.core.timing import Stages
 from vision_app.released.find import Model
 
 if TYPE_CHECKING:
+    import numpy as np
     from onnxruntime import InferenceSession
     from torch.nn import Module
 
 RUNTIMES = ("auto", "onnx", "torch")
+
+
+class ExecutionOptions(TypedDict, total=False):
+    """What every `load` takes by name; see `Execution`."""
+
+    device: str
+    runtime: str
+    threads: int | None
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ class Network(Protocol):
     runtime: str
     device: str
 
-    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
+    def __call__(self, pixels: "np.ndarray", stages: Stages | None = None) -> "np.ndarray":
         """Run the network; `stages` takes the times, on torch by the module's method `timed`, needed only then."""
 
 
@@ -193,10 +200,11 @@ class OnnxNetwork:
         self._session = open_session(model.file("model.onnx"), threads)
         self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
+    def __call__(self, pixels: "np.ndarray", stages: Stages | None = None) -> "np.ndarray":
         """Run the network on (B, H, W, 3) uint8."""
         with (stages or Stages()).stage("network"):
-            return np.asarray(self._session.run(None, {self._input: pixels})[0])
+            answer: np.ndarray = self._session.run(None, {self._input: pixels})[0]
+            return answer
 
 
 class TorchNetwork:
@@ -213,11 +221,12 @@ class TorchNetwork:
         load_weights(module.network, model.file("weights.safetensors"))
         self.module: Any = module.eval().to(self.device, memory_format=torch.channels_last)
 
-    def __call__(self, pixels: np.ndarray, stages: Stages | None = None) -> np.ndarray:
+    def __call__(self, pixels: "np.ndarray", stages: Stages | None = None) -> "np.ndarray":
         """Run the network on (B, H, W, 3) uint8."""
         import torch
 
         with torch.inference_mode():
             batch = torch.from_numpy(pixels).to(self.device)
-            answer = self.module.timed(batch, stages) if stages else self.module(batch)
-            return np.asarray(answer.float().cpu().numpy())
+            found = self.module.timed(batch, stages) if stages else self.module(batch)
+            answer: np.ndarray = found.float().cpu().numpy()
+            return answer

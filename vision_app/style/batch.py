@@ -9,8 +9,9 @@ from typing import Any
 from vision_app.batch.sinks import ImageFolder
 from vision_app.batch.sources import Input, Names
 from vision_app.core.errors import DataError, UsageError
-from vision_app.core.images import MAX_PIXELS, RGBImage
+from vision_app.core.images import RGBImage
 from vision_app.core.interrupt import Interrupt
+from vision_app.core.limits import MAX_PIXELS
 from vision_app.style.options import StyleOptions
 from vision_app.style.results import Progress, Report, Stylized
 from vision_app.style.stylizer import SAMPLE, PreparedStyles, Stylizer

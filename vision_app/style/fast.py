@@ -11,6 +11,7 @@ import numpy as np
 
 from vision_app.core.errors import ModelError
 from vision_app.released.find import Model, find
+from vision_app.released.names import STYLE_NETWORK
 from vision_app.released.runtime import Execution, open_session
 from vision_app.style import checks
 from vision_app.style.stylizer import STYLE_SIZE, Output, Request, Stylizer
@@ -110,7 +111,7 @@ class FastStylizer(Stylizer):
     @classmethod
     def open(cls, model: str | os.PathLike[str] | None, execution: Execution) -> "FastStylizer":
         """Open a released model; errors are those of `load.load_stylizer`."""
-        found = find(model or "style-fast", TASK)
+        found = find(STYLE_NETWORK if model is None else model, TASK)
         execution = execution.resolved_for(found)
         onnx = execution.runtime == "onnx"
         return cls(found, open_onnx(found, execution.threads) if onnx else open_torch(found, execution))

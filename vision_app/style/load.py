@@ -5,10 +5,11 @@ of imports. Methods that need torch are imported when one of them is loaded.
 """
 
 import os
+from typing import Unpack
 
 from vision_app.core.errors import UsageError
 from vision_app.core.flags import check_choice
-from vision_app.released.runtime import Execution
+from vision_app.released.runtime import Execution, ExecutionOptions
 from vision_app.style.options import METHODS
 from vision_app.style.stylizer import ColorStylizer, Stylizer
 
@@ -18,9 +19,7 @@ def load_stylizer(
     *,
     model: str | os.PathLike[str] | None = None,
     encoder: str | os.PathLike[str] | None = None,
-    device: str = "auto",
-    runtime: str = "auto",
-    threads: int | None = None,
+    **execution: Unpack[ExecutionOptions],
 ) -> Stylizer:
     """Load what a method needs.
 
@@ -31,9 +30,8 @@ def load_stylizer(
             of a model folder; None: "style-fast".
         encoder: For "optimize", the network in whose features images are compared, see `features.load_encoder`;
             None: "style-encoder".
-        device: "auto", "cpu", "cuda", "cuda:N" or "N".
-        runtime: "auto", "onnx" or "torch"; "optimize" always takes torch.
-        threads: Threads on a CPU; None: one for each core.
+        **execution: Where and by what networks are run: `device`, `runtime` and `threads`, see `Execution`; "optimize"
+            always takes torch.
 
     Raises:
         UsageError: There is no such method, device or runtime here.
@@ -44,15 +42,14 @@ def load_stylizer(
         raise UsageError(f"--model {model}: --method color has no network; leave it out")
     if encoder is not None and method != "optimize":
         raise UsageError(f"--encoder {encoder}: belongs to --method optimize, not to {method}; leave it out")
-    execution = Execution(device, runtime, threads)
     if method == "fast":
         from vision_app.style.fast import FastStylizer
 
-        return FastStylizer.open(model, execution)
+        return FastStylizer.open(model, Execution(**execution))
     if method == "optimize":
         from vision_app.style.optimize.stylizer import OptimizeStylizer
 
-        return OptimizeStylizer.open(model, encoder, execution)
+        return OptimizeStylizer.open(model, encoder, Execution(**execution))
     return ColorStylizer()
 
 

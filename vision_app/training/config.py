@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from vision_app.core.errors import UsageError
 from vision_app.core.flags import check_choice, check_ranges
+from vision_app.released.runtime import Execution
 from vision_app.training.schedules import SCHEDULES
 
 OPTIMIZERS = (
@@ -84,8 +85,6 @@ class TrainConfig:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        from vision_app.released.runtime import Execution  # needs NumPy, which the command line has not imported yet
-
         check_ranges(self, RANGES)
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)

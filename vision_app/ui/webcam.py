@@ -15,12 +15,12 @@ from vision_app.faces.detector import FaceDetector
 from vision_app.faces.gallery.live import KNOWN, LiveResult, LiveVerdict, Question, Watch
 from vision_app.faces.gallery.results import UNKNOWN
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
+from vision_app.released.names import DETECTOR
 from vision_app.ui import models
 from vision_app.ui.widgets import faces
 
 EVERYONE, ONE = "Recognize everyone", "Verify one person"
 SMALLEST = 48.0  # pixels of a face: smaller ones would take several passes over each frame
-OBJECTS = "yolo"
 REFRESH = 0.5  # seconds from one report to the next
 NO_PACKAGE = (
     "Live video needs another package: install `vision-app[webcam]` and restart the page. Snapshots need none: choose "
@@ -104,7 +104,7 @@ def settings(people: list[str]) -> tuple[Question, bool]:
     with st.sidebar:
         rate = faces.far_slider(models.recognizer().calibration) if mode == ONE else faces.fpir_slider()
     with st.container(horizontal=True):
-        objects = models.detector(OBJECTS) if st.toggle("Detect objects as well") else None
+        objects = models.detector(DETECTOR) if st.toggle("Detect objects as well") else None
         challenged = st.toggle("Challenge", help=f"Asks for head movements in random order. {NO_PROOF}")
     return Question(person, rate, objects), challenged
 

@@ -56,7 +56,7 @@ def test_an_improbable_object_is_not_shown(page, monkeypatch):
 
 
 def test_without_a_classifier_there_is_no_switch(monkeypatch):
-    assert classification.MODEL in available()
+    assert classification.CLASSIFIER in available()
     monkeypatch.setattr(classification, "MODEL", "none")
     page = visit_app()
     page.button[0].click()

@@ -22,6 +22,7 @@ from vision_app.detection.train.datasets import SCAN, RunData
 from vision_app.detection.train.export import write_letterboxed
 from vision_app.detection.train.initial import find_model, with_classes
 from vision_app.detection.train.trainer import ImageTask
+from vision_app.released.names import DETECTOR
 from vision_app.released.write import describe
 from vision_app.training.augment import Augmenter, whole_scene
 from vision_app.training.config import TrainConfig
@@ -96,7 +97,7 @@ def train(
     output: Path,
     config: TrainConfig,
     *,
-    initial: Path = Path("yolo"),
+    initial: Path = Path(DETECTOR),
     transfer: str = "pooling",
     teacher_boxes: Path | None = None,
     workers: int = 1,

@@ -27,6 +27,7 @@ from vision_app.faces.train.samplers import PeopleBatches
 from vision_app.faces.train.teacher import Teacher, read_targets, teacher_loss, teacher_targets
 from vision_app.faces.train.triplets import DISTANCES, MINERS, triplet_loss
 from vision_app.released.find import Model, find
+from vision_app.released.names import FACE_DETECTOR
 from vision_app.released.runtime import Execution
 from vision_app.released.write import describe
 from vision_app.training.config import TrainConfig
@@ -160,7 +161,7 @@ def train(
     *,
     initial: Path | None = None,
     teacher: Path | None = None,
-    detector: Path = Path("face-detector"),
+    detector: Path = Path(FACE_DETECTOR),
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,

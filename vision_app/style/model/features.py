@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from vision_app.core.errors import ModelError
 from vision_app.released.find import find
+from vision_app.released.names import STYLE_ENCODER
 from vision_app.released.runtime import load_weights
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -119,7 +120,7 @@ class EncoderNetwork(nn.Module):
         return {name: F.relu(self.heads[name](x)) for name, x in features.items() if name in self.heads}
 
 
-def load_encoder(name: str | os.PathLike[str] = "style-encoder", device: str = "cpu") -> EncoderNetwork:
+def load_encoder(name: str | os.PathLike[str] = STYLE_ENCODER, device: str = "cpu") -> EncoderNetwork:
     """Load an encoder in evaluation mode, whose weights take no gradients.
 
     Args:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_app.core.images import write_image
+from vision_app.released.names import STYLE_ENCODER
 from vision_app.style.model.features import STYLE_LAYERS, EncoderNetwork, load_encoder
 from vision_app.style.model.network import STRIDE, FastNetwork, from_bytes
 from vision_app.style.optimize.losses import gram_error
@@ -156,7 +157,7 @@ def train(
     options: FastOptions = FastOptions(),
     *,
     initial: Path | None = None,
-    encoder: Path = Path("style-encoder"),
+    encoder: Path = Path(STYLE_ENCODER),
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,

@@ -5,11 +5,11 @@ import streamlit as st
 from vision_app import draw
 from vision_app.core.text import escape
 from vision_app.released.find import available
+from vision_app.released.names import CLASSIFIER
 from vision_app.ui import models
 from vision_app.ui.images import ImageFile, infer, screen_image
 from vision_app.ui.widgets.outputs import show_image
 
-MODEL = "classifier"
 MAX_CLASSES = 5
 HELP = "The probability that a class is anywhere in the image, from a model that classifies the image as a whole."
 
@@ -19,9 +19,11 @@ def classification(image: ImageFile) -> None:
 
     The image is readable; nothing is drawn without a classifier.
     """
-    if MODEL not in available() or not st.toggle("Classify the whole image", key=f"classes {image.name}", help=HELP):
+    if CLASSIFIER not in available():
         return
-    classifier = models.classifier(MODEL)
+    if not st.toggle("Classify the whole image", key=f"classes {image.name}", help=HELP):
+        return
+    classifier = models.classifier(CLASSIFIER)
     (found,) = classifier.postprocess(infer(image, classifier).raw)
     top = found.to_dict(top=MAX_CLASSES)["classes"]
     st.dataframe(

@@ -1,0 +1,8 @@
+"""Names of the released models that are used where the user names none."""
+
+DETECTOR = "yolo"
+CLASSIFIER = "classifier"
+FACE_DETECTOR = "face-detector"
+FACE_EMBEDDER = "face-embedder"
+STYLE_NETWORK = "style-fast"
+STYLE_ENCODER = "style-encoder"
