@@ -18,6 +18,17 @@ settings.register_profile("search", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def precision():
+    """Let `--precision auto` mean bf16 or fp32 in this process, as TEST_PRECISION says, on any processor."""
+    if not (wanted := os.environ.get("TEST_PRECISION")):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vision_app.training.step.bf16_is_fast", lambda device: {"bf16": True, "fp32": False}[wanted])
+        yield
+
+
 @pytest.fixture
 def without_onnx(monkeypatch):
     """Write model folders without the ONNX file, whose export takes a second: for tests of what is beside it."""

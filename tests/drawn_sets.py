@@ -6,6 +6,8 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
+from vision_app.faces.align import LANDMARKS
+
 COLORS = ((250, 0, 0), (0, 60, 250))
 WIDTH, HEIGHT = 120, 90
 
@@ -58,3 +60,17 @@ def yolo(folder, splits=(("train", 6), ("val", 2)), names=("screw", "nut")):
     path = folder / "data.yaml"
     path.write_text("\n".join([*lines, f"names: [{', '.join(names)}]"]) + "\n")
     return path
+
+
+def face_set(folder, name="face", keypoints=LANDMARKS):
+    """Write two photos with a face and its keypoints each; returns the COCO file."""
+    (folder / "images").mkdir(parents=True)
+    images = [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 64} for i in range(2)]
+    for image in images:
+        pixels = np.random.default_rng(image["id"]).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / image["file_name"])
+    points = [value for i in range(len(keypoints)) for value in (20 + 5 * i, 30, 2)]
+    rows = [{"id": i, "image_id": i, "category_id": 1, "bbox": [10, 10, 40, 44], "keypoints": points} for i in range(2)]
+    category = {"id": 1, "name": name, "keypoints": list(keypoints)}
+    (folder / "faces.json").write_text(json.dumps({"images": images, "annotations": rows, "categories": [category]}))
+    return folder / "faces.json"

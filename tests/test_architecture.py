@@ -38,7 +38,7 @@ LAYERS: dict[str, list[str]] = {
     "classification": ["core", "released", "batch", "classification/model", "detection"],
     "classification/evaluate": ["core", "batch", "data"],
     "classification/train": ["core", "released", "data", "training", "classification/", "detection/"],
-    "faces/model": [],
+    "faces/model": ["core"],
     "faces": ["core", "released", "batch", "faces/model", "detection"],
     "faces/gallery": ["core", "faces"],
     "faces/evaluate": ["core", "batch", "data", "faces"],

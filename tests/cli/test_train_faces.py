@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from drawn_people import faces, write_photos
-from PIL import Image
+from drawn_sets import face_set
 from tiny_faces import green_detector, write_tiny_embedder, write_tiny_face_detector
 
 from vision_app.cli import main
@@ -84,20 +84,6 @@ def test_what_cannot_be_trained_gets_one_line(tmp_path, green, capsys, content, 
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
-def write_faces(folder, name="face", keypoints=LANDMARKS):
-    """A COCO file of two photos with a face each."""
-    (folder / "images").mkdir(parents=True)
-    images = [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 64} for i in range(2)]
-    for image in images:
-        pixels = np.random.default_rng(image["id"]).integers(0, 256, (64, 64, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / "images" / image["file_name"])
-    points = [value for i in range(len(keypoints)) for value in (20 + 5 * i, 30, 2)]
-    rows = [{"id": i, "image_id": i, "category_id": 1, "bbox": [10, 10, 40, 44], "keypoints": points} for i in range(2)]
-    category = {"id": 1, "name": name, "keypoints": list(keypoints)}
-    (folder / "faces.json").write_text(json.dumps({"images": images, "annotations": rows, "categories": [category]}))
-    return folder / "faces.json"
-
-
 def detector_words(data, tmp_path):
     words = ["train", "face-detector", "--data", data, "--val", data, "--output", tmp_path / "run", "--epochs", 1]
     return [*words, "--initial", write_tiny_face_detector(tmp_path / "tiny"), "--size", 64, "--precision", "fp32"]
@@ -114,7 +100,7 @@ def test_a_face_detector_is_trained_on_degraded_photos(tmp_path, monkeypatch):
         return asked[-1]
 
     monkeypatch.setattr(train, "Augmenter", watched)
-    assert say(detector_words(write_faces(tmp_path / "set"), tmp_path)) == 0
+    assert say(detector_words(face_set(tmp_path / "set"), tmp_path)) == 0
     assert [one.degraded for one in asked] == [0.2]
     detector = FaceDetector.load(tmp_path / "run" / "best")
     assert detector.classes == ("face",)
@@ -129,5 +115,5 @@ def test_a_face_detector_is_trained_on_degraded_photos(tmp_path, monkeypatch):
     ],
 )
 def test_a_face_detector_needs_faces_with_five_landmarks(tmp_path, capsys, what, words):
-    assert say(detector_words(write_faces(tmp_path / "set", **what), tmp_path)) == 1
+    assert say(detector_words(face_set(tmp_path / "set", **what), tmp_path)) == 1
     assert words in capsys.readouterr().err

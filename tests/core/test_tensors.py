@@ -1,4 +1,4 @@
-"""A checkpoint comes back bit by bit, or not at all."""
+"""A checkpoint comes back bit by bit, or not at all; batch norm takes any batch."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vision_app.core.errors import DataError
-from vision_app.core.tensors import load_tensors, save_tensors, with_prefix, without_prefix
+from vision_app.core.tensors import BatchNorm, load_tensors, save_tensors, with_prefix, without_prefix
 
 pytestmark = pytest.mark.slow
 
@@ -80,3 +80,14 @@ def test_prefixes_come_off_again():
     both = with_prefix("net", tensors) | with_prefix("network", {"c": torch.zeros(1)})
     assert list(both) == ["net/a.b", "net/c", "network/c"]
     assert without_prefix("net", both) == tensors
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 3, 1, 1), (1, 3, 2, 2)])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_single_value_a_channel_is_normalized_by_the_running_statistics(shape, training):
+    own, of_torch, x = BatchNorm(3), nn.BatchNorm2d(3), torch.randn(shape)
+    for norm in (own, of_torch):
+        norm.running_mean += 0.5
+        norm.train(training and not (norm is of_torch and x.numel() == 3))
+    torch.testing.assert_close(own(x), of_torch(x), rtol=0, atol=0)
+    torch.testing.assert_close(own.state_dict(), of_torch.state_dict(), rtol=0, atol=0)

@@ -1,4 +1,7 @@
-"""Checkpoint files, which training and the classic style method share: tensors and JSON in one file. Needs torch."""
+"""What networks and trainings of all subjects share. Needs torch.
+
+Checkpoint files, which the classic style method writes too, have tensors and JSON in one file.
+"""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +10,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from vision_app.core.errors import DataError
@@ -57,3 +61,17 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm by its running statistics where a channel has a single value, as at the end of small images.
+
+    A single value has no variance, and PyTorch raises an error.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        if self.training and x.numel() == x.shape[1]:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        normalized: Tensor = super().forward(x)
+        return normalized

@@ -29,6 +29,15 @@ SMALLEST_SCALE = 2.0**-10  # of fp16's loss; halved down to here, from 65536, no
 OUT_OF_MEMORY_ON_CPU = ("not enough memory", "DefaultCPUAllocator")
 
 
+class Autocast(MixedPrecision):
+    """Fabric's mixed precision, which converts all inputs of a network, but frozen dataclasses among them fail."""
+
+    def convert_input(self, data: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
+        """Convert the arguments that are tensors; other targets stay as they are, in full precision."""
+        (arguments, named), convert = data, super().convert_input
+        return tuple(convert(x) if isinstance(x, Tensor) else x for x in arguments), named
+
+
 class NotANumberError(DataError):
     """A loss or gradient that is infinite or not a number."""
 
@@ -53,7 +62,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
         devices=local if device.index is None else [device.index],
         num_nodes=nodes,
         strategy="ddp" if local * nodes > 1 else "auto",
-        plugins=MixedPrecision(mixed, device.type) if mixed else None,
+        plugins=Autocast(mixed, device.type) if mixed else None,
     )
     fabric.launch()
     return fabric
@@ -62,10 +71,13 @@ def make_fabric(config: TrainConfig) -> Fabric:
 def _precision(name: str, device: torch.device) -> str:
     if name != "auto":
         return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()  # torch has no public name for it
-    return "bf16" if fast else "fp32"
+    return "bf16" if bf16_is_fast(device) else "fp32"
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Return whether a device computes in bf16; others only imitate it, many times slower."""
+    cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # torch has no public name for it
+    return bool(torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu())
 
 
 class Stepper:

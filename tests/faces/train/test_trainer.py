@@ -194,3 +194,11 @@ def test_unusable_data_and_options_are_refused(tmp_path, people, photos, options
     with pytest.raises((DataError, UsageError), match=words):
         train([tmp_path / "train.npz"], [], tmp_path / "run", CONFIG, options, log=lambda line: None)
     assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_a_teacher_with_other_embeddings_is_refused(home, tmp_path):
+    words = f"--teacher {home / 'model'}: its embeddings have 16 numbers, those of the network 128"
+    with pytest.raises(UsageError, match=words):
+        train(
+            [home / "train.npz"], [], tmp_path / "run", CONFIG, OPTIONS, teacher=home / "model", log=lambda line: None
+        )

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_app.core.tensors import BatchNorm
+
 _ACTIVATIONS: dict[str, Callable[..., Tensor] | None] = {
     "silu": F.silu, "hardswish": F.hardswish, "relu": F.relu, "none": None,
 }  # fmt: skip
@@ -26,7 +28,7 @@ class ConvUnit(nn.Module):
         super().__init__()
         padding = (kernel - 1) // 2
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
-        self.norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03)
+        self.norm = BatchNorm(outputs, eps=1e-3, momentum=0.03)
         self.activation = _ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_app.core.tensors import BatchNorm
+
 CENTER = (122.782, 117.001, 104.298)  # mean RGB that is subtracted; then pixels are divided by 256
 
 
@@ -61,9 +63,9 @@ class FaceBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, size: int, stride: int, ranks: tuple[int, int]):
         super().__init__()
         self.first = convolution(inputs, outputs, stride, ranks[0])
-        self.norm1 = nn.BatchNorm2d(outputs)
+        self.norm1 = BatchNorm(outputs)
         self.second = convolution(outputs, outputs, 1, ranks[1])
-        self.norm2 = nn.BatchNorm2d(outputs)
+        self.norm2 = BatchNorm(outputs)
         self.stride = stride
         self.more_channels = outputs - inputs
         self.more_pixels = 1 if stride == 2 and size % 2 == 0 else 0  # a convolution without padding loses one
@@ -90,7 +92,7 @@ class FaceNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.stem = nn.Conv2d(3, config.widths[0], 7, 2)
-        self.norm = nn.BatchNorm2d(config.widths[0])
+        self.norm = BatchNorm(config.widths[0])
         blocks, inputs, size = [], config.widths[0], ((config.inner - 5) // 2 - 1) // 2  # after stem and pooling
         ranks = chain(config.ranks, repeat((0, 0)))
         for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):

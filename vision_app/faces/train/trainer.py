@@ -226,6 +226,8 @@ def train(
         targets = teacher_targets(master, crops, output / TARGETS, log)
     torch.manual_seed(config.seed)
     network = starting_network(found.get("initial"))
+    if taught and (of_teacher := targets.shape[1]) != (own := network.config.embedding):
+        raise UsageError(f"--teacher {teacher}: its embeddings have {of_teacher} numbers, those of the network {own}")
     for part in (network.stem, network.norm, *network.blocks[: options.freeze_blocks]) if options.freeze_blocks else ():
         freeze(part)
     if initial:
