@@ -75,6 +75,8 @@ def test_the_search_ends_where_the_loss_diverges_and_stays_below(tmp_path):
     assert losses == pytest.approx(expected, rel=1e-2)
     assert list(means) == pytest.approx(smoothed(losses)) and found == suggest(rates, means)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"learning_rates.csv", "learning_rates.png"}
+    assert lines[0] == "searching for a learning rate: up to 100 steps from 1e-06 to 10"
+    assert lines[1].startswith("step 1/100 learning rate 1e-06 loss 15, at most ") and lines[1].endswith(" left")
     assert lines[-1] == f"plotted in {tmp_path / 'run' / 'learning_rates.png'}"
 
 

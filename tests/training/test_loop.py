@@ -1,6 +1,7 @@
 """The training loop on a tiny network, compared with a loop written out plainly; what a run measures and leaves."""
 
 import csv
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -76,6 +77,15 @@ def test_a_run_leaves_its_files(tmp_path):
     said = [line.split(" learning")[0] for line in lines]
     epochs = [f"epoch {n}/4" for n in (1, 2, 3, 4)]
     assert said == ["before training: AP 0 other 0", *epochs, f"best model: {tmp_path / 'best'} AP 0.5 other -0.5"]
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(1, 0), (31, 12)])
+def test_slow_steps_are_told_one_by_one(tmp_path, monkeypatch, seconds, steps):
+    clock = itertools.count(0, seconds)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    lines = []
+    run(tmp_path, log=lines.append)
+    assert sum(" min left" in line for line in lines) == steps
 
 
 def test_samples_are_counted_and_not_taken_for_granted(tmp_path, monkeypatch):

@@ -138,7 +138,7 @@ def check(
 
     Four checks: the data is scanned for missing, corrupt, duplicate, out-of-range and unlabeled entries; the gradients
     of the losses are compared with finite differences; the first batches are drawn with their boxes; and the network
-    must overfit a few images, which takes about a minute.
+    must overfit a few images, which takes seconds to many minutes, by the network and --size; the time left is printed.
 
     Exit code: 0 all checks passed, 1 a check failed, 2 wrong usage.
     """

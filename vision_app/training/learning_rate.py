@@ -12,6 +12,7 @@ from vision_app.core.errors import DataError, UsageError
 from vision_app.core.figures import new_figure, save_figure
 from vision_app.core.files import atomic_write
 from vision_app.training.config import TrainConfig
+from vision_app.training.progress import Progress
 from vision_app.training.schedules import factor, plateau
 from vision_app.training.task import TrainingTask
 
@@ -81,6 +82,8 @@ def find_learning_rate(
     step.network.train()
     share = {"rank": fabric.global_rank, "world": fabric.world_size}
     batches = (batch for epoch in count() for batch in task.batches(config, epoch, **share))
+    log(f"searching for a learning rate: up to {STEPS} steps from {SEARCHED[0]:g} to {SEARCHED[1]:g}")
+    progress = Progress(STEPS, every=10)
     for index, (rate, (images, targets)) in enumerate(zip(rates, batches, strict=False)):
         try:
             sums = step(index, rate, images, targets)
@@ -88,8 +91,8 @@ def find_learning_rate(
             break
         losses.append(sums["loss"] / max(sums["positives"], 1))
         smooth = smoothed(losses)
-        if (index + 1) % 10 == 0:
-            log(f"step {index + 1}/{STEPS} learning rate {rate:.2g} loss {smooth[-1]:.4g}")
+        if left := progress.left(index + 1):
+            log(f"step {index + 1}/{STEPS} learning rate {rate:.2g} loss {smooth[-1]:.4g}, {left}")
         if smooth[-1] > DIVERGED * min(smooth):
             break
     rates, suggested = rates[: len(losses)], suggest(rates[: len(losses)], smoothed(losses))

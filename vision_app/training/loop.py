@@ -29,7 +29,7 @@ from vision_app.training.step import NotANumberError, Stepper, make_fabric, opti
 from vision_app.training.task import TrainingTask
 
 SHOWN_STEPS = 3  # at the start of a run, for callbacks
-STEPS_A_LINE = 25
+STEPS_A_LINE, SECONDS_A_LINE = 25, 30  # whichever is over first
 Result = TypeVar("Result")
 
 
@@ -110,6 +110,7 @@ def fit(
         while state.epoch < config.epochs and waited(state.metrics) < (config.patience or math.inf):
             step.network.train()
             started, first = time.monotonic(), state.step
+            said = started
             share = {"rank": fabric.global_rank, "world": fabric.world_size}
             for images, targets in task.batches(config, state.epoch, **share, start=first):
                 index = state.epoch * per_epoch + state.step
@@ -123,8 +124,10 @@ def fit(
                 stop = sums.pop("stop") > 0
                 state.step += 1
                 state.sums = {name: state.sums.get(name, 0.0) + value for name, value in sums.items()}
-                if state.step % STEPS_A_LINE == 0:
-                    log(_line(state, per_epoch, config, (time.monotonic() - started) / (state.step - first)))
+                now = time.monotonic()
+                if state.step % STEPS_A_LINE == 0 or now - said > SECONDS_A_LINE:
+                    said = now
+                    log(_line(state, per_epoch, config, (now - started) / (state.step - first)))
                 if stop or (config.checkpoint_every and (index + 1) % config.checkpoint_every == 0):
                     save()
                 if stop:

@@ -74,7 +74,8 @@ def test_a_network_that_can_learn_its_batch_passes(data, tmp_path):
     found = check_overfit(make_task(data), tmp_path, lines.append)
     assert found.passed, found
     assert "6 of 6 boxes found and 0 others" in found.found and "on 3 images" in found.found
-    assert lines[0].startswith("overfitting 3 images: step 25 of at most 300, loss ")
+    assert lines[0].startswith("overfitting 3 images: step 1 of at most 300, loss ")
+    assert lines[0].endswith(" left")
     sheet = read_image(tmp_path / "overfit.png").pixels
     blue = (sheet == label_color("blue")).all(axis=2)[6 + 250]  # a line through the blue box, scaled by 5
     assert blue[6 + 150 : 6 + 152].all() and blue[6 + 326 + 145 : 6 + 326 + 158].any()  # left side, true and found

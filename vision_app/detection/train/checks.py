@@ -35,10 +35,11 @@ from vision_app.training.augment import LARGEST_ZOOM
 from vision_app.training.checks import GRADIENT_BOUND, Check, gradient_errors, overfit
 from vision_app.training.config import TrainConfig
 from vision_app.training.contact_sheet import contact_sheet
+from vision_app.training.progress import Progress
 from vision_app.training.runs import SETTINGS, check_folder
 
 SHEETS, IMAGES = 3, 16  # contact sheets, and images on each
-OVERFITTED, STEPS, LINES = 4, 300, 25  # overfitting: images, steps at most, steps between lines of progress
+OVERFITTED, STEPS, LINES = 4, 300, 25  # overfitting: images, steps at most, steps between looks at what is found
 LEFT = 0.1  # of the first loss, at most, in the end; IoUs as targets of scores leave some even to perfect boxes
 FOUND = 0.8  # of the batch's boxes, at least, as tiny ones may stay out; for ten boxes two more may be found
 OVERFIT_ADVICE = "; check there that the ground-truth boxes fit, then try a larger --size or --model yolo"
@@ -187,11 +188,12 @@ def check_overfit(task: DetectionTask, output: Path, log: Callable[[str], None],
         return losses / positives.clamp(min=1)
 
     pointed = [data.classes.index(name) for name in data.landmarks.classes]
-    losses, passed = [], False
+    losses, passed, progress = [], False, Progress(steps, LINES)
     for value in overfit(task.network, images, loss, steps=steps):
         losses.append(value)
+        if left := progress.left(len(losses)):
+            log(f"overfitting {len(images)} images: step {len(losses)} of at most {steps}, loss {value:.3g}, {left}")
         if len(losses) % LINES == 0 or len(losses) == steps:
-            log(f"overfitting {len(images)} images: step {len(losses)} of at most {steps}, loss {value:.3g}")
             found, right, others = predictions(task.network, images, targets, pointed)
             off = mean_landmark_error(found, targets) if pointed else 0.0
             passed = value <= LEFT * losses[0] and right >= FOUND * total and others <= (1 - FOUND) * total
