@@ -8,6 +8,7 @@ from vision_app.core.files import (
     OWNER_ONLY,
     PUBLIC,
     atomic_write,
+    read_text,
     remove_all_leftovers,
     remove_leftovers,
     remove_with_leftovers,
@@ -76,3 +77,15 @@ def test_leftovers_of_a_kill_are_removed(tmp_path):
     assert len(names(tmp_path)) == 2
     remove_all_leftovers(tmp_path)
     assert names(tmp_path) == [".b.txt.mine.part"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path, encoding):
+    (tmp_path / "a.txt").write_bytes("Zoë\r\nb\n".encode(encoding))
+    assert read_text(tmp_path / "a.txt") == "Zoë\r\nb\n"
+
+
+def test_what_is_no_text_is_an_error(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"a\xff")
+    with pytest.raises(UnicodeDecodeError):
+        read_text(tmp_path / "a.txt")

@@ -130,8 +130,9 @@ def test_whatever_the_box_what_is_kept_lies_in_the_photo(tmp_path_factory, x, y,
 
 def test_a_photo_of_which_no_row_is_usable_is_left_out_and_one_without_rows_is_kept(write):
     rows = [annotation(1, [10, 10, 0, 5]), annotation(1, [1, 1, 9, 9], category_id=99)]
-    found = load_coco(write([image(1), image(2)], rows))
-    assert [sample.name for sample in found.samples] == ["2.png"]
+    rows += [annotation(3, [1, 1, 9, 9]), annotation(3, [2, 2, 9, 9])]
+    found = load_coco(write([image(1), image(2), image(3)], rows))
+    assert [sample.name for sample in found.samples] == ["2.png", "3.png"]
     assert found.report.problems[-1] == "no usable box: none of the 2 rows of 1.png is usable (left out)"
     assert found.report.faults[-1] == found.report.problems[-1]
 
@@ -157,6 +158,7 @@ def test_entries_that_contradict_each_other_are_reported_and_left_out(write, tmp
         assert words in text
 
 
+OUTLINE = [[10, 12, 40, 12, 40, 30, 10, 30]]
 NAN, HUGE = float("nan"), 10**400
 
 
@@ -164,16 +166,23 @@ NAN, HUGE = float("nan"), 10**400
     ("images", "annotations", "words"),
     [
         ([image(2, width=NAN)], [], "images[1] has 'width': nan"),
-        ([image(2, height=0)], [], "images[1] has 'height': 0"),
+        ([image(2, height=-1)], [], "images[1] has 'height': -1"),
+        ([image(2, height="wide")], [], "images[1] has 'height': 'wide'"),
+        ([image(True)], [], "images[1] has 'id': True"),
+        ([image(2.5)], [], "images[1] has 'id': 2.5"),
         ([image(2, height=HUGE)], [], "images[1] has 'height': 1000"),
         ([image(2, file_name=None)], [], "images[1] has 'file_name': None"),
         ([image(2, id=[2])], [], "images[1] has 'id': [2]"),
         ([{"id": 2, "width": 64, "height": 48}], [], "images[1] has no 'file_name'"),
-        ([{"id": 2, "file_name": "2.png", "height": 48}], [], "images[1] has no 'width'"),
         (["2.png"], [], "images[1] is '2.png', not an object"),
         ([], [annotation(1, [1, 2, 3])], "annotations[1] has 'bbox': [1, 2, 3]"),
         ([], [annotation(1, [1, 2, 3, NAN])], "annotations[1] has 'bbox': [1, 2, 3, nan]"),
-        ([], [annotation(1, [1, 2, 3, "4"])], "annotations[1] has 'bbox': [1, 2, 3, '4']"),
+        ([], [annotation(1, [1, 2, 3, "wide"])], "annotations[1] has 'bbox': [1, 2, 3, 'wide']"),
+        ([], [annotation(1, [1, 2, 3, 4, 0.5])], "annotations[1] has 'bbox': [1, 2, 3, 4, 0.5]"),
+        ([], [annotation(1, [])], "annotations[1] has 'bbox': []"),
+        ([], [annotation(1, [], segmentation=[[1, 2, 3, 4]])], "annotations[1] has 'bbox': []"),
+        ([], [annotation(1, [], segmentation={"counts": "abc", "size": [9, 9]})], "annotations[1] has 'bbox': []"),
+        ([], [annotation(1, [1, 2, 3, 4], category_id=1.5)], "annotations[1] has 'category_id': 1.5"),
         ([], [annotation(1, None)], "annotations[1] has 'bbox': None"),
         ([], [{"image_id": 1, "category_id": 7}], "annotations[1] has no 'bbox'"),
         ([], [{"image_id": 1, "bbox": [1, 1, 9, 9]}], "annotations[1] has no 'category_id'"),
@@ -189,6 +198,128 @@ def test_malformed_rows_are_named_and_the_others_used(write, tmp_path, images, a
     (problem,) = found.report.problems
     assert problem.startswith(f"malformed row: {words}") and len(problem) < 120
     assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [[[2, 2, 11, 11]]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"bbox": ["10", "12", "30", "18"]}, "number written as text: 1, such as annotation 101 of 1.png: ['10', '12'"),
+        ({"bbox": None, "segmentation": OUTLINE}, "box from its outline: 1, such as annotation 101 of 1.png"),
+        ({"bbox": [], "segmentation": [*OUTLINE, [20, 14, 22, 14, 22, 16]]}, "box from its outline: 1"),
+        ({"bbox": [10, 12, 0, 0], "segmentation": OUTLINE}, "box from its outline: 1"),
+        ({"bbox": [10, 12, 30, 18, 0.5], "segmentation": OUTLINE}, "box from its outline: 1"),
+        ({"bbox": [10, 12, 30, NAN], "segmentation": OUTLINE[0]}, "box from its outline: 1"),
+        ({"category_id": 7.0}, "id of another type: 1, such as 'category_id': 7.0 for 7"),
+        ({"image_id": "1"}, "id of another type: 1, such as 'image_id': '1' for 1"),
+        ({"iscrowd": "0"}, "flag written as text: 1, such as annotation 101 of 1.png: 'iscrowd' is '0'"),
+        ({"difficult": "false"}, "flag written as text: 1, such as annotation 101 of 1.png: 'difficult' is 'false'"),
+        ({"iscrowd": "maybe"}, "unknown flag: 1, such as annotation 101 of 1.png: 'iscrowd' is 'maybe' (taken as not"),
+        ({"iscrowd": ""}, None),
+    ],
+)
+def test_what_can_be_understood_is_taken_and_counted(write, changes, told):
+    found = load_coco(write([image(1), image(2)], [annotation(1, [10, 12, 30, 18]) | changes]))
+    assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [[[10, 12, 40, 30]], []]
+    assert not found.samples[0].boxes.ignored.any() and found.report.faults == []
+    assert [problem[: len(told or "")] for problem in found.report.problems] == ([told] if told else [])
+
+
+@pytest.mark.parametrize("flag", [1, True, "1", "true", "True", 1.0])
+def test_flags_that_are_set_in_any_words_are_set(write, flag):
+    found = load_coco(write([image(1)], [annotation(1, [1, 1, 9, 9], iscrowd=flag)]))
+    assert found.samples[0].boxes.ignored.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"bbox": [1, 1, 9, NAN]}, {"bbox": "1 1 9 9"}, {"bbox": [1, 1, 9, 9, 9]}, {"category_id": None}]
+)
+def test_a_photo_whose_annotations_cannot_be_used_is_no_background(write, changes):
+    good = [annotation(i, [1, 1, 9, 9]) for i in (1, 2)]
+    found = load_coco(write([image(i) for i in (1, 2, 3)], [*good, annotation(3, [1, 1, 9, 9]) | changes]))
+    assert [sample.name for sample in found.samples] == ["1.png", "2.png"]
+    assert found.report.kinds == {"malformed row": 1, "no usable box": 1}
+    bad = [annotation(i, [1, 1, 9, 9]) | changes for i in (2, 3)]
+    with pytest.raises(DataError, match=r"2 of 3 rows of its annotations cannot be used \(malformed row: annot"):
+        load_coco(write([image(i) for i in (1, 2, 3)], [good[0], *bad]))
+
+
+def test_annotations_of_other_images_alone_are_refused_and_do_not_make_these_background(write):
+    with pytest.raises(DataError, match=r"none of its annotations is of an image that it lists \(annotation 109 names"):
+        load_coco(write([image(1)], [annotation(8, [1, 1, 9, 9]), annotation(9, [1, 1, 9, 9])]))
+
+
+def test_an_image_that_is_listed_twice_has_the_annotations_of_both(write):
+    images = [image(1), image(2, file_name="1.png")]
+    found = load_coco(write(images, [annotation(1, [1, 1, 9, 9]), annotation(2, [2, 2, 9, 9])]))
+    assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [[[1, 1, 10, 10], [2, 2, 11, 11]]]
+
+
+@pytest.mark.parametrize("size", [{}, {"width": None, "height": None}, {"width": 0, "height": 0}, {"width": "64"}])
+def test_a_size_that_is_left_out_is_the_photos(write, size):
+    row = {"id": 1, "file_name": "1.png"} | size
+    (found,) = load_coco(write([row], [annotation(1, [1, 1, 9, 9])])).samples
+    assert (found.width, found.height) == (64, 48) and isinstance(found.width, int)
+
+
+@pytest.mark.parametrize(
+    ("categories", "expected"),
+    [
+        ([{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "categories 'a' and 'b' both have the id 1"),
+        ([{"id": 1, "name": "a"}, {"id": "1", "name": "b"}], "categories 'a' and 'b' both have the id 1"),
+        ([{"id": 1, "name": ""}], "categories[0] has 'name': ''"),
+        ([{"id": 1, "name": ["a"]}], "categories[0] has 'name': ['a']"),
+        ([{"id": 1, "name": None}], "categories[0] has 'name': None"),
+        ([{"id": 1, "name": True}], "categories[0] has 'name': True"),
+        ([{"id": 1, "name": 7}, {"id": 2, "name": "no"}], ("7", "no")),
+        ([{"id": 1, "name": "a"}, {"id": 1, "name": "a"}], ("a",)),
+    ],
+)
+def test_names_of_categories(write, categories, expected):
+    path = write([image(1)], [annotation(1, [1, 1, 9, 9], category_id=1)], categories)
+    if isinstance(expected, tuple):
+        assert load_coco(path).classes == expected
+    else:
+        with pytest.raises(DataError) as error:
+            load_coco(path)
+        assert expected in str(error.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(write):
+    path = write([image(1)])
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+        assert len(load_coco(path)) == 1
+        path.write_bytes(path.read_text(encoding=encoding).encode())
+
+
+def test_photos_elsewhere(write, tmp_path):
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    path = write([image(1), image(2)], [annotation(1, [1, 1, 9, 9])])
+    for number in "12":
+        (tmp_path / "images" / f"{number}.png").rename(tmp_path / "elsewhere" / "deep" / f"{number}.png")
+    with pytest.raises(DataError, match="--images names the folder that has it"):
+        load_coco(path)
+    assert len(load_detection(path, images=[tmp_path / "elsewhere"])) == 2
+
+
+def test_one_photo_that_is_all_that_is_found_for_two_images_is_neithers(write, tmp_path):
+    path = write([image(1), image(2)])
+    text = path.read_text().replace("1.png", "cam1/0.png").replace("2.png", "cam2/0.png")
+    path.write_text(text.replace('"images": [', '"images": [{"id": 3, "file_name": "2.png"}, '))
+    (tmp_path / "images" / "1.png").rename(tmp_path / "images" / "0.png")
+    found = load_coco(path)
+    assert [sample.name for sample in found.samples] == ["2.png"]
+    assert found.report.kinds["duplicate image"] == 1 and len(found.report.faults) == 1
+
+
+def test_a_path_of_another_machine_becomes_the_name_that_is_left_of_it(write, tmp_path):
+    path = write([image(1)])
+    path.write_text(path.read_text().replace("1.png", "/home/else/images/1.png"))
+    found = load_coco(path)
+    assert [sample.name for sample in found.samples] == ["images/1.png"]
+    assert found.report.problems == [
+        f"photo found elsewhere: 1, such as {tmp_path / 'images' / '1.png'} for /home/else/images/1.png"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """VOC folders as people have them: VOC's own layout, and XML files beside photos."""
 
+import shutil
+
 import numpy as np
 import pytest
 from image_files import quadrants
@@ -106,13 +108,17 @@ def test_entries_that_cannot_be_used_are_reported(voc):
         "d": xml(CAT, size="<size><width>wide</width><height>9</height></size>"),
         "e": xml(CAT, size=""),
         "f": xml(CAT),
+        "g": xml(CAT + objects(*((("cat", 1, 1, x, 9)) for x in range(5, 10)))),
     }
     folder = voc(files)
     (folder / "JPEGImages" / "c.jpg").unlink()
     (folder / "JPEGImages" / "e.jpg").write_bytes(b"no image")
     (folder / "Annotations" / "f.xml").rename(folder / "f.txt")
     found = load_voc(folder)
-    assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [[[0, 0, 64, 40]]]
+    assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [
+        [[0, 0, 64, 40]],
+        [[10, 5, 30, 25], *([0, 0, x, 9] for x in range(5, 10))],
+    ]
     assert found.report.kinds == {
         "malformed row": 3, "empty box": 1, "box out of range": 1, "malformed annotation": 2, "missing image": 1,
         "corrupt image": 1, "image without annotation": 1,
@@ -141,7 +147,10 @@ def test_a_photo_that_two_xml_files_name_counts_once(voc):
     found = load_voc(voc({"a": xml(CAT, filename="a.jpg"), "b": xml(DOG, filename="a.jpg")}))
     assert [sample.boxes.labels.tolist() for sample in found.samples] == [[0]]
     # b.jpg belongs to b.xml by its name, which the other name goes before
-    assert found.report.problems == ["duplicate image: b.xml is not the first to name a.jpg"]
+    assert found.report.problems == [
+        "renamed photo: b.xml names a.jpg, though b.jpg is there (took a.jpg)",
+        "duplicate image: b.xml is not the first to name a.jpg",
+    ]
 
 
 def test_classes_may_be_given_and_vocs_own_names_are_understood_under_cocos(voc):
@@ -156,3 +165,99 @@ def test_a_folder_without_a_usable_entry_says_the_first_reason(voc):
     folder = voc({"a": "<"})
     with pytest.raises(DataError, match=r"none of its 1 XML files can be used \(malformed annotation: a\.xml"):
         load_voc(folder)
+
+
+@pytest.mark.parametrize(
+    ("element", "ignored"),
+    [
+        ("<difficult>1</difficult>", True), ("<Difficult>1</Difficult>", True), ("<difficult>True</difficult>", True),
+        ("<difficult>yes</difficult>", True), ("<difficult>0</difficult>", False), ("<difficult/>", False),
+        ("<difficult>False</difficult>", False), ("<difficult>Unspecified</difficult>", False), ("", False),
+    ],
+)  # fmt: skip
+def test_what_counts_as_difficult(voc, element, ignored):
+    found = load_voc(voc({"a": xml(CAT.replace("<difficult>0</difficult>", element))}))
+    assert found.samples[0].boxes.ignored.tolist() == [ignored]
+    told = ["unknown flag: 1, such as object 1 of a.xml: 'difficult' is 'Unspecified' (taken as not set)"]
+    assert found.report.problems == told * ("Unspecified" in element)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            '<annotations><image name="a.jpg"><box label="a" xtl="4"/></image></annotations>',
+            "its root is <annotations>",
+        ),
+        (f'<annotation xmlns="http://x">{SIZE}{CAT}</annotation>', "its root is <{http://x}annotation>"),
+        ("<html><object><name>a</name></object></html>", "its root is <html>"),
+        (xml(""), "not a VOC folder, none of its 1 XML files has an <object> with a name"),
+        (f"<annotation>{SIZE}<polygon/></annotation>", "not a VOC folder, none of its 1 XML files has an <object>"),
+        (xml("<object><name>a</name><polygon/></object>"), "1 of 1 rows of its annotations cannot be used"),
+    ],
+)
+def test_xml_of_other_tools_is_not_voc(voc, content, words):
+    with pytest.raises(DataError) as error:
+        load_voc(voc({"a": content}))
+    assert words in str(error.value)
+
+
+def test_a_split_of_background_is_one_where_other_files_have_objects(voc):
+    folder = voc({"a": xml(CAT), "b": xml("")}, {"val": ["b"]})
+    found = load_voc(folder, split="val")
+    assert (found.classes, [len(sample.boxes) for sample in found.samples]) == ((), [0])
+
+
+@pytest.mark.parametrize(
+    ("line", "stem"),
+    [("a b", "a b"), ("a b  -1", "a b"), ("a b 1", "a b"), ("c.jpg", "c"), ("c 0", "c"), ("sub\\d", "sub/d")],
+)
+def test_names_in_lists(voc, line, stem):
+    folder = voc({"a b": xml(CAT), "c": xml(DOG)}, {"train": [line, "._c"]})
+    for place, name in (("Annotations", "d.xml"), ("JPEGImages", "d.jpg")):
+        (folder / place / "sub").mkdir()
+        shutil.copy(folder / place / f"c{name[1:]}", folder / place / "sub" / name)
+    (folder / "ImageSets" / "Main" / "train.txt").write_text(f"{line}\n._c\n", encoding="utf-8-sig")
+    (found,) = load_voc(folder, split="train").samples
+    assert found.path == folder / "JPEGImages" / f"{stem}.jpg"
+
+
+def test_sub_folders_upper_case_suffixes_and_other_names_of_folders(tmp_path):
+    for name, suffix in (("one/a", ".XML"), ("two/a", ".xml")):
+        for place in ("annotations", "images"):
+            (tmp_path / place / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "annotations" / f"{name}{suffix}").write_text(xml(CAT if "one" in name else DOG, filename="a.jpg"))
+        Image.fromarray(quadrants()).save(tmp_path / "images" / f"{name}.jpg")
+    for place, name in (("annotations/one", "._a.xml"), ("images/one", "._a.jpg"), ("annotations/__MACOSX", "b.xml")):
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place / name).write_bytes(b"\0\5\x16\7")
+    found = load_detection(tmp_path)
+    assert [(sample.path, sample.boxes.labels.tolist()) for sample in found.samples] == [
+        (tmp_path / "images" / "one" / "a.jpg", [0]), (tmp_path / "images" / "two" / "a.jpg", [1]),
+    ]  # fmt: skip
+    assert found.report.problems == []
+
+
+def test_sub_folders_called_like_splits_are_these(tmp_path):
+    for split, content in (("train", CAT), ("valid", DOG)):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "a.xml").write_text(xml(content))
+        Image.fromarray(quadrants()).save(tmp_path / split / "a.jpg")
+    assert voc_splits(tmp_path) == ["train", "val"]
+    assert [sample.path.parent.name for sample in load_detection(tmp_path, split="val").samples] == ["valid"]
+    assert len(load_detection(tmp_path)) == 2
+
+
+def test_photos_elsewhere(voc, tmp_path):
+    folder = voc({"a": xml(CAT, filename="a.jpg")})
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (folder / "JPEGImages" / "a.jpg").rename(tmp_path / "elsewhere" / "deep" / "a.jpg")
+    with pytest.raises(DataError, match="--images names the folder that has it"):
+        load_detection(folder)
+    assert len(load_detection(folder, images=[tmp_path / "elsewhere"])) == 1
+
+
+def test_two_photos_of_one_stem_are_told(voc):
+    folder = voc({"a": xml(CAT)})
+    Image.fromarray(quadrants()).save(folder / "JPEGImages" / "a.png")
+    assert load_voc(folder).report.problems == ["shared labels: a.xml may be of a.jpg or a.png (took the first)"]

@@ -12,7 +12,7 @@ import typer
 from vision_app.cli.options import BOXES, HIDDEN_ALIASES, Fields, Text, positive_int
 from vision_app.core.errors import UsageError, unknown
 from vision_app.core.figures import import_matplotlib
-from vision_app.core.files import atomic_write
+from vision_app.core.files import atomic_write, read_text
 
 # By panel and field: what a value looks like, and what the option does. Limits are checked by the dataclasses.
 PANELS = {
@@ -153,7 +153,7 @@ def _options(context: typer.Context, path: Path) -> dict[str, str | list[str]]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(path))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"--config {path}: cannot be read as YAML ({error})") from error
     if not isinstance(content, dict):

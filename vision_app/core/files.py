@@ -1,5 +1,6 @@
-"""Write files so that they are there whole or not at all, and keep some of them to their owner."""
+"""Write files so that they are there whole or not at all, keep some to their owner, and read people's text files."""
 
+import codecs
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,6 +11,20 @@ from pathlib import Path
 OWNER_ONLY = 0o600
 PUBLIC = 0o666  # without what the system's umask takes away
 _PART = "[0-9a-f]" * 16 + ".part"  # what ends the name of an unfinished file
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file as people's editors save it: UTF-8, or UTF-16, with or without a byte order mark.
+
+    UTF-16 is told by its byte order mark. Line ends stay as they are.
+
+    Raises:
+        OSError: The file cannot be read.
+        UnicodeDecodeError: It is neither.
+    """
+    content = path.read_bytes()
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf16 else "utf-8-sig")
 
 
 @contextmanager

@@ -1,21 +1,31 @@
 """COCO-style JSON files with boxes."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
 
-from vision_app.core.errors import DataError
+from vision_app.core.errors import DataError, ImageError
+from vision_app.core.files import read_text
+from vision_app.core.images import read_size
+from vision_app.data.layout import ImageFolders, found_name
+from vision_app.data.parse import flag, key, number, numbers
 from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
 from vision_app.released.landmarks import NO_LANDMARKS, Landmarks
 
+Row = dict[str, Any]
 
-def load_coco(path: str | Path) -> DetectionSet:
-    """Read a COCO-style JSON file whose images are in `images/` beside it, or beside it.
+
+def load_coco(path: str | Path, images: Sequence[Path] = ()) -> DetectionSet:
+    """Read a COCO-style JSON file.
+
+    Its images are in `images/` beside it, beside it, or in a sub-folder of these that is called like the file; a file
+    in `annotations/` has them beside that folder. See `layout.ImageFolders`.
 
     Beyond COCO's fields, `difficult` on an annotation marks an ignore region, as `iscrowd` does; `labels` on an image
     may be `voc20`: only animals of VOC's classes are boxed there and more may be in the image.
@@ -23,98 +33,143 @@ def load_coco(path: str | Path) -> DetectionSet:
     The `keypoints` of a category are the names of its landmarks, those of an annotation x, y and v for each of them, v
     being 0 where a point is not known. All categories that have any name the same ones.
 
+    Numbers and ids may be written as text, a missing box is taken from its outline, and a missing size from the image;
+    each is counted in the report. An image of which no annotation can be used is left out.
+
+    Args:
+        path: The file.
+        images: Folders that have the images, if they are elsewhere.
+
     Raises:
-        DataError: The file cannot be read, is not a COCO file, or none of its images can be used.
+        DataError: The file cannot be read, is not a COCO file, most of its annotations cannot be used, or none of its
+            images can.
     """
     path = Path(path)
     content = _read_json(path)
     report = ScanReport()
-    rows = _well_formed(content, "categories", report)
-    if report.entries:
-        raise DataError(f"{path}: {report.first()}")
-    names = tuple(dict.fromkeys(row["name"] for row in rows))
-    index = {row["id"]: names.index(row["name"]) for row in rows}
-    landmarks = _landmarks(rows, path)
-    points = {row["id"]: len(landmarks) * (row["name"] in landmarks.classes) for row in rows}
-    images, annotations = _well_formed(content, "images", report), defaultdict(list)
-    known = {image["id"] for image in images}
-    for row in _well_formed(content, "annotations", report):
-        if row["image_id"] in known:
-            annotations[row["image_id"]].append(row)
-        else:
-            report.add("annotation without image", f"annotation {row.get('id')} names image {row['image_id']}")
-    samples: list[AnnotatedImage] = []
-    seen: set[tuple[str, Any]] = set()
-    for image in images:
-        keys = {("name", image["file_name"]), ("id", image["id"])}
-        if keys & seen:
+    categories = _categories(content, path, report)
+    names = tuple(dict.fromkeys(row["name"] for row in categories.values()))
+    landmarks = _landmarks(list(categories.values()), path)
+    reader = _ImageReader(ImageFolders.of_json(path, images), names, landmarks, categories, report)
+    listed = _well_formed(content["images"], report)
+    annotations = _by_image(content["annotations"], {key(row["id"]): row["id"] for row in listed}, path, report)
+    first: dict[tuple[str, str | None], Row] = {}
+    rows: dict[int, list[tuple[int, Row]]] = {}
+    for image in listed:
+        keys = ("name", image["file_name"]), ("id", key(image["id"]))
+        known = [first[one] for one in keys if one in first]
+        if known:
             report.add("duplicate image", f"{image['file_name']}, id {image['id']}")
+            if known[0]["file_name"] == image["file_name"]:  # the annotations of both are those of one photo
+                rows[id(known[0])] += annotations.pop(key(image["id"]), [])
             continue
-        seen |= keys
-        sample = _sample(path.parent, image, annotations[image["id"]], index, points, report)
-        if sample:
-            samples.append(sample)
+        first |= dict.fromkeys(keys, image)
+        rows[id(image)] = annotations.pop(key(image["id"]), [])
+    read = [reader(image, rows[id(image)]) for image in listed if id(image) in rows]
+    uses = Counter(sample.path for sample in read if sample)
+    for file in [file for file, count in uses.items() if count > 1]:
+        report.add("duplicate image", f"{file} is all that is found for {uses[file]} images (left out)")
+    samples = tuple(sample for sample in read if sample and uses[sample.path] == 1)
+    report.check_rows(path)
     if not samples:
         raise DataError(f"{path}: none of its {len(content['images'])} images can be used ({report.first()})")
-    return DetectionSet(names, tuple(samples), report, landmarks=landmarks)
+    return DetectionSet(names, samples, report, landmarks=landmarks)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, list[Any]]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, list[Any]] = json.loads(read_text(path))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise DataError(f"{path}: not a JSON file ({error})") from error
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise DataError(f"{path}: not a COCO file, it has no list '{key}'")
+    for name in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(name), list):
+            raise DataError(f"{path}: not a COCO file, it has no list '{name}'")
     return content
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) < 1e9  # no NaN, no infinity
-
-
-def _is_key(value: object) -> bool:
-    return isinstance(value, int | str)
-
-
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and value.strip() != ""
 
 
 def _is_side(value: object) -> bool:
-    return isinstance(value, int | float) and 1 <= value < 1e9
+    """Return whether this is a side of an image, or says that it is not known."""
+    return value is None or (number(value) or 0) >= 1 or value == 0
 
 
-def _is_box(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
+def _problem(row: object, where: str, fields: Mapping[str, Callable[[object], object]]) -> str | None:
+    """Say what is wrong with a row of the file; None where nothing is."""
+    if not isinstance(row, dict):
+        return f"{where} is {shortened(row)}, not an object"
+    if missing := next((name for name in fields if name not in row), None):
+        return f"{where} has no '{missing}'"
+    wrong = next((name for name, valid in fields.items() if valid(row[name]) in (None, False)), None)
+    return wrong and f"{where} has '{wrong}': {shortened(row[wrong])}"
 
 
-_FIELDS = {  # what a row of each list must have
-    "images": {"id": _is_key, "file_name": _is_name, "width": _is_side, "height": _is_side},
-    "annotations": {"image_id": _is_key, "category_id": _is_key, "bbox": _is_box},
-    "categories": {"id": _is_key, "name": _is_name},
-}
+def _categories(content: dict[str, list[Any]], path: Path, report: ScanReport) -> dict[str | None, Row]:
+    """Return the categories by id, with names as text."""
+    found: dict[str | None, Row] = {}
+    for i, row in enumerate(content["categories"]):
+        if isinstance(row, dict) and isinstance(row.get("name"), int) and not isinstance(row["name"], bool):
+            row = {**row, "name": str(row["name"])}
+        if problem := _problem(row, f"categories[{i}]", {"id": key, "name": _is_name}):
+            raise DataError(f"{path}: malformed row: {problem}")
+        if (same := found.setdefault(key(row["id"]), row))["name"] != row["name"]:
+            raise DataError(f"{path}: categories '{same['name']}' and '{row['name']}' both have the id {row['id']}")
+        if row["name"] in [other["name"] for other in found.values() if other is not row]:
+            report.count("category listed twice", f"'{row['name']}'")
+    return found
 
 
-def _well_formed(content: dict[str, Any], name: str, report: ScanReport) -> list[dict[str, Any]]:
-    """Return the rows of one of the file's lists that are complete; report the others."""
-    rows = []
-    for i, row in enumerate(content[name]):
-        if not isinstance(row, dict):
-            report.add("malformed row", f"{name}[{i}] is {shortened(row)}, not an object")
-        elif missing := [key for key in _FIELDS[name] if key not in row]:
-            report.add("malformed row", f"{name}[{i}] has no '{missing[0]}'")
-        elif wrong := [key for key, valid in _FIELDS[name].items() if not valid(row[key])]:
-            report.add("malformed row", f"{name}[{i}] has '{wrong[0]}': {shortened(row[wrong[0]])}")
+def _well_formed(rows: list[Any], report: ScanReport) -> list[Row]:
+    """Return the images that are complete, with sizes as numbers and 0 where one is not known; report the others."""
+    found = []
+    for i, row in enumerate(rows):
+        if problem := _problem(row, f"images[{i}]", {"id": key, "file_name": _is_name}):
+            report.add("malformed row", problem)
+            continue
+        row = {"width": None, "height": None, **row}
+        if problem := _problem(row, f"images[{i}]", dict.fromkeys(("width", "height"), _is_side)):
+            report.add("malformed row", problem)
+            continue
+        sides = {side: int(number(row[side]) or 0) for side in ("width", "height") if isinstance(row[side], str)}
+        found.append({**row, **sides})
+    return found
+
+
+def _by_image(
+    rows: list[Any], known: dict[str | None, Any], path: Path, report: ScanReport
+) -> dict[str | None, list[tuple[int, Row]]]:
+    """Return the annotations of each image by its id, with their places in the file; report those of none.
+
+    Raises:
+        DataError: None of them is of an image of the file.
+    """
+    found: dict[str | None, list[tuple[int, Row]]] = defaultdict(list)
+    strange = None
+    for i, row in enumerate(rows):
+        if problem := _problem(row, f"annotations[{i}]", {"image_id": key}):
+            report.refuse("malformed row", problem)
+        elif (image := key(row["image_id"])) in known:
+            found[image].append((i, row))
+            _count_type(row, "image_id", known[image], report)
         else:
-            rows.append(row)
-    return rows
+            strange = f"annotation {row.get('id')} names image {row['image_id']}"
+            report.add("annotation without image", strange)
+    if strange and not found:
+        raise DataError(f"{path}: none of its annotations is of an image that it lists ({strange})")
+    return found
 
 
-def _landmarks(categories: list[dict[str, Any]], path: Path) -> Landmarks:
+def _count_type(row: Row, name: str, original: object, report: ScanReport) -> None:
+    """Count an id that is written otherwise than what it refers to."""
+    if type(row[name]) is not type(original):
+        report.count("id of another type", f"'{name}': {row[name]!r} for {original!r}")
+
+
+def _landmarks(categories: list[Row], path: Path) -> Landmarks:
     """Return the points that the file's categories name, and the classes that have them."""
     named = {row["name"]: row["keypoints"] for row in categories if row.get("keypoints")}
     for label, names in named.items():
@@ -130,44 +185,111 @@ def _landmarks(categories: list[dict[str, Any]], path: Path) -> Landmarks:
     return Landmarks(lists[0], tuple(named)) if named else NO_LANDMARKS
 
 
-def _sample(
-    folder: Path,
-    image: dict[str, Any],
-    rows: list[dict[str, Any]],
-    index: dict[int, int],
-    points: dict[int, int],
-    report: ScanReport,
-) -> AnnotatedImage | None:
-    name = image["file_name"]
-    path = next((p for p in (folder / "images" / name, folder / name) if p.is_file()), None)
-    if path is None:
-        report.add("missing image", f"{name} is neither in {folder / 'images'} nor in {folder}")
-        return None
-    annotations = ImageAnnotations(name, image["width"], image["height"], report, max(points.values(), default=0))
-    for row in rows:
-        if row["category_id"] not in index:
-            annotations.refuse("unknown category", f"annotation {row.get('id')} of {name}: {row['category_id']}")
-            continue
-        x, y, w, h = row["bbox"]
-        ignored, area = bool(row.get("iscrowd") or row.get("difficult")), row.get("area")
-        what = f"annotation {row.get('id')} of {name}: {row['bbox']}"
-        landmarks = _points(row, points[row["category_id"]], what, report)
+class _ImageReader:
+    """Turns an image of the file and its annotations into a sample.
+
+    Args:
+        folders: Where the images are.
+        names: Of the classes.
+        landmarks: Of the set.
+        categories: Rows by id.
+        report: Takes what is wrong.
+    """
+
+    def __init__(
+        self,
+        folders: ImageFolders,
+        names: tuple[str, ...],
+        landmarks: Landmarks,
+        categories: dict[str | None, Row],
+        report: ScanReport,
+    ):
+        self.folders, self.categories, self.report = folders, categories, report
+        self.index = {place: names.index(row["name"]) for place, row in categories.items()}
+        count = len(landmarks)
+        self.points = {place: count * (row["name"] in landmarks.classes) for place, row in categories.items()}
+
+    def __call__(self, image: Row, rows: Sequence[tuple[int, Row]]) -> AnnotatedImage | None:
+        name = image["file_name"]
+        try:
+            path = self.folders.find(name, self.report)
+            name = found_name(name, path)
+            size = image["width"], image["height"]
+            width, height = size if all(size) else read_size(path)
+        except DataError as error:
+            self.report.add("missing image", str(error))
+            return None
+        except ImageError as error:
+            self.report.add("corrupt image", str(error))
+            return None
+        points = max(self.points.values(), default=0)
+        annotations = ImageAnnotations(name, width, height, self.report, points)
+        for place, row in rows:
+            self._add(place, row, annotations)
+        return annotations.sample(path, self.index.values(), exhaustive=image.get("labels") != "voc20")
+
+    def _add(self, place: int, row: Row, annotations: ImageAnnotations) -> None:
+        """Add an annotation to those of its image, or report it."""
+        where, report = f"annotation {row.get('id')} of {annotations.name}", self.report
+        box = _box(row, where, report)
+        fields: dict[str, Callable[[object], object]] = {"category_id": key} | ({} if box else {"bbox": numbers})
+        if (problem := _problem(row, f"annotations[{place}]", fields)) or not box:
+            problem = problem or f"annotations[{place}] has 'bbox': {shortened(row['bbox'])}"
+            annotations.refuse("malformed row", problem)
+            return
+        category = key(row["category_id"])
+        if category not in self.index:
+            annotations.refuse("unknown category", f"{where}: {row['category_id']}")
+            return
+        _count_type(row, "category_id", self.categories[category]["id"], report)
+        x, y, w, h = box
+        what = f"{where}: {row['bbox'] if row.get('bbox') else box}"
+        ignored = [_switch(row, name, where, report) for name in ("iscrowd", "difficult")]
+        landmarks = _points(row, self.points[category], what, report)
         annotations.add(
-            (x, y, x + w, y + h), index[row["category_id"]], what,
-            ignored=ignored, area=area if _is_number(area) else None, landmarks=landmarks,
+            (x, y, x + w, y + h), self.index[category], what,
+            ignored=any(ignored), area=number(row.get("area")), landmarks=landmarks,
         )  # fmt: skip
-    return annotations.sample(path, index.values(), exhaustive=image.get("labels") != "voc20")
 
 
-def _points(row: dict[str, Any], points: int, what: str, report: ScanReport) -> np.ndarray | None:
+def _box(row: Row, where: str, report: ScanReport) -> list[float] | None:
+    """Return the x, y, width and height of an annotation; without a box, or with an empty one, those of its outline."""
+    given = row.get("bbox")
+    box = numbers(given)
+    box = box if box and len(box) == 4 else None
+    if not box or min(box[2:]) <= 0:
+        parts = row.get("segmentation")
+        rings = parts if isinstance(parts, list) and all(isinstance(part, list) for part in parts) else [parts]
+        values = [numbers(ring) or [] for ring in rings]
+        if all(len(ring) >= 6 and len(ring) % 2 == 0 for ring in values) and values:
+            x, y = (np.concatenate([ring[start::2] for ring in values]) for start in (0, 1))
+            report.count("box from its outline", where)
+            return [float(x.min()), float(y.min()), float(np.ptp(x)), float(np.ptp(y))]
+    if box and any(isinstance(value, str) for value in given or ()):
+        report.count("number written as text", f"{where}: {given}")
+    return box
+
+
+def _switch(row: Row, name: str, where: str, report: ScanReport) -> bool:
+    """Return whether a flag is set, which it is not where it is left out."""
+    value = row.get(name)
+    if value is None or value == "":
+        return False
+    if (found := flag(value)) is None:
+        report.count("unknown flag", f"{where}: '{name}' is {shortened(value)} (taken as not set)")
+    elif isinstance(value, str):
+        report.count("flag written as text", f"{where}: '{name}' is {value!r}")
+    return bool(found)
+
+
+def _points(row: Row, points: int, what: str, report: ScanReport) -> np.ndarray | None:
     """Return the (K, 2) keypoints of an annotation, NaN where one is not known; None where it has none."""
-    values = row.get("keypoints")
-    if not points or not values:
+    given = row.get("keypoints")
+    if not points or not given:
         return None
-    if not isinstance(values, list) or len(values) != 3 * points or not all(map(_is_number, values)):
-        report.add(
-            "malformed keypoints", f"{what} has {shortened(values)}, not x, y, v of {points} points (none known)"
-        )
+    values = numbers(given)
+    if values is None or len(values) != 3 * points:
+        report.add("malformed keypoints", f"{what} has {shortened(given)}, not x, y, v of {points} points (none known)")
         return None
     table = np.array(values, np.float64).reshape(points, 3)
     return np.where(table[:, 2:] > 0, table[:, :2], np.nan)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.data.coco import load_coco
+from vision_app.data.layout import is_hidden
 from vision_app.data.samples import DetectionSet
-from vision_app.data.voc import load_voc, voc_splits
+from vision_app.data.voc import load_voc, voc_files, voc_splits
 from vision_app.data.yolo import YoloFile
 
 
@@ -44,8 +45,14 @@ class Dataset:
         return data if classes is None else data.relabeled(classes, self.path)
 
 
-def open_dataset(path: str | Path) -> Dataset:
+def open_dataset(path: str | Path, images: Sequence[Path] = ()) -> Dataset:
     """Return the set of a path in the format that the path tells: COCO's .json, YOLO's .yaml or a VOC folder.
+
+    Darknet's obj.data is read as a .yaml.
+
+    Args:
+        path: The set.
+        images: Folders that have its images, if these are not where the format has them.
 
     Raises:
         DataError: It is none of these, or its description cannot be used.
@@ -54,31 +61,34 @@ def open_dataset(path: str | Path) -> Dataset:
     suffix = path.suffix.lower()
     if path.is_dir():
         _check_voc(path)
-        return Dataset(path, path.absolute().name, voc_splits(path), partial(load_voc, path))
-    if suffix in (".yaml", ".yml"):
-        file = YoloFile(path)
+        return Dataset(path, path.absolute().name, voc_splits(path), partial(load_voc, path, images=images))
+    if suffix in (".yaml", ".yml", ".data"):
+        file = YoloFile(path, images)
         return Dataset(path, file.title, file.splits, file.load)
     if suffix != ".json":
         raise DataError(f"{path}: not a data set; give a COCO .json, a data.yaml or a folder of VOC's .xml files")
-    return Dataset(path, f"{path.absolute().parent.name} {path.stem}", (), partial(_load_coco, path))
+    return Dataset(path, f"{path.absolute().parent.name} {path.stem}", (), partial(_load_coco, path, images))
 
 
-def load_detection(path: str | Path, classes: Sequence[str] | None = None, split: str | None = None) -> DetectionSet:
+def load_detection(
+    path: str | Path, classes: Sequence[str] | None = None, split: str | None = None, images: Sequence[Path] = ()
+) -> DetectionSet:
     """Read a set; see `open_dataset` and `Dataset.load`."""
-    return open_dataset(path).load(classes, split)
+    return open_dataset(path, images).load(classes, split)
 
 
-def _load_coco(path: Path, split: str | None) -> DetectionSet:
+def _load_coco(path: Path, images: Sequence[Path], split: str | None) -> DetectionSet:
     if split is not None:
         raise UsageError(f"{path}: a COCO file has no splits; name the file of '{split}' instead")
-    return load_coco(path)
+    return load_coco(path, images)
 
 
 def _check_voc(folder: Path) -> None:
     """Refuse a folder that is not VOC's."""
-    if (folder / "Annotations").is_dir() or next(folder.glob("*.xml"), None):
+    if (folder / "Annotations").is_dir() or voc_files(folder):
         return
-    inside = [file for pattern in ("*.yaml", "*.yml", "*.json") for file in sorted(folder.glob(pattern))]
+    patterns = "*.yaml", "*.yml", "*.json", "*.data", "annotations/*.json"
+    inside = [file for pattern in patterns for file in sorted(folder.glob(pattern)) if not is_hidden(file.name)]
     hint = f"; did you mean {inside[0]}?" if inside else ""
     if not inside and (folder / "labels").is_dir():
         hint = "; for YOLO's images/ and labels/, write a data.yaml with train, val and names, and name that"

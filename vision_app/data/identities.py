@@ -3,10 +3,13 @@
 import csv
 import os
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 from vision_app.core.errors import DataError
+from vision_app.core.files import read_text
 from vision_app.core.images import SUFFIXES
+from vision_app.data.layout import files_below
 
 COLUMNS = ("file", "identity")
 
@@ -50,14 +53,21 @@ def load_identities(path: str | Path) -> list[Portrait]:
 
 def _folder(path: Path) -> list[Portrait]:
     portraits = []
-    for file in sorted(path.glob("*/**/*"), key=os.fsencode):
+    for file in sorted(files_below(path, SUFFIXES), key=os.fsencode):
         inside = file.relative_to(path)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if file.suffix.lower() in SUFFIXES and not hidden and file.is_file():
+        if len(inside.parts) > 1:
             portraits.append(Portrait(str(inside), file, inside.parts[0]))
     if not portraits:
         raise DataError(f"{path}: has no photos of people; put each person's into a sub-folder with the name")
     return portraits
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the column names of a CSV file, none if it cannot be read."""
+    try:
+        return next(csv.reader(StringIO(read_text(path), newline="")), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -67,9 +77,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         DataError: It has not, or cannot be read.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names, rows = reader.fieldnames or (), list(reader)
+        reader = csv.DictReader(StringIO(read_text(path), newline=""))
+        names, rows = reader.fieldnames or (), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({getattr(error, 'strerror', None) or error})") from error
     for name in columns:

@@ -91,6 +91,7 @@ class ImageAnnotations:
             return
         if min(x1, y1) < -1 or x2 > self.width + 1 or y2 > self.height + 1:  # a pixel too far is rounding
             self.report.add("box out of range", f"{given} (clipped)")
+        self.report.rows += 1
         row = (ignored, label, *clipped)
         if row in self._rows:
             self.report.add("duplicate box", f"{given} (counted once)")
@@ -110,7 +111,7 @@ class ImageAnnotations:
     def refuse(self, kind: str, sentence: str) -> None:
         """Report a row that has no usable box."""
         self._refused += 1
-        self.report.add(kind, sentence)
+        self.report.refuse(kind, sentence)
 
     def sample(self, path: Path, labeled: Iterable[int], exhaustive: bool = True) -> AnnotatedImage | None:
         """Return the image at `path` with its boxes; None, which is reported, where all rows were refused."""
@@ -188,8 +189,7 @@ class DetectionSet:
         """Return both sets one after the other; their classes and landmarks must be the same."""
         if (self.classes, self.landmarks.names) != (other.classes, other.landmarks.names):
             raise ValueError("two sets can only be joined under the same classes and landmarks")
-        report = ScanReport(self.report.entries + other.report.entries)
-        return replace(self, samples=self.samples + other.samples, report=report)
+        return replace(self, samples=self.samples + other.samples, report=self.report + other.report)
 
     def with_landmarks(self, landmarks: Landmarks, source: str | Path) -> "DetectionSet":
         """Return the same samples under the landmarks of another set or a model; without any, no point is known.

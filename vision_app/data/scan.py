@@ -43,7 +43,7 @@ def scan(
     Raises:
         DataError: No image can be read.
     """
-    kept, images, report = [], ImageCache(limit, target), ScanReport(list(data.report.entries))
+    kept, images, report = [], ImageCache(limit, target), data.report + ScanReport()
     seen = {} if seen is None else seen
     for done, (sample, image, digest) in enumerate(_decoded(data.samples, target)):
         if done and done % 1000 == 0:
@@ -99,7 +99,7 @@ def summarize(name: str, data: DetectionSet, shown: int = 3) -> Iterator[str]:
         shown: How many entries of each kind are spelled out.
     """
     boxes = data.boxes_per_class()
-    counts = (len(data), "image"), (sum(boxes.values()), "box"), (len(data.report.entries), "issue")
+    counts = (len(data), "image"), (sum(boxes.values()), "box"), (data.report.kinds.total(), "issue")
     yield f"{name}: {', '.join(amount(*count) for count in counts)}"
     yield "boxes by class: " + ", ".join(
         f"{label!r} {count}" if "," in label else f"{label} {count}" for label, count in boxes.items()
@@ -108,8 +108,4 @@ def summarize(name: str, data: DetectionSet, shown: int = 3) -> Iterator[str]:
         known = [np.isfinite(sample.boxes.landmarks).all(axis=2).sum() for sample in data.samples]
         names, classes = ", ".join(data.landmarks.names), ", ".join(data.landmarks.classes)
         yield f"landmarks of {classes}: {names}; {sum(known)} are known"
-    for kind, count in data.report.kinds.items():
-        sentences = [sentence for other, sentence in data.report.entries if other == kind]
-        yield from (f"{kind}: {sentence}" for sentence in sentences[:shown])
-        if count > shown:
-            yield f"{kind}: {count - shown} more"
+    yield from data.report.lines(shown)

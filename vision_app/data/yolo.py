@@ -8,9 +8,13 @@ from typing import Any
 import yaml
 
 from vision_app.core.errors import DataError, ImageError, UsageError, nearest, unknown
+from vision_app.core.files import read_text
 from vision_app.core.images import SUFFIXES, read_size
+from vision_app.data.layout import ImageFolders, files_below, is_hidden, relocated
+from vision_app.data.parse import class_names, whole_number
 from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
+from vision_app.data.yolo_rows import RowError, RowReader
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
 READ = {"path", "names", "nc", "kpt_shape"}.union(*SPLITS.values())
@@ -25,9 +29,13 @@ class YoloFile:
     in `a/labels/b.txt`, or else beside the image; an image without them is background. A row of labels is a class index
     and either center x, center y, width and height as fractions of the image's sides, or the corners of an outline,
     which becomes the box around it. With `kpt_shape` in the file, key points follow each box; they are not read.
+    `names` may be a text file with a name per line. A Darknet file, obj.data, says the same in lines of `key = value`.
+
+    Args:
+        path: The data.yaml.
+        images: Folders that have the images, if they are elsewhere.
 
     Attributes:
-        path: The data.yaml.
         content: What it says.
         splits: The splits that it lists.
 
@@ -35,9 +43,9 @@ class YoloFile:
         DataError: The file cannot be read.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.content = _read_yaml(self.path)
+    def __init__(self, path: str | Path, images: Sequence[Path] = ()):
+        self.path, self.images = Path(path), tuple(images)
+        self.content = (_read_darknet if self.path.suffix.lower() == ".data" else _read_yaml)(self.path)
         self.splits = [split for split, keys in SPLITS.items() if any(self.content.get(key) for key in keys)]
 
     @property
@@ -51,7 +59,7 @@ class YoloFile:
         """Read the labels and the sizes of the images of a split, by default of all.
 
         Raises:
-            DataError: The split has no usable image or not one file of labels.
+            DataError: The split has no usable image or not one file of labels, or most rows cannot be used.
             UsageError: There is no such split.
         """
         path, report = self.path, ScanReport()
@@ -68,25 +76,33 @@ class YoloFile:
         seen: dict[Path, str] = {}
         labeled: set[Path] = set()
         indices: Counter[float | None] = Counter()
+        rows, sharing = RowReader(key_points), dict[Path, str]()
         for one in self.splits if split is None else [split]:
             places = list(self._places(one))
-            for image, name in _images(places):
+            for image, name in self._images(places, report):
                 if (place := image.absolute()) in seen:
                     lists = one if seen[place] == one else f"{seen[place]} and in {one}"
                     report.add("duplicate image", f"{name} is listed twice, in {lists}")
                     continue
                 seen[place] = one
-                labels = _labels_of(image)
+                labels = self._labels_of(image)
                 if labels.is_file():
                     labeled.add(labels)
-                if sample := _sample(image, name, labels, index, key_points, indices, report):
+                    if (first := sharing.setdefault(labels, name)) != name:
+                        report.add("shared labels", f"{name} and {first} both take {labels.name}, of the same name")
+                if sample := _sample(image, name, labels, index, rows, indices, report):
                     samples.append(sample)
-            for labels in _without_image(places, labeled):
-                report.add("missing image", f"there is no photo for {labels}")
+            for orphan in _without_image(places, labeled):
+                report.add("missing image", f"there is no photo for {orphan}")
         _check_indices(path, indices, index)
+        rows.check(path)
+        report.check_rows(path)
         if samples and not labeled:
+            first_image = samples[0].path
+            lost = next((f" ({line})" for kind, line in report.entries if kind == "missing image"), "")
             raise DataError(
-                f"{path}: none of its {len(seen)} images has labels; those of {image} should be in {_labels_of(image)}"
+                f"{path}: none of its {len(seen)} images has labels{lost}; those of {first_image} should be in "
+                f"{self._labels_of(first_image)}"
             )
         if not samples:
             raise DataError(f"{path}: none of its {len(seen)} images can be used ({report.first()})")
@@ -99,27 +115,86 @@ class YoloFile:
         elsewhere, and some exports write `../train/images` for what is in `train/images`.
         """
         given = next(self.content[key] for key in SPLITS[split] if self.content.get(key))
-        root = self.content.get("path")
-        roots = (self.path.parent / str(root), Path(str(root)), self.path.parent) if root else (self.path.parent,)
         for entry in map(str, given if isinstance(given, list) else [given]):
-            tried = [(base, base / name) for base in roots for name in (entry, entry.removeprefix("../"))]
+            bare = entry.removeprefix("../")
+            tried = [(base, base / name) for base in self._roots for name in (entry, bare)]
             found = next((pair for pair in tried if pair[1].exists()), None)
-            if found is None:
+            if not found and (place := relocated(bare, self._roots)):
+                found = next(base for base in self._roots if place.is_relative_to(base)), place
+            if not found and self.images:
+                found = self.images[0], self.images[0]
+            if not found:
                 looked = ", ".join(dict.fromkeys(str(place) for _, place in tried))
-                raise DataError(f"{self.path}: its {split} '{entry}' is not there; looked for {looked}")
+                raise DataError(
+                    f"{self.path}: its {split} '{entry}' is not there; looked for {looked}; --images names the folder"
+                )
             yield found
+
+    @property
+    def _roots(self) -> list[Path]:
+        """The folders to which places may be relative."""
+        root, beside = self.content.get("path"), self.path.parent
+        return [*self.images, *((beside / str(root), Path(str(root))) if root else ()), beside]
+
+    def _images(self, places: Sequence[tuple[Path, Path]], report: ScanReport) -> Iterator[tuple[Path, str]]:
+        """Yield the images of a split in order, each with its name: the path from the root of the set, if inside."""
+        for root, place in places:
+            images = files_below(place, SUFFIXES) if place.is_dir() else self._listed(place, root, report)
+            for image in images:
+                yield image, (image.relative_to(root) if image.is_relative_to(root) else image).as_posix()
+
+    def _listed(self, file: Path, root: Path, report: ScanReport) -> Iterator[Path]:
+        """Yield the images that a text file names: from its folder, or else from the set's root."""
+        folders = ImageFolders([file.parent, root], given=self.images)
+        for line in filter(None, map(str.strip, _lines(file))):
+            if is_hidden(line.replace("\\", "/").rpartition("/")[2]):
+                continue
+            try:
+                yield folders.find(line, report)
+            except DataError:
+                yield root / line
+
+    def _labels_of(self, image: Path) -> Path:
+        """Return the file of an image's labels, see the class; of images elsewhere, in `labels` of the set."""
+        parts = list(image.parts)
+        places = [image]
+        if "images" in parts[:-1]:
+            last = len(parts) - 2 - parts[-2::-1].index("images")
+            places.insert(0, Path(*parts[:last], "labels", *parts[last + 1 :]))
+        for given in filter(image.is_relative_to, self.images):
+            ends = image.relative_to(given), image.name
+            places += [root / "labels" / end for root in self._roots for end in ends]
+        named = [place.with_suffix(suffix) for place in places for suffix in (".txt", ".TXT")]
+        return next((file for file in named if file.is_file()), named[0])
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
+    """Return what a file says, with `names` as they are written: no is a name there, and no False."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_text(path)
+        content, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except (ValueError, yaml.YAMLError) as error:
         raise DataError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not isinstance(node, yaml.MappingNode):
         raise DataError(f"{path}: not a data.yaml, it has no keys such as train, val and names")
-    return content
+    return content | {key.value: _as_written(value) for key, value in node.value if key.value == "names"}
+
+
+def _as_written(node: yaml.Node) -> Any:
+    """Return a text, None, a list of such or, for a mapping, (key, value) pairs."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_as_written(each) for each in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return tuple((_as_written(key), _as_written(value)) for key, value in node.value)
+    return None if node.tag.endswith(":null") else node.value
+
+
+def _read_darknet(path: Path) -> dict[Any, Any]:
+    pairs = [line.partition("=") for line in _lines(path) if "=" in line]
+    content = {key.strip(): value.strip() for key, _, value in pairs}
+    return content | {"nc": whole_number(content.get("classes"))}
 
 
 def _misspelled(content: Mapping[Any, Any]) -> Iterator[str]:
@@ -132,19 +207,21 @@ def _misspelled(content: Mapping[Any, Any]) -> Iterator[str]:
 def _names(path: Path, content: Mapping[Any, Any]) -> tuple[dict[int, int], tuple[str, ...]]:
     """Return our class index by that of the labels, and the names of the classes."""
     listed, count = content.get("names"), content.get("nc")
+    if isinstance(listed, str) and (file := relocated(listed, [path.parent])) and file.is_file():
+        listed = "\n".join(map(str.strip, _lines(file))).strip().split("\n")
     if listed is None and isinstance(count, int):
         listed = [f"class {i}" for i in range(count)]
-    rows = dict(enumerate(listed)) if isinstance(listed, list) else listed
-    if not isinstance(rows, dict) or not rows or not all(isinstance(key, int) for key in rows):
+    pairs = tuple(enumerate(listed)) if isinstance(listed, list) else listed
+    if not isinstance(pairs, tuple) or not pairs or None in (indices := [whole_number(place) for place, _ in pairs]):
         raise DataError(f"{path}: 'names' must list the names of the classes")
-    if isinstance(count, int) and count != len(rows):
-        raise DataError(f"{path}: 'nc' is {count}, but 'names' lists {len(rows)}")
-    indices = sorted(rows)
-    names = tuple(str(rows[key]) for key in indices)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}: 'names' lists {twice!r} more than once; each class needs a name of its own")
-    return {key: place for place, key in enumerate(indices)}, names
+    if isinstance(count, int) and count != len(pairs):
+        raise DataError(f"{path}: 'nc' is {count}, but 'names' lists {len(pairs)}")
+    if len(set(indices)) < len(pairs):
+        twice = next(index for index in indices if indices.count(index) > 1)
+        raise DataError(f"{path}: 'names' has two names for class {twice}")
+    rows = {index: name for index, (_, name) in sorted(zip(indices, pairs, strict=True), key=lambda one: one[0] or 0)}
+    names = class_names(list(rows.values()), f"{path}: 'names'")
+    return {index: place for place, index in enumerate(rows) if index is not None}, names
 
 
 def _check_indices(path: Path, found: Counter[float | None], known: Mapping[int, int]) -> None:
@@ -174,17 +251,6 @@ def _key_points(path: Path, content: Mapping[Any, Any]) -> int | None:
     raise DataError(f"{path}: 'kpt_shape' must be two whole numbers, the key points and the numbers of each")
 
 
-def _images(places: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, str]]:
-    """Yield the images of a split in order, each with its name: the path from the root of the set, if inside."""
-    for root, place in places:
-        if place.is_dir():
-            images = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        else:
-            images = [_listed(line.strip(), place, root) for line in _lines(place) if line.strip()]
-        for image in images:
-            yield image, (image.relative_to(root) if image.is_relative_to(root) else image).as_posix()
-
-
 def _without_image(places: Sequence[tuple[Path, Path]], known: Set[Path]) -> Iterator[Path]:
     """Yield the files of labels that belong to the folders of a split and to no image.
 
@@ -193,32 +259,18 @@ def _without_image(places: Sequence[tuple[Path, Path]], known: Set[Path]) -> Ite
         known: The files of labels that belong to an image.
     """
     for _, place in places:
-        folder = _labels_of(place / "any").parent
-        if place.is_dir() and folder != place:  # other texts may lie beside images
-            yield from sorted(set(folder.rglob("*.txt")) - known - {folder / "classes.txt"})
-
-
-def _listed(line: str, file: Path, root: Path) -> Path:
-    """Return the image that a line of a text file names: from the file's folder, or else from the set's root."""
-    return next((place for place in (file.parent / line, root / line) if place.exists()), root / line)
+        parts = place.parts
+        if place.is_dir() and "images" in parts:  # other texts may lie beside images
+            last = len(parts) - 1 - parts[::-1].index("images")
+            folder = Path(*parts[:last], "labels", *parts[last + 1 :])
+            yield from sorted(set(files_below(folder, {".txt"})) - known - {folder / "classes.txt"})
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return read_text(path).splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from error
-
-
-def _labels_of(image: Path) -> Path:
-    """Return the file of an image's labels: the last `images` of its path read as `labels`, or else beside it."""
-    parts = list(image.parts)
-    beside = image.with_suffix(".txt")
-    if "images" in parts[:-1]:
-        last = len(parts) - 2 - parts[-2::-1].index("images")
-        swapped = Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt")
-        return swapped if swapped.is_file() or not beside.is_file() else beside
-    return beside
 
 
 def _sample(
@@ -226,7 +278,7 @@ def _sample(
     name: str,
     labels: Path,
     index: Mapping[int, int],
-    key_points: int | None,
+    rows: RowReader,
     indices: Counter[float | None],
     report: ScanReport,
 ) -> AnnotatedImage | None:
@@ -247,35 +299,15 @@ def _sample(
         if not line.strip():
             continue
         what = f"{labels.name} line {number}: {line.strip()[:60]}"
-        row = _numbers(line, key_points)
-        indices[row[0] if row else None] += 1
-        if row is None or row[0] not in index:
-            kind = "malformed row" if row is None else "unknown category"
-            annotations.refuse(kind, f"{what} (of {name})")
+        try:
+            label, (x1, y1, x2, y2) = rows(line, what)
+        except RowError as error:
+            indices[None] += 1
+            annotations.refuse(error.kind, f"{what} {error.reason or f'(of {name})'}")
             continue
-        x1, y1, x2, y2 = _box(row[1:] if key_points is None else row[1:5])
-        annotations.add((x1 * width, y1 * height, x2 * width, y2 * height), index[int(row[0])], what)
+        indices[label] += 1
+        if label not in index:
+            annotations.refuse("unknown category", f"{what} (of {name})")
+            continue
+        annotations.add((x1 * width, y1 * height, x2 * width, y2 * height), index[int(label)], what)
     return annotations.sample(image, index.values())
-
-
-def _numbers(line: str, key_points: int | None) -> list[float] | None:
-    """Return a class index and four numbers, or the x and y of three corners or more; None where it is no such row.
-
-    Args:
-        line: A row of labels.
-        key_points: How many numbers of key points stand behind the four; None in a set without them.
-    """
-    try:
-        row = [float(word) for word in line.split()]
-    except ValueError:
-        return None
-    complete = len(row) >= 5 and len(row) % 2 == 1 if key_points is None else len(row) == 5 + key_points
-    return row if complete and all(abs(value) < 1e6 for value in row) else None
-
-
-def _box(values: Sequence[float]) -> tuple[float, float, float, float]:
-    """Turn center and size, or the corners of an outline, into x1, y1, x2, y2."""
-    if len(values) == 4:
-        x, y, w, h = values
-        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
-    return min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vision_app.core.errors import ModelError, UsageError, unknown
-from vision_app.core.files import atomic_write
+from vision_app.core.files import atomic_write, read_text
 from vision_app.released.onnx_file import NETWORK, pack, unpack
 
 _KEYS = {"task": str, "classes": list, "architecture": dict, "input": dict, "defaults": dict, "files": dict}
@@ -209,11 +209,7 @@ def write_file(model: Model, path: Path) -> None:
 def _open(name: str, path: Path) -> Model:
     """Open a model folder, or an exported file."""
     try:
-        info = (
-            json.loads((path / "model.json").read_text(encoding="utf-8"))
-            if path.is_dir()
-            else unpack(path.read_bytes())
-        )
+        info = json.loads(read_text(path / "model.json")) if path.is_dir() else unpack(path.read_bytes())
     except (OSError, ValueError) as error:
         if path.is_dir():
             raise ModelError(f"{path / 'model.json'}: cannot be read ({error})") from error

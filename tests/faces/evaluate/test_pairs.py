@@ -60,7 +60,7 @@ def test_a_list_may_say_who_is_on_the_photos(tmp_path):
             load_photos(write(tmp_path / "b.csv", header, "1.jpg,2.jpg,1,Ada,Ada", row))
 
 
-@pytest.mark.parametrize("row", ["1.jpg,2.jpg,yes", "1.jpg,2.jpg", "1.jpg,,1"])
+@pytest.mark.parametrize("row", ["1.jpg,2.jpg,maybe", "1.jpg,2.jpg", "1.jpg,,1"])
 def test_an_invalid_row_is_named(tmp_path, row):
     with pytest.raises(DataError, match="row 3"):
         load_photos(write(tmp_path / "pairs.csv", "file_a,file_b,same", "1.jpg,2.jpg,1", row))

@@ -1,6 +1,5 @@
 """Which photos are compared with which: pairs from a list, or all pairs of photos whose people are known."""
 
-import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from vision_app.core.errors import DataError
-from vision_app.data.identities import COLUMNS, load_identities, read_table
+from vision_app.data.identities import COLUMNS, load_identities, read_header, read_table
+from vision_app.data.parse import flag
 from vision_app.faces.evaluate.metrics import FOLDS
 
 LISTED = ("file_a", "file_b", "same")  # columns of a list of pairs
@@ -109,11 +109,8 @@ def load_photos(data: Path, images: Path | None = None, split: str | None = None
     Raises:
         DataError: It cannot be read, or there is nothing to compare in it.
     """
-    if data.suffix.lower() == ".csv" and data.is_file():
-        with data.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            header = next(csv.reader(file), [])
-        if LISTED[0] in header:
-            return _read_list(data, images or data.parent)
+    if data.suffix.lower() == ".csv" and LISTED[0] in read_header(data):
+        return _read_list(data, images or data.parent)
     return _read_people(data, split)
 
 
@@ -243,10 +240,10 @@ def _check_people(names: Iterable[str], source: str) -> None:
 def _read_list(path: Path, images: Path) -> FacePhotos:
     rows = read_table(path, LISTED)
     for number, row in enumerate(rows, start=2):
-        if not row["file_b"] or row["same"] not in ("0", "1"):
+        if not row["file_b"] or flag(row["same"]) is None:
             raise DataError(f"{path}: row {number} is not a pair; file_b must name a photo and same must be 0 or 1")
     pairs = [(row["file_a"], row["file_b"]) for row in rows]
-    same = np.array([row["same"] == "1" for row in rows])
+    same = np.array([flag(row["same"]) for row in rows], bool)
     files = tuple(dict.fromkeys(file for pair in pairs for file in pair))
     place = {file: i for i, file in enumerate(files)}
     people = _people(path, rows, pairs, same)

@@ -57,7 +57,7 @@ def import_file(store: Store, index: CachedIndex, audit: AuditLog, path: Path) -
     """Add what `export` wrote, in one transaction; see `Gallery.import_file`."""
     answers, people = [], {}
     try:
-        with path.open(encoding="utf-8") as file, store.change() as change:
+        with path.open(encoding="utf-8-sig") as file, store.change() as change:
             for place, (name, sample) in enumerate(_read(file, path), start=2):
                 line = f"{path} line {place}"
                 if owner := store.require(sample.model_id, sample.source):

@@ -1,0 +1,123 @@
+"""Boxes, outlines, and what looks like outlines and is none."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision_app.core.errors import DataError
+from vision_app.data.yolo_rows import RowError, RowReader
+
+BOX = "0 .4375 .5 .375 .5"
+
+
+def text(values):
+    return "0 " + " ".join(f"{value:.4f}" for value in np.ravel(values))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=9))
+def test_the_box_around_an_outline_touches_it_on_all_sides(corners):
+    x, y = zip(*corners, strict=True)
+    row = "7 " + " ".join(repr(value) for corner in corners for value in corner)
+    assert RowReader(None)(row, "") == (7, (min(x), min(y), max(x), max(y)))
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "reason"),
+    [
+        ("0 .5 .5 .1", "malformed row", ""),
+        ("0 .5 .5 .1 x", "malformed row", ""),
+        ("0 .5 .5 .1 nan", "malformed row", ""),
+        (BOX + " .93", "malformed row", "has 6 columns, a class, a box and 1 more, such as a confidence"),
+        (BOX + " .93 4", "malformed row", "7 columns, a class, a box and 2 more, such as a confidence and a track id"),
+        (BOX + " .3 .3 2" * 4, "malformed row", "has 17 columns, .* such as 4 key points of x, y and visibility"),
+        (BOX + " .3 .3 2" * 3, "malformed row", "has 14 columns, .* such as 3 key points of x, y and visibility"),
+        ("0 70 60 60 60", "not normalized", "is in pixels or percent"),
+        ("0 43.75 50 37.5 50", "not normalized", "is in pixels or percent"),
+        ("0 10 10 80 10 80 60", "not normalized", "is in pixels or percent"),
+        (BOX.replace(".375", "37.5"), "not normalized", "is in pixels or percent"),
+    ],
+)
+def test_rows_that_are_no_boxes_say_why(row, kind, reason):
+    with pytest.raises(RowError) as error:
+        RowReader(None)(row, "")
+    assert error.value.kind == kind
+    assert error.match(reason) if reason else error.value.reason == ""
+
+
+def test_columns_that_key_points_are_announced_with():
+    assert RowReader(4)(BOX + " .1 .1 .2 .2", "") == (0, (0.25, 0.25, 0.625, 0.75))
+    with pytest.raises(RowError, match="has 5 columns, not 9 as in 'kpt_shape'"):
+        RowReader(4)(BOX, "")
+
+
+def boxes(count, generator):
+    """(count, 4) center and size of boxes in the image."""
+    size = generator.uniform(0.1, 0.4, (count, 2))
+    return np.hstack([generator.uniform(size / 2, 1 - size / 2), size])
+
+
+def points(box, count, generator):
+    """(count, 2) points in a box."""
+    return box[:2] + box[2:] * generator.uniform(-0.5, 0.5, (count, 2))
+
+
+def key_points(count, per_row, visible=False):
+    generator = np.random.default_rng(0)
+    rows = []
+    for box in boxes(count, generator):
+        found = points(box, per_row, generator)
+        if visible:
+            found = np.hstack([found, generator.integers(0, 2, (per_row, 1))])
+        rows.append(text(np.concatenate([box, found.ravel()])))
+    return rows
+
+
+def tracked(count):
+    generator = np.random.default_rng(0)
+    return [text([*box, generator.uniform(), generator.integers(2)]) for box in boxes(count, generator)]
+
+
+def outlines(count, corners, center=(0.1, 0.9)):
+    """Outlines around points of the image, the corners in turn."""
+    generator, rows = np.random.default_rng(0), []
+    for _ in range(count):
+        middle = generator.uniform(*center, 2)
+        angles = np.sort(generator.uniform(0, 2 * np.pi, corners))
+        radius = generator.uniform(0.03, 0.1)
+        rows.append(text(middle + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (tracked(20), "2 more, such as a confidence and a track id"),
+        (tracked(1), "2 more, such as a confidence and a track id"),
+        (key_points(20, 1), "2 more, such as 1 key points of x and y"),
+        (key_points(20, 2), "4 more, such as 2 key points of x and y"),
+        (key_points(20, 5), "10 more, such as 5 key points of x and y"),
+        (key_points(20, 17), "34 more, such as 17 key points of x and y"),
+        (key_points(20, 2, visible=True), "6 more, such as 2 key points of x, y and visibility"),
+        ([BOX + " .3 .3" * 5], "10 more, such as 5 key points of x and y"),
+        (outlines(3, 6) + key_points(20, 5), "10 more, such as 5 key points of x and y"),
+    ],
+)
+def test_outlines_that_are_boxes_with_more_columns_are_refused_by_naming_these(rows, words):
+    reader = RowReader(None)
+    for number, row in enumerate(rows):
+        reader(row, f"line {number}")
+    with pytest.raises(DataError, match=f"^data.yaml: .* no outlines but a class, a box and {words} .line"):
+        reader.check(Path("data.yaml"))
+
+
+@pytest.mark.parametrize("corners", [3, 4, 5, 8, 30])
+@pytest.mark.parametrize("center", [(0.1, 0.9), (0.45, 0.55)])
+def test_outlines_stay_outlines(corners, center):
+    reader = RowReader(None)
+    for row in outlines(40, max(corners, 4) if center[0] > 0.4 else corners, center):
+        reader(row, "a row")
+    reader.check(Path("data.yaml"))
+    assert reader("0 .4 .4 .6 .4 .6 .6 .4 .6", "") == (0, (0.4, 0.4, 0.6, 0.6))
