@@ -140,10 +140,10 @@ def test_no_faces_at_all_are_an_empty_file(home, tmp_path):
 
 
 def test_one_person_is_the_same_and_others_are_not(home, capsys):
-    assert verify(home, "a.png", "a.png") == 0
+    assert verify(home, "e.png", "e.png") == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("same: similarity 1.000, threshold 0.900 at a false accept rate of 0.001, model ")
-    assert len(said) == 3 and "a.png: face at 50,60 to 73,83, too_small" in said[1]
+    assert len(said) == 3 and said[1].endswith("e.png: face at 200,100 to 280,210")
     assert verify(home, "a.png", "e.png", "--json") == 1
     row = json.loads(capsys.readouterr().out)
     expected = FaceRecognizer.load(home / "tiny").verify(*(home / "photos" / name for name in ("a.png", "e.png")))
@@ -152,8 +152,23 @@ def test_one_person_is_the_same_and_others_are_not(home, capsys):
     assert {"verdict", "similarity", "threshold", "far", "contract"} <= row.keys() and row["far"] == 0.001
 
 
+def test_a_face_that_is_hard_to_recognize_is_uncertain_and_the_words_say_what_helps(home, capsys):
+    assert verify(home, "a.png", "a.png") == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("uncertain (a face is hard to recognize): similarity 1.000, threshold 0.900 at a ")
+    why = "too_small: it is too small (23 px; at least 24 needed). Use a closer photo."
+    assert all(line.endswith(f"a.png: face at 50,60 to 73,83, {why}") for line in said[1:])
+    assert verify(home, "a.png", "a.png", "--json") == 1
+    row = json.loads(capsys.readouterr().out)
+    assert (row["verdict"], row["similarity"]) == ("uncertain", 1.0)
+    assert row["face_a"]["quality"]["reasons"] == row["face_b"]["quality"]["reasons"] == ["too_small"]
+    assert list(row) == [
+        "file_a", "file_b", "verdict", "similarity", "threshold", "far", "contract", "face_a", "face_b",
+    ]  # fmt: skip
+
+
 def test_a_rate_moves_the_threshold(home, capsys):
-    assert verify(home, "a.png", "a.png", "--far", "0.1", "--json") == 0
+    assert verify(home, "e.png", "e.png", "--far", "0.1", "--json") == 0
     assert json.loads(capsys.readouterr().out)["threshold"] == 0.2
     assert verify(home, "a.png", "a.png", "--far", "0.00001") == 2
     assert "pairs of different people" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def db(photos, tmp_path, capsys):
 
 
 def faces(*words):
-    if words[0] in ("enroll", "identify", "group", "reembed", "verify") and "--model" not in words:
+    if words[0] in ("enroll", "identify", "group", "merge", "reembed", "verify") and "--model" not in words:
         words = (*words, "--model", "first")
     return main(["faces", *map(str, words)])
 
@@ -208,14 +208,46 @@ def test_forget_asks_first(photos, db, capsys, monkeypatch):
     assert "nobody named 'Bob' is enrolled" in capsys.readouterr().err
 
 
-def ask(answer):
+def ask(answer, asked="Delete Ada and 2 photos permanently? [y/N] "):
     def answering(question):
-        assert question == "Delete Ada and 2 photos permanently? [y/N] "
+        assert question == asked
         if answer is None:
             raise EOFError
         return answer
 
     return answering
+
+
+def test_merge_warns_and_asks_before_it_joins_different_people(photos, db, capsys, monkeypatch):
+    question = "Merge Ada into Bob all the same? [y/N] "
+    with Gallery.open(db, readonly=True, recognizer=painted_recognizer()) as gallery:
+        similarity = gallery.compare("Ada", "Bob").similarity
+    for answer in ("n", "", None):  # None: nobody to ask
+        monkeypatch.setattr("builtins.input", ask(answer, question))
+        assert faces("merge", "Ada", "Bob", "--gallery", db) == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert f"warning: Ada looks like a different person than Bob (similarity {similarity:.3f}, " in printed.err
+        assert "nothing was merged; --yes merges without asking" in printed.err
+    assert faces("list", "--gallery", db) == 0 and "Ada" in capsys.readouterr().out
+    monkeypatch.setattr("builtins.input", ask("y", question))
+    assert faces("merge", "Ada", "Bob", "--gallery", db) == 0
+    assert capsys.readouterr().out == "Ada is now Bob\n"
+
+
+def test_merge_asks_nothing_of_one_person_or_with_yes(photos, db, capsys, monkeypatch):
+    monkeypatch.setattr("builtins.input", None)
+    photo(photos / "more.png", (ADA, 5))
+    assert faces("enroll", "Ada L.", photos / "more.png", "--gallery", db, "--allow-similar") == 0
+    assert faces("merge", "Ada L.", "Ada", "--gallery", db) == 0
+    assert faces("merge", "Ada", "Bob", "--gallery", db, "--yes") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_merge_asks_where_people_cannot_be_compared(db, capsys, monkeypatch):
+    monkeypatch.setattr("builtins.input", ask("n", "Merge Ada into Bob all the same? [y/N] "))
+    assert faces("merge", "Ada", "Bob", "--gallery", db, "--model", "second") == 1
+    assert "warning: Ada cannot be compared (" in capsys.readouterr().err
 
 
 def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_path, capsys):
@@ -224,7 +256,7 @@ def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_pat
     assert capsys.readouterr().out == f"{tmp_path}/some.jsonl: 2 photos\n"
     assert faces("import", tmp_path / "some.jsonl", "--gallery", other) == 0
     assert capsys.readouterr().out == "2 photos: 2 accepted\n"
-    assert faces("merge", "Ada", "Bob", "--gallery", db) == 0
+    assert faces("merge", "Ada", "Bob", "--gallery", db, "--yes") == 0
     assert faces("import", tmp_path / "some.jsonl", "--gallery", db) == 1
     assert "someone_else: enrolled already as Bob" in capsys.readouterr().out
 
@@ -279,6 +311,8 @@ def test_groups_have_no_names(photos, db, tmp_path, capsys):
     ]
     assert groups["together"] == [{"groups": [1, 2], "images": 2}, {"groups": [1, 3], "images": 2}]
     assert (groups["left_out"], groups["threshold"], groups["contract"]) == (1, 0.6, "first")
+    (poor,) = groups["ungrouped"]
+    assert poor["file"].endswith("6.png") and poor["reasons"] == ["blurred"] and len(poor["box"]) == 4
     with Gallery.open(db, readonly=True) as gallery:
         ids = {f"{person.id:016x}" for person in gallery.people()}
     people = [one["person"] for one in groups["groups"]]

@@ -1,5 +1,7 @@
 """Grouping of faces without names, held to SciPy's clustering of all faces at once."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
-from vision_app.faces.group import group_faces, together
+from vision_app.faces.group import group_faces, together, write_groups
 
 
 def unit(values):
@@ -37,6 +39,25 @@ def test_a_face_between_two_people_does_not_join_them():
 @pytest.mark.parametrize(("count", "labels"), [(0, []), (1, [0]), (2, [0, 1])])
 def test_few_faces(count, labels):
     assert group_faces(np.eye(2, dtype=np.float32)[:count].reshape(count, 2), 0.5).tolist() == labels
+
+
+def test_faces_that_are_hard_to_recognize_join_no_group_and_are_listed_with_their_reasons(tmp_path):
+    def face(number, *reasons):
+        return {"box": [number, 0, 9, 9], "quality": {"reasons": list(reasons)}, "embedding": [1.0, 0.0]}
+
+    rows = [
+        {"file": "a.jpg", "contract": "m", "faces": [face(1), face(2, "blurred", "too_small")]},
+        {"file": "b.jpg", "contract": "m", "faces": [face(3), face(4, "under_exposed")]},
+    ]
+    assert write_groups(tmp_path / "groups.json", rows, threshold=0.5, far=0.001) == 1
+    content = json.loads((tmp_path / "groups.json").read_text())
+    (group,) = content["groups"]
+    assert group["faces"] == [{"file": "a.jpg", "box": [1, 0, 9, 9]}, {"file": "b.jpg", "box": [3, 0, 9, 9]}]
+    assert content["left_out"] == 2 and content["ungrouped"] == [
+        {"file": "a.jpg", "box": [2, 0, 9, 9], "reasons": ["blurred", "too_small"]},
+        {"file": "b.jpg", "box": [4, 0, 9, 9], "reasons": ["under_exposed"]},
+    ]
+    assert list(content) == ["contract", "threshold", "far", "groups", "together", "left_out", "ungrouped"]
 
 
 def test_people_are_together_in_the_files_that_show_both():

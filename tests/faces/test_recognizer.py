@@ -118,6 +118,37 @@ def test_one_person_is_the_same_and_the_verdict_follows_the_band(recognizer):
     assert "embedding" not in row["face_a"] and row["similarity"] == 0.19
 
 
+REASONS = ["too_small", "blurred", "extreme_pose", "under_exposed", "over_exposed", "a_reason_to_come"]
+
+
+@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("similarity", [1.0, 0.46, 0.31, -0.5])
+def test_a_face_that_is_not_fit_is_uncertain_whatever_the_similarity(recognizer, reason, similarity):
+    face = recognizer.face(pixels_of(A))
+    unfit = replace(face, quality=replace(face.quality, reasons=(reason,)))
+    assert face.is_fit and not unfit.is_fit
+    for a, b in ((unfit, turned(face, similarity)), (turned(face, similarity), unfit), (unfit, unfit)):
+        answer = recognizer.compare(a, b)
+        assert answer.verdict == "uncertain" and not answer.same
+    row = recognizer.compare(unfit, turned(face, similarity)).to_dict()
+    assert row["similarity"] == pytest.approx(similarity, abs=1e-4) and row["threshold"] == 0.4
+    assert row["face_a"]["quality"]["reasons"] == [reason] and row["face_b"]["quality"]["reasons"] == []
+
+
+def test_two_small_faces_are_uncertain_from_the_photo_on(recognizer):
+    small = pixels_of((50, 60, 70, 82))
+    answer = recognizer.verify(small, small)
+    assert answer.similarity == pytest.approx(1, abs=1e-5) and answer.face_a.quality.reasons == ("too_small",)
+    assert answer.verdict == "uncertain"
+
+
+def test_means_of_both_sides_raise_the_threshold(recognizer):
+    face = recognizer.face(pixels_of(A))
+    one, both = recognizer.compare(face, face, photos=3), recognizer.compare(face, face, photos=3, photos_a=2)
+    gain = recognizer.calibration.gain
+    assert one.threshold == 0.4 + gain(3) and both.threshold == pytest.approx(0.4 + gain(3) + gain(2))
+
+
 def turned(face, similarity):
     """The face with another embedding whose cosine with its own is `similarity`."""
     other = np.roll(face.embedding, 1)

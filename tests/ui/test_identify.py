@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from app_pages import ADA, BOB, EVE, labeled, photo_of, run, said, upload, visit
-from painted_people import CALIBRATION
+from painted_people import BLURRED, CALIBRATION
 
 from vision_app import Gallery
 from vision_app.ui import identify
@@ -47,6 +47,13 @@ def test_enrolled_people_get_a_name_and_strangers_none(painted, known, monkeypat
     assert [(name, json.loads(data)) for name, data in saved] == [
         ("all.png.json", {"file": "all.png", "status": "ok", "error": None, **answer.to_dict()})
     ]
+
+
+def test_a_face_that_is_hard_to_recognize_is_uncertain_with_its_closest_people(known):
+    page = identify_all({"all.png": photo_of((ADA, BLURRED), (BOB, 7))})
+    table = page.dataframe[0].value
+    assert list(table["Name"]) == ["uncertain (blurred)", "Bob"]
+    assert table["Closest people"][0].startswith("Ada 0.")
 
 
 def test_a_stricter_rate_raises_the_threshold_and_the_audit_log_counts_images_not_clicks(known):

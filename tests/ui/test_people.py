@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from app_pages import ADA, BOB, EVE, labeled, photo_of, press, run, said, snap, upload, visit
-from painted_people import BLURRED, paint
+from painted_people import BLURRED, paint, painted_recognizer
 
 from vision_app import Gallery
 from vision_app.core.text import escape
@@ -16,6 +16,7 @@ from vision_app.faces.challenge import Challenge
 from vision_app.faces.gallery.forget import search
 from vision_app.faces.gallery.live import Watch
 from vision_app.faces.gallery.store import to_blob
+from vision_app.ui import models
 from vision_app.ui.images import CACHE
 from vision_app.ui.people import AGREED
 
@@ -122,6 +123,41 @@ def test_a_person_is_renamed_and_a_taken_name_refused(known):
     press(page, "Rename")
     assert people(known) == {"Ada *L*": 2, "Bob": 1}
     assert said(page) == ["Renamed Ada to Ada \\*L\\*."]
+
+
+def test_people_who_look_different_are_merged_after_a_confirmation(known, painted):
+    page = visit("people")
+    same = labeled(page.selectbox, "Ada is the same person as")
+    assert same.options == ["Bob"] and not said(page)
+    same.set_value("Bob")
+    run(page)
+    with Gallery.open(known, readonly=True, recognizer=painted) as gallery:
+        similarity = gallery.compare("Ada", "Bob").similarity
+    (warning,) = said(page)
+    assert warning.startswith(f"Ada and Bob look like different people (similarity {similarity:.3f}).")
+    assert labeled(page.button, "Merge into Bob").disabled
+    labeled(page.checkbox, "Merge them all the same").set_value(True)
+    run(page)
+    press(page, "Merge into Bob")
+    assert people(known) == {"Bob": 3} and said(page) == ["Ada is now Bob."]
+    assert "Ada is the same person as" not in [box.label for box in page.selectbox], "nobody else is left"
+
+
+def test_one_person_under_two_names_is_merged_without_a_warning(known, painted):
+    with Gallery.open(known, recognizer=painted) as gallery:
+        gallery.enroll("Ada L", [photo_of((ADA, 5))], allow_similar=True)
+    page = visit("people")
+    labeled(page.selectbox, "Ada is the same person as").set_value("Ada L")
+    assert not said(run(page))
+    press(page, "Merge into Ada L")
+    assert people(known) == {"Ada L": 3, "Bob": 1}
+
+
+def test_people_of_another_model_are_merged_after_a_confirmation(known, monkeypatch):
+    monkeypatch.setattr(models, "recognizer", lambda: painted_recognizer("second"))
+    page = visit("people")
+    labeled(page.selectbox, "Ada is the same person as").set_value("Bob")
+    assert "cannot be compared" in said(run(page))[0] and labeled(page.button, "Merge into Bob").disabled
 
 
 def test_a_person_is_forgotten_after_a_confirmation_and_nothing_is_left(known):

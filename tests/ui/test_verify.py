@@ -75,6 +75,28 @@ def test_near_the_threshold_the_verdict_is_uncertain(painted, monkeypatch):
     assert "**Uncertain**" in page.warning[0].value and not page.success and not page.error
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ((ADA, BLURRED), (ADA, 1), "the face in photo 1 is blurred. Use a sharper photo."),
+        ((ADA, 1), (BOB, BLURRED), "the face in photo 2 is blurred. Use a sharper photo."),
+        (
+            (ADA, BLURRED),
+            (ADA, BLURRED),
+            "the face in photo 1 is blurred. Use a sharper photo. The face in photo 2 is blurred. Use a sharper photo.",
+        ),
+    ],
+)
+def test_a_face_that_is_hard_to_recognize_is_uncertain_and_says_what_helps(painted, first, second, why):
+    page = compare(visit("verify"), photo_of(first), photo_of(second))
+    assert page.warning[0].value.split("  \n")[0] == f"**Uncertain:** {why}" and not page.success and not page.error
+
+
+def test_an_enrolled_person_and_a_poor_image_are_uncertain(known):
+    page = run(upload(enrolled("Bob"), "Image", {"me.png": photo_of((ADA, BLURRED))}))
+    assert page.warning[0].value.startswith("**Uncertain:** the face in the photo is blurred. Use a sharper photo.  \n")
+
+
 def test_images_without_one_good_face_say_why(painted):
     page = compare(visit("verify"), photo_of(), photo_of((ADA, BLURRED)))
     assert [error.value for error in page.error] == ["a\\.png\\: no face found"] and not page.success

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from app_pages import ADA, BOB, EVE, labeled, photo_of, press, run, said, visit
-from painted_people import CALIBRATION, paint, painted_recognizer
+from painted_people import BLURRED, CALIBRATION, paint, painted_recognizer
 
 from vision_app import Gallery
 from vision_app.core.results import Detections
@@ -88,6 +88,15 @@ def test_one_person_is_verified_at_the_chosen_rate(camera, known, painted):
     rate = "False accept rate 1 in 10"
     assert [box.value for box in page.success] == [f"**Bob** · same{numbers(bob.similarity, bob.threshold, rate)}"]
     assert [box.value for box in page.error] == [f"**unknown** · different{numbers(ada.similarity, 0.3, rate)}"]
+
+
+def test_a_face_that_is_hard_to_recognize_is_uncertain_in_both_modes(camera, known):
+    words = "**uncertain:** this face is blurred. Use a sharper photo."
+    page = camera.see(visit("webcam"), (ADA, BLURRED), (BOB, 5))
+    assert [box.value for box in page.warning] == [words] and page.success[0].value.startswith("**Bob**")
+    labeled(page.segmented_control, "Mode").set_value(ONE)
+    page = camera.see(page, (ADA, BLURRED), (BOB, BLURRED))
+    assert [box.value for box in page.warning] == [words] * 2 and not page.success and not page.error
 
 
 def test_the_camera_gives_video_without_sound_and_no_server_is_asked(camera, known):

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from vision_app.core.errors import UsageError, nearest
+from vision_app.core.several import several
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Input:
 
 
 def list_inputs(
-    sources: Iterable[str | os.PathLike[str]],
+    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     suffixes: Collection[str],
     output: str | os.PathLike[str],
@@ -46,7 +47,7 @@ def list_inputs(
     A file that two sources name is listed twice.
 
     Args:
-        sources: Paths and patterns.
+        sources: One or several paths and patterns.
         suffixes: Known suffixes in lower case, with the dot; a file's own may be in any case.
         output: The folder that the command writes to.
         named: Whether to give the inputs names, which take memory.
@@ -62,7 +63,7 @@ def list_inputs(
     given, output = os.fspath(output), os.path.realpath(output)
     names = Names()
     inputs, others, empty = [], 0, []
-    for source in [os.fspath(source) for source in sources]:
+    for source in [os.fspath(source) for source in several(sources)]:
         is_pattern = glob.has_magic(source)
         searched = source if os.path.isdir(source) else _fixed_part(source) if is_pattern else None
         if searched is not None and _is_under(searched or os.curdir, output):

@@ -57,7 +57,7 @@ class Classifier(GridModel):
         """Sort the classes by probability, and decode the box of the best object where a class is present."""
         return [self._classes(one) for one in raw]
 
-    def predict(self, images: Sequence[RGBImage]) -> list[Classes]:
+    def predict(self, images: RGBImage | Sequence[RGBImage]) -> list[Classes]:
         """Run `preprocess`, `forward` and `postprocess` in a row."""
         return self.postprocess(self.forward(self.preprocess(images)))
 

@@ -136,7 +136,8 @@ def verify(
 ) -> int:
     """Tell whether two images show the same person, or whether an image shows an enrolled person.
 
-    The answer is same, different, or uncertain where the similarity is too close to the threshold. The similarity is
+    The answer is same, different, or uncertain where the similarity is too close to the threshold or a face is hard to
+    recognize (too small, blurred, covered and so on): the rates do not hold for such a face. The similarity is
     the cosine of the two embeddings, from -1 to 1; it is not a probability. The false accept rate is the share of many
     pairs of strangers that reach the threshold; people who look alike, such as siblings, reach it more often.
 
@@ -144,7 +145,6 @@ def verify(
     that cannot be used, or wrong usage.
     """
     from vision_app.faces.gallery import Gallery
-    from vision_app.faces.results import SAME
 
     if (b is None) == (person is None) or (person is None) != (gallery is None):
         raise UsageError("give another image B, or --person NAME with --gallery FILE.db")
@@ -163,17 +163,22 @@ def verify(
         typer.echo(dumps({"file_a": a, **other, **answer.to_dict()}))
     else:
         basis = f"threshold {answer.threshold:.3f} at a false accept rate of {answer.far:g}, model {answer.model_id}"
-        typer.echo(f"{answer.verdict}: similarity {answer.similarity:.3f}, {basis}")
+        why = "" if answer.face_a.is_fit and answer.face_b.is_fit else " (a face is hard to recognize)"
+        typer.echo(f"{answer.verdict}{why}: similarity {answer.similarity:.3f}, {basis}")
         for file, face in ((a, answer.face_a), (b or f"best photo of {person}", answer.face_b)):
             typer.echo(_description(file, face))
-    return 0 if answer.verdict == SAME else 1
+    return 0 if answer.same else 1
 
 
 def _description(file: str, face: "Face") -> str:
     """Return which face of an image was used, and why it is hard to recognize."""
+    from vision_app.faces.reasons import advice, problem
+
     left, top, right, bottom = face.box.round().astype(int).tolist()
-    against = f", {', '.join(face.quality.reasons)}" if face.quality.reasons else ""
-    return f"{printable(file)}: face at {left},{top} to {right},{bottom}{against}"
+    place, quality = f"{printable(file)}: face at {left},{top} to {right},{bottom}", face.quality
+    if face.is_fit:
+        return place
+    return f"{place}, {', '.join(quality.reasons)}: it is {problem(quality)}. {advice(quality)}."
 
 
 def load_recognizer(models: FaceModels, execution: Execution) -> "FaceRecognizer":

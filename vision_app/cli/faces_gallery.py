@@ -10,7 +10,7 @@ from vision_app.cli.batch import gather
 from vision_app.cli.faces import app, load_recognizer
 from vision_app.cli.options import FACE_MODELS, FACE_MODELS_OF_ANY_SIZE, FaceModels, Text, with_options
 from vision_app.cli.progress import printable, show_progress
-from vision_app.core.errors import UsageError
+from vision_app.core.errors import FaceError, ModelError, UsageError
 from vision_app.core.text import amount
 from vision_app.released.runtime import Execution
 
@@ -116,11 +116,29 @@ def rename(name: str, new_name: str, gallery: Path) -> int:
 
 
 @app.command()
-@with_options(name=NAME, into=Text("INTO", "Name to keep, of the same person.", argument=True))
-def merge(name: str, into: str, gallery: Path) -> int:
-    """Merge two entries of one person: the photos of NAME become those of INTO."""
-    with _open(gallery) as opened:
-        opened.merge(name, into)
+@with_options(
+    name=NAME,
+    into=Text("INTO", "Name to keep, of the same person.", argument=True),
+    yes=Text("", "Do not compare them and do not ask for confirmation."),
+    models=FACE_MODELS_OF_ANY_SIZE,
+)
+def merge(models: FaceModels, execution: Execution, name: str, into: str, gallery: Path, yes: bool = False) -> int:
+    """Merge two entries of one person: the photos of NAME become those of INTO.
+
+    If they look like different people, or cannot be compared, this asks first.
+
+    Exit code: 0 merged, 1 not confirmed, 2 wrong usage.
+    """
+    with _open(gallery, recognizer=None if yes else load_recognizer(models, execution)) as opened:
+        try:
+            opened.merge(name, into, allow_different=yes)
+        except (FaceError, ModelError) as error:
+            reason = error.reason.split("; ")[0] if isinstance(error, FaceError) else f"cannot be compared ({error})"
+            typer.echo(printable(f"warning: {name} {reason}"), err=True)
+            if not _confirmed(f"Merge {printable(name)} into {printable(into)} all the same?"):
+                typer.echo("nothing was merged; --yes merges without asking", err=True)
+                return 1
+            opened.merge(name, into, allow_different=True)
     typer.echo(f"{printable(name)} is now {printable(into)}")
     return 0
 

@@ -35,7 +35,8 @@ def identify(
     """Say who is on images.
 
     DIR/identities.jsonl gets one row per image, in the order of the sources (folders by path). Each face has a name, or
-    null where no enrolled person is similar enough, and the most similar people as candidates in either case. The
+    null where no enrolled person is similar enough, and the most similar people as candidates in either case. A face
+    that is hard to recognize gets no name but the reasons why (too small, blurred, covered and so on). The
     threshold depends on how many people are enrolled, so that strangers get a name at the given rate. A name appears
     once per image, unless --repeats is given. People who are enrolled, renamed or forgotten during the run change the
     rows that follow; two runs give the same rows only while the gallery stays as it is.
@@ -93,7 +94,7 @@ def group(
     """Group the faces of the same person and say who appears together, without names.
 
     DIR/groups.json lists the groups, the largest first, with their faces, and in how many images two groups appear
-    together. Faces that are too small, blurred, turned away, dark or bright to tell are left out and counted. It is
+    together. Faces that are hard to recognize join no group; they are listed as ungrouped, with the reasons. It is
     written when all images are done; DIR/faces.jsonl keeps the faces and their embeddings, which are personal data.
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.

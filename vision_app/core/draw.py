@@ -10,11 +10,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vision_app.core.images import ImageSource, read_image
 from vision_app.core.results import Detections
+from vision_app.core.several import several
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
-def draw(image: ImageSource, detections: Detections, captions: Sequence[str] | None = None) -> np.ndarray:
+def draw(image: ImageSource, detections: Detections, captions: str | Sequence[str] | None = None) -> np.ndarray:
     """Draw every box with its label and score; line width and text follow the size of the image.
 
     Args:
@@ -35,7 +36,7 @@ def draw(image: ImageSource, detections: Detections, captions: Sequence[str] | N
     font = _font(max(11, max(drawn.size) // 50))
     canvas = ImageDraw.Draw(drawn)
     captions = captions or [f"{detection.label} {detection.score:.2f}" for detection in detections]
-    for detection, caption in reversed(list(zip(detections, captions, strict=True))):
+    for detection, caption in reversed(list(zip(detections, several(captions), strict=True))):
         color = label_color(detection.label)
         left, top, right, bottom = np.rint(detection.box * scale).astype(int).tolist()
         canvas.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=color, width=thickness)

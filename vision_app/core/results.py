@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -116,6 +116,15 @@ class Detections:
             "model": self.model,
             "detections": [detection.to_dict() for detection in self],
         }
+
+
+class NoTruthValue:
+    """A result that is neither true nor false: `if result:` would always hold, whatever the answer is."""
+
+    instead: ClassVar[str]  # the attribute that has the answer
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} is neither true nor false; ask for its .{self.instead}")
 
 
 @dataclass(frozen=True, eq=False)

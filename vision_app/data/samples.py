@@ -10,6 +10,7 @@ import numpy as np
 from vision_app.core.errors import DataError
 from vision_app.core.images import read_image
 from vision_app.core.labeled_boxes import LabeledBoxes, missing_landmarks
+from vision_app.core.several import several
 from vision_app.data.names import COCO_CLASSES, canonical
 from vision_app.data.scan_report import ScanReport
 from vision_app.released.landmarks import NO_LANDMARKS, Landmarks
@@ -206,13 +207,13 @@ class DetectionSet:
         samples = tuple(replace(s, boxes=b) for s, b in zip(self.samples, boxes, strict=True))
         return replace(self, samples=samples, landmarks=landmarks)
 
-    def relabeled(self, classes: Sequence[str], source: str | Path) -> "DetectionSet":
+    def relabeled(self, classes: str | Sequence[str], source: str | Path) -> "DetectionSet":
         """Return the same samples under another list of classes; under COCO's, VOC's names are understood too.
 
         Raises:
             DataError: `classes` lack one of this set's; names `source`.
         """
-        classes = tuple(classes)
+        classes = tuple(several(classes))
         names = [canonical(name) for name in self.classes] if classes == COCO_CLASSES else self.classes
         if missing := sorted(set(names) - set(classes)):
             raise DataError(f"{source}: category '{missing[0]}' is none of the {len(classes)} classes of the model")

@@ -144,8 +144,8 @@ class Detector:
         """
         raise NotImplementedError
 
-    def preprocess(self, images: Sequence[RGBImage]) -> Any:
-        """Turn images into the input of `forward`."""
+    def preprocess(self, images: RGBImage | Sequence[RGBImage]) -> Any:
+        """Turn one or several images into the input of `forward`."""
         raise NotImplementedError
 
     def join(self, parts: Sequence[Any]) -> Any:
@@ -165,7 +165,9 @@ class Detector:
         resolved = options.resolved(self)
         return [self._detections(one, resolved) for one in raw]
 
-    def predict(self, images: Sequence[RGBImage], options: DetectOptions = DetectOptions()) -> list[Detections]:
+    def predict(
+        self, images: RGBImage | Sequence[RGBImage], options: DetectOptions = DetectOptions()
+    ) -> list[Detections]:
         """Run `preprocess`, `forward` and `postprocess` in a row."""
         return self.postprocess(self.forward(self.preprocess(images)), options)
 

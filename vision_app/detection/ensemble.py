@@ -11,6 +11,7 @@ import numpy as np
 from vision_app.core.errors import UsageError
 from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections
+from vision_app.core.several import several
 from vision_app.core.timing import Stages
 from vision_app.detection.base import DetectOptions, Detector, ResolvedOptions
 
@@ -61,8 +62,9 @@ class FusedDetector(Detector):
         """See `Detector.target`."""
         return max(member.target for member in self.members)
 
-    def preprocess(self, images: Sequence[RGBImage]) -> tuple[Any, ...]:
+    def preprocess(self, images: RGBImage | Sequence[RGBImage]) -> tuple[Any, ...]:
         """Turn images into the inputs of every member."""
+        images = tuple(several(images))
         return tuple(member.preprocess(images) for member in self.members)
 
     def join(self, parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -158,9 +160,9 @@ class FlippedDetector(Detector):
         """See `Detector.target`."""
         return self.detector.target
 
-    def preprocess(self, images: Sequence[RGBImage]) -> Any:
+    def preprocess(self, images: RGBImage | Sequence[RGBImage]) -> Any:
         """Turn images into the input of `forward`, flipped."""
-        flipped = [replace(one, pixels=np.ascontiguousarray(one.pixels[:, ::-1])) for one in images]
+        flipped = [replace(one, pixels=np.ascontiguousarray(one.pixels[:, ::-1])) for one in several(images)]
         return self.detector.preprocess(flipped)
 
     def join(self, parts: Sequence[Any]) -> Any:

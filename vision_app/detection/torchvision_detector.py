@@ -18,6 +18,7 @@ from vision_app.core.boxes import clip
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections
+from vision_app.core.several import several
 from vision_app.core.timing import Stages
 from vision_app.detection.base import Detector, ResolvedOptions
 from vision_app.released.find import Model
@@ -64,9 +65,9 @@ class TorchvisionDetector(Detector):
         """Refuse: the networks choose their input size themselves."""
         raise UsageError(f"--tta: not with {self.name}, which chooses its input size itself")
 
-    def preprocess(self, images: Sequence[RGBImage]) -> tuple[RGBImage, ...]:
+    def preprocess(self, images: RGBImage | Sequence[RGBImage]) -> tuple[RGBImage, ...]:
         """Return the images as they are: the networks scale them."""
-        return tuple(images)
+        return tuple(several(images))
 
     def join(self, parts: Sequence[tuple[RGBImage, ...]]) -> tuple[RGBImage, ...]:
         """Join the images of several parts."""

@@ -13,6 +13,7 @@ from vision_app.core.boxes import area, clip, nms
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import ImageSource, RGBImage, read_image
 from vision_app.core.results import Detections
+from vision_app.core.several import several
 from vision_app.core.timing import Stages
 from vision_app.detection.base import DetectOptions, Detector, ResolvedOptions
 from vision_app.detection.grid_detector import GridDetector, GridOutput
@@ -88,9 +89,9 @@ class FaceDetector(Detector):
         """Read an image at full size; options and errors are those of `read_image`."""
         return read_image(source, **options)
 
-    def preprocess(self, images: Sequence[RGBImage]) -> tuple[TiledImage, ...]:
-        """Cut the tiles out of each image and scale them."""
-        return tuple(self._tiled(image) for image in images)
+    def preprocess(self, images: RGBImage | Sequence[RGBImage]) -> tuple[TiledImage, ...]:
+        """Cut the tiles out of one or several images and scale them."""
+        return tuple(self._tiled(image) for image in several(images))
 
     def join(self, parts: Sequence[tuple[TiledImage, ...]]) -> tuple[TiledImage, ...]:
         """Join the inputs of several images to those of one batch."""

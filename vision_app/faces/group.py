@@ -85,7 +85,8 @@ def write_groups(
 
     Its keys: `contract`, `threshold` and `far`; `groups`, the largest first, each with its number `group`, how many
     `images` it is in, the random id of the enrolled `person` whom it is near enough to, or null, and its `faces`, by
-    `file` and `box`; `together`, in how many `images` two `groups` are; and `left_out`, how many faces were too poor.
+    `file` and `box`; `together`, in how many `images` two `groups` are; `left_out`, how many faces are not fit to be
+    grouped, and `ungrouped`, which these are, by `file`, `box` and `reasons`.
 
     Args:
         path: The file.
@@ -100,14 +101,15 @@ def write_groups(
     Raises:
         OutputError: The file cannot be written.
     """
-    faces, files, vectors, left_out, model_id = [], [], [], 0, None
+    faces, files, vectors, ungrouped, model_id = [], [], [], [], None
     for row in rows:
         model_id = row["contract"]
         for face in row["faces"]:
-            if face["quality"]["reasons"]:
-                left_out += 1
+            place = {"file": row["file"], "box": face["box"]}
+            if reasons := face["quality"]["reasons"]:
+                ungrouped.append({**place, "reasons": reasons})
                 continue
-            faces.append({"file": row["file"], "box": face["box"]})
+            faces.append(place)
             files.append(row["file"])
             vectors.append(face["embedding"])
     embeddings = np.array(vectors, np.float32)
@@ -127,7 +129,8 @@ def write_groups(
         "far": far,
         "groups": groups,
         "together": [{"groups": [a + 1, b + 1], "images": count} for (a, b), count in pairs],
-        "left_out": left_out,
+        "left_out": len(ungrouped),
+        "ungrouped": ungrouped,
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     write_text(path, text, OWNER_ONLY)

@@ -111,26 +111,31 @@ class FaceRecognizer:
         """
         return self.compare(self.face(a, largest=largest), self.face(b, largest=largest), far=far)
 
-    def compare(self, a: Face, b: Face, *, far: float | None = None, photos: int = 1) -> Verification:
-        """Decide whether two faces are of one person.
+    def compare(
+        self, a: Face, b: Face, *, far: float | None = None, photos: int = 1, photos_a: int = 1
+    ) -> Verification:
+        """Decide whether two faces are of one person. With a face that is not fit (`Face.is_fit`), it is uncertain.
 
         Args:
             a: Face with an embedding.
             b: Face with an embedding.
             far: See `verify`.
             photos: Number of photos whose mean the embedding of `b` is; the threshold rises with them.
+            photos_a: Likewise of `a`.
 
         Raises:
             FaceError: One of them has no embedding of this model ("bad_embedding").
             ModelError, UsageError: See `verify`.
         """
         far = calibration.FAR if far is None else far
-        gain = self.calibration.gain(photos)
+        gain = self.calibration.gain(photos) + self.calibration.gain(photos_a)
         threshold, low, high = (
             value + gain for value in (self.calibration.threshold(far), *self.calibration.band(far))
         )
         similarity = float(np.dot(*(self._embedding(face) for face in (a, b))))
         verdict = SAME if similarity >= high else DIFFERENT if similarity < low else UNCERTAIN
+        if not (a.is_fit and b.is_fit):
+            verdict = UNCERTAIN
         return Verification(verdict, similarity, threshold, far, self.model_id, a, b)
 
     def _embedding(self, face: Face) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vision_app.core.images import RGBImage
-from vision_app.core.results import Detections, checked_array, rounded
+from vision_app.core.results import Detections, NoTruthValue, checked_array, rounded
 from vision_app.faces.align import landmarks_of
 from vision_app.faces.quality import Quality, judge
 
@@ -31,6 +31,11 @@ class Face:
     landmarks: np.ndarray
     quality: Quality
     embedding: np.ndarray | None = None
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether it can be told apart at the rates that were measured: its quality has no reason against it."""
+        return not self.quality.reasons
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, rounded so that two runs print the same text; the embedding, if any, is last."""
@@ -117,11 +122,12 @@ class Faces:
 
 
 @dataclass(frozen=True, eq=False)
-class Verification:
-    """Whether two faces are of one person.
+class Verification(NoTruthValue):
+    """Whether two faces are of one person. `if verification:` raises TypeError; `.same` has the answer.
 
     Attributes:
-        verdict: "same", "different", or "uncertain" where the similarity is too close to the threshold.
+        verdict: "same", "different", or "uncertain" where the similarity is too close to the threshold, or a face is
+            not fit to be compared (`Face.is_fit`), whatever the similarity: the rates were not measured on such faces.
         similarity: Cosine of the two embeddings, -1 to 1; not a probability.
         threshold: Similarity from which two faces count as one person.
         far: The false accept rate at that threshold: the share of pairs of strangers that reach it.
@@ -137,7 +143,13 @@ class Verification:
     face_a: Face
     face_b: Face
 
+    instead = "same"
     contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
+
+    @property
+    def same(self) -> bool:
+        """Whether the verdict is "same"."""
+        return self.verdict == SAME
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; of the faces all but their embeddings."""

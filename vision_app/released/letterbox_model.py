@@ -10,6 +10,7 @@ import numpy as np
 
 from vision_app.core.images import ImageSource, RGBImage, read_image
 from vision_app.core.letterbox import Letterbox, letterbox
+from vision_app.core.several import several
 from vision_app.released.find import Model
 
 
@@ -60,10 +61,10 @@ class LetterboxModel:
         """Read an image at the resolution that this model needs; options and errors are those of `read_image`."""
         return read_image(source, target=self.target, **options)
 
-    def preprocess(self, images: Sequence[RGBImage]) -> Inputs:
-        """Scale each image so that its long side is the model's input size, on gray up to a multiple of 32."""
+    def preprocess(self, images: RGBImage | Sequence[RGBImage]) -> Inputs:
+        """Scale one image or each of several to the model's size on the long side, on gray up to a multiple of 32."""
         fit = (self.size, self.pad, self._stretch)
-        boxed = [letterbox(image.pixels, image.width, image.height, *fit) for image in images]
+        boxed = [letterbox(image.pixels, image.width, image.height, *fit) for image in several(images)]
         return Inputs(tuple(pixels for pixels, _ in boxed), tuple(back for _, back in boxed))
 
     def join(self, parts: Sequence[Inputs]) -> Inputs:

@@ -5,7 +5,7 @@ The other methods are in `fast` and `optimize`; `load` knows them all.
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ import numpy as np
 
 from vision_app.core.errors import UsageError
 from vision_app.core.images import ImageSource, RGBImage, read_image
+from vision_app.core.several import several
 from vision_app.released.find import Model, digest
 from vision_app.style import checks, color
 from vision_app.style.options import StyleOptions
@@ -86,7 +87,7 @@ class Output:
     stopped: bool = False
 
 
-Styles = ImageSource | Sequence[ImageSource]
+Styles = ImageSource | Iterable[ImageSource]
 
 
 class Stylizer:
@@ -133,7 +134,7 @@ class Stylizer:
             ImageError: One of them cannot be read or used as a style.
             UsageError: There is no such sample, or no style at all.
         """
-        sources = styles if isinstance(styles, list | tuple) else [styles]
+        sources = tuple(several(styles))
         if not sources:
             raise UsageError("--style: at least one is needed")
         size = options.style_size or self.style_size

@@ -6,7 +6,6 @@ from vision_app import draw
 from vision_app.core.errors import ImageError
 from vision_app.core.text import escape
 from vision_app.faces.gallery import Identities
-from vision_app.faces.gallery.results import UNKNOWN
 from vision_app.ui import models
 from vision_app.ui.images import ImageFile, screen_image
 from vision_app.ui.widgets import faces
@@ -27,7 +26,9 @@ def page() -> None:
         for image in images:
             key = (image.digest, gallery.store.revision, fpir, repeats)
             try:
-                found = known.get(key) or gallery.identify_faces(faces.find_faces(image), fpir=fpir, repeats=repeats)
+                found = known.get(key)
+                if found is None:
+                    found = gallery.identify_faces(faces.find_faces(image), fpir=fpir, repeats=repeats)
             except ImageError as error:
                 show_error(error)
             else:
@@ -60,7 +61,7 @@ def table(found: Identities) -> None:
         return
     rows = [
         {
-            "Name": face.name or UNKNOWN,
+            "Name": f"{face.label} ({', '.join(face.reasons)})".replace("_", " ") if face.reasons else face.label,
             "Similarity": "" if face.similarity is None else f"{face.similarity:.3f}",
             "Closest people": ", ".join(f"{one.name} {one.similarity:.3f}" for one in face.candidates),
         }

@@ -5,9 +5,11 @@ from pathlib import Path
 import streamlit as st
 
 from vision_app import Gallery
+from vision_app.core.errors import ModelError
 from vision_app.core.text import amount, escape
 from vision_app.faces.gallery import Enrollment, Forgotten, Person
 from vision_app.faces.gallery.results import ACCEPTED
+from vision_app.faces.results import DIFFERENT
 from vision_app.ui import models
 from vision_app.ui.images import CACHE
 from vision_app.ui.widgets.faces import gallery_file
@@ -119,6 +121,9 @@ def person(path: Path, people: list[Person]) -> None:
             with Gallery.open(path, create=False) as gallery:
                 gallery.rename(name, new)
             restart([(True, f"Renamed {escape(name)} to {escape(new.strip())}.")])
+    if others := [one.name for one in people if one.name != name]:
+        with buttons, st.popover("Merge", icon=":material/merge:"):
+            merge(path, name, others)
     with buttons, st.popover("Forget", icon=":material/delete:"):
         st.markdown(
             f"Deletes everything that the gallery stores about **{escape(name)}** and checks that nothing is left. "
@@ -132,6 +137,28 @@ def person(path: Path, people: list[Person]) -> None:
             if watch := st.session_state.pop("watch", None):
                 watch.stop()
             restart([(True, proof(done))])
+
+
+def merge(path: Path, name: str, others: list[str]) -> None:
+    """Draw the choice of the person whom another one is the same as; merge them when it is confirmed."""
+    into = st.selectbox(f"{escape(name)} is the same person as", others, index=None, key=f"same as {name}")
+    if into is None:
+        return
+    try:
+        with Gallery.open(path, readonly=True, recognizer=models.recognizer()) as gallery:
+            answer = gallery.compare(name, into)
+        differ = answer.verdict == DIFFERENT
+        doubt = f"look like different people (similarity {answer.similarity:.3f})" if differ else ""
+    except ModelError as error:
+        doubt = f"cannot be compared ({escape(str(error))})"
+    sure = not doubt
+    if doubt:
+        st.warning(f"{escape(name)} and {escape(into)} {doubt}. Merging them cannot be undone.")
+        sure = st.checkbox("Merge them all the same", key=f"merge {name} into {into}")
+    if st.button(f"Merge into {escape(into)}", disabled=not sure):
+        with Gallery.open(path, create=False) as gallery:
+            gallery.merge(name, into, allow_different=True)
+        restart([(True, f"{escape(name)} is now {escape(into)}.")])
 
 
 def proof(done: Forgotten) -> str:

@@ -43,7 +43,7 @@ def two_images(far: float, largest: bool) -> None:
                 pair.append(face)
     if len(pair) == 2:
         with result:
-            faces.show_verdict(models.recognizer().compare(*pair, far=far))
+            faces.show_verdict(models.recognizer().compare(*pair, far=far), ("photo 1", "photo 2"))
 
 
 def enrolled_person(far: float, largest: bool) -> None:
@@ -67,7 +67,8 @@ def enrolled_person(far: float, largest: bool) -> None:
             )
         if face:
             with result:
-                faces.show_verdict(gallery.verify_face(face, name, far=far))
+                answer = gallery.verify_face(face, name, far=far)
+                faces.show_verdict(answer, ("the photo", f"the best photo of {escape(name)}"))
 
 
 def best_snapshot(whose: tuple[Path, str], far: float, largest: bool) -> ImageFile | None:

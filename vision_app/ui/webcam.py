@@ -12,8 +12,8 @@ from vision_app.core.text import escape
 from vision_app.faces import challenge as steps
 from vision_app.faces.challenge import Challenge
 from vision_app.faces.detector import FaceDetector
-from vision_app.faces.gallery.live import KNOWN, LiveResult, LiveVerdict, Question, Watch
-from vision_app.faces.gallery.results import UNKNOWN
+from vision_app.faces.gallery.live import LiveResult, LiveVerdict, Question, Watch
+from vision_app.faces.gallery.results import KNOWN, UNKNOWN
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 from vision_app.released.names import DETECTOR
 from vision_app.ui import models
@@ -150,15 +150,16 @@ def report(watch: Watch) -> None:
 
 def face(verdict: LiveVerdict, seen: LiveResult) -> None:
     """Draw the verdict on one face and the numbers behind it."""
-    words = f"**{escape(verdict.name or UNKNOWN)}**"
+    if verdict.quality.reasons:  # no rate holds for such a face
+        SHOWN[UNCERTAIN](f"**{UNCERTAIN}:** this face is {faces.remedy(verdict.quality)}")
+        return
+    words = f"**{escape(verdict.label)}**"
     kind = "positive" if verdict.verdict in (KNOWN, UNKNOWN) else "accept"
-    if kind == "accept":
+    if kind == "accept" and verdict.verdict != UNCERTAIN:
         words += f" · {verdict.verdict}"
     if verdict.similarity is not None and seen.threshold is not None:
         rate = f"False {kind} rate {faces.one_in(seen.rate)}"
         words += f"  \n{faces.numbers(verdict.similarity, seen.threshold, rate, seen.model_id)}"
-    if verdict.quality.reasons:
-        words += f"  \n{faces.quality_text(verdict.quality)}"
     SHOWN[verdict.verdict](words)
 
 

@@ -3,19 +3,23 @@
 import json
 import multiprocessing
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
 from painted_people import (
+    BLURRED,
     CALIBRATION,
     embedding_of,
+    open_writer,
     paint,
     painted_recognizer,
+    photo,
     unit,
 )
 
-from vision_app import Gallery
-from vision_app.core.errors import FaceError, GalleryError, ImageError, UsageError
+from vision_app import Gallery, read_image
+from vision_app.core.errors import FaceError, GalleryError, ImageError, ModelError, UsageError
 from vision_app.faces.gallery.results import LONGEST_NAME
 
 ADA, BOB, EVE = 1, 2, 3
@@ -139,6 +143,82 @@ def test_renamed_and_merged_people_are_found_by_the_new_name(gallery):
     with pytest.raises(UsageError, match="the same person twice"):
         gallery.merge("Eve", "Eve")
     assert gallery.check() == []
+
+
+def test_people_who_look_different_are_merged_only_on_request(gallery):
+    answer = gallery.compare("Ada", "Bob")
+    ada = unit(embedding_of(ADA, 1) + embedding_of(ADA, 2))
+    assert answer.similarity == pytest.approx(float(ada @ embedding_of(BOB, 1)), abs=1e-6)
+    assert answer.verdict == "different" and answer.threshold == pytest.approx(0.6 + CALIBRATION.gain(2))
+    with pytest.raises(FaceError, match="looks like a different person than Bob") as error:
+        gallery.merge("Ada", "Bob")
+    assert error.value.code == "different_people" and "`allow_different=True`" in str(error.value)
+    assert error.value.source == "Ada" and f"similarity {answer.similarity:.3f}, " in str(error.value)
+    assert [person.name for person in gallery.people()] == ["Ada", "Bob"]
+    gallery.merge("Ada", "Bob", allow_different=True)
+    assert [(person.name, person.photos) for person in gallery.people()] == [("Bob", 3)]
+
+
+def test_people_of_another_model_are_merged_only_on_request(gallery, path):
+    gallery.close()
+    with open_writer(path, "second") as other:
+        with pytest.raises(ModelError, match="faces reembed"):
+            other.merge("Ada", "Bob")
+        other.merge("Ada", "Bob", allow_different=True)
+        assert [person.name for person in other.people()] == ["Bob"]
+
+
+@pytest.mark.parametrize("kind", ["str", "path", "bytes", "file", "array", "image"])
+def test_one_photo_is_enrolled_as_a_list_of_one_is(gallery, tmp_path, kind):
+    file = photo(tmp_path / "eve.png", (EVE, 1))
+    given = {
+        "str": str(file), "path": file, "bytes": file.read_bytes(), "file": BytesIO(file.read_bytes()),
+        "array": read_image(file).pixels, "image": read_image(file),
+    }  # fmt: skip
+    (answer,) = gallery.enroll("Eve", given[kind])
+    assert answer.code == "accepted" and answer.file == (str(file) if kind in ("str", "path") else "<image>")
+
+
+def test_photos_from_a_generator_are_read_one_after_the_other(gallery):
+    def photos():
+        yield paint((EVE, 1))
+        assert [person.name for person in gallery.people()] == ["Ada", "Bob", "Eve"], "the first one is safe"
+        yield paint((EVE, 2))
+
+    assert [answer.code for answer in gallery.enroll("Eve", photos())] == ["accepted"] * 2
+
+
+def test_one_name_is_exported_as_a_list_of_one_is(gallery, tmp_path):
+    assert gallery.export(tmp_path / "ada.jsonl", "Ada") == gallery.export(tmp_path / "list.jsonl", ["Ada"]) == 2
+    assert (tmp_path / "ada.jsonl").read_bytes() == (tmp_path / "list.jsonl").read_bytes()
+
+
+def test_a_face_that_is_not_fit_gets_candidates_and_reasons_but_no_name(gallery):
+    bad, bob = gallery.identify(paint((ADA, BLURRED), (BOB, 8))).faces
+    assert (bad.name, bad.person, bad.verdict, bad.reasons) == (None, None, "uncertain", ("blurred",))
+    assert [one.name for one in bad.candidates] == ["Ada", "Bob"] and bad.similarity > 0.8
+    assert bad.to_dict()["reasons"] == ["blurred"] and "reasons" not in bob.to_dict() and bob.name == "Bob"
+
+
+def test_a_face_that_is_not_fit_takes_no_name_from_another(gallery):
+    bad, ada = gallery.identify(paint((ADA, BLURRED), (ADA, 8))).faces
+    assert (bad.name, ada.name) == (None, "Ada")
+    close = gallery.store.centroid(gallery.store.person("Ada").id)
+    faces = gallery.recognizer(paint((ADA, BLURRED), (ADA, 8)))
+    faces = replace(faces, embeddings=np.stack([close, faces.embeddings[1]]))
+    assert names(gallery.identify_faces(faces)) == [None, "Ada"], "however near it is"
+
+
+def test_a_face_that_is_not_fit_is_neither_the_person_nor_another(gallery):
+    for name in ("Ada", "Bob"):
+        assert gallery.verify(paint((ADA, BLURRED)), name).verdict == "uncertain"
+
+
+def test_an_empty_gallery_says_why_a_face_is_not_fit(tmp_path, recognizer):
+    with Gallery.open(tmp_path / "empty.db", recognizer=recognizer) as gallery:
+        bad, good = gallery.identify(paint((ADA, BLURRED), (ADA, 8))).faces
+    assert (bad.verdict, bad.candidates, bad.reasons) == ("uncertain", (), ("blurred",))
+    assert (good.verdict, good.candidates, good.reasons) == ("unknown", (), ())
 
 
 def test_unreadable_photos_and_invalid_embeddings_are_errors(gallery):

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from painted_people import paint, painted_recognizer, photo
+from painted_people import BLURRED, paint, painted_recognizer, photo
 
 from vision_app import Gallery, draw
 from vision_app.core.errors import UsageError
 from vision_app.core.results import Detections
 from vision_app.faces.challenge import LOOK_AHEAD, Challenge
-from vision_app.faces.gallery.live import FRESH, KNOWN, PERIOD, FrameRate, Question, Watch
-from vision_app.faces.results import DIFFERENT, SAME
+from vision_app.faces.gallery.live import FRESH, PERIOD, FrameRate, Question, Watch
+from vision_app.faces.gallery.results import KNOWN
+from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 
 ADA, BOB, STRANGER = (1, 1), (2, 1), (9, 1)
 
@@ -77,6 +78,16 @@ def test_one_person_is_verified_at_the_given_rate(watch, path):
     assert (seen.threshold, seen.rate, seen.model_id) == (wanted.threshold, 0.1, wanted.model_id)
     assert seen.captions[1] == f"Bob {wanted.similarity:.2f} same"
     assert seen.captions[0] == f"unknown {seen.verdicts[0].similarity:.2f} different"
+
+
+@pytest.mark.parametrize("question", [Question(), Question("Ada"), Question("Bob")])
+def test_a_face_that_is_hard_to_recognize_is_uncertain(watch, question):
+    watch.question = question
+    seen = analyze(watch, paint((1, BLURRED), BOB))
+    bad, bob = seen.verdicts
+    assert (bad.name, bad.verdict, bad.label, bad.quality.reasons) == (None, UNCERTAIN, UNCERTAIN, ("blurred",))
+    assert seen.captions[0] == f"uncertain {bad.similarity:.2f}" and seen.detections.labels[0] == "uncertain"
+    assert bob.verdict in (KNOWN, SAME, DIFFERENT)
 
 
 def test_a_frame_shows_the_latest_result_while_it_is_fresh(path):

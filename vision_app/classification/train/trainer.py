@@ -92,8 +92,8 @@ class ClassifierTask(ImageTask):
 
 
 def train(
-    data: Sequence[Path],
-    validation: Sequence[Path],
+    data: Path | Sequence[Path],
+    validation: Path | Sequence[Path],
     output: Path,
     config: TrainConfig,
     *,

@@ -10,6 +10,7 @@ import numpy as np
 from lightning_fabric.utilities import rank_zero_only
 
 from vision_app.core.errors import DataError
+from vision_app.core.several import several_paths
 from vision_app.data.detection import Dataset, open_dataset
 from vision_app.data.names import COCO_CLASSES, canonical
 from vision_app.data.samples import DetectionSet
@@ -197,8 +198,8 @@ class RunData:
 
     def __init__(
         self,
-        data: Sequence[Path],
-        validation: Sequence[Path],
+        data: Path | Sequence[Path],
+        validation: Path | Sequence[Path],
         size: int,
         seed: int,
         *,
@@ -207,6 +208,7 @@ class RunData:
         labeled: bool,
         log: Callable[[str], None],
     ):
+        data, validation = several_paths(data), several_paths(validation)
         self._sources = {"initial": name_and_digest(initial)}
         self.learned, self.validations, self._scanned = load_datasets(
             data, validation, classes=COCO_CLASSES if teacher_boxes else None,

@@ -205,8 +205,8 @@ def run_callbacks(task: SceneTask, log: Callable[[str], None], *, pretrained: bo
 
 
 def train(
-    data: Sequence[Path],
-    validation: Sequence[Path],
+    data: Path | Sequence[Path],
+    validation: Path | Sequence[Path],
     output: Path,
     config: TrainConfig,
     options: DetectionOptions = DetectionOptions(),

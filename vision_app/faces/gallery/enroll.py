@@ -9,21 +9,13 @@ import numpy as np
 
 from vision_app.core.errors import FaceError, GalleryError, ImageError
 from vision_app.core.images import ImageSource, RGBImage, open_file, read_image
-from vision_app.faces import quality
 from vision_app.faces.align import chip_of, crop_of
 from vision_app.faces.gallery.audit import AuditLog, now
 from vision_app.faces.gallery.database import Change
 from vision_app.faces.gallery.matching import Matcher
 from vision_app.faces.gallery.results import ACCEPTED, SOMEONE_ELSE, UNREADABLE, EnrolledPhoto, Enrollment, Person
+from vision_app.faces.reasons import problem
 from vision_app.faces.recognizer import only
-
-_AGAINST = {
-    quality.TOO_SMALL: "the face is too small",
-    quality.BLURRED: "the face is blurred",
-    quality.EXTREME_POSE: "the face is turned away too far",
-    quality.UNDER_EXPOSED: "the face is too dark",
-    quality.OVER_EXPOSED: "the face is too bright",
-}
 
 
 def enroll_photo(
@@ -40,8 +32,8 @@ def enroll_photo(
         if has_people and (owner := matcher.store.require(recognizer.model_id, source)):
             return Enrollment.already(file, name, owner)
         face = only(recognizer(image), file, largest=largest)
-        if face.quality.reasons:
-            raise FaceError(file, face.quality.reasons[0], _AGAINST[face.quality.reasons[0]])
+        if not face.is_fit:
+            raise FaceError(file, face.quality.reasons[0], f"the face is {problem(face.quality)}")
         row, crop, embedding = face.to_dict(), crop_of(image, face.landmarks), np.asarray(face.embedding)
         about = {key: row[key] for key in ("box", "landmarks", "quality")}
         about |= {"model_id": recognizer.model_id, "consent": consent, "added": now()}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.core.errors import GalleryError, UsageError
+from vision_app.core.errors import FaceError, GalleryError, UsageError
 from vision_app.core.images import ImageSource
+from vision_app.core.several import several
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.gallery import transfer
 from vision_app.faces.gallery.audit import AuditLog
@@ -21,7 +22,9 @@ from vision_app.faces.gallery.results import EnrolledPhoto, Enrollment, Forgotte
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import FaceRecognizer
-from vision_app.faces.results import Face, Faces, Verification
+from vision_app.faces.results import DIFFERENT, Face, Faces, Verification
+
+DIFFERENT_PEOPLE = "different_people"
 
 
 class Gallery:
@@ -116,7 +119,7 @@ class Gallery:
     def enroll(
         self,
         name: str,
-        photos: Iterable[ImageSource],
+        photos: ImageSource | Iterable[ImageSource],
         *,
         consent: str = "",
         largest: bool = False,
@@ -129,7 +132,7 @@ class Gallery:
 
         Args:
             name: Of the person.
-            photos: Paths, bytes, arrays or `RGBImage`s of one face each.
+            photos: One or several of path, bytes, file object, array or `RGBImage`, of one face each.
             consent: A note of who agreed to what, kept with each photo.
             largest: Take the largest face of a photo that shows several.
             allow_similar: Accept a photo also if it looks like another person who is enrolled, such as a twin.
@@ -142,7 +145,7 @@ class Gallery:
             ModelError: The gallery's embeddings are of another model, or the model is not calibrated.
         """
         to = self.matcher, self.audit, checked_name(name)
-        return [enroll_photo(*to, photo, consent, largest, allow_similar) for photo in photos]
+        return [enroll_photo(*to, photo, consent, largest, allow_similar) for photo in several(photos)]
 
     def identify(self, source: ImageSource, *, fpir: float = FPIR, repeats: bool = False) -> Identities:
         """Identify the people in a photo.
@@ -161,11 +164,11 @@ class Gallery:
 
     def identify_faces(self, faces: Faces, *, fpir: float = FPIR, repeats: bool = False) -> Identities:
         """Identify faces with embeddings, all from one moment of the gallery; see `identify`."""
-        if faces.model_id is None or faces.embeddings is None:
+        if faces.model_id is None:
             raise ValueError("faces: expected embeddings")
         with self.store.snapshot():
             self.store.require(faces.model_id)
-            threshold, answers = self.matcher.identify(faces.boxes, faces.embeddings, fpir, repeats)
+            threshold, answers = self.matcher.identify(faces, fpir, repeats)
         self.audit.write("identify", sorted(one.person.id for one in answers if one.person), faces=len(faces))
         return Identities(answers, faces.width, faces.height, faces.model_id, threshold)
 
@@ -195,18 +198,28 @@ class Gallery:
     def verify_face(self, face: Face, name: str, *, far: float | None = None) -> Verification:
         """Decide whether a face with an embedding is an enrolled person; see `verify`."""
         with self.store.snapshot():
-            self.store.require(self.recognizer.model_id)
-            person = self.store.person(name)
-            samples, centroid = self.store.samples(person.id), self.store.centroid(person.id)
+            person, known = self._known(name)
+        answer = self.recognizer.compare(face, known, far=far, photos=person.photos)
+        self.audit.write("verify", [person.id])
+        return answer
+
+    def compare(self, a: str, b: str, *, far: float | None = None) -> Verification:
+        """Decide whether two enrolled people are one, by the means of their embeddings; see `verify`."""
+        with self.store.snapshot():
+            (first, face_a), (second, face_b) = self._known(a), self._known(b)
+        return self.recognizer.compare(face_a, face_b, far=far, photos=second.photos, photos_a=first.photos)
+
+    def _known(self, name: str) -> tuple[Person, Face]:
+        """Return a person, and the face on the best photo with the mean of all embeddings; within a snapshot."""
+        self.store.require(self.recognizer.model_id)
+        person = self.store.person(name)
+        samples, centroid = self.store.samples(person.id), self.store.centroid(person.id)
         if not samples or centroid is None:
             raise GalleryError(f"{self.path}: {name} has no photo; `vision-app faces check` tells more")
         best = max(samples, key=lambda sample: sample.quality["score"])
         judged = Quality(**best.quality | {"reasons": tuple(best.quality["reasons"])})
         box, landmarks = np.array(best.box, np.float32), np.array(best.landmarks, np.float32)
-        known = Face(box, 1.0, landmarks, judged, centroid)
-        answer = self.recognizer.compare(face, known, far=far, photos=person.photos)
-        self.audit.write("verify", [person.id])
-        return answer
+        return person, Face(box, 1.0, landmarks, judged, centroid)
 
     def rename(self, old: str, new: str) -> None:
         """Change a person's name.
@@ -222,15 +235,26 @@ class Gallery:
             self.audit.write("rename", [person.id])
         self.matcher.index.follow(change)
 
-    def merge(self, source: str, target: str) -> None:
+    def merge(self, source: str, target: str, *, allow_different: bool = False) -> None:
         """Merge two people: the first one's photos become the second one's.
+
+        Args:
+            source: The person whose name goes.
+            target: The person whose name stays.
+            allow_different: Merge people also if they look different, without comparing them.
 
         Raises:
             UsageError: Nobody of one of the names is enrolled, or both are the same.
+            FaceError: They look like different people ("different_people").
+            ModelError: The embeddings are of another model than the recognizer's, or that is not calibrated.
         """
         people = self.store.person(source).id, self.store.person(target).id
         if people[0] == people[1]:
             raise UsageError(f"name {source!r}: the same person twice; name two to merge")
+        if not allow_different and (answer := self.compare(source, target)).verdict == DIFFERENT:
+            found = f"similarity {answer.similarity:.3f}, one person is at about {answer.threshold:.3f} or more"
+            reason = f"looks like a different person than {target} ({found}); `allow_different=True` merges them"
+            raise FaceError(source, DIFFERENT_PEOPLE, reason)
         with self.store.change() as change:
             self.store.merge(*people)
             self.audit.write("merge", people)
@@ -246,14 +270,14 @@ class Gallery:
         """
         return forget(self.store, self.matcher.index, self.audit, name)
 
-    def export(self, path: str | os.PathLike[str], names: Iterable[str] | None = None) -> int:
-        """Write everybody, or some, to a file that `import_file` reads, and count the photos; see `transfer`.
+    def export(self, path: str | os.PathLike[str], names: str | Iterable[str] | None = None) -> int:
+        """Write everybody, or some by name, to a file that `import_file` reads, and count the photos; see `transfer`.
 
         Raises:
             UsageError: The file exists, it cannot be written, or nobody of a name is enrolled.
             GalleryError: The gallery is damaged.
         """
-        return transfer.export(self.store, self.audit, Path(path), names)
+        return transfer.export(self.store, self.audit, Path(path), None if names is None else several(names))
 
     def import_file(self, path: str | os.PathLike[str]) -> list[Enrollment]:
         """Add what `export` wrote, all or nothing, and say of each photo whether it was accepted, or why not.

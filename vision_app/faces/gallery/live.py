@@ -14,17 +14,16 @@ import numpy as np
 
 from vision_app.core.draw import draw
 from vision_app.core.images import RGBImage, read_image
-from vision_app.core.results import Detections
+from vision_app.core.results import Detections, NoTruthValue
 from vision_app.faces import calibration
 from vision_app.faces.challenge import Challenge
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.gallery import Gallery
-from vision_app.faces.gallery.results import UNKNOWN, caption
+from vision_app.faces.gallery.results import KNOWN, UNKNOWN, caption
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import FaceRecognizer
-from vision_app.faces.results import SAME, Faces
+from vision_app.faces.results import UNCERTAIN, Faces
 
-KNOWN = "known"
 FRESH = 1.0  # seconds for which the result of a frame is drawn on others: a face may have gone, and another come
 PERIOD = 3.0  # seconds that frames are counted over
 
@@ -46,25 +45,32 @@ class Question:
 
 
 @dataclass(frozen=True)
-class LiveVerdict:
+class LiveVerdict(NoTruthValue):
     """The answer for one face.
 
     Attributes:
-        name: Who it is; None: nobody known, or not the person asked for.
-        verdict: "same", "different" or "uncertain" where a person was asked for, otherwise "known" or "unknown".
+        name: Who it is; None: nobody known, not the person asked for, or not certain.
+        verdict: "same" or "different" where a person was asked for, otherwise "known" or "unknown"; or "uncertain".
         similarity: To the person or, of all people, to the nearest one; None in an empty gallery.
         quality: How well the face can be recognized.
     """
 
+    instead = "name"
     name: str | None
     verdict: str
     similarity: float | None
     quality: Quality
 
     @property
+    def label(self) -> str:
+        """The name or, where there is none, that the face is unknown or uncertain."""
+        return self.name or (UNCERTAIN if self.verdict == UNCERTAIN else UNKNOWN)
+
+    @property
     def caption(self) -> str:
         """The text at the face, such as "Ada 0.71 same"."""
-        return caption(self.name, self.similarity) + ("" if self.verdict in (KNOWN, UNKNOWN) else f" {self.verdict}")
+        asked = self.verdict not in (KNOWN, UNKNOWN, UNCERTAIN)
+        return caption(self.label, self.similarity) + (f" {self.verdict}" if asked else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +191,7 @@ class Watch:
                 alone = len(faces) == 1
                 landmarks, who = (faces.landmarks[0], verdicts[0].name) if alone else (None, None)
                 self.challenge = self.challenge.follow(landmarks, seconds, who)
-        boxes, scores, labels = faces.boxes, faces.scores, [one.name or UNKNOWN for one in verdicts]
+        boxes, scores, labels = faces.boxes, faces.scores, [one.label for one in verdicts]
         captions = [one.caption for one in verdicts]
         if question.objects is not None:
             objects = question.objects(image)
@@ -201,11 +207,11 @@ class Watch:
         """Return who of all people each face is, or whether it is the person's; also the threshold."""
         if person is None:
             who = gallery.identify_faces(faces, fpir=rate)
-            named = [(one.name, KNOWN if one.name else UNKNOWN, one.similarity) for one in who.faces]
+            named = [(one.name, one.verdict, one.similarity) for one in who.faces]
             threshold = who.threshold
         else:
             answers = [gallery.verify_face(face, person, far=rate) for face in faces]
-            named = [(person if one.verdict == SAME else None, one.verdict, one.similarity) for one in answers]
+            named = [(person if one.same else None, one.verdict, one.similarity) for one in answers]
             threshold = answers[0].threshold if answers else self._recognizer.calibration.threshold(rate)
         return [LiveVerdict(*one, quality) for one, quality in zip(named, faces.quality, strict=True)], threshold
 

@@ -12,6 +12,7 @@ from vision_app.faces.gallery.results import Candidate, Identity
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.index import NOBODY
 from vision_app.faces.recognizer import FaceRecognizer
+from vision_app.faces.results import Faces
 
 CANDIDATES = 5  # people whom an answer names for each face
 
@@ -46,15 +47,21 @@ class Matcher:
         index, calibration = self.index.current(), self.recognizer.calibration
         return calibration.identify_threshold(0 if index is None else len(index), fpir) + calibration.gain(photos)
 
-    def identify(
-        self, boxes: np.ndarray, embeddings: np.ndarray, fpir: float, repeats: bool
-    ) -> tuple[float | None, tuple[Identity, ...]]:
-        """Return the threshold, None in an empty gallery, and who each of the faces of a photo is."""
-        if self.index.current() is None:
-            return None, tuple(Identity(box, None, ()) for box in boxes)
-        threshold, candidates = self.threshold(fpir), self.candidates(embeddings)
-        people = assign(candidates, threshold, self.recognizer.calibration.gain, repeats=repeats)
-        return threshold, tuple(map(Identity, boxes, people, candidates))
+    def identify(self, faces: Faces, fpir: float, repeats: bool) -> tuple[float | None, tuple[Identity, ...]]:
+        """Return the threshold, None in an empty gallery, and who each of the faces of a photo is.
+
+        A face that is not fit to be recognized gets candidates but no name, and takes none from the others.
+        """
+        if faces.embeddings is None:
+            raise ValueError("faces: expected embeddings")
+        threshold, reasons = None, [quality.reasons for quality in faces.quality]
+        candidates: list[tuple[Candidate, ...]] = [()] * len(faces)
+        people: list[Candidate | None] = [None] * len(faces)
+        if self.index.current() is not None:
+            threshold, candidates = self.threshold(fpir), self.candidates(faces.embeddings)
+            fit = [() if why else near for near, why in zip(candidates, reasons, strict=True)]
+            people = assign(fit, threshold, self.recognizer.calibration.gain, repeats=repeats)
+        return threshold, tuple(map(Identity, faces.boxes, people, candidates, reasons))
 
     def candidates(self, embeddings: np.ndarray, count: int = CANDIDATES) -> list[tuple[Candidate, ...]]:
         """Return the people nearest to each of (N, D) embeddings, the nearest first: `count` of them, or all.

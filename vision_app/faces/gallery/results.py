@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 
 from vision_app.core.errors import UsageError
-from vision_app.core.results import Detections, rounded
+from vision_app.core.results import Detections, NoTruthValue, rounded
+from vision_app.faces.results import UNCERTAIN
 
 LONGEST_NAME = 200  # characters
 
 ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, UNREADABLE = "accepted", "already_enrolled", "someone_else", "unreadable"
 """Codes of `Enrollment`, beside those of `errors.FaceError` and `faces.quality`."""
 
-UNKNOWN = "unknown"
-"""Label of the face of a person who is not enrolled."""
+KNOWN, UNKNOWN = "known", "unknown"
+"""Verdicts on a face that is, or is not, of an enrolled person; the second is a label as well. The third verdict, and
+label, is "uncertain"."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class EnrolledPhoto:
 
 
 @dataclass(frozen=True)
-class Enrollment:
-    """The outcome of enrolling a person with one photo.
+class Enrollment(NoTruthValue):
+    """The outcome of enrolling a person with one photo. `if enrollment:` raises TypeError; `.refused` has the answer.
 
     Attributes:
         file: The photo, as the caller named it.
@@ -81,6 +83,7 @@ class Enrollment:
         reason: Why not, in words; empty where the photo was accepted.
     """
 
+    instead = "refused"
     file: str
     name: str
     code: str
@@ -118,18 +121,31 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
-class Identity:
-    """Who a face is.
+class Identity(NoTruthValue):
+    """Who a face is. `if identity:` raises TypeError; `.name` has the answer.
 
     Attributes:
         box: (4,) float32 x1, y1, x2, y2 in pixels of the photo.
-        person: The person whom it is near enough to, or None.
+        person: The person whom it is near enough to, or None. A face that is not fit to be recognized gets none.
         candidates: The nearest people, the nearest first, whatever the verdict.
+        reasons: Why the face is not fit to be recognized, see `Quality.reasons`; empty for a good image.
     """
 
+    instead = "name"
     box: np.ndarray
     person: Candidate | None
     candidates: tuple[Candidate, ...]
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """What is said of it: "known", "unknown", or "uncertain" where the face is not fit to be recognized."""
+        return UNCERTAIN if self.reasons else KNOWN if self.person else UNKNOWN
+
+    @property
+    def label(self) -> str:
+        """The name or, where there is none, the verdict."""
+        return self.name or self.verdict
 
     @property
     def name(self) -> str | None:
@@ -142,18 +158,19 @@ class Identity:
         return next((one.similarity for one in (self.person, *self.candidates) if one), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+        """Return plain JSON values; `reasons` only where there are any."""
         return {
             "box": rounded(self.box, 2),
             "name": self.name,
             "similarity": None if self.similarity is None else rounded(self.similarity, 4),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
+            **({"reasons": list(self.reasons)} if self.reasons else {}),
         }
 
 
 @dataclass(frozen=True, eq=False)
-class Identities:
-    """Who is in one photo.
+class Identities(NoTruthValue):
+    """Who is in one photo. `if identities:` raises TypeError; the names are in `.faces`.
 
     Attributes:
         faces: One for each face, the surest first.
@@ -163,6 +180,7 @@ class Identities:
             None in an empty gallery.
     """
 
+    instead = "faces"
     faces: tuple[Identity, ...]
     width: int
     height: int
@@ -174,14 +192,14 @@ class Identities:
     @property
     def detections(self) -> Detections:
         """The same faces as detections labeled with their names, to draw them with `captions`."""
-        labels = [face.name or UNKNOWN for face in self.faces]
+        labels = [face.label for face in self.faces]
         boxes = np.array([face.box for face in self.faces]).reshape(-1, 4)
         return Detections(boxes, np.ones(len(boxes)), tuple(labels), self.width, self.height, self.model_id)
 
     @property
     def captions(self) -> list[str]:
-        """The text at each face: its name, or that it is unknown, and its similarity."""
-        return [caption(face.name, face.similarity) for face in self.faces]
+        """The text at each face: its name, or that it is unknown or uncertain, and its similarity."""
+        return [caption(face.label, face.similarity) for face in self.faces]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, rounded so that two runs print the same text."""
@@ -213,9 +231,9 @@ class Forgotten:
     unsought: tuple[str, ...] = ()
 
 
-def caption(name: str | None, similarity: float | None) -> str:
+def caption(label: str, similarity: float | None) -> str:
     """Return the text at a face, such as "Ada 0.71"."""
-    return name or UNKNOWN if similarity is None else f"{name or UNKNOWN} {similarity:.2f}"
+    return label if similarity is None else f"{label} {similarity:.2f}"
 
 
 def checked_name(name: str) -> str:

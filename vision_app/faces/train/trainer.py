@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vision_app.core.errors import UsageError
 from vision_app.core.images import write_image
+from vision_app.core.several import several_paths
 from vision_app.detection.train.initial import name_and_digest
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.embedder import TASK, Embedder
@@ -153,8 +154,8 @@ def sampler(crops: FaceCrops, options: FaceOptions) -> PeopleBatches:
 
 
 def train(
-    data: Sequence[Path],
-    validation: Sequence[Path],
+    data: Path | Sequence[Path],
+    validation: Path | Sequence[Path],
     output: Path,
     config: TrainConfig,
     options: FaceOptions = FaceOptions(),
@@ -194,6 +195,7 @@ def train(
     Raises:
         DataError, ModelError, UsageError: Before training starts, with the file or option named.
     """
+    data, validation = several_paths(data), several_paths(validation)
     check_run_folder(output, resume, SCAN)
     teacher = teacher or initial
     options = replace(options, loss=options.loss or ("both" if teacher else "triplet"))

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from vision_app.batch.sources import list_inputs
 from vision_app.core.errors import DataError, ImageError
 from vision_app.core.images import SUFFIXES, read_image
+from vision_app.core.several import several_paths
 from vision_app.style.train.synthetic_styles import synthesize
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
@@ -75,12 +76,13 @@ class PhotoSet:
             raise DataError(str(error)) from error
 
 
-def list_photos(folders: Sequence[Path]) -> PhotoSet:
+def list_photos(folders: Path | Sequence[Path]) -> PhotoSet:
     """Return the images in folders and the folders below, in the order of their paths.
 
     Raises:
         DataError: There is none.
     """
+    folders = several_paths(folders)
     inputs, _, _ = list_inputs(folders, suffixes=SUFFIXES, output=os.devnull, named=False)  # nothing is left out
     if not inputs:
         raise DataError(f"{', '.join(map(str, folders))}: no images of a known format")
@@ -160,7 +162,7 @@ class PhotoTask:
         return {**inputs, "data": f"{self.photos.name} {self.photos.digest()}"}
 
 
-def split_photos(folders: Sequence[Path], seed: int, log: Callable[[str], None]) -> tuple[PhotoSet, PhotoSet]:
+def split_photos(folders: Path | Sequence[Path], seed: int, log: Callable[[str], None]) -> tuple[PhotoSet, PhotoSet]:
     """List photos, hold some out and log their numbers; see `list_photos` and `hold_out`."""
     photos, validation = hold_out(list_photos(folders), seed)
     log(f"{len(photos):,} photos to train on, {len(validation)} to measure on")

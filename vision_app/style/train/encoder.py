@@ -118,7 +118,7 @@ def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def train(
-    data: Sequence[Path],
+    data: Path | Sequence[Path],
     output: Path,
     config: TrainConfig,
     *,

@@ -151,7 +151,7 @@ def lattice(images: Tensor, period: int = STRIDE, block: int = 16) -> Tensor:
 
 
 def train(
-    data: Sequence[Path],
+    data: Path | Sequence[Path],
     output: Path,
     config: TrainConfig,
     options: FastOptions = FastOptions(),

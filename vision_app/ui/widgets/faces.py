@@ -15,6 +15,7 @@ from vision_app.faces import calibration
 from vision_app.faces.calibration import FPIR, Calibration
 from vision_app.faces.gallery import Person
 from vision_app.faces.quality import Quality
+from vision_app.faces.reasons import advice, problem
 from vision_app.faces.recognizer import only
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 from vision_app.ui import models
@@ -91,8 +92,13 @@ def used_face(image: ImageFile, *, largest: bool) -> Face | None:
 
 def quality_text(quality: Quality) -> str:
     """Return how well a face can be recognized, in words."""
-    reasons = ", ".join(reason.replace("_", " ") for reason in quality.reasons)
-    return f"hard to recognize: {reasons}" if reasons else f"a face of {quality.size:.0f} pixels, easy to recognize"
+    against = problem(quality)
+    return f"hard to recognize: {against}" if against else f"a face of {quality.size:.0f} pixels, easy to recognize"
+
+
+def remedy(quality: Quality) -> str:
+    """Return what makes a face hard to recognize and what helps, such as "blurred. Use a sharper photo."."""
+    return f"{problem(quality)}. {advice(quality)}."
 
 
 def far_slider(measured: Calibration) -> float:
@@ -119,11 +125,14 @@ def fpir_slider() -> float:
     )
 
 
-def show_verdict(answer: Verification) -> None:
-    """Draw what a comparison says, and the numbers behind it."""
+def show_verdict(answer: Verification, names: tuple[str, str]) -> None:
+    """Draw what a comparison of two faces, called by names, says, and the numbers behind it."""
     show, words, icon = _VERDICTS[answer.verdict]
     rate = f"False accept rate {one_in(answer.far)}"
-    show(f"**{words}**  \n{numbers(answer.similarity, answer.threshold, rate, answer.model_id)}", icon=icon)
+    faces = zip(names, (answer.face_a, answer.face_b), strict=True)
+    why = " ".join(f"The face in {name} is {remedy(face.quality)}" for name, face in faces if not face.is_fit)
+    words = f"**{words}:** {why[0].lower()}{why[1:]}" if why else f"**{words}**"
+    show(f"{words}  \n{numbers(answer.similarity, answer.threshold, rate, answer.model_id)}", icon=icon)
 
 
 def numbers(similarity: float, threshold: float, rate: str, model_id: str) -> str:
