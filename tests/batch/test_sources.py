@@ -38,6 +38,14 @@ def test_a_folder_is_walked_in_the_byte_order_of_paths(here):
     assert files_of("photos") == ([f"photos/{name}" for name in expected], 3)
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_source_is_taken_as_a_list_of_one_is(here, kind):
+    make(here, "photos/a.jpg")
+    for source in ("photos", "photos/a.jpg", "photos/*"):
+        inputs, _, _ = list_inputs(kind(source), suffixes={".jpg"}, output="out")
+        assert [item.file for item in inputs] == ["photos/a.jpg"]
+
+
 @given(st.sets(st.text("abB.-_äé", min_size=1, max_size=4).filter(lambda name: not name.startswith(".")), max_size=12))
 def test_walk_order_is_the_byte_order_for_any_names(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("walk")

@@ -55,6 +55,11 @@ def test_there_is_no_box_where_no_class_is_as_probable_as_not(classifier):
         assert (found.box is not None) == located == bool(len(found.best))
 
 
+def test_one_image_is_taken_as_a_list_of_one_is(classifier):
+    image = classifier.read(data.rocket())
+    assert classifier.predict(image)[0].to_dict() == classifier.predict([image])[0].to_dict()
+
+
 def test_an_image_gets_the_same_answer_alone_and_in_a_batch(classifier):
     images = [classifier.read(picture()) for picture in PICTURES]
     together = classifier.predict(images)

@@ -115,6 +115,12 @@ def test_captions_take_the_place_of_label_and_score():
         draw(canvas(), found(box), ["one", "too many"])
 
 
+def test_one_caption_is_taken_as_a_list_of_one_is():
+    one = Detections([[10, 10, 60, 50]], [0.5], ["cat"], 100, 80, "m")
+    image = np.zeros((80, 100, 3), np.uint8)
+    np.testing.assert_array_equal(draw(image, one, "Ada"), draw(image, one, ["Ada"]))
+
+
 def test_labels_in_other_letters_than_those_of_english_can_be_told_apart():
     pictures = [draw(canvas(), found([[100, 80, 300, 220]], labels=["dog"]), [text]) for text in ("é", "ж", "Ω", "ş")]
     assert len({picture.tobytes() for picture in pictures}) == len(pictures)

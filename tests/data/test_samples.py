@@ -1,6 +1,7 @@
 """Sets as values: joining, renaming, choosing and counting."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,12 @@ def test_renamed_classes_keep_what_they_mean(tmp_path):
     assert found.labeled == {1, 2}
     with pytest.raises(DataError, match=r"^x: category 'a' is none of the 2 classes"):
         DetectionSet(("a", "b"), (one,)).relabeled(["b", "c"], "x")
+
+
+def test_one_class_is_taken_as_a_list_of_one_is(tmp_path):
+    one = replace(sample(tmp_path), labeled=frozenset({0}))
+    data = DetectionSet(("box",), (one,))
+    assert data.relabeled("box", "x").classes == ("box",)
 
 
 def test_some_samples_of_a_set_and_their_boxes_by_class(tmp_path):

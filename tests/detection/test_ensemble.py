@@ -74,6 +74,12 @@ def test_images_preprocessed_one_by_one_and_joined_give_the_same_detections(pict
         np.testing.assert_allclose(alone.scores, found.scores, atol=1e-5)
 
 
+def test_one_image_is_taken_as_a_list_of_one_is(pictures):
+    joined = Detector.load("one+two", tta=True)
+    (alone,), (listed,) = joined.predict(pictures[0], DOUBTFUL), joined.predict(pictures[:1], DOUBTFUL)
+    assert alone.to_dict() == listed.to_dict()
+
+
 def test_augmentation_runs_at_three_sizes_each_flipped_too(pictures):
     detector, augmented = Detector.load("one"), Detector.load("one", tta=True)
     views = [view for view in augmented.members if not isinstance(view, FlippedDetector)]

@@ -44,6 +44,14 @@ def test_faces_of_every_size_are_found_once_and_where_they_are(size, smallest, b
     assert found.labels == ("face",) * len(boxes) and (found.width, found.height) == size
 
 
+def test_one_image_is_taken_as_a_list_of_one_is():
+    pixels, detector = room(300, 200), green_detector()
+    paint_face(pixels, (50, 60, 130, 150))
+    image = read_image(pixels)
+    (alone,), (listed,) = detector.predict(image), detector.predict([image])
+    assert len(alone) == 1 and alone.to_dict() == listed.to_dict()
+
+
 def test_a_face_that_the_edge_cuts_off_is_found_in_the_frame():
     pixels = room(600, 500)
     paint_face(pixels, (0, 150, 260, 500))

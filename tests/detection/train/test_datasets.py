@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -28,6 +29,13 @@ def test_splits_that_come_with_the_data_are_used(tmp_path):
     assert validation.name == "set val" and list(scanned) == ["set train", "set val"]
     assert lines[0] == "set train: 6 images, 12 boxes, 0 issues" and "boxes by class: screw 6, nut 6" in lines
     assert names(validation.data) == {"images/val/0.png", "images/val/1.png"}
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_one_set_is_taken_as_a_list_of_one_is(tmp_path, kind):
+    path = yolo(tmp_path / "set")
+    data, (validation,), scanned, _ = load(kind(path), kind(path))
+    assert len(data) == 6 and validation.name == "set val" and list(scanned) == ["set train", "set val"]
 
 
 def test_a_data_yaml_is_parsed_once(tmp_path, monkeypatch):

@@ -192,7 +192,7 @@ def test_unusable_data_and_options_are_refused(tmp_path, people, photos, options
     faces(people, photos).save(tmp_path / "train.npz")
     options = replace(OPTIONS, **{"loss": None} | options)
     with pytest.raises((DataError, UsageError), match=words):
-        train([tmp_path / "train.npz"], [], tmp_path / "run", CONFIG, options, log=lambda line: None)
+        train(str(tmp_path / "train.npz"), [], tmp_path / "run", CONFIG, options, log=lambda line: None)
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 

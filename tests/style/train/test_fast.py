@@ -110,8 +110,8 @@ def test_it_learns_and_an_interrupted_run_resumes_exactly(photos, tmp_path, with
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train([photos], parts, CONFIG, callbacks=[Stopper()], **settings)
-    train([photos], parts, CONFIG, resume=True, **settings)
+        train(str(photos), parts, CONFIG, callbacks=[Stopper()], **settings)
+    train(photos, parts, CONFIG, resume=True, **settings)
     assert files(whole / "best") == files(parts / "best")
 
 

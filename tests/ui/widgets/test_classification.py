@@ -57,7 +57,7 @@ def test_an_improbable_object_is_not_shown(page, monkeypatch):
 
 def test_without_a_classifier_there_is_no_switch(monkeypatch):
     assert classification.CLASSIFIER in available()
-    monkeypatch.setattr(classification, "MODEL", "none")
+    monkeypatch.setattr(classification, "CLASSIFIER", "none")
     page = visit_app()
     page.button[0].click()
     assert not run(page).toggle

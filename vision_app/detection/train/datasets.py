@@ -71,8 +71,8 @@ class DatasetSplit:
 
 
 def load_datasets(
-    data: Sequence[Path],
-    validation: Sequence[Path],
+    data: Path | Sequence[Path],
+    validation: Path | Sequence[Path],
     *,
     classes: Sequence[str] | None = None,
     target: int | None = None,
@@ -86,8 +86,8 @@ def load_datasets(
     without fault; the `val` of the sets; a tenth of the images, drawn by `seed`.
 
     Args:
-        data: Paths as `open_dataset` takes them.
-        validation: Paths as `open_dataset` takes them.
+        data: One or several paths as `open_dataset` takes them.
+        validation: Likewise; may be none.
         classes: Names in order; by default those of the sets, COCO's eighty if it comes to these.
         target: See `images.read_image`.
         seed: Random seed.
@@ -101,6 +101,7 @@ def load_datasets(
         DataError: A set cannot be used or has splits but none to train on, `validation` has faults, or there are too
             few images.
     """
+    data, validation = several_paths(data), several_paths(validation)
     sources = {path: open_dataset(path) for path in dict.fromkeys([*data, *validation])}
     parts = [DatasetSplit.to_train(sources[path]) for path in data]
     explicit = bool(validation)
@@ -208,7 +209,6 @@ class RunData:
         labeled: bool,
         log: Callable[[str], None],
     ):
-        data, validation = several_paths(data), several_paths(validation)
         self._sources = {"initial": name_and_digest(initial)}
         self.learned, self.validations, self._scanned = load_datasets(
             data, validation, classes=COCO_CLASSES if teacher_boxes else None,
@@ -217,7 +217,7 @@ class RunData:
         if teacher_boxes:
             self.learned = add_teacher_boxes(self.learned, teacher_boxes)
         self._sources["teacher_boxes"] = name_and_digest(teacher_boxes)
-        self._names = ", ".join(path.name for path in data)
+        self._names = ", ".join(path.name for path in several_paths(data))
 
     def inputs(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return all that a resumed run must have in common with its start; see `training.loop.fit`."""
