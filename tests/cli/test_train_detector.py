@@ -274,3 +274,16 @@ def test_wrong_usage_ends_before_anything_is_read_or_written(sets, tmp_path, mon
     said = capsys.readouterr()
     assert said.err.startswith(f"vision-app: {words}") and said.err.count("\n") == 1 and said.out == ""
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["yolo", "faster-rcnn", "fast-rcnn", "face-detector", "classifier"])
+def test_a_set_without_a_box_is_trained_on_by_no_command(tmp_path, capsys, kind):
+    path = make_set(tmp_path / "set", 3, seed=0)
+    content = json.loads(path.read_text())
+    crowds = [{**row, "iscrowd": 1} for row in content["annotations"]]
+    for annotations in ([], crowds):
+        path.write_text(json.dumps(content | {"annotations": annotations}))
+        assert main(["train", kind, "--data", str(path), "--output", str(tmp_path / "run")]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"vision-app: {path}: none of the 2 images to train on has a box, so there is nothing")
+        assert not (tmp_path / "run").exists()

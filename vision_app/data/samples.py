@@ -235,6 +235,11 @@ class DetectionSet:
         counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *labels]), minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether there is a box that counts: one that is not ignored."""
+        return any(len(sample.boxes.not_ignored) for sample in self.samples)
+
     def digest(self) -> str:
         """Return twelve digits that stay the same wherever the images are and change with any name, class or box."""
         digest = hashlib.sha256(repr(self.classes).encode())

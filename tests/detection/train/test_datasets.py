@@ -201,3 +201,14 @@ def test_classes_that_a_set_is_not_labeled_for_are_warned_of(tmp_path):
     sofa = coco(tmp_path / "sofa", names=("sofa",))
     (line,) = warnings(load([sofa], classes=COCO_CLASSES)[-1])
     assert line == f"sofa boxes is not labeled for person, bicycle, car, motorcycle, airplane and 74 more{words}"
+
+
+def test_a_validation_set_of_background_gives_a_warning(tmp_path):
+    path = yolo(tmp_path / "set")
+    for labels in (tmp_path / "set" / "labels" / "val").iterdir():
+        labels.write_text("")
+    _, (validation,), _, lines = load([path])
+    assert validation.name == "set val" and not validation.data.has_boxes
+    assert lines[-1] == (
+        "warning: set val has no boxes; it does not count for which model is best, nor for when to stop"
+    )

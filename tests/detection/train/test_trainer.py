@@ -1,6 +1,9 @@
 """What is refused before training starts, and what a task makes of photos; whole runs are in tests/cli."""
 
+import csv
 import hashlib
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +25,8 @@ from vision_app.detection.train.options import DetectionOptions
 from vision_app.detection.train.rcnn import region_task
 from vision_app.detection.train.trainer import DetectionTask, train
 from vision_app.released.find import find
-from vision_app.training.loop import TrainConfig
+from vision_app.training.config import TrainConfig
+from vision_app.training.loop import fit
 
 ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
 OPTIONS = DetectionOptions(size=96)
@@ -117,6 +121,23 @@ def test_a_released_folder_is_a_model_of_its_classes_and_size(task, tmp_path):
     detector = Detector.load(tmp_path / "run" / "last")
     assert detector.classes == ("motorbike",) and detector.model.info["input"]["size"] == 96
     assert list(metrics) == ["set AP", "set AP50"] and detector.model.info["measured"]["set"].keys() == {"AP", "AP50"}
+
+
+def test_a_validation_set_without_boxes_neither_chooses_nor_counts(task, tmp_path):
+    boxes = [replace(one, boxes=one.boxes[:0], areas=one.areas[:0]) for one in task.data.samples[:2]]
+    empty = ValidationSet("empty", replace(task.data, samples=tuple(boxes)))
+    task.network.eval()
+    alone = task.validation_loss()
+    task.validations = [empty, *task.validations]
+    assert list(task.release(task.network, tmp_path / "run" / "last")) == ["set AP", "set AP50"]
+    assert task.validation_loss() == alone
+    task.validations = [empty]
+    folder = tmp_path / "other" / "run"
+    fit(task, TrainConfig(epochs=2, batch_size=5, validate_every=1, patience=1, precision="fp32"), folder)
+    assert [json.loads((folder / name / "model.json").read_text())["measured"] for name in ("best", "last")] == [{}, {}]
+    assert len(list(csv.DictReader((folder / "metrics.csv").open()))) == 2  # not stopped early
+    weights = [(folder / name / "weights.safetensors").read_bytes() for name in ("best", "last")]
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from lightning_fabric.utilities import rank_zero_only
 
 from vision_app.core.errors import DataError
 from vision_app.core.several import several_paths
+from vision_app.core.text import amount
 from vision_app.data.detection import Dataset, open_dataset
 from vision_app.data.names import COCO_CLASSES, canonical
 from vision_app.data.samples import DetectionSet
@@ -122,6 +123,11 @@ def load_datasets(
         scanned[part.name] = found
         validations.append(ValidationSet(part.name, found))
     warnings = [*_report_trained(joined, validations), *(() if taught else _unlabeled(parts, classes))]
+    warnings += [
+        f"{one.name} has no boxes; it does not count for which model is best, nor for when to stop"
+        for one in validations
+        if not one.data.has_boxes
+    ]
     for name, one in scanned.items():
         for line in summarize(name, one):
             log(line)
@@ -194,7 +200,7 @@ class RunData:
         validations: What is measured on.
 
     Raises:
-        DataError, ModelError: A dataset or `initial` cannot be used.
+        DataError, ModelError: A dataset or `initial` cannot be used, or there is no box to learn from.
     """
 
     def __init__(
@@ -216,6 +222,12 @@ class RunData:
         )  # fmt: skip
         if teacher_boxes:
             self.learned = add_teacher_boxes(self.learned, teacher_boxes)
+        if not self.learned.has_boxes:
+            names = ", ".join(map(str, several_paths(data)))
+            raise DataError(
+                f"{names}: none of the {amount(len(self.learned), 'image')} to train on has a box, so there is nothing "
+                "to learn; `vision-app check` says what is odd about the labels"
+            )
         self._sources["teacher_boxes"] = name_and_digest(teacher_boxes)
         self._names = ", ".join(path.name for path in several_paths(data))
 

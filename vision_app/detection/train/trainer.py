@@ -106,9 +106,10 @@ class SceneTask(ImageTask):
         raise NotImplementedError
 
     def release(self, network: Any, folder: Path) -> dict[str, float]:
-        """Write a model folder and measure what was written; AP on the first validation set comes first.
+        """Write a model folder and measure what was written; AP on the first validation set with boxes comes first.
 
-        The confidence with the best F1 on that set becomes the model's default.
+        Without such a set nothing is measured, and the last network counts as the best. The confidence with the best F1
+        on that set becomes the model's default.
         """
         self.write(
             network, folder, name=folder.parent.name, classes=self.data.classes, defaults=DEFAULTS,
@@ -116,7 +117,7 @@ class SceneTask(ImageTask):
         )  # fmt: skip
         detector, defaults = self.load(folder), dict(DEFAULTS)
         measured: dict[str, dict[str, float]] = {}
-        for validation in self.validations:
+        for validation in (one for one in self.validations if one.data.has_boxes):
             rows = list(predict_rows(detector, validation.data.paths, MEASURING))
             table = Table.make(validation.data, rows)
             precision = measure_precision(table).metrics
@@ -160,8 +161,8 @@ class DetectionTask(SceneTask):
 
     @torch.no_grad()
     def validation_loss(self) -> float:
-        """Return the mean loss over up to LOSS_IMAGES images of the first validation set, without augmentation."""
-        data = self.validations[0].data
+        """Return the mean loss over up to LOSS_IMAGES images of the first set with boxes, without augmentation."""
+        data = next((one.data for one in self.validations if one.data.has_boxes), self.validations[0].data)
         chosen = data.subset(np.random.default_rng(0).permutation(len(data))[:LOSS_IMAGES].tolist())
         device = next(self.network.parameters()).device
         total, positives = 0.0, 0.0
