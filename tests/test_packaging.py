@@ -1,6 +1,7 @@
 """The wheel that a user installs: complete, with the released models inside, and nothing else."""
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 
 import vision_app
 from vision_app.style.samples.samples import SAMPLES
@@ -21,21 +23,19 @@ from vision_app.style.samples.samples import SAMPLES
 pytestmark = pytest.mark.slow
 
 CHECKOUT = Path(__file__).parent.parent
-MODEL_FILES = ("model.json", "weights.safetensors", "model.onnx", "CARD.md", "LICENSE")
+MODELS = {path.parent.name: json.loads(path.read_text()) for path in (CHECKOUT / "models").glob("*/model.json")}
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A wheel built from a copy of the checkout whose models/ holds one made-up model and a stray file."""
+    """A wheel built from a copy of the checkout with a stray file beside a model."""
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "setup.py", "LICENSE"):
         shutil.copy(CHECKOUT / name, source)
     (source / "README.md").write_text("# Vision App\n")
     shutil.copytree(CHECKOUT / "vision_app", source / "vision_app", ignore=shutil.ignore_patterns("__pycache__"))
-    model = source / "models" / "tiny"
-    model.mkdir(parents=True)
-    for name in (*MODEL_FILES, "notes.txt"):
-        (model / name).write_text('{"name": "tiny"}')
+    shutil.copytree(CHECKOUT / "models", source / "models")
+    (source / "models" / "yolo" / "notes.txt").touch()
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", source / "dist", source], check=True)
     (path,) = (source / "dist").glob("*.whl")
@@ -46,7 +46,11 @@ def test_the_wheel_holds_the_package_and_the_models(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "vision_app").rglob("*.py")}
     modules.add("vision_app/py.typed")
-    models = {f"vision_app/_models/tiny/{name}" for name in MODEL_FILES}
+    models = {
+        f"vision_app/_models/{model}/{name}"
+        for model, info in MODELS.items()
+        for name in ("model.json", "CARD.md", "LICENSE", *info["files"])
+    }
     assert names >= modules | models
     data = names - modules - models  # icons and samples
     assert all(name.startswith(("vision_app/ui/", "vision_app/style/samples/")) for name in data)
@@ -67,19 +71,25 @@ def test_an_installed_package_finds_its_models_from_anywhere(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
     (tmp_path / "models" / "decoy").mkdir(parents=True)  # never look into the working directory
     (tmp_path / "models" / "decoy" / "model.json").write_text('{"name": "decoy"}')
+    Image.new("RGB", (64, 48), (200, 40, 10)).save(tmp_path / "photo.png")
     environment = {key: value for key, value in os.environ.items() if key != "VISION_APP_MODELS"}
     command = (
-        "import vision_app; from vision_app.released.find import available; print(vision_app.__file__, available())"
+        "import vision_app; from vision_app.released.find import available, find; print(vision_app.__file__)\n"
+        "print(*available()); [find(name).verify() for name in available()]\n"
+        "photo = vision_app.read_image(sys.argv[1])\n"
+        "print(vision_app.Stylizer.load('fast')(photo, 'sample:waves').pixels.shape)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", command],
+        [sys.executable, "-c", f"import sys; {command}", tmp_path / "photo.png"],
         cwd=tmp_path,
         env=environment | {"PYTHONPATH": str(tmp_path / "installed")},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert result.stdout.split() == [str(tmp_path / "installed" / "vision_app" / "__init__.py"), "['tiny']"]
+    shape = "(48, 64, 3)"
+    package = tmp_path / "installed" / "vision_app" / "__init__.py"
+    assert result.stdout.splitlines() == [str(package), " ".join(sorted(MODELS)), shape]
 
 
 def test_requirements_are_pinned_and_cover_the_package():

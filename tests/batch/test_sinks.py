@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -22,9 +23,9 @@ def row(file, status="ok"):
     return {"file": file, "status": status, "error": None}
 
 
-def open_journal(path, files, *, settings=SETTINGS, batch_size=2, resume=True):
+def open_journal(path, files, *, settings=SETTINGS, batch_size=2, resume=True, **more):
     inputs = [Input(file, file) for file in files]
-    return Journal(path, settings=settings, inputs=inputs, batch_size=batch_size, resume=resume)
+    return Journal(path, settings=settings, inputs=inputs, batch_size=batch_size, resume=resume, **more)
 
 
 @pytest.fixture
@@ -50,9 +51,46 @@ def test_resume_without_a_journal_is_a_plain_start(tmp_path):
 
 def test_a_journal_is_never_overwritten(path):
     before = path.read_bytes()
-    with pytest.raises(UsageError, match=r"rows\.jsonl exists already; continue it with --resume or choose another"):
+    with pytest.raises(
+        UsageError, match=r"rows\.jsonl: exists already; continue it with --resume, replace it with --over"
+    ):
         open_journal(path, "abcde", resume=False)
     assert path.read_bytes() == before
+
+
+def test_what_a_new_run_would_write_over_is_named_and_stays(tmp_path):
+    path, mine = tmp_path / "out" / "rows.jsonl", tmp_path / "out" / "table.csv"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    for resume in (False, True):  # there is no run to resume
+        with pytest.raises(UsageError) as error:
+            open_journal(path, "ab", resume=resume, others=[tmp_path / "out" / "none", mine])
+        assert str(error.value) == f"{mine}: exists already; write elsewhere or replace it with --overwrite"
+        assert [file.name for file in mine.parent.iterdir()] == ["table.csv"]
+    with open_journal(path, "ab", resume=False, overwrite=True, others=[mine]):
+        pass
+    with open_journal(path, "ab", resume=True, others=[mine]) as journal:  # now it belongs to the run
+        assert journal.rows == 0
+
+
+def test_overwrite_starts_a_journal_anew(path):
+    with open_journal(path, "xy", resume=False, overwrite=True, settings={"new": 1}, permissions=0o600) as journal:
+        assert journal.rows == 0
+        journal.write([row("x")])
+    assert [json.loads(line)["file"] for line in path.read_text().splitlines()] == ["x"]
+    assert json.loads(path.with_suffix(".settings.json").read_text()) == {"new": 1}
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UsageError, match="--overwrite: not together with --resume"):
+        open_journal(path, "xy", resume=True, overwrite=True)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "below"):
+        with pytest.raises(UsageError) as error:
+            open_journal(folder / "rows.jsonl", "ab", resume=False)
+        assert str(error.value) == f"--output {folder}: {file} is a file; choose a folder"
 
 
 @pytest.mark.parametrize(

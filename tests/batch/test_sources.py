@@ -27,7 +27,7 @@ def here(tmp_path, monkeypatch):
 
 
 def files_of(*sources, output="out"):
-    inputs, others, _ = list_inputs(sources, suffixes={".jpg", ".png"}, output=output)
+    inputs, others, *_ = list_inputs(sources, suffixes={".jpg", ".png"}, output=output)
     return [item.file for item in inputs], others
 
 
@@ -84,6 +84,39 @@ def test_hidden_files_linked_folders_and_the_output_are_left_out(here):
         with pytest.raises(UsageError, match=re.escape(f"--output .: contains the source {source};")):
             files_of(source, output=".")
     assert files_of("photos/.git") == (["photos/.git/c.jpg"], 0)  # named, so not hidden
+
+
+def test_brackets_of_a_pattern_also_stand_for_themselves(here):
+    make(here, "[2020]/a.jpg", "[2020]/b[1].jpg", "Trip [1]/x.jpg", "Trip 1/y.jpg", "2/z.jpg", "b1.jpg")
+    for pattern, files in {
+        "[2020]/*.jpg": ["2/z.jpg", "[2020]/a.jpg", "[2020]/b[1].jpg"],
+        "[2020]/b[1]*": ["[2020]/b[1].jpg"],
+        "Trip [1]/*.jpg": ["Trip 1/y.jpg", "Trip [1]/x.jpg"],
+        f"{here}/Trip [1]/*": [f"{here}/Trip 1/y.jpg", f"{here}/Trip [1]/x.jpg"],
+        "*/b[1]*": ["[2020]/b[1].jpg"],
+        "b[1].*": ["b1.jpg"],
+        "[x]/*.jpg": [],
+    }.items():
+        assert files_of(pattern) == (files, 0), pattern
+        escaped = glob.glob(pattern.replace("[", "[[]"))  # noqa: PTH207
+        assert set(escaped) <= set(files)
+
+
+def test_images_that_an_earlier_run_wrote_are_left_out_and_counted(here):
+    make(here, "p/a.jpg", "p/images/b.png", "p/run/images/a.jpg.jpg", "p/run/images/images/b.png.JPG.jpg")
+    make(here, "p/styled/a.jpg__waves.png", "p/styled/sub/a.jpg__waves.png", "p/styled/previews/a.jpg__waves/00010.png")
+    make(here, "p/compared/images/1-yolo/a.jpg.jpg", "p/compared/thumbnails/1-yolo/a.jpg.jpg")
+    everything = sorted(os.fspath(path) for path in Path("p").rglob("*.*") if path.is_file())
+    assert files_of("p")[0] == everything  # there is no run
+    make(here, "p/run/detections.settings.json", "p/styled/styles.settings.json", "p/compared/comparison.settings.json")
+    make(here, "p/run/images/photo.jpg", "p/styled/photo.png", "p/__.png")  # the user's own
+    own = ["p/__.png", "p/a.jpg", "p/images/b.png", "p/run/images/photo.jpg", "p/styled/photo.png"]
+    for source in ("p", "p/**", "*"):
+        inputs, others, empty, copies = list_inputs([source], suffixes={".jpg", ".png"}, output="out")
+        assert ([item.file for item in inputs], others, empty, copies) == (own, 3, [], 7)
+    named = ["p/run/images/a.jpg.jpg", "p/styled/a.jpg__waves.png"]
+    assert files_of(*named) == (named, 0)
+    assert len(files_of("p/run/images")[0]) == 3  # the folder of the copies itself
 
 
 def test_a_file_named_explicitly_is_always_listed(here):

@@ -13,6 +13,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+from PIL import Image
 
 from vision_app.released.find import find
 
@@ -177,3 +178,41 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(photos, start, tmp_path):
     text = shown.decode()
     assert "24/24" in text and "images/s" in text and "0:00:00" in text
     assert out.startswith("24 images: 24 ok, 0 failed")
+
+
+IN_THE_WAY = [  # a command that writes, and a file of the user where it would write
+    ("detect photo.png --output out", "out/detections.csv"),  # it would be the table of other rows
+    ("detect photo.png --output out --csv", "out/detections.csv"),
+    ("detect photo.png --output out --images", "out/images/photo.png.jpg"),
+    ("detect photo.png --output out", "out/detections.jsonl"),
+    ("classify photo.png --output out", "out/classes.jsonl"),
+    ("style photo.png --style sample:waves --output out", "out/photo.png__waves.png"),
+    ("faces detect photo.png --output out --images", "out/images/photo.png.jpg"),
+    ("faces embed photo.png --output out/faces.npz", "out/faces.npz"),
+    ("faces group photo.png --output out", "out/groups.json"),
+    ("evaluate detector --data set.json --output out", "out/thesis.txt"),
+    ("export yolo --output out/yolo.onnx", "out/yolo.onnx"),
+]
+
+
+@pytest.mark.parametrize(("words", "file"), IN_THE_WAY)
+def test_files_of_no_run_are_named_and_replaced_only_with_overwrite(run_here, tmp_path, words, file):
+    Image.new("RGB", (64, 48), (200, 40, 10)).save(tmp_path / "photo.png")
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 4, 20, 20]}
+    labels = {"images": [{"id": 1, "file_name": "photo.png", "width": 64, "height": 48}], "annotations": [box]}
+    (tmp_path / "set.json").write_text(json.dumps({**labels, "categories": [{"id": 1, "name": "dog"}]}))
+    mine = tmp_path / file
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    refused = run_here(*words.split(), cwd=tmp_path)
+    assert refused.returncode == 2
+    (line,) = [line for line in refused.stderr.splitlines() if line.startswith("vision-app:")]
+    assert line.startswith(f"vision-app: {file}: exists already; ") and "--overwrite" in line
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+    done = run_here(*words.split(), "--overwrite", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    if file in ("out/thesis.txt", "out/detections.csv"):  # not what this command writes, or the table of --csv alone
+        assert len(list((tmp_path / "out").iterdir())) > 1
+    else:
+        assert mine.read_bytes() != b"mine"

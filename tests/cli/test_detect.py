@@ -264,3 +264,9 @@ def test_scores_fall_within_a_row(photos_out):
     for row in rows_of(photos_out[0]):
         scores = [found["score"] for found in row["detections"]]
         assert all(one >= other for one, other in pairwise(scores))
+
+
+def test_only_images_that_are_ok_make_a_rate(run_here, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    result = run_here("detect", tmp_path / "broken.jpg", "--output", tmp_path / "out")
+    assert (result.returncode, result.stdout) == (1, "1 image: 0 ok, 1 failed (see detections.jsonl)\n")

@@ -261,7 +261,8 @@ def test_what_cannot_be_measured_is_refused(tmp_path, monkeypatch, capsys, words
 def test_a_folder_with_something_in_it_is_left_alone(truth, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("mine")
     assert main(["evaluate", "detector", "--data", str(truth), "--output", str(tmp_path)]) == 2
-    assert f"--output {tmp_path}: is not empty; choose another folder" in capsys.readouterr().err
+    message = f"{tmp_path / 'mine.txt'}: exists already; write elsewhere or replace it with --overwrite"
+    assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -66,9 +66,11 @@ def test_torch_cannot_run_the_file_and_the_error_says_what_can(file, tmp_path, c
     ("model", "output", "message"),
     [
         ("yolq", "a.onnx", "unknown model 'yolq'; did you mean 'yolo'?"),
-        ("yolo", "there.onnx", "--output there.onnx: exists already and will not be overwritten"),
+        ("yolo", "there.onnx", "there.onnx: exists already; write elsewhere or replace it with --overwrite"),
         ("yolo", "none/a.onnx", "--output none/a.onnx: there is no folder none; make it first"),
         ("yolo", "a.pt", "--output a.pt: must end in .onnx; the nearest valid value is a.pt.onnx"),
+        ("faster-rcnn", "a.onnx", "faster-rcnn: runs on torch only, not as one ONNX file; copy its folder "),
+        ("style-encoder", "a.onnx", "style-encoder: runs on torch only, not as one ONNX file; copy its folder "),
         ("there.onnx", "b.onnx", "there.onnx: has no model.json in its metadata"),
     ],
 )

@@ -121,7 +121,8 @@ def test_evaluation_has_figures_and_rows(home, tmp_path, capsys):
         assert [row["class"] for row in csv.DictReader(stream)] == ["screw", "nut"]
     assert len(rows_of(out)) == 2
     assert main(words) == 2
-    assert "is not empty" in capsys.readouterr().err
+    assert f"{out / 'classes.csv'}: exists already" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0 and len(rows_of(out)) == 2
 
 
 def test_ground_truth_of_other_classes_is_refused_and_leaves_nothing(home, tmp_path, capsys):

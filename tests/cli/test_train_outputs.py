@@ -49,13 +49,24 @@ def test_a_check_does_not_write_into_a_run(data, tmp_path, capsys):
     assert capsys.readouterr().err == "vision-app: --output run: holds a run; choose another folder\n"
 
 
-@pytest.mark.parametrize("words", VERBS.values(), ids=VERBS)
-@pytest.mark.parametrize("holds", [[], ["scan.csv", "learning_rates.csv"]])
-def test_an_empty_folder_and_one_of_the_same_kind_are_accepted(data, tmp_path, capsys, words, holds):
+def test_a_check_replaces_an_earlier_one_only_with_overwrite(data, tmp_path, capsys):
+    (tmp_path / "checked").mkdir()
+    (tmp_path / "checked" / "scan.csv").write_text("mine")
+    assert main(["check", *data, "--output", "checked"]) == 2
+    said = capsys.readouterr().err
+    assert said == "vision-app: checked/scan.csv: exists already; write elsewhere or replace it with --overwrite\n"
+    assert main(["check", *data, "--output", "checked", "--overwrite"]) == 1
+    assert "--output" not in capsys.readouterr().err  # but the data
+
+
+@pytest.mark.parametrize(
+    ("verb", "holds"), [("check", []), ("train", []), ("train", ["scan.csv", "learning_rates.csv"])]
+)
+def test_an_empty_folder_and_one_of_the_same_kind_are_accepted(data, tmp_path, capsys, verb, holds):
     (tmp_path / "run").mkdir()
     for name in holds:
         (tmp_path / "run" / name).write_text("")
-    assert main([*words, *data, "--output", "run"]) == 1
+    assert main([*VERBS[verb], *data, "--output", "run"]) == 1
     assert "--output" not in capsys.readouterr().err  # but the data
 
 

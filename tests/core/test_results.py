@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from vision_app.core.results import Detections
+from vision_app.core.results import Classes, Detections
 
 
 def some(**changes):
@@ -57,6 +57,39 @@ def test_iteration_gives_every_field_of_each_object():
     )
     assert second.landmarks.tolist() == [[4, 5], [6, 7]]
     assert next(iter(some())).landmarks is None
+
+
+@pytest.mark.parametrize("kind", [int, np.int64])
+def test_an_index_gives_one_object(kind):
+    found = some()
+    assert [found[kind(index)].label for index in (0, 1, -1)] == ["dog", "cat", "dog"]
+    assert found[kind(0)].to_dict() == found.to_dict()["detections"][0]
+    with pytest.raises(IndexError):
+        found[kind(3)]
+
+
+@pytest.mark.parametrize(
+    ("index", "places"),
+    [
+        (slice(1, None), [1, 2]),
+        (slice(None, None, -1), [2, 1, 0]),
+        ([2, 0], [2, 0]),
+        (np.array([True, False, True]), [0, 2]),
+        (np.array([], int), []),
+    ],
+)
+def test_slices_indices_and_masks_give_detections(index, places):
+    landmarks = np.arange(12).reshape(3, 2, 2)
+    found = some(landmarks=landmarks)
+    chosen = found[index]
+    assert chosen.to_dict() == found.to_dict() | {"detections": [found.to_dict()["detections"][i] for i in places]}
+    assert chosen.landmarks.tolist() == landmarks[places].tolist()
+    assert some()[index].landmarks is None
+
+
+def test_classes_are_pairs_of_a_label_and_a_probability():
+    classes = Classes(("dog", "cat"), [0.75, 0.5], 64, 48, "classifier")
+    assert list(classes) == [("dog", 0.75), ("cat", 0.5)] and classes[-1] == ("cat", 0.5)
 
 
 def test_count_names_the_most_frequent_first():

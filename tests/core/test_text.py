@@ -3,7 +3,7 @@
 import pytest
 
 from vision_app import Detector
-from vision_app.core.text import aligned, amount, amounts, plural
+from vision_app.core.text import aligned, amount, amounts, format_rate, plural
 
 IRREGULAR = {
     "broccoli": "broccoli",
@@ -38,3 +38,19 @@ def test_a_table_has_its_first_columns_to_the_left_and_numbers_to_the_right():
     rows = [("layer", "kind", "size"), ("a", "conv", "1,000"), ("longer", "add", "")]
     assert aligned(rows, left=2) == ["layer   kind   size", "a       conv  1,000", "longer  add"]
     assert aligned(rows, left=1)[2] == "longer   add"
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "text"),
+    [
+        (1203, 29.3, "41 images/s"),
+        (5000, 2, "2,500 images/s"),
+        (3, 2, "1.5 images/s"),
+        (1, 2, "2.0 s/image"),
+        (1, 25, "25 s/image"),
+        (2, 7200, "3,600 s/image"),
+        (0, 0.001, ""),
+    ],
+)
+def test_rates_say_something_at_any_speed(count, seconds, text):
+    assert format_rate(count, seconds) == text

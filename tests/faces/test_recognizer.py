@@ -57,6 +57,10 @@ def test_faces_are_found_judged_and_embedded_as_each_step_does(recognizer):
     for face, box in zip(faces, faces.boxes, strict=True):
         assert face.quality.size == pytest.approx(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
     np.testing.assert_array_equal(faces.detections.landmarks, faces.landmarks)
+    rows = faces.to_dict()["faces"]
+    assert faces[-1].to_dict() == rows[1]
+    for index, places in ((slice(1), [0]), ([1, 0], [1, 0]), (np.array([False, True]), [1])):
+        assert faces[index].to_dict() == faces.to_dict() | {"faces": [rows[place] for place in places]}
 
 
 def test_rows_are_plain_values_with_the_embedding_if_there_is_one(recognizer):

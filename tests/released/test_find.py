@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from vision_app import Classifier, Detector, FaceDetector, FaceRecognizer, Stylizer
 from vision_app.core.errors import ModelError
+from vision_app.faces.embedder import Embedder
 from vision_app.released.find import available, find, models_folders
 
 INFO = {
@@ -181,3 +183,21 @@ def test_a_models_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("VISION_APP_MODELS", str(tmp_path / "nowhere"))
     with pytest.raises(ModelError, match=r"VISION_APP_MODELS=.*nowhere: there is no such folder"):
         find("yolo")
+
+
+@pytest.mark.parametrize("model", [None, 3, b"yolo", ["yolo"]])
+@pytest.mark.parametrize(
+    "load",
+    [
+        Detector.load,
+        Classifier.load,
+        FaceDetector.load,
+        lambda model: FaceRecognizer.load(detector=model),
+        Embedder.load,
+        lambda model: Stylizer.load("fast", model=model or 0),  # None is the default there
+        lambda model: Stylizer.load("optimize", encoder=model or 0),
+    ],
+)
+def test_what_is_neither_a_name_nor_a_path_is_refused_in_words(load, model):
+    with pytest.raises(ModelError, match=r"model .*: must be the name of a released model, or the path of one"):
+        load(model)

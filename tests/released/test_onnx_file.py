@@ -139,7 +139,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_a_file_is_written_only_where_none_is_and_whole(folder, file, tmp_path):
     for output, words in {
-        file: "exists already and will not be overwritten; choose another name",
         tmp_path / "file.pt": f"must end in .onnx; the nearest valid value is {tmp_path / 'file.pt'}.onnx",
         tmp_path / "none" / "a.onnx": f"there is no folder {tmp_path / 'none'}; make it first",
         tmp_path / ("a" * 300 + ".onnx"): "cannot be written (File name too long)",
@@ -149,6 +148,11 @@ def test_a_file_is_written_only_where_none_is_and_whole(folder, file, tmp_path):
             write_file(find(folder), output)
         assert str(error.value) == f"--output {output}: {words}"
         assert sorted(tmp_path.rglob("*")) == before
+    before = file.read_bytes()
+    with pytest.raises(UsageError, match="exists already; write elsewhere or replace it with --overwrite"):
+        write_file(find(folder), file)
+    write_file(find(folder), file, overwrite=True)
+    assert file.read_bytes() == before
     with pytest.raises(UsageError, match="is an exported file already; copy it"):
         write_file(find(file), tmp_path / "copy.onnx")
     (folder / "model.onnx").write_bytes(b"damage")

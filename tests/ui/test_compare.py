@@ -42,7 +42,7 @@ def add(page: AppTest, files: dict[str, bytes]) -> AppTest:
 
 def agreement(detectors, image, **options) -> str:
     first, second = detectors
-    return escape(counts_text(agree(first(image, **options), second(image)), "yolo"))
+    return escape(counts_text(agree(first(image, **options), second(image)), "yolo", "tiny"))
 
 
 def test_images_are_shown_with_the_boxes_of_each_model(page, detectors, cat, coffee):

@@ -15,7 +15,14 @@ import numpy as np
 
 from vision_app.batch.sources import Input
 from vision_app.core.errors import ImageError, UsageError, VisionAppError
-from vision_app.core.files import PUBLIC, atomic_write, remove_all_leftovers
+from vision_app.core.files import (
+    OWNER_ONLY,
+    PUBLIC,
+    atomic_write,
+    make_folder,
+    refuse_existing,
+    remove_all_leftovers,
+)
 from vision_app.core.images import write_image
 
 if sys.platform != "win32":  # where two runs on one output are the user's to avoid
@@ -66,6 +73,8 @@ class Journal:
         inputs: Sequence[Input],
         batch_size: int,
         resume: bool,
+        overwrite: bool = False,
+        others: Iterable[Path] = (),
         permissions: int = PUBLIC,
     ):
         """Start the journal or, with `resume`, continue the one that is there.
@@ -76,18 +85,28 @@ class Journal:
             inputs: All inputs of this run. A continued journal must hold the first of them; new ones may follow.
             batch_size: Rows are kept in whole batches, so that every batch holds what it would hold without a break.
             resume: Continue a journal that exists instead of refusing to touch it.
+            overwrite: Replace a journal that exists, and `others`.
+            others: What the run writes beside the journal. None of it may be there when a journal is started.
             permissions: Of a new file, without those that the system's umask takes away.
 
         Raises:
-            UsageError: The folder cannot be written; another run writes there; the journal exists, or is not one, or
-                belongs to other settings or inputs. What is there stays as it is.
+            UsageError: The folder cannot be written; another run writes there; the journal or one of the others exists,
+                or the journal is not one, or belongs to other settings or inputs. What is there stays as it is.
         """
+        if resume and overwrite:
+            raise UsageError("--overwrite: not together with --resume, which continues a run; leave one of them out")
+        if not path.exists():  # beside a journal, they are of its run
+            refuse_existing(others, overwrite)
         self.path, self.inputs, self.batch_size = path, inputs, batch_size
         self.rows = self.failed = 0
+        make_folder(path.parent)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = _open_alone(path, "ab" if resume else "xb", permissions)
+            self._stream = _open_alone(path, "ab" if resume or overwrite else "xb", permissions)
             try:
+                if overwrite:
+                    self._stream.truncate(0)
+                    if permissions == OWNER_ONLY:
+                        path.chmod(OWNER_ONLY)
                 self._start(settings)
             except BaseException:
                 self._stream.close()
@@ -222,6 +241,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def image_path(folder: Path, name: str, suffix: str = ".jpg") -> Path:
+    """Return the file that an `ImageFolder` makes of an input."""
+    return folder / (name + suffix)
+
+
 class ImageFolder:
     """A folder of images named after the inputs that they show, in the same sub-folders."""
 
@@ -237,7 +261,7 @@ class ImageFolder:
             OutputError: The folder or the disk takes no image.
             ImageError: This image alone cannot be written, for example one too wide for the format.
         """
-        path = self.folder / (name + self.suffix)
+        path = image_path(self.folder, name, self.suffix)
         with writing(self.folder):
             self.folder.mkdir(exist_ok=True)
         try:
@@ -260,7 +284,8 @@ def _open_alone(path: Path, mode: str, permissions: int) -> FileIO:
     try:
         stream = FileIO(path, mode, opener=lambda file, flags: os.open(file, flags, permissions))
     except FileExistsError:
-        raise UsageError(f"{path} exists already; continue it with --resume or choose another --output") from None
+        found = f"{path}: exists already; continue it with --resume, replace it with --overwrite"
+        raise UsageError(f"{found} or choose another --output") from None
     try:
         if sys.platform != "win32":
             flock(stream, LOCK_EX | LOCK_NB)

@@ -1,15 +1,18 @@
 """Which files a command reads: files, folders and glob patterns become one list in a fixed order."""
 # Paths stay as the user wrote them, and pathlib would tidy them up:
-# ruff: noqa: PTH112, PTH114, PTH118, PTH119, PTH120, PTH206, PTH208
+# ruff: noqa: PTH110, PTH112, PTH114, PTH118, PTH119, PTH120, PTH122, PTH206, PTH208
 
 import fnmatch
 import glob
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from vision_app.core.errors import UsageError, nearest
 from vision_app.core.several import several
+
+_RUNS_WITH_IMAGES = "detections", "faces", "styles", "comparison"  # what their journals are called
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ def list_inputs(
     suffixes: Collection[str],
     output: str | os.PathLike[str],
     named: bool = True,
-) -> tuple[list[Input], int, list[str]]:
+) -> tuple[list[Input], int, list[str], int]:
     """List what the sources stand for, source after source.
 
     - A **file** is listed whatever its suffix. A missing file with a known suffix is listed too: reading it says why.
@@ -42,9 +45,10 @@ def list_inputs(
       files and folders, links to folders and everything under `output` are left out.
     - A **glob pattern** (`*`, `?`, `[...]`, and `**` for any depth) stands for the files with a known suffix among its
       matches and in the folders among its matches, in byte order, each once. Behind its first wildcard it leaves out
-      what a folder leaves out.
+      what a folder leaves out. Brackets also stand for themselves, as in the name of a folder.
 
-    A file that two sources name is listed twice.
+    Images that an earlier run wrote, such as annotated copies, are left out of folders and patterns. A file that two
+    sources name is listed twice.
 
     Args:
         sources: One or several paths and patterns.
@@ -53,8 +57,8 @@ def list_inputs(
         named: Whether to give the inputs names, which take memory.
 
     Returns:
-        The inputs, the number of other files (of no known suffix) in folders and patterns, and the sources without any
-        input.
+        The inputs, the number of other files (of no known suffix) in folders and patterns, the sources without any
+        input, and the number of images of earlier runs.
 
     Raises:
         UsageError: A source is neither a file, a folder nor a pattern, or a folder to search lies in `output`.
@@ -62,7 +66,8 @@ def list_inputs(
     known = tuple(suffixes)
     given, output = os.fspath(output), os.path.realpath(output)
     names = Names()
-    inputs, others, empty = [], 0, []
+    inputs, others, empty, copies = [], 0, [], 0
+    holds_run = cache(_holds_run)
     for source in [os.fspath(source) for source in several(sources)]:
         is_pattern = glob.has_magic(source)
         searched = source if os.path.isdir(source) else _fixed_part(source) if is_pattern else None
@@ -79,14 +84,16 @@ def list_inputs(
             raise UsageError(_no_such_source(source))
         before = len(inputs)
         for file in sorted(found, key=os.fsencode):
-            if found[file] or file.lower().endswith(known):
+            if found[file] is None and _is_copy(file, base, known, holds_run):
+                copies += 1
+            elif found[file] or file.lower().endswith(known):
                 name = names.claim(os.path.relpath(file, base or os.curdir)) if named else ""
                 inputs.append(Input(file, name, found[file]))
             else:
                 others += 1
         if len(inputs) == before:
             empty.append(source)
-    return inputs, others, empty
+    return inputs, others, empty, copies
 
 
 def _walk(folder: str, output: str) -> Iterator[tuple[str, str | None]]:
@@ -131,8 +138,8 @@ def _expand(pattern: str) -> Iterator[str]:
         if part == "**":
             yield from _folders(folder)
         elif glob.has_magic(part):
-            hidden = part.startswith(".")
-            for name in fnmatch.filter(_names_in(folder), part):
+            hidden, names = part.startswith("."), _names_in(folder)
+            for name in {*fnmatch.filter(names, part), *fnmatch.filter(names, part.replace("[", "[[]"))}:
                 if hidden or not name.startswith("."):
                     yield os.path.join(folder, name)
         elif os.path.lexists(path := os.path.join(folder, part)):
@@ -157,9 +164,29 @@ def _names_in(folder: str) -> list[str]:
 
 def _fixed_part(pattern: str) -> str:
     """Return the folder in front of the first wildcard; "" is the working directory."""
-    while glob.has_magic(pattern):
+    while glob.has_magic(pattern) and not os.path.isdir(pattern):
         pattern = os.path.dirname(pattern)
     return pattern
+
+
+def _is_copy(path: str, base: str, known: tuple[str, ...], holds_run: Callable[[str], bool]) -> bool:
+    """Return whether a run in `base` or below wrote an image.
+
+    In the folder of the run, that is `images/photo.png.jpg`, the same in `thumbnails/`, or `photo.png__style.png` with
+    its previews.
+    """
+    stem, suffix = os.path.splitext(path)
+    parts = os.path.relpath(path, base or os.curdir).split(os.sep)
+    for depth, part in enumerate(parts):
+        annotated = part in ("images", "thumbnails") and suffix == ".jpg" and stem.lower().endswith(known)
+        stylized = suffix == ".png" and ("__" in parts[-1] or (part == "previews" and "__" in parts[-2]))
+        if (annotated or stylized) and holds_run(os.path.join(base, *parts[:depth])):
+            return True
+    return False
+
+
+def _holds_run(folder: str) -> bool:
+    return any(os.path.exists(os.path.join(folder, f"{name}.settings.json")) for name in _RUNS_WITH_IMAGES)
 
 
 def _is_under(path: str, folder: str) -> bool:

@@ -2,15 +2,16 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vision_app.batch.sources import Input, list_inputs
 from vision_app.cli.exit_codes import FAILED, INTERRUPTED, OK
-from vision_app.cli.progress import format_rate, show_progress
+from vision_app.cli.progress import show_progress
 from vision_app.core.errors import UsageError
-from vision_app.core.text import amount
+from vision_app.core.text import amount, format_rate
 
 if TYPE_CHECKING:
     from vision_app.batch.run import Task
@@ -31,14 +32,15 @@ def gather(sources: list[str], output: Path, *, named: bool) -> list[Input]:
     """
     from vision_app.core.images import SUFFIXES
 
-    inputs, others, empty = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named)
-    passed_over = f"{amount(others, 'other file')} skipped" if others else ""
+    inputs, others, empty, copies = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named)
+    parts = [f"{amount(others, 'other file')} skipped"] * (others > 0)
+    passed_over = ", ".join(parts + [f"{amount(copies, 'image')} of earlier runs skipped"] * (copies > 0))
     if not inputs:
-        note = f" ({passed_over})" if others else ""
+        note = f" ({passed_over})" if passed_over else ""
         raise UsageError(f"no images in {', '.join(sources)}{note}; hidden files and --output are not searched")
     if empty:
         print(f"no images in {', '.join(empty)}", file=sys.stderr)
-    if others:
+    if passed_over:
         print(passed_over, file=sys.stderr)
     return inputs
 
@@ -83,6 +85,7 @@ def run_batch(
     batch_size: int = 1,
     permissions: int = 0o666,
     product: Path | None = None,
+    images: Iterable[Path] = (),
     finish: Callable[[Iterator[dict[str, Any]]], object] | None = None,
 ) -> int:
     """Open the journal of a command, run its task over the inputs that have no row yet, and sum up.
@@ -96,6 +99,7 @@ def run_batch(
         batch_size: Inputs per batch.
         permissions: Of the journal.
         product: What `finish` writes; deleted while the journal lacks rows.
+        images: What the task writes.
         finish: Takes all rows when every input has one.
 
     Returns:
@@ -108,7 +112,14 @@ def run_batch(
     from vision_app.batch.sinks import Journal, read_rows, remove
 
     with Journal(
-        path, settings=settings, inputs=inputs, batch_size=batch_size, resume=options.resume, permissions=permissions
+        path,
+        settings=settings,
+        inputs=inputs,
+        batch_size=batch_size,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        others=chain([product] if product else [], images),
+        permissions=permissions,
     ) as journal:
         if product is not None and journal.rows < len(inputs):
             remove(product)
@@ -129,9 +140,9 @@ def _run(task: "Task[Any]", journal: "Journal", workers: int | None) -> int:
     from vision_app.batch.run import cores, run
     from vision_app.batch.sinks import OutputError
 
-    done_before, start = journal.rows, time.monotonic()
+    ok_before, start = journal.rows - journal.failed, time.monotonic()
     try:
-        with show_progress(len(journal.inputs), done_before) as report:
+        with show_progress(len(journal.inputs), journal.rows) as report:
             if isinstance(task, Watchable):
                 task.watch(report.step)
             run(task, journal, workers=workers or cores(), report=report)
@@ -141,8 +152,9 @@ def _run(task: "Task[Any]", journal: "Journal", workers: int | None) -> int:
     except OutputError:
         say_stopped(journal)
         raise
-    done, ok = journal.rows - done_before, journal.rows - journal.failed
-    rate = f", {format_rate(done, time.monotonic() - start)}" if done else ""
+    ok = journal.rows - journal.failed
+    rate = format_rate(ok - ok_before, time.monotonic() - start)
     where = f" (see {journal.path.name})" if journal.failed else ""
-    print(f"{amount(journal.rows, 'image')}: {ok:,} ok, {journal.failed:,} failed{where}{rate}")
+    counts = f"{amount(journal.rows, 'image')}: {ok:,} ok, {journal.failed:,} failed{where}"
+    print(", ".join(filter(None, (counts, rate))))
     return FAILED if journal.failed else OK

@@ -12,7 +12,7 @@ from vision_app.batch.sources import Input
 from vision_app.cli.batch import gather, say_stopped
 from vision_app.cli.evaluate import check_classes, load_ground_truth
 from vision_app.cli.exit_codes import INTERRUPTED
-from vision_app.cli.options import BOXES, SHARED, Fields, Text, positive_int, with_options
+from vision_app.cli.options import BOXES, SHARED, Fields, Text, output_folder, positive_int, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import UsageError, unknown
 from vision_app.detection.compare import FAMILY
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @with_options(
-    output=Text("DIR", "Folder for report.html and all other results."),
+    output=output_folder("Folder for report.html and all other results."),
     sources=Text(
         "SOURCE", "Images, folders (searched with all sub-folders) and quoted glob patterns.", argument=True,
         show_default="the images of --ground-truth",
@@ -68,6 +68,7 @@ def compare(
     limit: list[str] | None = None,
     shown: int = 200,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> int:
     """Compare detectors on the same images.
 
@@ -82,7 +83,7 @@ def compare(
     from vision_app.batch.run import cores
     from vision_app.batch.sinks import Journal, read_rows
     from vision_app.detection.base import DetectOptions
-    from vision_app.detection.compare.files import write_comparison
+    from vision_app.detection.compare.files import RESULTS, write_comparison
     from vision_app.detection.compare.measure import DetectorSpec, Run, Worker
     from vision_app.detection.compare.table import format_table
     from vision_app.detection.evaluate.evaluation import MEASURING
@@ -117,7 +118,10 @@ def compare(
         }
         planned = [item for _, part in parts for item in part]
         path = output / "comparison.jsonl"
-        with Journal(path, settings=settings, inputs=planned, batch_size=1, resume=resume) as journal:
+        with Journal(
+            path, settings=settings, inputs=planned, batch_size=1, resume=resume, overwrite=overwrite,
+            others=[output / name for name in RESULTS],
+        ) as journal:  # fmt: skip
             try:
                 _measure(parts, journal)
             except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vision_app.cli.batch import default_batch_size, gather, run_batch, runtime_settings
-from vision_app.cli.options import DETECTION_MODEL, ONE_THREAD, Batch, Text, positive_int, with_options
+from vision_app.cli.options import DETECTION_MODEL, ONE_THREAD, Batch, Text, output_folder, positive_int, with_options
 from vision_app.core.errors import UsageError
 from vision_app.released.names import CLASSIFIER, DETECTOR
 from vision_app.released.runtime import Execution
@@ -12,7 +12,7 @@ from vision_app.released.runtime import Execution
 
 @with_options(
     execution=ONE_THREAD,
-    output=Text("DIR", "Folder for detections.jsonl and all other results."),
+    output=output_folder("Folder for detections.jsonl and all other results."),
     model=DETECTION_MODEL,
     classes=Text("A,B,...", "Keep these classes only, by name or id: person,dog or 0,16.", show_default="all"),
     agnostic_nms=Text("", "Let boxes of different classes suppress each other."),
@@ -41,7 +41,7 @@ def detect(
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import ImageFolder, write_csv
+    from vision_app.batch.sinks import ImageFolder, image_path, write_csv
     from vision_app.detection.base import DetectOptions
     from vision_app.detection.batch import CSV_COLUMNS, DetectTask, csv_lines
     from vision_app.detection.load import load_detector
@@ -61,20 +61,22 @@ def detect(
         "--max-megapixels": batch.max_megapixels,
         "--images": images,
     }
-    table = output / "detections.csv"
+    table, folder = output / "detections.csv", output / "images"
+    inputs = gather(sources, output, named=images)
 
     def make_task() -> DetectTask:
-        copies = ImageFolder(output / "images") if images else None
+        copies = ImageFolder(folder) if images else None
         return DetectTask(detector, options, max_pixels=batch.max_pixels, copies=copies)
 
     return run_batch(
         make_task,
         output / "detections.jsonl",
-        inputs=gather(sources, output, named=images),
+        inputs=inputs,
         settings=settings,
         batch_size=batch_size or default_batch_size(detector),
         options=batch,
         product=table,
+        images=(image_path(folder, item.name) for item in inputs if images),
         finish=(lambda rows: write_csv(table, CSV_COLUMNS, (line for row in rows for line in csv_lines(row))))
         if csv
         else None,
@@ -100,7 +102,7 @@ def _class_names(text: str, known: Sequence[str]) -> tuple[str, ...]:
 
 @with_options(
     execution=ONE_THREAD,
-    output=Text("DIR", "Folder for classes.jsonl."),
+    output=output_folder("Folder for classes.jsonl."),
     top=Text("N", "Report only the N most probable classes.", parser=positive_int, show_default="all"),
     localize=Text("", "Add the box of the best object to each row."),
 )

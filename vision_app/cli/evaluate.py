@@ -11,6 +11,7 @@ from vision_app.cli.batch import default_batch_size, runtime_settings
 from vision_app.cli.options import DETECTION_MODEL, ONE_THREAD, Text, group_of_commands, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import DataError, UsageError
+from vision_app.core.files import PUBLIC, refuse_existing
 from vision_app.data.names import canonical
 from vision_app.released.names import CLASSIFIER, DETECTOR
 from vision_app.released.runtime import Execution
@@ -49,6 +50,7 @@ def detector(
     tta: bool = False,
     rows: Path | None = None,
     proposals: Path | None = None,
+    overwrite: bool = False,
 ) -> int:
     """Measure a detector.
 
@@ -69,7 +71,7 @@ def detector(
     if rows and (model or tta):
         flag = f"--model {model}" if model else "--tta"
         raise UsageError(f"{flag}: not together with --rows, which holds the detections already")
-    check_empty(output)
+    check_empty(output, overwrite)
     found = None if rows else load_detector(model or DETECTOR, tta=tta, **vars(execution))
     if proposals:
         if not isinstance(found, RegionDetector) or not found.searches:
@@ -81,7 +83,7 @@ def detector(
         flags = "confidence", "iou", "max_detections"
         settings = {f"--{name.replace('_', '-')}": getattr(MEASURING, name) for name in flags}
         files, path = [str(sample.path) for sample in truth.samples], output / "detections.jsonl"
-        with written_rows(DetectTask(found, MEASURING), found, files, path, settings):
+        with written_rows(DetectTask(found, MEASURING), found, files, path, settings, overwrite=overwrite):
             answers = list(read_rows(path))
             table = Table.make(truth, rows_in_order(truth, answers))
     else:
@@ -103,7 +105,12 @@ def detector(
 @app.command()
 @with_options(execution=ONE_THREAD)
 def classifier(
-    execution: Execution, data: Path, output: Path, split: str | None = None, model: str = CLASSIFIER
+    execution: Execution,
+    data: Path,
+    output: Path,
+    split: str | None = None,
+    model: str = CLASSIFIER,
+    overwrite: bool = False,
 ) -> int:
     """Measure a classifier.
 
@@ -119,12 +126,13 @@ def classifier(
     from vision_app.classification.classifier import Classifier
     from vision_app.classification.evaluate.evaluation import evaluate, summary, write_report
 
-    check_empty(output)
+    check_empty(output, overwrite)
     found = Classifier.load(model, **vars(execution))
     truth, split = load_ground_truth(data, split)
     check_classes(found, truth, data)
     files, path = [str(sample.path) for sample in truth.samples], output / "classes.jsonl"
-    with written_rows(ClassifyTask(found, localize=True), found, files, path, {"--localize": True}):
+    task = ClassifyTask(found, localize=True)
+    with written_rows(task, found, files, path, {"--localize": True}, overwrite=overwrite):
         pass
     evaluation = evaluate(truth, list(read_rows(path)))
     print(f"{found.name} on {data}" + (f", {split}" if split else ""), *summary(evaluation), sep="\n")
@@ -133,10 +141,9 @@ def classifier(
     return 0
 
 
-def check_empty(output: Path) -> None:
-    """Refuse a folder with anything in it; raise UsageError."""
-    if output.exists() and any(output.iterdir()):
-        raise UsageError(f"--output {output}: is not empty; choose another folder")
+def check_empty(output: Path, overwrite: bool) -> None:
+    """Refuse a folder with anything in it, unless that may be replaced; raise UsageError."""
+    refuse_existing(sorted(output.iterdir()) if output.is_dir() else [], overwrite)
 
 
 def load_ground_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str | None]":
@@ -189,7 +196,8 @@ def written_rows(
     files: Sequence[str],
     path: Path,
     settings: dict[str, Any],
-    permissions: int = 0o666,
+    permissions: int = PUBLIC,
+    overwrite: bool = False,
 ) -> Iterator[None]:
     """Write the rows of all images as the command of the task does, and remove them if the block fails.
 
@@ -202,6 +210,7 @@ def written_rows(
         path: The file to write.
         settings: What the rows depend on besides the model, by flag.
         permissions: Of the file, see `Journal`.
+        overwrite: Whether it may replace one that is there.
 
     Raises:
         DataError: Some images cannot be read.
@@ -212,7 +221,10 @@ def written_rows(
     inputs = [Input(file, "") for file in files]
     settings = {"--model": model.name, **runtime_settings(model), **settings}
     size = default_batch_size(model)
-    journal = Journal(path, settings=settings, inputs=inputs, batch_size=size, resume=False, permissions=permissions)
+    journal = Journal(
+        path, settings=settings, inputs=inputs, batch_size=size, resume=False, overwrite=overwrite,
+        permissions=permissions,
+    )  # fmt: skip
     try:
         with journal, show_progress(len(inputs), 0) as report:
             run(task, journal, workers=cores(), report=report)

@@ -43,6 +43,7 @@ def faces(
     output: Path,
     images: Path | None = None,
     split: str | None = None,
+    overwrite: bool = False,
 ) -> int:
     """Measure how well faces are detected, embedded and told apart.
 
@@ -60,10 +61,10 @@ def faces(
     from vision_app.faces.evaluate.pairs import load_photos
     from vision_app.faces.evaluate.report import evaluation_summary, write_evaluation
 
-    check_empty(output)
+    check_empty(output, overwrite)
     recognizer = load_recognizer(models, execution)
     photos = load_photos(data, images, split)
-    embeddings = embed_photos(recognizer, photos, output)
+    embeddings = embed_photos(recognizer, photos, output, overwrite)
     evaluation = evaluate(photos, embeddings)
     print(f"{models.model} on {data}", *evaluation_summary(evaluation), sep="\n")
     about = {"data": str(data), "model": models.model, "detector": models.detector, "contract": recognizer.model_id}
@@ -96,6 +97,7 @@ def calibrate(
     apply: bool = False,
     images: Path | None = None,
     split: str | None = None,
+    overwrite: bool = False,
 ) -> int:
     """Find the similarity thresholds for target false accept rates.
 
@@ -115,7 +117,7 @@ def calibrate(
     for rate in fars:
         if not 0 < rate <= thresholds.MAX_FAR:
             raise UsageError(f"--far {rate:g}: must be above 0 and at most {thresholds.MAX_FAR:g}")
-    check_empty(output)
+    check_empty(output, overwrite)
     target = _model_folder(models.model) if apply else None
     if data.suffix.lower() == ".npz":
         files, embeddings, model_id = read_embeddings(data)
@@ -125,7 +127,7 @@ def calibrate(
         recognizer = load_recognizer(models, execution)
         photos, model_id = load_photos(data, images, split), recognizer.model_id
         thresholds.check_enough(photos, fars)
-        embeddings = embed_photos(recognizer, photos, output)
+        embeddings = embed_photos(recognizer, photos, output, overwrite)
     if target and target.value("contract", str) != model_id:
         raise UsageError(
             f"--data {data}: has embeddings of another model than '{models.model}'; embed the photos with it"
@@ -158,7 +160,7 @@ def _model_folder(name: str) -> Model:
     return found
 
 
-def embed_photos(recognizer: "FaceRecognizer", photos: "FacePhotos", output: Path) -> "np.ndarray":
+def embed_photos(recognizer: "FaceRecognizer", photos: "FacePhotos", output: Path, overwrite: bool) -> "np.ndarray":
     """Embed the largest face of each photo, with progress; the rows of all faces stay in the private DIR/faces.jsonl.
 
     Returns:
@@ -174,6 +176,6 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "FacePhotos", output: Pat
     about = {"model": finder.name, "contract": recognizer.model_id}
     task = FacesTask(recognizer, about, device=embedder.device)
     files = [str(photo) for photo in photos.paths]
-    with written_rows(task, embedder, files, path, {"--detector": finder.name}, OWNER_ONLY):
+    with written_rows(task, embedder, files, path, {"--detector": finder.name}, OWNER_ONLY, overwrite):
         pass
     return largest_faces(read_rows(path), embedder.dimension)

@@ -9,7 +9,16 @@ import typer
 
 from vision_app.batch.sources import Input
 from vision_app.cli.batch import gather, run_batch, runtime_settings
-from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, Text, group_of_commands, with_options
+from vision_app.cli.options import (
+    FACE_MODELS,
+    ONE_THREAD,
+    Batch,
+    FaceModels,
+    Text,
+    group_of_commands,
+    output_folder,
+    with_options,
+)
 from vision_app.cli.progress import FAILURES_SHOWN, printable
 from vision_app.core.errors import UsageError, VisionAppError
 from vision_app.core.files import OWNER_ONLY
@@ -24,7 +33,7 @@ app = group_of_commands("Detect faces, compare them and recognize people.")
 
 
 @app.command()
-@with_options(execution=ONE_THREAD, output=Text("DIR", "Folder for faces.jsonl and annotated copies."))
+@with_options(execution=ONE_THREAD, output=output_folder("Folder for faces.jsonl and annotated copies."))
 def detect(
     execution: Execution,
     batch: Batch,
@@ -43,7 +52,7 @@ def detect(
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import ImageFolder
+    from vision_app.batch.sinks import ImageFolder, image_path
     from vision_app.detection.base import DetectOptions
     from vision_app.faces.batch import FacesTask
     from vision_app.faces.detector import FaceDetector
@@ -66,12 +75,12 @@ def detect(
             {"model": finder.name},
             device=finder.device,
             max_pixels=batch.max_pixels,
-            copies=ImageFolder(output / "images") if images else None,
+            copies=ImageFolder(folder) if images else None,
         )
 
-    inputs = gather(sources, output, named=images)
-    path = output / "faces.jsonl"
-    return run_batch(make_task, path, inputs=inputs, settings=settings, options=batch)
+    inputs, folder = gather(sources, output, named=images), output / "images"
+    copies = (image_path(folder, item.name) for item in inputs if images)
+    return run_batch(make_task, output / "faces.jsonl", inputs=inputs, settings=settings, options=batch, images=copies)
 
 
 @app.command()

@@ -169,16 +169,16 @@ def forget(name: str, gallery: Path, yes: bool = False) -> int:
 
 @app.command()
 @with_options(
-    output=Text("FILE.jsonl", "File to write; existing files are not overwritten.", argument=True),
+    output=Text("FILE.jsonl", "File to write.", argument=True),
     person=Text("NAME", "Export only this person; may be repeated.", show_default="everyone"),
 )
-def export(output: Path, gallery: Path, person: list[str] | None = None) -> int:
+def export(output: Path, gallery: Path, person: list[str] | None = None, overwrite: bool = False) -> int:
     """Export what is kept of everyone, or of some people, to a file that only its owner can read.
 
     One line per photo: name, embedding, image of the face, quality, consent. `faces import` reads it.
     """
     with _open(gallery, readonly=True) as opened:
-        photos = opened.export(output, person)
+        photos = opened.export(output, person, overwrite=overwrite)
     typer.echo(f"{printable(str(output))}: {amount(photos, 'photo')}")
     return 0
 

@@ -9,7 +9,7 @@ import typer
 
 from vision_app.cli.batch import gather, run_batch
 from vision_app.cli.faces import app, embed_images, load_recognizer, recognizer_settings
-from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, Text, with_options
+from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, Text, output_folder, with_options
 from vision_app.core.files import OWNER_ONLY
 from vision_app.released.runtime import Execution
 
@@ -17,7 +17,7 @@ from vision_app.released.runtime import Execution
 @app.command()
 @with_options(
     execution=ONE_THREAD,
-    output=Text("DIR", "Folder for identities.jsonl."),
+    output=output_folder("Folder for identities.jsonl."),
     fpir=Text("RATE", "False positive identification rate: the share of strangers who may get a name."),
     repeats=Text("", "Let several faces of an image have the same name."),
     models=FACE_MODELS,
@@ -78,7 +78,7 @@ def identify(
 @app.command()
 @with_options(
     execution=ONE_THREAD,
-    output=Text("DIR", "Folder for groups.json and faces.jsonl."),
+    output=output_folder("Folder for groups.json and faces.jsonl."),
     gallery=Text("FILE.db", "Label the groups of people enrolled here with their random ids."),
     models=FACE_MODELS,
 )

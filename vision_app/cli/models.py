@@ -98,9 +98,9 @@ def verify(names: list[str] | None = None) -> int:
 
 @with_options(
     model=Text("MODEL", "Released model, or path of a model folder.", argument=True),
-    output=Text("FILE.onnx", "File to write; existing files are not overwritten."),
+    output=Text("FILE.onnx", "File to write."),
 )
-def export(model: str, output: Path) -> int:
+def export(model: str, output: Path, overwrite: bool = False) -> int:
     """Export a model as a single ONNX file.
 
     The file includes model.json, so `--model FILE.onnx` works wherever a model's name does. Other programs find
@@ -108,7 +108,7 @@ def export(model: str, output: Path) -> int:
 
     Exit code: 0 written, 2 wrong usage.
     """
-    write_file(find(model), output)
+    write_file(find(model), output, overwrite)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -2,16 +2,19 @@
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer import Argument, Option
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from vision_app.core.errors import UsageError
+from vision_app.core.flags import range_error
 from vision_app.core.limits import MAX_PIXELS
 from vision_app.released.names import DETECTOR, FACE_DETECTOR, FACE_EMBEDDER
 from vision_app.released.runtime import Execution
@@ -31,18 +34,27 @@ HIDDEN_ALIASES = {
 BOXES = "FILE.json|FILE.yaml|FOLDER"
 
 
+class BadValueError(typer.BadParameter):
+    """A value of an option that cannot be used; the message begins with the value."""
+
+    def format_message(self) -> str:
+        """Return the message behind the name of the option, as those of `UsageError` are."""
+        assert self.param is not None
+        return f"{self.param.opts[0]} {self.message}"
+
+
 def whole_number(text: str) -> int:
     """Parse a whole number."""
     try:
         return int(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+        raise BadValueError(f"{text}: must be a whole number") from None
 
 
 def positive_int(text: str) -> int:
     """Parse a whole number of at least 1."""
-    if (value := whole_number(text)) < 1:
-        raise typer.BadParameter(f"{text!r} is too small; the nearest valid value is 1")
+    if wrong := range_error(value := whole_number(text), 1):
+        raise BadValueError(f"{text}: {wrong}")
     return value
 
 
@@ -53,7 +65,7 @@ def number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise typer.BadParameter(f"{text!r} is not a number")
+        raise BadValueError(f"{text}: must be a number")
     return value
 
 
@@ -91,13 +103,25 @@ class Text:
         )
 
 
+def is_folder(path: Path | None) -> Path | None:
+    """Refuse the path of a file where a folder is to be written."""
+    if path and os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
+        raise UsageError(f"--output {path}: is a file; choose a folder")
+    return path
+
+
+def output_folder(help: str) -> Text:
+    """Return the text of --output where it is a folder."""
+    return Text("DIR", help, callback=is_folder)
+
+
 SHARED = {
     "sources": Text(
         "SOURCE", "Images, folders (searched with all sub-folders) and quoted glob patterns.", argument=True
     ),
     "data": Text(BOXES, "Images with boxes: a COCO file, a YOLO data.yaml or a PASCAL VOC folder.", exists=True),
     "split": Text("NAME", "Split of the data to use.", show_default="val, else test, else all"),
-    "output": Text("DIR", "New folder for metrics, tables and plots.", file_okay=False),
+    "output": output_folder("New folder for metrics, tables and plots."),
     "images": Text("", "Write annotated copies to DIR/images."),
     "model": Text("NAME", "Released model, or path of a model folder or exported file."),
     "tta": Text(
@@ -127,6 +151,7 @@ SHARED = {
     "runtime": Text("auto|onnx|torch", "Inference runtime."),
     "max_megapixels": Text("N", "Refuse images larger than this."),
     "resume": Text("", "Resume an interrupted run."),
+    "overwrite": Text("", "Replace files of the same names."),
 }  # fmt: skip
 FACE_MODEL = Text("NAME", "Face embedder: a released model or a path.")
 DETECTION_MODEL = Text(
@@ -148,11 +173,12 @@ class Batch:
     workers: int | None = None
     max_megapixels: float = MAX_PIXELS // 1_000_000
     resume: bool = False
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.max_pixels < 1:
             given = f"--max-megapixels {self.max_megapixels:g}"
-            raise UsageError(f"{given}: too small; the nearest valid value is 0.000001")
+            raise UsageError(f"{given}: must be at least 0.000001; the nearest valid value is 0.000001")
 
     @property
     def max_pixels(self) -> int:
@@ -247,8 +273,23 @@ def with_options(
     return decorate
 
 
-class AliasCommand(TyperCommand):
-    """A command that also takes the hidden aliases of its options."""
+class Command(TyperCommand):
+    """A command that also takes the hidden aliases of its options, and whose help is plain text."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments and a section per panel of options, without Python's names of types."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        params: list[Any] = self.get_params(ctx)
+        for param in params:
+            if record := param.get_help_record(ctx):
+                name, help = record[0].partition(" <")[0], record[1]
+                if isinstance(param.show_default, str):  # Typer puts it in parentheses
+                    help = help.replace(f"({param.show_default})", param.show_default)
+                kind = "Arguments" if isinstance(param, TyperArgument) else "Options"
+                panels.setdefault(getattr(param, "rich_help_panel", None) or kind, []).append((name, help))
+        for panel, records in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(records)
 
     def make_parser(self, ctx: Any) -> Any:
         """Return the parser of the command line."""
@@ -262,26 +303,25 @@ class AliasCommand(TyperCommand):
         return parser
 
 
+class Group(TyperGroup):
+    """A group whose help shows the whole first sentence of each command's."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a line per command, or more."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(1000)) for name, each in commands.items() if each])
+
+
 class Commands(typer.Typer):
-    """Commands, each an `AliasCommand` unless it says otherwise."""
+    """A `Group` of commands, each a `Command`."""
 
-    def command(self, name: str | None = None, *, cls: type[TyperCommand] | None = None, **settings: Any) -> Any:
+    def __init__(self, **settings: Any):
+        super().__init__(cls=Group, **settings)
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
         """Return a decorator that registers a command."""
-        return super().command(name, cls=cls or AliasCommand, **settings)
-
-
-class PanelCommand(AliasCommand):
-    """A command whose help shows options by panel, as plain text."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write a section per panel."""
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            if record := param.get_help_record(ctx):
-                panels.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append(record)
-        for panel, records in panels.items():
-            with formatter.section(panel):
-                formatter.write_dl(records)
+        return super().command(name, cls=Command, **settings)
 
 
 # Typer's own --help of a group makes it load Pydantic, which takes longer than all the rest of --help. So groups are

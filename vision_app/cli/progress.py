@@ -7,14 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from vision_app.core.text import format_rate
+
 SECONDS_BETWEEN_LINES = 5
 FAILURES_SHOWN = 10  # and so many notes
-
-
-def format_rate(count: int, seconds: float) -> str:
-    """Return for example "41 images/s"; slow runs get a decimal."""
-    rate = count / max(seconds, 1e-9)
-    return f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.1f} images/s"
 
 
 def printable(text: str) -> str:
@@ -26,12 +22,12 @@ class Report:
     """Shows progress when called with the rows that were added.
 
     Args:
-        advance: Takes the number of rows.
+        advance: Takes the number of rows, and of those that are ok.
         say: Takes a line to print.
         step: Takes a text on the progress within a slow input; the next one replaces it.
     """
 
-    def __init__(self, advance: Callable[[int], None], say: Callable[[str], None], step: Callable[[str], None]):
+    def __init__(self, advance: Callable[[int, int], None], say: Callable[[str], None], step: Callable[[str], None]):
         self.step = step
         self._advance, self._say = advance, say
         self._said: Counter[str] = Counter()
@@ -43,7 +39,7 @@ class Report:
                 self._tell("failed", row["file"], row["error"], "more files failed; the rows say which")
             for note in row.get("notes", ()):
                 self._tell("note", row["file"], note, "more files have notes; the rows say which")
-        self._advance(len(rows))
+        self._advance(len(rows), sum(row["status"] == "ok" for row in rows))
 
     def _tell(self, kind: str, file: str, text: str, more: str) -> None:
         """Print the first few lines of a kind, and then that there are more."""
@@ -73,16 +69,16 @@ def _bar(total: int, done: int) -> Iterator[Report]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    start, before = time.monotonic(), done
+    start, ok = time.monotonic(), 0
     rate, step = (TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("rate", "step"))
     columns = BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), step
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=total, completed=done, rate="", step="")
 
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            progress.update(bar, advance=count, rate=format_rate(done - before, time.monotonic() - start))
+        def advance(count: int, good: int) -> None:
+            nonlocal ok
+            ok += good
+            progress.update(bar, advance=count, rate=format_rate(ok, time.monotonic() - start))
 
         def say(line: str) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -93,16 +89,17 @@ def _bar(total: int, done: int) -> Iterator[Report]:
 @contextmanager
 def _lines(total: int, done: int) -> Iterator[Report]:
     start = last = time.monotonic()
-    before = done
+    before, ok = done, 0
 
-    def advance(count: int) -> None:
-        nonlocal done, last
-        done += count
+    def advance(count: int, good: int) -> None:
+        nonlocal done, last, ok
+        done, ok = done + count, ok + good
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES and done < total:
             last = now
             left = (now - start) / (done - before) * (total - done)
-            say(f"{done:,}/{total:,} images, {format_rate(done - before, now - start)}, {_format_time(left)} left")
+            parts = f"{done:,}/{total:,} images", format_rate(ok, now - start), f"{_format_time(left)} left"
+            say(", ".join(filter(None, parts)))
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)

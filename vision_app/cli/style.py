@@ -2,11 +2,12 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_app.cli.batch import gather, run_batch, runtime_settings
-from vision_app.cli.options import Batch, Fields, Text, positive_int, with_options
+from vision_app.cli.options import Batch, Fields, Text, output_folder, positive_int, with_options
 from vision_app.core.errors import ImageError, UsageError
 from vision_app.core.interrupt import Interrupt
 from vision_app.released.names import STYLE_ENCODER, STYLE_NETWORK
@@ -52,7 +53,7 @@ TEXTS = {
         "Style image, or the name of a bundled sample; each --style gives images of its own.",
         "--style",
     ),
-    output=Text("DIR", "Folder for the results and styles.jsonl."),
+    output=output_folder("Folder for the results and styles.jsonl."),
     method=Text(
         "fast|optimize|color",
         "fast: one pass of a network. optimize: the classic method, slow and thorough. color: transfer colors only, so "
@@ -99,7 +100,7 @@ def style(
 
     Exit code: 0 all images were stylized, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import ImageFolder
+    from vision_app.batch.sinks import ImageFolder, image_path, remove
     from vision_app.style.batch import StyleTask, pair_inputs
     from vision_app.style.load import load_stylizer
 
@@ -126,19 +127,29 @@ def style(
         settings["--encoder" if slow else "--model"] = f"{stylizer.name} {stylizer.digest(options)[:12]}"
     settings |= {**runtime_settings(stylizer), "--max-megapixels": batch.max_megapixels}
 
+    state, previews = output / "unfinished.safetensors", output / "previews"
+
     def make_task() -> StyleTask:
+        if not batch.resume:
+            remove(state)
         return StyleTask(
             stylizer, options, ImageFolder(output, ".png"),
             max_pixels=batch.max_pixels,
-            state=output / "unfinished.safetensors" if slow else None,
-            previews=ImageFolder(output / "previews", ".png") if preview_every else None,
+            state=state if slow else None,
+            previews=ImageFolder(previews, ".png") if preview_every else None,
             preview_every=preview_every or 1,
             interrupt=interrupt,
         )  # fmt: skip
 
     inputs = pair_inputs(gather(sources, output, named=True), prepared)
     with Interrupt() if slow else nullcontext() as interrupt:
-        return run_batch(make_task, output / "styles.jsonl", inputs=inputs, settings=settings, options=batch)
+        return run_batch(
+            make_task, output / "styles.jsonl", inputs=inputs, settings=settings, options=batch,
+            images=chain(
+                (image_path(output, item.name, ".png") for item in inputs),
+                (previews / item.name for item in inputs if preview_every),
+            ),
+        )  # fmt: skip
 
 
 def _numbers(weights: str) -> tuple[float, ...]:

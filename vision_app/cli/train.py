@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from vision_app.cli.options import BOXES, Fields, PanelCommand, Text, with_options
+from vision_app.cli.options import BOXES, Fields, Text, with_options
 from vision_app.cli.train_detector import app
 from vision_app.cli.train_options import DATA, LOOP, RUN, TEACHER_BOXES, RunOptions, trained, validation
 from vision_app.faces.train.options import FaceOptions
@@ -23,7 +23,7 @@ PHOTOS = Text(
 )
 
 
-@app.command(cls=PanelCommand)
+@app.command()
 @with_options(
     run=Fields(RUN),
     settings=trained(
@@ -63,7 +63,7 @@ def classifier(
     return 0
 
 
-@app.command(cls=PanelCommand)
+@app.command()
 @with_options(
     run=Fields(RUN),
     settings=trained(
@@ -121,7 +121,7 @@ def faces(
     return 0
 
 
-@app.command(cls=PanelCommand)
+@app.command()
 @with_options(
     run=Fields(RUN),
     settings=trained(LOOP, batch_size=8, learning_rate=4e-4, warmup_epochs=0.1, **STYLE_DEFAULTS),
@@ -154,7 +154,7 @@ def style_encoder(
     return 0
 
 
-@app.command(cls=PanelCommand)
+@app.command()
 @with_options(
     run=Fields(RUN),
     settings=trained(LOOP, batch_size=4, learning_rate=1e-4, warmup_epochs=0.05, **STYLE_DEFAULTS),

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from vision_app.cli.options import BOXES, Fields, PanelCommand, Text, group_of_commands, with_options
+from vision_app.cli.options import BOXES, Fields, Text, group_of_commands, output_folder, with_options
 from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, RunOptions, say, trained, validation
 from vision_app.core.errors import UsageError
 from vision_app.core.figures import import_matplotlib
@@ -95,7 +95,7 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]] = 
     ),
 }  # fmt: skip
 for name, (about, of_loop, of_detector, missing) in KINDS.items():
-    app.command(name, help=f"Train {about}.", cls=PanelCommand)(
+    app.command(name, help=f"Train {about}.")(
         with_options(
             missing,
             {} if name == "yolo" else {"initial": Path(DETECTOR)},
@@ -126,13 +126,18 @@ def rcnn(initial: Path, output: Path) -> int:
 
 
 @with_options(
-    output=Text("DIR", "Folder for contact sheets and scan.csv.", file_okay=False),
+    output=output_folder("Folder for contact sheets and scan.csv."),
     model=OF_YOLO,
     backbone=Text("NAME", "Backbone of a new network: csp, residual, inception or shuffle.", show_default="csp"),
     size=Text("N", "Side of the network's input in pixels."),
 )
 def check(
-    data: Path, output: Path, model: Path | None = None, backbone: str | None = None, size: int = DetectionOptions.size
+    data: Path,
+    output: Path,
+    model: Path | None = None,
+    backbone: str | None = None,
+    size: int = DetectionOptions.size,
+    overwrite: bool = False,
 ) -> int:
     """Check the data, losses and network of a detector before a long training.
 
@@ -146,7 +151,8 @@ def check(
     from vision_app.detection.train.checks import run_checks
 
     passed = []
-    for found in run_checks(data, output, DetectionOptions(size=size, backbone=backbone), initial=model, log=say):
+    options = DetectionOptions(size=size, backbone=backbone)
+    for found in run_checks(data, output, options, initial=model, log=say, overwrite=overwrite):
         say(str(found))
         passed.append(found.passed)
     if all(passed):

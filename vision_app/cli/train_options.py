@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from vision_app.cli.options import BOXES, HIDDEN_ALIASES, Fields, Text, positive_int
+from vision_app.cli.options import BOXES, HIDDEN_ALIASES, Fields, Text, is_folder, positive_int
 from vision_app.core.errors import UsageError, unknown
 from vision_app.core.figures import import_matplotlib
 from vision_app.core.files import atomic_write, read_text
@@ -120,6 +120,8 @@ def resumed(context: typer.Context, parameter: typer.CallbackParam, value: Any) 
 
     A callback of --output and --resume, both eager: it acts when both are known.
     """
+    if parameter.name == "output":
+        is_folder(value)
     context.meta[str(parameter.name)] = value
     output = context.meta.get("output")
     if output and context.meta.get("resume") and (output / KEPT).is_file():
@@ -181,7 +183,7 @@ RUN = {
         exists=True, dir_okay=False, is_eager=True, callback=read_config,
     ),
     "output": Text(
-        "RUN", "Folder of the run; RUN/best becomes the model.", file_okay=False, is_eager=True, callback=resumed
+        "RUN", "Folder of the run; RUN/best becomes the model.", is_eager=True, callback=resumed
     ),
     "resume": Text(
         "", "Resume the run in RUN, with the options that it was started with; more --epochs prolong it.",

@@ -3,10 +3,12 @@
 import codecs
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
+
+from vision_app.core.errors import UsageError
 
 OWNER_ONLY = 0o600
 PUBLIC = 0o666  # without what the system's umask takes away
@@ -54,6 +56,35 @@ def atomic_write(path: Path, permissions: int = PUBLIC) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    """Refuse to write over what is there, unless the user asked for that.
+
+    Args:
+        paths: What is to be written.
+        overwrite: Whether it may replace what is there.
+
+    Raises:
+        UsageError: One of the paths exists.
+    """
+    if not overwrite and (found := next(filter(os.path.lexists, paths), None)):
+        raise UsageError(f"{found}: exists already; write elsewhere or replace it with --overwrite")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that an --output names, and those above it.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        raise UsageError(f"--output {folder}: {file} is a file; choose a folder") from None
+    except OSError as error:
+        raise UsageError(f"--output {folder}: {error.strerror or error}") from error
 
 
 def remove_leftovers(path: Path) -> None:

@@ -19,11 +19,23 @@ def check_ranges(options: object, ranges: Mapping[str, tuple[float, float]]) -> 
         is_number = isinstance(value, Integral if whole else Real)
         if not is_number:
             raise UsageError(f"{flag(name)} {value!r}: must be a {'whole ' * whole}number")
-        if not low <= value <= high:
-            closest = high if value > high else low
-            raise UsageError(
-                f"{flag(name)} {value}: must lie between {low} and {high}; the nearest valid value is {closest}"
-            )
+        if wrong := range_error(value, low, high):
+            raise UsageError(f"{flag(name)} {value}: {wrong}")
+
+
+def check_range(name: str, value: float, low: float, high: float | None = None) -> None:
+    """Refuse a number outside its range, both ends included; raises UsageError as `check_ranges` does."""
+    if wrong := range_error(value, low, high):
+        raise UsageError(f"{flag(name)} {value:g}: {wrong}")
+
+
+def range_error(value: float, low: float, high: float | None = None) -> str | None:
+    """Say what is wrong with a number outside its range, both ends included, and return None inside it."""
+    if high is None:
+        return None if value >= low else f"must be at least {low}; the nearest valid value is {low}"
+    if low <= value <= high:
+        return None
+    return f"must lie between {low} and {high}; the nearest valid value is {high if value > high else low}"
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

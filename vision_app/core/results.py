@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any, ClassVar, NoReturn, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vision_app.core.labeled_boxes import LabeledBoxes
+
+Results = TypeVar("Results", bound=Any)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +96,23 @@ class Detections:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @overload
+    def __getitem__(self, index: int) -> Detection: ...
+
+    @overload
+    def __getitem__(self, index: slice | ArrayLike) -> "Detections": ...
+
+    def __getitem__(self, index: int | slice | ArrayLike) -> "Detection | Detections":
+        """Return one object, or those of a slice, of indices or of a mask of N booleans."""
+        if not isinstance(index, Integral):
+            return subset(self, index, "boxes", "scores", "labels", "landmarks")
+        place = int(index)
+        landmarks = None if self.landmarks is None else self.landmarks[place]
+        landmarks = None if landmarks is None or np.isnan(landmarks).all() else landmarks
+        return Detection(self.labels[place], float(self.scores[place]), self.boxes[place], landmarks)
+
     def __iter__(self) -> Iterator[Detection]:
-        for index, label in enumerate(self.labels):
-            landmarks = None if self.landmarks is None else self.landmarks[index]
-            landmarks = None if landmarks is None or np.isnan(landmarks).all() else landmarks
-            yield Detection(label, float(self.scores[index]), self.boxes[index], landmarks)
+        return (self[index] for index in range(len(self)))
 
     def count(self) -> dict[str, int]:
         """Return how many objects each label has, the most frequent first, equal counts by name."""
@@ -167,6 +182,12 @@ class Classes:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, index: int) -> tuple[str, float]:
+        return self.labels[index], float(self.probabilities[index])
+
+    def __iter__(self) -> Iterator[tuple[str, float]]:
+        return (self[index] for index in range(len(self)))
+
     @property
     def best(self) -> Detections:
         """The best object as a detection, whose score is the probability of its class; or none."""
@@ -191,6 +212,22 @@ class Classes:
         if localize:
             row["box"] = None if self.box is None else rounded(self.box, 2)
         return row
+
+
+def subset(results: Results, index: Any, *names: str) -> Results:
+    """Return results of the objects that an index of NumPy selects, with those of these fields alone that are not None.
+
+    Raises:
+        IndexError: The index selects none of one dimension.
+    """
+    places = np.arange(len(results))[index]
+    values = {name: getattr(results, name) for name in names}
+    taken = {
+        name: value[places] if isinstance(value, np.ndarray) else tuple(value[place] for place in places)
+        for name, value in values.items()
+        if value is not None
+    }
+    return replace(results, **taken)
 
 
 def checked_array(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarray:

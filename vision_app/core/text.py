@@ -16,6 +16,16 @@ def amounts(counts: Mapping[str, int]) -> str:
     return ", ".join(amount(count, label) for label, count in counts.items()) or "no objects"
 
 
+def format_rate(count: float, seconds: float) -> str:
+    """Return "41 images/s", "2.5 images/s" or "12 s/image"; nothing where there was no image."""
+    if not count:
+        return ""
+    rate = count / max(seconds, 1e-9)
+    if rate < 1:
+        return f"{1 / rate:,.{int(rate > 0.1)}f} s/image"
+    return f"{rate:,.{int(rate < 10)}f} images/s"
+
+
 def plural(noun: str) -> str:
     """Return the plural of an English noun, irregular ones among the COCO classes included.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from vision_app.core.boxes import nms
 from vision_app.core.errors import UsageError, unknown
+from vision_app.core.flags import check_range
 from vision_app.core.images import ImageSource, RGBImage, read_image
 from vision_app.core.letterbox import Letterbox
 from vision_app.core.results import Detections
@@ -60,13 +61,9 @@ class DetectOptions:
                 what = "a number" if kind is Real else "a whole number"
                 raise UsageError(f"--{name.replace('_', '-')} {values[name]!r}: must be {what}")
         options = ResolvedOptions(**values)
-        for name, value in (("confidence", options.confidence), ("iou", options.iou)):
-            if not 0 <= value <= 1:
-                nearest = f"the nearest valid value is {float(value > 1):g}"
-                raise UsageError(f"--{name} {value:g}: must lie between 0 and 1; {nearest}")
-        if options.max_detections < 1:
-            found = f"--max-detections {options.max_detections}"
-            raise UsageError(f"{found}: must be at least 1; the nearest valid value is 1")
+        check_range("confidence", options.confidence, 0, 1)
+        check_range("iou", options.iou, 0, 1)
+        check_range("max_detections", options.max_detections, 1)
         for name in options.classes or ():
             if name not in detector.classes:
                 raise UsageError("--classes: " + unknown("class", str(name), detector.classes))

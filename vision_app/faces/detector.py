@@ -10,7 +10,8 @@ from typing import Any, Unpack
 import numpy as np
 
 from vision_app.core.boxes import area, clip, nms
-from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.errors import ModelError
+from vision_app.core.flags import check_range
 from vision_app.core.images import ImageSource, RGBImage, read_image
 from vision_app.core.results import Detections
 from vision_app.core.several import several
@@ -78,8 +79,7 @@ class FaceDetector(Detector):
             ModelError: There is no such model, it does not find faces with five landmarks, or its files are damaged.
             UsageError: There is no such device or runtime, or the size is too small.
         """
-        if not smallest >= 4:
-            raise UsageError(f"--smallest {smallest:g}: a face needs at least 4 pixels; the nearest valid value is 4")
+        check_range("smallest", smallest, 4)
         found = load_detector(model, **execution)
         if not isinstance(found, GridDetector) or found.classes != (FACE,) or found.landmarks.names != LANDMARKS:
             raise ModelError(f"model '{model}' does not find faces with five landmarks; use {FACE_DETECTOR}")

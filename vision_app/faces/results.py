@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from numbers import Integral
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vision_app.core.images import RGBImage
-from vision_app.core.results import Detections, NoTruthValue, checked_array, rounded
+from vision_app.core.results import Detections, NoTruthValue, checked_array, rounded, subset
 from vision_app.faces.align import landmarks_of
 from vision_app.faces.quality import Quality, judge
 
@@ -94,10 +96,20 @@ class Faces:
     def __len__(self) -> int:
         return len(self.quality)
 
-    def __getitem__(self, index: int) -> Face:
-        embedding = None if self.embeddings is None else self.embeddings[index]
-        score = float(self.scores[index])
-        return Face(self.boxes[index], score, self.landmarks[index], self.quality[index], embedding)
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+
+    @overload
+    def __getitem__(self, index: slice | ArrayLike) -> "Faces": ...
+
+    def __getitem__(self, index: int | slice | ArrayLike) -> "Face | Faces":
+        """Return one face, or those of a slice, of indices or of a mask of N booleans."""
+        if not isinstance(index, Integral):
+            return subset(self, index, "boxes", "scores", "landmarks", "quality", "embeddings")
+        place = int(index)
+        embedding = None if self.embeddings is None else self.embeddings[place]
+        score = float(self.scores[place])
+        return Face(self.boxes[place], score, self.landmarks[place], self.quality[place], embedding)
 
     def __iter__(self) -> Iterator[Face]:
         return (self[index] for index in range(len(self)))

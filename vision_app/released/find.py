@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vision_app.core.errors import ModelError, UsageError, unknown
-from vision_app.core.files import atomic_write, read_text
+from vision_app.core.files import atomic_write, read_text, refuse_existing
 from vision_app.released.onnx_file import NETWORK, pack, unpack
 
 _KEYS = {"task": str, "classes": list, "architecture": dict, "input": dict, "defaults": dict, "files": dict}
@@ -179,23 +179,25 @@ def digest(*models: Model) -> str:
     return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
 
 
-def write_file(model: Model, path: Path) -> None:
+def write_file(model: Model, path: Path, overwrite: bool = False) -> None:
     """Write a model folder as one ONNX file that `find` opens: its network, `model.json` and license.
 
     Raises:
-        ModelError: The model has no `model.onnx`, or it is damaged.
-        UsageError: There is such a file already, or it cannot be written.
+        ModelError: The model's `model.onnx` is damaged.
+        UsageError: The model is not one ONNX network, there is such a file already, or it cannot be written.
     """
     if path.suffix != ".onnx":
         raise UsageError(f"--output {path}: must end in .onnx; the nearest valid value is {path}.onnx")
-    if os.path.lexists(path):
-        raise UsageError(f"--output {path}: exists already and will not be overwritten; choose another name")
+    refuse_existing([path], overwrite)
     if not path.parent.is_dir():
         raise UsageError(f"--output {path}: there is no folder {path.parent}; make it first")
     if model.is_file:
         raise UsageError(f"{model.folder}: is an exported file already; copy it")
     if more := [name for name in model.info["files"] if name.endswith(".onnx") and name != NETWORK]:
         raise UsageError(f"{model.name}: needs {', '.join(more)} beside its network, which one file cannot contain")
+    if not model.has(NETWORK):
+        advice = f"copy its folder {model.folder} and give that to --model"
+        raise UsageError(f"{model.name}: runs on torch only, not as one ONNX file; {advice}")
     network, license = model.file(NETWORK), model.folder / "LICENSE"
     texts = {"LICENSE": license.read_text(encoding="utf-8")} if license.is_file() else {}
     content = pack(network.read_bytes(), model.info, **texts)

@@ -20,6 +20,7 @@ from vision_app.core.errors import DataError
 from vision_app.core.files import atomic_write
 from vision_app.core.interrupt import Interrupt
 from vision_app.core.tensors import without_prefix
+from vision_app.core.text import format_rate
 from vision_app.training import runs
 from vision_app.training.config import TrainConfig
 from vision_app.training.learning_rate import learning_rate
@@ -225,8 +226,8 @@ def _line(state: RunState, per_epoch: int, config: TrainConfig, seconds: float) 
     """Return a line of progress, at so many seconds a step."""
     left = per_epoch * (config.epochs - state.epoch) - state.step
     where = f"epoch {state.epoch + 1}/{config.epochs} step {state.step}/{per_epoch}"
-    speed = state.sums["samples"] / state.step / seconds
-    return f"{where} {_pairs(_means(state.sums))} {speed:.1f} images/s, {left * seconds / 60:.0f} min left"
+    speed = format_rate(state.sums["samples"] / state.step, seconds)
+    return f"{where} {_pairs(_means(state.sums))} {speed}, {left * seconds / 60:.0f} min left"
 
 
 def _pairs(values: Mapping[str, float]) -> str:

@@ -107,7 +107,7 @@ def card(image: ImageFile, contenders: Sequence[Contender]) -> list[Answer] | Im
                 show_image(draw(screen, found), f"{image.name} by {found.model}: {objects}")
                 st.markdown(f"**{escape(found.model)}:** {escape(objects)}")
                 if found is not first:
-                    st.markdown(escape(counts_text(agree(first, found), first.model)))
+                    st.markdown(escape(counts_text(agree(first, found), first.model, found.model)))
                 st.caption(escape(times_text(times)))
     return answers
 

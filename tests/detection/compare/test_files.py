@@ -8,7 +8,7 @@ from PIL import Image
 
 from vision_app.batch.sinks import OutputError
 from vision_app.batch.sources import Input
-from vision_app.detection.compare.files import write_comparison, write_plots
+from vision_app.detection.compare.files import RESULTS, write_comparison, write_plots
 from vision_app.detection.compare.measure import Cost, Run
 from vision_app.detection.compare.table import DetectorSummary, make_line
 
@@ -33,10 +33,15 @@ def test_a_picture_that_is_gone_when_it_is_drawn_does_not_spoil_the_report(compa
     seen = []
     write_comparison(tmp_path, *compared, shown=2, report=lambda: seen.append(1))
     assert seen == [1, 1]
+    assert {path.name for path in tmp_path.iterdir()} - {"a.png"} <= set(RESULTS)  # what no other run is to find here
     assert sorted(path.parent.name for path in tmp_path.glob("images/*/*")) == ["1-runs-x", "2-runs-x"]
     text = (tmp_path / "report.html").read_text()
     assert "after a warm-up" in text and "ran one after the other" in text
-    assert "no such file" in text and text.count("<figure>") == 2 and "1 in both, 0 only by runs/x, 0 only here" in text
+    assert (
+        "no such file" in text
+        and text.count("<figure>") == 2
+        and "1 by both, 0 by runs/x alone, 0 by runs:x alone" in text
+    )
     assert json.loads((tmp_path / "comparison.json").read_text())["pictures"][1]["agreement"]["runs:x"]["both"] == 1
 
 
@@ -50,6 +55,7 @@ def test_plots_are_whole_and_only_where_there_is_something_to_show(tmp_path):
     stages = {"preprocess": 1.0, "fusion": 2.0, "nms": 0.5}
     lines = [DetectorSummary(f"model {i}", 3, 0, stages, 10.0**i, None, Cost(), 3, 0.3, 0.5 + i / 10) for i in range(4)]
     assert [name for name, _ in write_plots(tmp_path, lines)] == ["accuracy.png", "stages.png"]
+    assert {path.name for path in tmp_path.iterdir()} <= set(RESULTS)
     for path in tmp_path.glob("*.png"):
         inked = np.asarray(Image.open(path).convert("L")) < 250
         assert 0.003 < inked.mean() < 0.9, path

@@ -57,6 +57,8 @@ def test_an_empty_file_becomes_readable_by_its_owner_only(tmp_path):
     path = tmp_path / "people.db"
     path.touch()
     path.chmod(0o644)
+    with pytest.raises(GalleryError, match=r"people\.db: empty, nobody is enrolled yet; `vision-app faces enroll`"):
+        Gallery.open(path, readonly=True)
     with Gallery.open(path) as gallery:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600 and gallery.check() == []
     path.chmod(0o640)

@@ -31,6 +31,7 @@ def names(identities):
 
 def test_enrolled_people_get_their_names_and_strangers_none(gallery):
     answer = gallery.identify(paint((BOB, 7), (EVE, 1), (ADA, 8)))
+    assert tuple(answer) == answer.faces and answer[0] is answer.faces[0] and len(answer) == 3
     assert names(answer) == ["Bob", None, "Ada"]
     assert answer.threshold == CALIBRATION.identify_threshold(2)
     bob, eve, ada = answer.faces

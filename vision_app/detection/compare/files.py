@@ -30,6 +30,7 @@ from vision_app.detection.compare.table import (
     to_detections,
 )
 
+RESULTS = "report.html", "comparison.json", "comparison.csv", "accuracy.png", "stages.png", "images", "thumbnails"
 LARGE, SMALL = 1600, 480  # pixels on the long side of a copy and of its thumbnail in the report
 
 

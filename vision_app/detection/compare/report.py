@@ -157,14 +157,14 @@ def _figure(view: DetectorView, file: str, first: str) -> str:
         image = f'<a href="{escape(view.link)}">{image}</a>'
     words = [f"<strong>{escape(view.model)}</strong>: {escape(found)}"]
     if (counts := view.agreement) is not None:
-        words.append(escape(counts_text(counts, first)))
+        words.append(escape(counts_text(counts, first, view.model)))
     words.append(escape(times_text(view.milliseconds)))
     return f"<figure>\n{image}\n<figcaption>{'<br>'.join(words)}</figcaption>\n</figure>\n"
 
 
-def counts_text(counts: Counts, first: str) -> str:
-    """Return a text such as "2 in both, 1 only by yolo, 0 only here"."""
-    return f"{counts.both} in both, {counts.only_first} only by {first}, {counts.only_second} only here"
+def counts_text(counts: Counts, first: str, second: str) -> str:
+    """Return a text such as "2 by both, 1 by yolo alone, 0 by faster-rcnn alone"."""
+    return f"{counts.both} by both, {counts.only_first} by {first} alone, {counts.only_second} by {second} alone"
 
 
 def times_text(milliseconds: dict[str, float]) -> str:

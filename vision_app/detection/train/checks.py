@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vision_app.core.boxes import iou_matrix
 from vision_app.core.errors import DataError, UsageError
+from vision_app.core.files import refuse_existing
 from vision_app.core.images import write_image
 from vision_app.core.labeled_boxes import LabeledBoxes, missing_landmarks
 from vision_app.core.letterbox import Letterbox
@@ -48,7 +49,13 @@ OFF = 0.1  # largest mean error of landmarks, as a part of their objects' size
 
 
 def run_checks(
-    path: Path, output: Path, options: DetectionOptions, *, initial: Path | None, log: Callable[[str], None]
+    path: Path,
+    output: Path,
+    options: DetectionOptions,
+    *,
+    initial: Path | None,
+    log: Callable[[str], None],
+    overwrite: bool = False,
 ) -> Iterator[Check]:
     """Run all checks one after the other, up to the network if there is none to start from, as with too few boxes.
 
@@ -61,15 +68,17 @@ def run_checks(
         options: Options of the training.
         initial: What training would start from, see `initial.starting_network`.
         log: Takes lines of progress.
+        overwrite: Whether to replace what an earlier check left in `output`.
 
     Raises:
         DataError: The data cannot be used at all.
         ModelError: `initial` cannot be used.
-        UsageError: There is a run in `output`, or an option does not fit.
+        UsageError: There is a run or an earlier check in `output`, or an option does not fit.
     """
     if os.path.lexists(output / SETTINGS):
         raise UsageError(f"--output {output}: holds a run; choose another folder")
     check_folder(output, SCAN)
+    refuse_existing([output / SCAN], overwrite)
     data = open_dataset(path).load()
     data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
     torch.manual_seed(0)

@@ -216,6 +216,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, readonly: bool) -> None
         raise GalleryError(f"{path}: made by a newer version of Vision App (tables of version {version}); update it")
     connection.execute("PRAGMA foreign_keys = ON")
     if readonly:
+        if is_new:
+            raise GalleryError(f"{path}: empty, nobody is enrolled yet; `vision-app faces enroll` makes it a gallery")
         if version < len(MIGRATIONS):
             raise GalleryError(f"{path}: its tables are of an older version; `vision-app faces check` updates them")
         return

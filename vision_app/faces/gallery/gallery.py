@@ -270,14 +270,17 @@ class Gallery:
         """
         return forget(self.store, self.matcher.index, self.audit, name)
 
-    def export(self, path: str | os.PathLike[str], names: str | Iterable[str] | None = None) -> int:
+    def export(
+        self, path: str | os.PathLike[str], names: str | Iterable[str] | None = None, *, overwrite: bool = False
+    ) -> int:
         """Write everybody, or some by name, to a file that `import_file` reads, and count the photos; see `transfer`.
 
         Raises:
             UsageError: The file exists, it cannot be written, or nobody of a name is enrolled.
             GalleryError: The gallery is damaged.
         """
-        return transfer.export(self.store, self.audit, Path(path), None if names is None else several(names))
+        chosen = None if names is None else several(names)
+        return transfer.export(self.store, self.audit, Path(path), chosen, overwrite)
 
     def import_file(self, path: str | os.PathLike[str]) -> list[Enrollment]:
         """Add what `export` wrote, all or nothing, and say of each photo whether it was accepted, or why not.

@@ -1,6 +1,7 @@
 """What a gallery answers: frozen values."""
 
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,6 +189,15 @@ class Identities(NoTruthValue):
     threshold: float | None
 
     contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, index: int) -> Identity:
+        return self.faces[index]
+
+    def __iter__(self) -> Iterator[Identity]:
+        return iter(self.faces)
 
     @property
     def detections(self) -> Detections:

@@ -7,7 +7,6 @@ The first line says what the file is: `format`, `version`, `contract` (the model
 
 import json
 import math
-import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vision_app.core.errors import DataError, GalleryError, ImageError, UsageError
-from vision_app.core.files import OWNER_ONLY, atomic_write
+from vision_app.core.files import OWNER_ONLY, atomic_write, refuse_existing
 from vision_app.core.images import read_image
 from vision_app.faces.align import SIDE
 from vision_app.faces.gallery.audit import AuditLog
@@ -28,10 +27,9 @@ from vision_app.faces.quality import Quality
 FORMAT, VERSION = "vision-app gallery", 1
 
 
-def export(store: Store, audit: AuditLog, path: Path, names: Iterable[str] | None) -> int:
+def export(store: Store, audit: AuditLog, path: Path, names: Iterable[str] | None, overwrite: bool) -> int:
     """Write people to a file that only its owner may read; see `Gallery.export`."""
-    if os.path.lexists(path):
-        raise UsageError(f"{path}: exists and will not be overwritten; choose another name")
+    refuse_existing([path], overwrite)
     photos = 0
     try:
         with store.snapshot():  # the photos are of the model that the first line names

@@ -83,7 +83,7 @@ def list_photos(folders: Path | Sequence[Path]) -> PhotoSet:
         DataError: There is none.
     """
     folders = several_paths(folders)
-    inputs, _, _ = list_inputs(folders, suffixes=SUFFIXES, output=os.devnull, named=False)  # nothing is left out
+    inputs, *_ = list_inputs(folders, suffixes=SUFFIXES, output=os.devnull, named=False)  # no output is left out
     if not inputs:
         raise DataError(f"{', '.join(map(str, folders))}: no images of a known format")
     return PhotoSet([Path(item.file) for item in inputs], ", ".join(folder.name for folder in folders))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_app.core.errors import UsageError
+from vision_app.core.flags import check_range
 from vision_app.released.write import describe
 from vision_app.style.model.features import CONTENT_LAYER, LAYERS, STYLE_LAYERS, VGG19, EncoderNetwork, load_encoder
 from vision_app.style.model.network import from_bytes
@@ -147,8 +147,7 @@ def train(
     Raises:
         VisionAppError: Before training starts; names the file or option.
     """
-    if not 64 <= size <= 1024:
-        raise UsageError(f"--size {size}: must lie between 64 and 1024; the nearest is {64 if size < 64 else 1024}")
+    check_range("size", size, 64, 1024)
     check_run_folder(output, resume)
     photos, validation = split_photos(data, config.seed, log)
     teachers = Teachers(teacher)
