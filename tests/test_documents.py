@@ -56,6 +56,12 @@ def test_files_that_a_document_names_exist(path):
     assert [name for name in named if "NAME" not in name and not (CHECKOUT / name).exists()] == []
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_lines_fit_on_a_screen(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
 def test_commands_are_found_in_code_blocks():
     assert list(commands("text vision-app x\n    vision-app detect a \\\n      --csv   # why\n")) == [
         ["detect", "a", "--csv"]

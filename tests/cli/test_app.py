@@ -2,14 +2,17 @@
 
 import contextlib
 import io
+import re
 import subprocess
 import sys
 import warnings
 
 import pytest
+from typer.main import get_command
 
 from vision_app import __version__
 from vision_app.cli import main
+from vision_app.cli.app import app
 from vision_app.cli.options import Batch, FaceModels
 from vision_app.core.limits import MAX_PIXELS
 from vision_app.faces.detector import SMALLEST
@@ -159,3 +162,28 @@ def test_a_value_that_looks_like_an_alias_stays_what_it_is(run_here, tmp_path):
     result = run_here("faces", "enroll", "Ada", "no.jpg", "--consent", "--half", "--gallery", tmp_path / "people.db")
     assert "--precision" not in result.stderr and "No such option" not in result.stderr
     assert result.returncode == 1 or "no.jpg" in result.stderr
+
+
+def every_command(group=None, words=()):
+    """The words of each command, groups included."""
+    group = group or get_command(app)
+    yield words
+    for name, each in getattr(group, "commands", {}).items():
+        yield from every_command(each, (*words, name))
+
+
+@pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
+def test_help_has_whole_sentences_and_no_names_of_python(words, capsys):
+    assert main([*words, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "..." not in text.partition("Commands:")[2]
+    assert not re.findall(r"<\w+|\[default: \(", text)
+
+
+def test_help_shows_defaults_that_are_words(capsys):
+    assert main(["detect", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert (
+        "form an ensemble. [default: yolo]" in text and "Worker threads, one core each. [default: one per core]" in text
+    )
+    assert "[default: the model's own, see `models info`]" in text

@@ -30,6 +30,7 @@ def test_other_nouns_follow_the_rules_of_spelling(noun, expected):
 
 def test_counts_are_followed_by_the_singular_or_the_plural():
     assert [amount(n, "image") for n in (0, 1, 2, 1203)] == ["0 images", "1 image", "2 images", "1,203 images"]
+    assert [amount(n, "person", "people") for n in (1, 2)] == ["1 person", "2 people"]
     assert amounts({"person": 3, "dog": 2, "mouse": 1}) == "3 persons, 2 dogs, 1 mouse"
     assert amounts({}) == "no objects"
 

@@ -231,7 +231,8 @@ def check(gallery: Path) -> int:
         typer.echo(printable(problem), err=True)
     if not problems:
         photos = sum(person.photos for person in people)
-        typer.echo(f"{printable(str(gallery))}: {len(people):,} people, {photos:,} photos, no problems found")
+        counts = f"{amount(len(people), 'person', 'people')}, {amount(photos, 'photo')}"
+        typer.echo(f"{printable(str(gallery))}: {counts}, no problems found")
     return 1 if problems else 0
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 _IRREGULAR = {"broccoli": "broccoli", "knife": "knives", "mouse": "mice", "sheep": "sheep"}
 
 
-def amount(count: int, noun: str) -> str:
-    """Return "1 image", "1,203 images" or "2 buses"."""
-    return f"{count:,} {noun if count == 1 else plural(noun)}"
+def amount(count: int, noun: str, several: str | None = None) -> str:
+    """Return "1 image", "1,203 images" or "2 buses"; `several` is the plural where `plural` does not give it."""
+    return f"{count:,} {noun if count == 1 else several or plural(noun)}"
 
 
 def amounts(counts: Mapping[str, int]) -> str:

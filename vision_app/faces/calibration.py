@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.text import amount
 
 KEY = "calibration"  # of model.json
 DOUBT = 10  # similarities that strangers reach at up to this many times the wanted rate are uncertain
@@ -194,7 +195,9 @@ class Calibration:
     def _at(self, far: float, name: str) -> float:
         most, least = self.fars[0], self.fars[-1]
         if not least <= far <= most:
-            measured = f"{self.impostor_pairs:,} pairs of different people allow rates from {least:g} to {most:g}"
+            measured = (
+                f"{amount(self.impostor_pairs, 'pair')} of different people allow rates from {least:g} to {most:g}"
+            )
             nearest = least if far < least else most
             raise UsageError(f"false accept rate {far:g}: {measured} to be measured; the nearest is {nearest:g}")
         values = [getattr(rate, name) for rate in self.rates]

@@ -6,7 +6,7 @@ import streamlit as st
 
 from vision_app import Face
 from vision_app.core.errors import FaceError, ImageError
-from vision_app.core.text import amount, escape
+from vision_app.core.text import escape
 from vision_app.faces.gallery.results import SOMEONE_ELSE
 from vision_app.faces.recognizer import only
 from vision_app.faces.results import DIFFERENT
@@ -62,9 +62,9 @@ def enrolled_person(far: float, largest: bool) -> None:
             best = max(gallery.samples(name), key=lambda sample: sample.quality["score"])
             if best.crop:
                 st.image(best.crop, alt=f"Face of {name}")
-            st.caption(
-                f"Compared with the mean of {amount(photos[name], 'photo')} of {escape(name)}. The best one is shown."
-            )
+            count, whose = photos[name], escape(name)
+            several = f"Compared with the mean of {count:,} photos of {whose}. The best one is shown."
+            st.caption(several if count > 1 else f"Compared with the photo of {whose}.")
         if face:
             with result:
                 answer = gallery.verify_face(face, name, far=far)

@@ -161,8 +161,8 @@ def test_a_gain_is_the_rise_of_the_quantile_of_strangers():
 @pytest.mark.parametrize(
     ("impostors", "genuine", "far", "problem"),
     [
-        (9_999, 50, 0.001, r"9,999 pairs of different people are too few .* rate of 0\.001; at least 10,000"),
-        (10_000, 9, 0.001, "9 pairs of one person are too few .* at least 10"),
+        (9_999, 50, 0.001, r"9,999 pairs of different people .*: too few for .* rate of 0\.001; at least 10,000"),
+        (10_000, 9, 0.001, "9 pairs of one person .*: too few; at least 10"),
         (19, 50, None, r"19 pairs of different people .* 0\.5; at least 20"),
         (0, 50, None, "0 pairs of different people"),
     ],

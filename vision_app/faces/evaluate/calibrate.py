@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vision_app.core.errors import DataError
+from vision_app.core.text import amount
 from vision_app.faces.align import centroid_of
 from vision_app.faces.calibration import FAR, FPIR, Calibration, Gain, Rate
 from vision_app.faces.evaluate.metrics import OperatingPoint, Share
@@ -224,11 +225,11 @@ def check_counts(pairs: Comparisons, fars: Sequence[float], where: str) -> None:
     """
     genuine, impostors = int(pairs.same.sum()), int((~pairs.same).sum())
     if genuine < LEAST:
-        raise DataError(f"{genuine:,} pairs of one person are too few {where}; at least {LEAST} are needed")
+        raise DataError(f"{amount(genuine, 'pair')} of one person {where}: too few; at least {LEAST} are needed")
     least = min(fars, default=MAX_FAR)
     if impostors * least < LEAST * (1 - 1e-9):
         raise DataError(
-            f"{impostors:,} pairs of different people are too few {where} for a false accept rate of {least:g}; "
+            f"{amount(impostors, 'pair')} of different people {where}: too few for a false accept rate of {least:g}; "
             f"at least {round(LEAST / least):,} are needed"
         )
 

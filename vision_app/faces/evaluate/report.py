@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision_app.batch.sinks import write_csv, write_text
+from vision_app.core.text import amount
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.evaluate.calibrate import GALLERIES, CheckedCalibration
 from vision_app.faces.evaluate.evaluation import FaceEvaluation
@@ -149,8 +150,9 @@ def write_calibration(checked: CheckedCalibration, folder: Path, about: Mapping[
 def evaluation_summary(evaluation: FaceEvaluation) -> Iterator[str]:
     """Yield the most important figures in lines of text."""
     photos, faceless, accuracy = evaluation.photos, evaluation.faceless, evaluation.accuracy
-    people = "" if photos.names is None else f" of {len(np.unique(photos.names)):,} people"
-    yield f"{len(photos.files):,} photos{people}, no face found in {len(faceless):,}: their pairs count as errors"
+    people = "" if photos.names is None else f" of {amount(len(np.unique(photos.names)), 'person', 'people')}"
+    counts = f"{amount(len(photos.files), 'photo')}{people}"
+    yield f"{counts}, no face found in {len(faceless):,}: their pairs count as errors"
     for file in faceless[:SHOWN]:
         yield f"  no face: {file}"
     if len(faceless) > SHOWN:
@@ -167,7 +169,7 @@ def evaluation_summary(evaluation: FaceEvaluation) -> Iterator[str]:
             tar = "TAR {:.4f} ({:.4f}-{:.4f})".format(point.true.rate, *point.true.interval)
             yield f"  {tar} at FAR {point.far:g}, threshold {point.threshold:.4f}"
         if len(result.points) < len(FARS):
-            few = f"{curve.impostor:,} pairs are too few for smaller rates"
+            few = f"{amount(curve.impostor, 'pair')} cannot tell smaller rates"
             yield f"  no more: {few} ({MIN_FALSE_ACCEPTS} false accepts or more)"
     for group in evaluation.groups:
         true, false = group.true, group.false
@@ -178,10 +180,10 @@ def evaluation_summary(evaluation: FaceEvaluation) -> Iterator[str]:
 def calibration_summary(checked: CheckedCalibration) -> Iterator[str]:
     """Yield the most important figures in lines of text."""
     calibration = checked.calibration
-    people = f" of {calibration.people:,} people" if calibration.people else ""
+    people = f" of {amount(calibration.people, 'person', 'people')}" if calibration.people else ""
     most, least = calibration.fars[0], calibration.fars[-1]
     yield (
-        f"thresholds of rates from {most:g} to {least:g}, fitted on {calibration.impostor_pairs:,} pairs of "
+        f"thresholds of rates from {most:g} to {least:g}, fitted on {amount(calibration.impostor_pairs, 'pair')} of "
         f"different people and {calibration.genuine_pairs:,} of one person{people}"
     )
     if not people:
@@ -190,9 +192,10 @@ def calibration_summary(checked: CheckedCalibration) -> Iterator[str]:
         rate = next(rate for rate in calibration.rates if rate.far == check.far)
         yield f"\nFAR {check.far:g}: threshold {rate.threshold:.4f} ({rate.low:.4f}-{rate.high:.4f})"
         far = "{:.2g} ({:.2g}-{:.2g})".format(check.false.rate, *check.interval)
-        yield f"  on other people {far}: {check.false.count:,} of {check.false.total:,} pairs of different people"
+        pairs = f"{check.false.count:,} of {amount(check.false.total, 'pair')} of different people"
+        yield f"  on other people {far}: {pairs}"
         tar = "TAR {:.4f} ({:.4f}-{:.4f})".format(check.true.rate, *check.true.interval)
-        yield f"  {tar} of {check.true.total:,} pairs of one person"
+        yield f"  {tar} of {amount(check.true.total, 'pair')} of one person"
     yield f"\nidentify, with a name for {FPIR:.0%} of strangers:"
     for size in GALLERIES:
         beyond = ", by the tail fitted to the most similar strangers"

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from vision_app.core.errors import UsageError
 from vision_app.core.images import write_image
 from vision_app.core.several import several_paths
+from vision_app.core.text import amount
 from vision_app.detection.train.initial import name_and_digest
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.embedder import TASK, Embedder
@@ -219,7 +220,7 @@ def train(
     if not validations:
         crops, validations = hold_out(crops, config.seed, log)
     people = len(np.unique(crops.identities[crops.identities != ""]))
-    log(f"{len(crops):,} faces to learn from, of {people:,} people with a name")
+    log(f"{amount(len(crops), 'face')} to learn from, of {amount(people, 'person', 'people')} with a name")
     sampler(crops, options).check(config)  # before a teacher embeds everything
     targets = np.zeros((len(crops), 0), np.float32)
     if taught and answers:
