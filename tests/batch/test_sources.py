@@ -42,7 +42,7 @@ def test_a_folder_is_walked_in_the_byte_order_of_paths(here):
 def test_one_source_is_taken_as_a_list_of_one_is(here, kind):
     make(here, "photos/a.jpg")
     for source in ("photos", "photos/a.jpg", "photos/*"):
-        inputs, _, _ = list_inputs(kind(source), suffixes={".jpg"}, output="out")
+        inputs, *_ = list_inputs(kind(source), suffixes={".jpg"}, output="out")
         assert [item.file for item in inputs] == ["photos/a.jpg"]
 
 
