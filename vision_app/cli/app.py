@@ -18,7 +18,7 @@ from vision_app.cli import (
     train,
     train_detector,
 )
-from vision_app.cli.options import Commands, Help, show_help
+from vision_app.cli.commands import Commands, Help, show_help
 
 app = Commands(
     help="Object detection, face recognition and style transfer on your own machine.",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from vision_app.batch.sources import Input
 from vision_app.cli.batch import default_batch_size, runtime_settings
-from vision_app.cli.options import DETECTION_MODEL, ONE_THREAD, Text, group_of_commands, with_options
+from vision_app.cli.commands import group_of_commands
+from vision_app.cli.options import DETECTION_MODEL, ONE_THREAD, Text, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.files import PUBLIC, refuse_existing

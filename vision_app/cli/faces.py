@@ -9,16 +9,8 @@ import typer
 
 from vision_app.batch.sources import Input
 from vision_app.cli.batch import gather, run_batch, runtime_settings
-from vision_app.cli.options import (
-    FACE_MODELS,
-    ONE_THREAD,
-    Batch,
-    FaceModels,
-    Text,
-    group_of_commands,
-    output_folder,
-    with_options,
-)
+from vision_app.cli.commands import group_of_commands
+from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, Text, output_folder, with_options
 from vision_app.cli.progress import FAILURES_SHOWN, printable
 from vision_app.core.errors import UsageError, VisionAppError
 from vision_app.core.files import OWNER_ONLY

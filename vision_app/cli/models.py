@@ -5,7 +5,8 @@ from typing import Any
 
 import typer
 
-from vision_app.cli.options import Text, group_of_commands, positive_int, with_options
+from vision_app.cli.commands import group_of_commands
+from vision_app.cli.options import Text, positive_int, with_options
 from vision_app.core.errors import ModelError
 from vision_app.core.text import amount
 from vision_app.released.find import Model, available, find, write_file

@@ -7,7 +7,8 @@ from typing import Any
 
 import typer
 
-from vision_app.cli.options import BOXES, Fields, Text, group_of_commands, output_folder, with_options
+from vision_app.cli.commands import group_of_commands
+from vision_app.cli.options import BOXES, Fields, Text, output_folder, with_options
 from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, RunOptions, say, trained, validation
 from vision_app.core.errors import UsageError
 from vision_app.core.figures import import_matplotlib

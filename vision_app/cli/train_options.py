@@ -9,7 +9,8 @@ from typing import Any
 
 import typer
 
-from vision_app.cli.options import BOXES, HIDDEN_ALIASES, Fields, Text, is_folder, positive_int
+from vision_app.cli.commands import HIDDEN_ALIASES
+from vision_app.cli.options import BOXES, Fields, Text, is_folder, positive_int
 from vision_app.core.errors import UsageError, unknown
 from vision_app.core.figures import import_matplotlib
 from vision_app.core.files import atomic_write, read_text
