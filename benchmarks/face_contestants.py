@@ -48,7 +48,7 @@ class Ours:
         self.name = self.recognizer.embedder.name
 
     def find(self, image: RGBImage) -> np.ndarray | None:
-        faces = Faces.of(image, self.recognizer.detector(image))
+        faces = Faces.of(image, self.recognizer.detector(image), self.recognizer.detector.checker)
         sizes = [quality.size for quality in faces.quality]
         return faces.landmarks[int(np.argmax(sizes))] if sizes else None
 

@@ -59,7 +59,7 @@ def photo(path: Path, *faces: tuple[int, int]) -> Path:
 class PaintedFaceFinder:
     """Finds painted faces, as a `FaceDetector` does."""
 
-    name, device, runtime, digest = "painted", "cpu", "onnx", "0" * 64
+    name, device, runtime, digest, checker = "painted", "cpu", "onnx", "0" * 64, None
 
     def read(self, source, **options):
         return read_image(source, **options)

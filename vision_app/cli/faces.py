@@ -63,7 +63,7 @@ def detect(
 
     def make_task() -> FacesTask:
         return FacesTask(
-            lambda image: Faces.of(image, finder(image, options)),
+            lambda image: Faces.of(image, finder(image, options), finder.checker),
             {"model": finder.name},
             device=finder.device,
             max_pixels=batch.max_pixels,

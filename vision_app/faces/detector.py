@@ -20,8 +20,10 @@ from vision_app.detection.base import DetectOptions, Detector, ResolvedOptions
 from vision_app.detection.grid_detector import GridDetector, GridOutput
 from vision_app.detection.load import load_detector
 from vision_app.faces.align import LANDMARKS, landmarks_of
+from vision_app.faces.checker import FaceChecker
 from vision_app.faces.refine import refine
-from vision_app.faces.tiling import Tile, make_tiles
+from vision_app.faces.tiling import FRAME, FRAMED_SCALE, Tile, make_tiles
+from vision_app.faces.upright import chosen, joined, once, quarter_turns, set_upright
 from vision_app.released.letterbox_model import Inputs
 from vision_app.released.names import FACE_DETECTOR
 from vision_app.released.runtime import ExecutionOptions
@@ -54,12 +56,13 @@ class FaceDetector(Detector):
     >>> FaceDetector.load()("photo.jpg")
 
     Attributes:
+        checker: Sees which faces are turned, covered or unnatural; None: nobody looks.
         smallest: Side in pixels of the smallest face to be found. A larger value costs less in large photos; smaller
             faces may be found all the same.
     """
 
-    def __init__(self, detector: GridDetector, *, smallest: float = SMALLEST):
-        self.detector, self.smallest = detector, smallest
+    def __init__(self, detector: GridDetector, checker: FaceChecker | None = None, *, smallest: float = SMALLEST):
+        self.detector, self.checker, self.smallest = detector, checker, smallest
         self.name, self.models = detector.name, detector.models
         self.classes, self.defaults = detector.classes, detector.defaults
         self.runtime, self.device = detector.runtime, detector.device
@@ -104,13 +107,17 @@ class FaceDetector(Detector):
     def postprocess(self, raw: RawFaces, options: DetectOptions = DetectOptions()) -> list[Detections]:
         """Merge the faces of each image's tiles and refine their landmarks, for which the network runs once more.
 
+        Turned faces are set upright. In a photo without a face that stands upright, or can be set so, those are
+        searched that a look at a small copy finds when it is turned by 90, 180 or 270 degrees.
+
         Raises:
             UsageError: See `DetectOptions.resolved`.
         """
         options = options.resolved(self)
         found = iter(self.detector.postprocess(raw.raw, options))
         merged = [(one.image, self._merged(one, islice(found, len(one.tiles)), options)) for one in raw.images]
-        return [refine(self.detector, image, faces) for image, faces in merged]
+        refined = [(image, refine(self.detector, image, faces)) for image, faces in merged]
+        return [self._upright(image, faces, options) for image, faces in refined]
 
     def _tiled(self, image: RGBImage) -> TiledImage:
         tiles = make_tiles(image.width, image.height, self.detector.size, self.smallest)
@@ -132,6 +139,22 @@ class FaceDetector(Detector):
         pixels = np.pad(pixels, ((frame, frame), (frame, frame), (0, 0)), constant_values=self.detector.pad)
         width, height = ceil(back.width + 2 * frame / back.scale_x), ceil(back.height + 2 * frame / back.scale_y)
         return Inputs((pixels,), (replace(back, width=width, height=height),))
+
+    def _upright(self, image: RGBImage, found: Detections, options: ResolvedOptions) -> Detections:
+        """Return the faces of a photo, turned ones with the landmarks of a look at them set upright."""
+        if self.checker is None:
+            return found
+        found, is_sure = set_upright(self.detector, self.checker, image, found)
+        if is_sure.any():
+            return found
+        for turned, back in quarter_turns(image):
+            tile = Tile(0, 0, turned.width, turned.height, round(FRAMED_SCALE * self.detector.size), FRAME)
+            tiled = TiledImage(turned, (tile,), self._input(turned, tile))
+            seen = self._merged(tiled, self.detector.postprocess(self.detector.forward(tiled.inputs), options), options)
+            more, more_sure = set_upright(self.detector, self.checker, image, refine(self.detector, image, back(seen)))
+            found, is_sure = joined(found, chosen(more, more_sure)), np.append(is_sure, more_sure[more_sure])
+        found = once(found, is_sure)[0]
+        return chosen(found, np.argsort(-found.scores, kind="stable")[: options.max_detections])
 
     def _merged(self, tiled: TiledImage, found: Iterable[Detections], options: ResolvedOptions) -> Detections:
         """Return one photo's faces, given those of each tile."""

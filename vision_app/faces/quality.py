@@ -4,6 +4,7 @@ Nothing is dropped here: whoever enrolls or compares decides what to do with a p
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from vision_app.core.images import RGBImage
 from vision_app.core.results import rounded
 from vision_app.faces.align import SIZE, align_face, scale_of, similarity
+from vision_app.faces.checker import CHECKS, FaceChecker
 
 TOO_SMALL, BLURRED, EXTREME_POSE = "too_small", "blurred", "extreme_pose"
 UNDER_EXPOSED, OVER_EXPOSED = "under_exposed", "over_exposed"
@@ -42,7 +44,7 @@ class Quality:
         roll: Degrees that it is tilted clockwise. Alignment removes this.
         exposure: Mean luminance, 0 (black) to 1 (white).
         reasons: Why the face is hard to recognize, as codes: `too_small`, `blurred`, `extreme_pose`, `under_exposed`,
-            `over_exposed`. Empty for a good image.
+            `over_exposed`, then those of `checker.CHECKS`. Empty for a good image.
         score: 0 to 1, to choose the best of several images; not a probability.
     """
 
@@ -61,13 +63,23 @@ class Quality:
         return {**values, "reasons": list(self.reasons), "score": rounded(self.score, 3)}
 
 
-def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray) -> Quality:
+def judge_all(
+    image: RGBImage, boxes: np.ndarray, landmarks: np.ndarray, checker: FaceChecker | None = None
+) -> tuple[Quality, ...]:
+    """Return the quality of (N, 4) boxes of faces with (N, 5, 2) landmarks, in pixels of a photo; see `judge`."""
+    seen = np.zeros((len(boxes), len(CHECKS)), bool) if checker is None else checker.at(image, landmarks).bad
+    codes = [tuple(code for code, is_bad in zip(CHECKS, bad, strict=True) if is_bad) for bad in seen]
+    return tuple(judge(image, *face) for face in zip(boxes, landmarks, codes, strict=True))
+
+
+def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray, seen: Sequence[str] = ()) -> Quality:
     """Return the quality of one face.
 
     Args:
         image: The photo.
         box: (4,) x1, y1, x2, y2 in pixels of the photo.
         landmarks: (5, 2) x, y in pixels of the photo.
+        seen: Reasons that a `FaceChecker` saw, to add.
 
     Raises:
         ValueError: The landmarks are not finite or all the same.
@@ -93,7 +105,7 @@ def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray) -> Quality:
     }
     facing = max(math.cos(math.radians(yaw)) * math.cos(math.radians(pitch)), 0)
     score = min(size / SIZE, 1) ** 0.5 * (1 - blur) ** 0.5 * facing * (1 - dark) * (1 - bright)
-    reasons = tuple(code for code, is_bad in bad.items() if is_bad)
+    reasons = (*(code for code, is_bad in bad.items() if is_bad), *seen)
     return Quality(size, blur, yaw, pitch, roll, float(gray.mean()) / 255, reasons, score)
 
 

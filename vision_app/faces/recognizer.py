@@ -71,7 +71,7 @@ class FaceRecognizer:
             ImageError: The image cannot be read.
         """
         image = self.read(source)
-        return self.embed(image, Faces.of(image, self.detector(image)))
+        return self.embed(image, Faces.of(image, self.detector(image), self.detector.checker))
 
     def embed(self, image: RGBImage, faces: Faces) -> Faces:
         """Return the same faces of a photo with their embeddings."""

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections, NoTruthValue, checked_array, rounded, subset
 from vision_app.faces.align import landmarks_of
-from vision_app.faces.quality import Quality, judge
+from vision_app.faces.checker import FaceChecker
+from vision_app.faces.quality import Quality, judge_all
 
 SAME, DIFFERENT, UNCERTAIN = "same", "different", "uncertain"
 
@@ -87,10 +88,10 @@ class Faces:
                 object.__setattr__(self, name, checked_array(name, array, (len(self), *shape)))
 
     @classmethod
-    def of(cls, image: RGBImage, found: Detections) -> "Faces":
-        """Judge the faces that a `FaceDetector` found in a photo; they have no embeddings."""
+    def of(cls, image: RGBImage, found: Detections, checker: FaceChecker | None = None) -> "Faces":
+        """Judge the faces that a `FaceDetector` found in a photo, with its checker; they have no embeddings."""
         landmarks = landmarks_of(found)
-        quality = tuple(judge(image, *face) for face in zip(found.boxes, landmarks, strict=True))
+        quality = judge_all(image, found.boxes, landmarks, checker)
         return cls(found.boxes, found.scores, landmarks, quality, found.width, found.height, found.model)
 
     def __len__(self) -> int:

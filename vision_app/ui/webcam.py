@@ -93,7 +93,8 @@ def watch_of(path: Path) -> Watch:
 def quick() -> FaceRecognizer:
     """Return a recognizer for the faces of people in front of a camera."""
     full = models.recognizer()
-    return FaceRecognizer(FaceDetector(full.detector.detector, smallest=SMALLEST), full.embedder)
+    finder = FaceDetector(full.detector.detector, full.detector.checker, smallest=SMALLEST)
+    return FaceRecognizer(finder, full.embedder)
 
 
 def settings(people: list[str]) -> tuple[Question, bool]:

@@ -1,16 +1,20 @@
-"""Writes a face embedder as a model folder: weights, ONNX file and model.json. Needs torch."""
+"""Writes face embedders and checkers as model folders: weights, ONNX file and model.json. Needs torch."""
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vision_app.faces import checker
 from vision_app.faces.align import SIZE, TEMPLATE
+from vision_app.faces.checker import CHECKS
 from vision_app.faces.embedder import TASK
 from vision_app.faces.model.network import ByteFaces, FaceNetwork
+from vision_app.faces.model.quality import ROLL, ByteQuality, QualityNetwork
 from vision_app.released.write import WEIGHTS, describe, make_info, write_folder
 
 
@@ -52,3 +56,30 @@ def write_model(
     essence = json.dumps([weights, {key: info[key] for key in ("architecture", "input")}], sort_keys=True)
     # Stored in model.json, so that the folder and the file exported from it, which are different files, agree.
     describe(folder, contract=hashlib.sha256(essence.encode()).hexdigest()[:16])
+
+
+def write_checker(
+    network: QualityNetwork, folder: Path, *, name: str, limits: Sequence[float], half: bool = True, **about: Any
+) -> None:
+    """Write the folder of a `FaceChecker`.
+
+    Args:
+        network: To write.
+        folder: Of the model.
+        name: Of the model.
+        limits: Of each check, the probability above which a face is unfit.
+        half: Whether weights are stored in half precision.
+        **about: More for model.json, such as `measured` and `license`.
+    """
+    info = make_info(
+        network,
+        name=name,
+        task=checker.TASK,
+        classes=CHECKS,
+        architecture=network.to_dict() | {"type": checker.TASK},
+        input={"size": SIZE},
+        output=f"batch, {ROLL + len(CHECKS)}: cosine and sine of the roll, probabilities of the checks",
+        defaults={"limits": [round(float(limit), 4) for limit in limits]},
+        **about,
+    )
+    write_folder(folder, network, info, exported=ByteQuality, half=half)

@@ -1,0 +1,68 @@
+"""The network that sees whether an aligned face is what it should be: upright, natural and not covered. Needs torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+INNER = 56  # side in pixels that the face is scaled to before the first convolution
+STRIDES = (2, 2, 1, 2, 1)  # of the convolutions
+SIDE = 7  # pixels after the last one
+ROLL = 2  # numbers in front of the logits: cosine and sine of the roll
+
+
+class QualityNetwork(nn.Module):
+    """Five convolutions and two layers on all of their pixels, since it matters where a face is covered.
+
+    Input: (B, 3, 112, 112) RGB, 0 to 255, aligned faces. Output: (B, 2 + checks): the cosine and sine of the face's
+    roll, then a logit for each check.
+
+    Attributes:
+        checks: Number of checks.
+        widths: Channels of each convolution.
+        inner: Channels in front of the first layer, and numbers after it.
+    """
+
+    def __init__(self, checks: int, widths: Sequence[int] = (24, 48, 48, 96, 96), inner: tuple[int, int] = (32, 64)):
+        super().__init__()
+        self.checks, self.widths, self.inner = checks, tuple(widths), tuple(inner)
+        blocks: list[nn.Module] = []
+        for inputs, outputs, stride in zip((3, *widths), widths, STRIDES, strict=False):
+            blocks += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        channels, hidden = self.inner
+        blocks += [nn.Conv2d(widths[-1], channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+        self.features = nn.Sequential(*blocks)
+        self.hidden = nn.Linear(channels * SIDE * SIDE, hidden)
+        self.dropout = nn.Dropout(0.2)
+        self.output = nn.Linear(hidden, ROLL + checks)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "QualityNetwork":
+        """Build what `to_dict` describes; other keys are ignored."""
+        return cls(values["checks"], values["widths"], tuple(values["inner"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values for model.json."""
+        return {"checks": self.checks, "widths": list(self.widths), "inner": list(self.inner)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, 112, 112) -> (B, 2 + checks)."""
+        x = F.interpolate(x, size=(INNER, INNER), mode="bilinear", align_corners=False)  # the means of 2 x 2 pixels
+        x = self.features(x / 128 - 1).flatten(1)
+        result: Tensor = self.output(self.dropout(F.relu(self.hidden(x))))
+        return result
+
+
+class ByteQuality(nn.Module):
+    """A `QualityNetwork` behind the input that is exported, (B, 112, 112, 3) uint8 RGB, with probabilities."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 112, 112, 3) uint8 -> (B, 2 + checks): cosine and sine of the roll, then probabilities."""
+        answer = self.network(pixels.permute(0, 3, 1, 2).float())
+        return torch.cat([answer[:, :ROLL], answer[:, ROLL:].sigmoid()], dim=1)
