@@ -39,8 +39,8 @@ from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 GRAY = 114
 ITSELF = 0.95  # share of photos that must be the same as themselves, at any angle
 COLUMNS = {
-    "photos": 15, "against": 8, "strangers same": 18, "FAR, 95 % interval": 24, "strangers uncertain": 19, "one person same": 16,
-    "uncertain": 9, "different": 9, "itself": 8, "no face": 8, "reasons": 8,
+    "photos": 15, "against": 8, "strangers same": 18, "FAR, 95 % interval": 24, "strangers uncertain": 19,
+    "one person same": 15, "uncertain": 9, "different": 9, "itself": 8, "no face": 8, "reasons": 8,
 }  # fmt: skip
 MASKS = ((225, 228, 230), (150, 190, 215), (40, 42, 48), (190, 150, 160))  # RGB
 LENSES = ((14, 14, 16), (50, 34, 22), (30, 40, 62))

@@ -10,7 +10,7 @@ _WORDS = {  # code: (what the face is, what helps)
     "extreme_pose": ("turned away too far", "Use a photo that looks at the camera"),
     "under_exposed": ("too dark", "Use a photo with more light"),
     "over_exposed": ("too bright", "Use a photo with less light"),
-    "unsure_landmarks": ("not clear enough to locate eyes, nose and mouth", "Use an upright photo without obstacles"),
+    "unsure_landmarks": ("turned or too unclear to locate eyes, nose and mouth", "Use an upright, clear photo"),
     "unnatural_shape": ("stretched or squeezed", "Use a photo of natural proportions"),
     "unnatural_tone": ("in unnatural tones, as in a negative", "Use a photo of natural tones"),
     "mouth_covered": ("covered at the mouth", "Use a photo without a mask"),
