@@ -1,6 +1,7 @@
 """Image files made for the tests, some of them written by hand."""
 
 import io
+import itertools
 import struct
 import zlib
 
@@ -76,3 +77,61 @@ def tiff(samples, *, bits, sample_format=1, order="<", size=None):
         directory += struct.pack(order + "HHII", tag, 4, len(values), field)
     mark = b"II*\0" if order == "<" else b"MM\0*"
     return mark + struct.pack(order + "I", 8) + directory + struct.pack(order + "I", 0) + tail
+
+
+def icc_profile(space, tags):
+    """Return an ICC profile of version 2 for the colors of a display or printer, written by hand.
+
+    Args:
+        space: "RGB ", "GRAY" or "CMYK".
+        tags: The content of each tag by its name; the white point is that of D50.
+    """
+    white = _xyz(0.9642, 1.0, 0.8249)
+    table, body = b"", b""
+    tags = {"wtpt": white, "cprt": b"text\0\0\0\0none\0", "desc": _description("by hand")} | tags
+    for name, content in tags.items():
+        place = 128 + 4 + 12 * len(tags) + len(body)
+        table += name.encode() + struct.pack(">II", place, len(content))
+        body += content + bytes(-len(content) % 4)
+    header = bytearray(128)
+    header[0:4] = struct.pack(">I", 132 + len(table) + len(body))
+    header[8:12] = b"\x02\x40\0\0"
+    header[12:24] = (
+        (b"prtr" if space == "CMYK" else b"mntr") + space.encode() + (b"Lab " if space == "CMYK" else b"XYZ ")
+    )
+    header[36:40], header[68:80] = b"acsp", white[8:]
+    return bytes(header) + struct.pack(">I", len(tags)) + table + body
+
+
+def rgb_profile(gamma=1.8):
+    """Return a profile with the primaries of ProPhoto, far wider than sRGB's."""
+    primaries = {"r": (0.7977, 0.2880, 0.0), "g": (0.1352, 0.7119, 0.0), "b": (0.0313, 0.0001, 0.8249)}
+    tags = {f"{name}XYZ": _xyz(*xyz) for name, xyz in primaries.items()}
+    return icc_profile("RGB ", tags | {f"{name}TRC": _curve(gamma) for name in primaries})
+
+
+def gray_profile(gamma=1.0):
+    """Return a profile of gray levels; by default they are proportional to the light."""
+    return icc_profile("GRAY", {"kTRC": _curve(gamma)})
+
+
+def cmyk_profile():
+    """Return a profile of a printer whose four inks are gray: each of C, M and Y takes a third of the lightness."""
+    ramp = bytes(range(256))
+    corners = itertools.product((0, 1), repeat=4)
+    lab = b"".join(bytes((round(255 * (1 - k) * (1 - (c + m + y) / 3)), 128, 128)) for c, m, y, k in corners)
+    matrix = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+    table = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + matrix + 4 * ramp + lab + 3 * ramp
+    return icc_profile("CMYK", {"A2B0": table})
+
+
+def _xyz(*values):
+    return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+
+def _curve(gamma):
+    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+
+
+def _description(text):
+    return b"desc\0\0\0\0" + struct.pack(">I", len(text) + 1) + text.encode() + bytes(1 + 4 + 4 + 2 + 1 + 67)

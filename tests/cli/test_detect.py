@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from skimage import data
 
 from vision_app import DetectOptions, Detector, draw, read_image
+from vision_app.core import decode
 from vision_app.core.images import write_image
 
 pytestmark = pytest.mark.slow
@@ -175,6 +177,21 @@ def test_odd_and_broken_files_each_get_a_row(vision_app, tmp_path):
     assert result.stdout.startswith(summary)
     assert "1 other file skipped" in result.stderr
     assert f"failed: фото/cut.jpg: {rows['cut.jpg']['error']}\n" in result.stderr
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_photos_of_phones_get_rows_and_what_cannot_be_read_names_the_decoder(
+    run_here, tmp_path, monkeypatch, installed
+):
+    monkeypatch.setattr(decode, "_HAS_HEIC", installed)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.avif").write_bytes(encode(Image.fromarray(quadrants()), "AVIF"))
+    (tmp_path / "photos" / "b.HEIC").write_bytes((Path(__file__).parents[1] / "data" / "sideways.heic").read_bytes())
+    result = run_here("detect", tmp_path / "photos", "--output", tmp_path / "out")
+    assert result.returncode == (0 if installed else 1) and "skipped" not in result.stdout + result.stderr
+    avif, heic = rows_of(tmp_path / "out")
+    assert (avif["status"], avif["width"], avif["height"]) == ("ok", 64, 48)
+    assert heic["error"] == (None if installed else "HEIC needs an extra: pip install pi-heif")
 
 
 def test_large_images_are_read_when_the_limit_is_raised(run_here, tmp_path):

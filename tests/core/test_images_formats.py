@@ -8,7 +8,7 @@ from image_files import BLUE, RED, WHITE, encode, png_from_samples, quadrants, t
 from PIL import Image
 from skimage import data
 
-from vision_app.core import images
+from vision_app.core import decode
 from vision_app.core.errors import ImageError
 from vision_app.core.images import SUFFIXES, read_image
 
@@ -57,9 +57,29 @@ def test_heic_is_read_upright():
 
 
 def test_heic_without_the_extra_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(images, "_HAS_HEIC", False)
-    with pytest.raises(ImageError, match=r"sideways\.heic: HEIC needs an extra: pip install 'vision-app\[heic\]'"):
+    monkeypatch.setattr(decode, "_HAS_HEIC", False)
+    with pytest.raises(ImageError, match=r"sideways\.heic: HEIC needs an extra: pip install pi-heif$"):
         read_image(Path(__file__).parents[1] / "data" / "sideways.heic")
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"mif1"])  # of AVIF alone, and of HEIC too
+@pytest.mark.parametrize("orientation", [1, 6, 8, 4])
+def test_avif_is_read_upright(monkeypatch, brand, orientation):
+    monkeypatch.setattr(decode, "_HAS_HEIC", False)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(quadrants()).transpose(decode.UPRIGHT[orientation]) if orientation > 1 else quadrants()
+    content = encode(Image.fromarray(quadrants()), "AVIF", quality=95, subsampling="4:4:4", exif=exif)
+    assert content[4:12] == b"ftypavif"
+    image = read_image(content[:8] + brand + content[12:])
+    assert image.pixels.shape == np.asarray(stored).shape
+    assert np.abs(image.pixels.astype(int) - stored).mean() < 3
+    assert ".avif" in SUFFIXES
+
+
+def test_transparent_avif_is_laid_on_white():
+    image = read_image(encode(Image.new("RGBA", (8, 8), (0, 0, 255, 51)), "AVIF", quality=100))
+    assert np.abs(image.pixels.astype(int) - (204, 204, 255)).max() <= 3 and (image.alpha == 51).all()
 
 
 def test_sixteen_bit_values_are_scaled_down_not_cut_off():

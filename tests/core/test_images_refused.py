@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from vision_app.core import images
 from vision_app.core.errors import ImageError
 from vision_app.core.images import read_image
 
-KINDS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+KINDS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -30,6 +31,33 @@ def test_a_file_cut_short_is_named(kind, part, tmp_path):
         read_image(path)
     with pytest.raises(ImageError, match="damaged, cut short or unsupported"):
         read_image(path, target=100)
+
+
+JPEGS = {
+    "baseline": {}, "progressive": {"progressive": True}, "with restarts": {"restart_marker_rows": 1},
+    "without subsampling": {"quality": 95, "subsampling": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", [None, 100])
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_a_jpeg_that_lacks_nothing_but_its_end_is_read(options, target):
+    content = encode(Image.fromarray(data.chelsea()), "JPEG", **options)
+    whole = read_image(content, target=target)
+    for missing in (1, 2):
+        image = read_image(content[:-missing], target=target)
+        assert (image.pixels == whole.pixels).all() and (image.width, image.height) == (whole.width, whole.height)
+
+
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_a_jpeg_that_lacks_some_of_its_pixels_is_refused(options):
+    content = encode(Image.fromarray(data.chelsea()), "JPEG", **options)
+    scans = [match.start() for match in re.finditer(rb"\xff[\xc4\xda]", content)]  # where a progressive one may be cut
+    assert len(scans) > 5 or "progressive" not in options
+    cuts = [len(content) - missing for missing in (8, 20, 1000)] + [cut for cut in scans if cut > 300]
+    for cut in cuts:
+        with pytest.raises(ImageError, match="damaged, cut short or unsupported"):
+            read_image(content[:cut])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -141,7 +169,7 @@ def test_the_limit_counts_pixels_and_can_be_moved():
 def low_pillow_limit(monkeypatch):
     """Pillow warns from 1,000 pixels on and refuses from 2,000; the quadrants have 3,072."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    monkeypatch.setattr(images, "_PILLOW_LIMIT", 1000)
+    monkeypatch.setattr(images, "PILLOW_LIMIT", 1000)
     with pytest.raises(Image.DecompressionBombError):
         Image.open(io.BytesIO(encode(Image.fromarray(quadrants()), "PNG")))
 

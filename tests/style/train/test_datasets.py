@@ -1,12 +1,15 @@
 """Photos to learn styles from: which they are, how crops are cut, and what is set apart."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tiny_styles import write_photos
 
-from vision_app.core.errors import DataError
+from vision_app.core import decode
+from vision_app.core.errors import DataError, ImageError
 from vision_app.style.train.datasets import PhotoSamples, PhotoSet, PhotoTask, hold_out, list_photos
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
@@ -22,6 +25,15 @@ def test_folders_are_searched_and_other_files_left_out(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="none: no images of a known format"):
         list_photos([tmp_path / "none"])
+
+
+def test_photos_that_need_a_decoder_name_it_before_the_start(tmp_path, monkeypatch):
+    write_photos(tmp_path, 5)
+    (tmp_path / "a.HEIC").write_bytes((Path(__file__).parents[2] / "data" / "sideways.heic").read_bytes())
+    assert len(list_photos([tmp_path])) == 6
+    monkeypatch.setattr(decode, "_HAS_HEIC", False)
+    with pytest.raises(ImageError, match=r"a\.HEIC: HEIC needs an extra: pip install pi-heif"):
+        list_photos([tmp_path])
 
 
 def test_the_digest_changes_with_the_photos(tmp_path):

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vision_app.batch.sources import list_inputs
 from vision_app.core.errors import DataError, ImageError
-from vision_app.core.images import SUFFIXES, read_image
+from vision_app.core.images import SUFFIXES, read_image, read_size
 from vision_app.core.several import several_paths
 from vision_app.style.train.synthetic_styles import synthesize
 from vision_app.training.augment import random_numbers
@@ -81,11 +81,15 @@ def list_photos(folders: Path | Sequence[Path]) -> PhotoSet:
 
     Raises:
         DataError: There is none.
+        ImageError: One of them is a HEIC file, for which the decoder is not installed, or which is damaged.
     """
     folders = several_paths(folders)
     inputs, *_ = list_inputs(folders, suffixes=SUFFIXES, output=os.devnull, named=False)  # no output is left out
     if not inputs:
         raise DataError(f"{', '.join(map(str, folders))}: no images of a known format")
+    for item in inputs:
+        if item.file.lower().endswith((".heic", ".heif")):
+            read_size(item.file)
     return PhotoSet([Path(item.file) for item in inputs], ", ".join(folder.name for folder in folders))
 
 

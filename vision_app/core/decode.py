@@ -1,0 +1,194 @@
+"""How the kinds of image files are opened and decoded with Pillow; `images.read_image` puts it together."""
+
+import io
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import BinaryIO
+
+import numpy as np
+
+# Importing a plugin registers its format in Image.OPEN; no other format is ever tried on a file.
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
+
+from vision_app.core.color_profile import to_srgb
+from vision_app.core.errors import ImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+_HAS_HEIC = find_spec("pi_heif") is not None
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+_ORIENTATION_TAG = 0x0112
+UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright (EXIF 2.32, section 4.6.4)
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+TURNED_BY_PILLOW = ("TIFF", "HEIF")  # whose size is that of the upright image from the start
+
+PILLOW_LIMIT = Image.MAX_IMAGE_PIXELS or float("inf")  # up to here Pillow neither warns nor refuses
+_pillow_limit_lock = threading.Lock()
+
+_END = b"\xff\xd9"  # the marker at the end of a JPEG
+_NOISE = bytes((0x55 + 37 * i * i) % 0xFF for i in range(300))  # data that it might go on with, in a part of any number
+_MORE = b"".join(_NOISE + bytes((0xFF, 0xD0 + i)) for i in range(8)) * 2
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd9]")  # with a segment behind it
+
+
+def open_image(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
+    """Read the header of a known kind of image.
+
+    `Image.open` is not used: it would apply Pillow's global limit of pixels instead of ours.
+
+    Raises:
+        ImageError: It is none; names it.
+    """
+    prefix = stream.read(64)
+    stream.seek(0)
+    if not prefix:
+        raise ImageError(name, "the file is empty")
+    if prefix[4:8] == b"ftyp":
+        # The first brand may be a general one, of both formats; those that follow it tell them apart.
+        brands = [prefix[i : i + 4] for i in (8, *range(16, min(int.from_bytes(prefix[:4]), 64), 4))]
+        if any(brand in _AVIF_BRANDS for brand in brands):
+            return AvifImagePlugin.AvifImageFile(stream)
+        if brands[0] in _HEIC_BRANDS:
+            return _open_heic(stream, name)
+    for kind in FORMATS:
+        factory, accepts = Image.OPEN[kind]
+        if accepts and accepts(prefix):
+            try:
+                return factory(stream, "")
+            except Image.DecompressionBombError:  # WebP and GIF ask Pillow's limit while they read the header
+                stream.seek(0)
+                with raised_pillow_limit(max_pixels):
+                    return factory(stream, "")
+    raise ImageError(name, f"not an image of a known kind ({', '.join(FORMATS)}, AVIF, HEIC)")
+
+
+def _open_heic(stream: BinaryIO, name: str) -> Image.Image:
+    if not _HAS_HEIC:
+        raise ImageError(name, "HEIC needs an extra: pip install pi-heif")
+    from pi_heif import HeifImageFile
+
+    image: Image.Image = HeifImageFile(stream)
+    return image
+
+
+def reduce(image: Image.Image, target: int) -> tuple[float, float, float, float] | None:
+    """Let a JPEG be decoded at the smallest of 1/2, 1/4, 1/8 that keeps `target` pixels on the long side.
+
+    Returns:
+        Where the image lies in the reduced pixels, from 0, 0 to its size over the divisor, which need not be whole
+        numbers: libjpeg rounds the size up. None: the image will be decoded in full.
+    """
+    width, height = image.size
+    for divisor in (8, 4, 2):
+        if max(width, height) // divisor >= target:
+            drafted = image.draft(None, (max(1, width // divisor), max(1, height // divisor)))
+            return drafted[1] if drafted else None  # None: no JPEG
+    return None
+
+
+def load(image: Image.Image, source: BinaryIO | Image.Image, target: int | None) -> Image.Image:
+    """Decode the pixels of an image that was opened from a source; return it, or what takes its place.
+
+    A JPEG that lacks nothing but the marker at its end is decoded, too. What is missing is told by decoding it twice:
+    with the marker, and with some more data before it, which changes the pixels where any is missing.
+    """
+    try:
+        image.load()
+        return image
+    except OSError:
+        if isinstance(source, Image.Image) or not isinstance(image, JpegImagePlugin.JpegImageFile):
+            raise
+        source.seek(0)
+        content, found = source.read().removesuffix(_END[:1]), []
+        for tail in (_END, _MORE + _END):
+            ended = JpegImagePlugin.JpegImageFile(io.BytesIO(content + tail))
+            if target is not None:
+                reduce(ended, target)
+            ended.load()
+            found.append(ended)
+        if found[0].tobytes() != found[1].tobytes() or not _has_all_scans(content):
+            raise
+        return found[0]
+
+
+def _has_all_scans(content: bytes) -> bool:
+    """Return whether a JPEG has the scans that bring every coefficient of every component in full (ITU-T T.81)."""
+    components, place = 0, 0
+    missing: dict[tuple[int, int], int] = {}  # lowest bits by component and coefficient
+    while marker := _MARKER.search(content, place):
+        place = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2])
+        segment = content[marker.end() + 2 : place]
+        if marker[0][1] in (0xC0, 0xC1, 0xC2):
+            components = segment[5]
+        elif marker[0][1] == 0xDA:
+            count = segment[0]
+            first, last, approximation = segment[1 + 2 * count : 4 + 2 * count]
+            of_scan = [(segment[1 + 2 * i], k) for i in range(count) for k in range(first, last + 1)]
+            missing |= dict.fromkeys(of_scan, approximation & 15)
+    return len(missing) == 64 * components and not any(missing.values())
+
+
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; a damaged EXIF block counts as upright."""
+    try:
+        value: int = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # the pixels are fine, and the parser of a damaged block can raise anything
+        return 1
+    return value
+
+
+def to_rgb(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
+    """Convert a decoded image of any mode to RGB, its colors to sRGB.
+
+    Returns:
+        The image laid on white, and its opacity, (H, W) uint8; None where it is opaque.
+    """
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I;16"):
+        # The high byte, as Pillow does with the 16-bit values of color images.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if profile:
+        image = to_srgb(image, profile)
+    if not image.has_transparency_data:
+        return image.convert("RGB"), None
+    image = image.convert("RGBA")
+    alpha = np.asarray(image.getchannel("A"))
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB"), alpha if alpha.min() < 255 else None
+
+
+@contextmanager
+def raised_pillow_limit(max_pixels: int) -> Iterator[None]:
+    """Raise Pillow's limit of pixels, which is global, while one image over it is opened or decoded.
+
+    Such images come here one at a time. Smaller ones, which other threads read meanwhile, are under the limit before,
+    during and after.
+    """
+    with _pillow_limit_lock:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None if before is None else max(before, max_pixels)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
