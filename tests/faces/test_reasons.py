@@ -4,15 +4,11 @@ import pytest
 
 from vision_app.faces import quality
 from vision_app.faces.checker import CHECKS
-from vision_app.faces.checker import CHECKS
 from vision_app.faces.quality import Quality
 from vision_app.faces.reasons import advice, problem
 
 OWN = [value for name, value in vars(quality).items() if name.isupper() and isinstance(value, str) and value.islower()]
-CODES = [
-    *(value for name, value in vars(quality).items() if name.isupper() and isinstance(value, str) and value.islower()),
-    *CHECKS,
-]
+CODES = [*OWN, *CHECKS]
 
 
 def judged(*reasons, size=80.0):
