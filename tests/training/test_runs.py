@@ -16,13 +16,14 @@ def test_a_folder_with_a_run_is_refused_unless_it_is_to_be_resumed(tmp_path):
     assert files(tmp_path) == before
 
 
-def test_a_folder_with_files_of_another_kind_is_refused(tmp_path):
+@pytest.mark.parametrize(("words", "mark"), [({}, "config.json"), ({"mark": "scan.csv"}, "scan.csv")])
+def test_a_folder_with_files_of_another_kind_is_refused(tmp_path, words, mark):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"is not empty \(contains thesis.txt\); choose a new folder"):
-        check_run_folder(tmp_path, False, mark="scan.csv")
-    check_run_folder(tmp_path, False)
-    (tmp_path / "scan.csv").touch()
-    check_run_folder(tmp_path, False, mark="scan.csv")
+    for resume in (False, True):
+        with pytest.raises(UsageError, match=r"is not empty \(contains thesis.txt\); choose a new folder"):
+            check_run_folder(tmp_path, resume, **words)
+    (tmp_path / mark).touch()
+    check_run_folder(tmp_path, False, **words)
 
 
 def test_a_new_folder_is_checked_and_not_made(tmp_path):

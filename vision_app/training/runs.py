@@ -46,21 +46,20 @@ class RunState:
         return [metric for _, metric in self.measured]
 
 
-def check_run_folder(folder: Path, resume: bool, mark: str | None = None) -> None:
+def check_run_folder(folder: Path, resume: bool, mark: str = SETTINGS) -> None:
     """Check, before anything is read, that a run may be written to a folder.
 
     Args:
         folder: Need not exist yet.
         resume: Whether a run in it is to be resumed.
-        mark: See `check_folder`, which is called with it; None: anything may lie in the folder.
+        mark: A file that every such folder has from its start, see `check_folder`.
 
     Raises:
         UsageError: A run lies there and `resume` is False, or see `check_folder`.
     """
     if os.path.lexists(folder / CHECKPOINT) and not resume:
         raise UsageError(f"--output {folder}: contains a run already; --resume continues it")
-    if mark:
-        rank_zero_only(check_folder)(folder, mark)  # other processes may come when the first one has begun to write
+    rank_zero_only(check_folder)(folder, mark)  # other processes may come when the first one has begun to write
 
 
 def check_folder(folder: Path, mark: str) -> None:
