@@ -1,5 +1,6 @@
 """Settings for every test."""
 
+import gc
 import os
 import signal
 
@@ -16,6 +17,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+# Every full collection of garbage walks the million objects that torch, Streamlit and the tests themselves are made of.
+gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what is imported by now stays, and is not walked again
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -30,7 +30,7 @@ def write_photos(folder, people: int, photos: int):
     for person in range(people):
         (folder / f"p{person}").mkdir(parents=True)
         for photo in range(photos):
-            picture = pattern(person, 120)
-            paint_face(picture, (40 + photo, 40, 80 + photo, 84))
-            (folder / f"p{person}" / f"{photo}.png").write_bytes(encode(Image.fromarray(picture), "PNG"))
+            image = pattern(person, 120)
+            paint_face(image, (40 + photo, 40, 80 + photo, 84))
+            (folder / f"p{person}" / f"{photo}.png").write_bytes(encode(Image.fromarray(image), "PNG"))
     return folder

@@ -11,14 +11,14 @@ RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
 def encode(image, kind, **options):
-    """Return the bytes of a file that holds this picture."""
+    """Return the bytes of a file that holds this image."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
 
 
 def quadrants(width=64, height=48):
-    """A picture with a different color in each quarter: red, green / blue, white."""
+    """An image with a different color in each quarter: red, green / blue, white."""
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     top, left = slice(None, height // 2), slice(None, width // 2)
     bottom, right = slice(height // 2, None), slice(width // 2, None)

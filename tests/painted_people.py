@@ -37,18 +37,18 @@ def embedding_of(person: int, photo: int, model_id: str = "first") -> np.ndarray
 
 
 def paint(*faces: tuple[int, int]) -> np.ndarray:
-    """A picture of faces side by side, each the number of a person, from 1, and of a photo; or of none."""
-    picture = np.zeros((HEIGHT + 40, 40 + STEP * max(len(faces), 1), 3), np.uint8)
+    """An image of faces side by side, each the number of a person, from 1, and of a photo; or of none."""
+    image = np.zeros((HEIGHT + 40, 40 + STEP * max(len(faces), 1), 3), np.uint8)
     for number, (person, photo) in enumerate(faces):
-        part = picture[20 : 20 + HEIGHT, 20 + STEP * number : 20 + STEP * number + WIDTH]
+        part = image[20 : 20 + HEIGHT, 20 + STEP * number : 20 + STEP * number + WIDTH]
         part[:] = (person, 0, photo)
         noise = np.random.default_rng([person, photo]).integers(60, 256, (HEIGHT, WIDTH), np.uint8)
         part[..., 1] = np.linspace(60, 255, WIDTH) if photo == BLURRED else noise
-    return picture
+    return image
 
 
 def photo(path: Path, *faces: tuple[int, int]) -> Path:
-    """Write a painted picture, without loss; returns its path."""
+    """Write a painted image, without loss; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = io.BytesIO()
     Image.fromarray(paint(*faces)).save(stream, "PNG")

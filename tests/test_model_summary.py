@@ -115,7 +115,7 @@ def test_multiply_adds_are_half_of_the_operations_that_torch_counts(network):
 
 @pytest.mark.parametrize("name", ["csp", "residual", "inception"])
 def test_receptive_fields_are_where_gradients_are_not_zero(name, monkeypatch):
-    """In a tall, narrow picture, which has all of a field's height. Behind an upsampling cells differ: on average."""
+    """In a tall, narrow image, which has all of a field's height. Behind an upsampling cells differ: on average."""
     network = detector(name).double().eval()
     expected = {layer.name: layer.receptive_field[0] for layer in summarize(network, 1280, 32)}
     monkeypatch.setattr(F, "max_pool2d", average)

@@ -12,7 +12,7 @@ SIZE = 96
 
 
 def tiny_network(seed: int = 0) -> ClassifierNetwork:
-    """A network whose answers differ between pictures, for the three classes of `tiny_detectors`."""
+    """A network whose answers differ between images, for the three classes of `tiny_detectors`."""
     torch.manual_seed(seed)
     network = ClassifierNetwork(YOLOConfig(len(NAMES), ANCHORS, width=4, depths=(1, 1, 1, 1)))
     initialize(network, "he")

@@ -10,7 +10,7 @@ NAMES = ("cat", "cup", "dining table")
 
 
 def write_tiny(folder, seed=3, max_detections=5):
-    """Write a detector that finds a few boxes in every picture; returns its folder."""
+    """Write a detector that finds a few boxes in every image; returns its folder."""
     torch.manual_seed(seed)
     network = YOLO(YOLOConfig(len(NAMES), ANCHORS, width=4, depths=(1, 1, 1, 1)))
     for head in network.heads:

@@ -42,10 +42,10 @@ IN_BOX = (TEMPLATE - [18, 18]) / [76, 88]
 GREEN = (0, 255, 0)
 
 
-def paint_face(picture, box, color=GREEN):
+def paint_face(image, box, color=GREEN):
     """Paint a box that `GreenFaces` finds into (H, W, 3) pixels."""
     x1, y1, x2, y2 = (round(value) for value in box)
-    picture[y1:y2, x1:x2] = color
+    image[y1:y2, x1:x2] = color
 
 
 class GreenFaces:
@@ -97,7 +97,7 @@ def green_detector(**options) -> FaceDetector:
 
 
 def write_tiny_face_detector(folder, seed: int = 0):
-    """Write a face detector that finds a few boxes in every picture; returns its folder."""
+    """Write a face detector that finds a few boxes in every image; returns its folder."""
     torch.manual_seed(seed)
     landmarks = Landmarks(LANDMARKS, ("face",))
     network = YOLO(YOLOConfig(1, ANCHORS, width=4, depths=(1, 1, 1, 1), landmarks=len(landmarks)))

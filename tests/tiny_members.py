@@ -1,4 +1,4 @@
-"""Two tiny detectors to be joined: each finds some dozens of boxes in pictures of 96 pixels, most of them doubtful."""
+"""Two tiny detectors to be joined: each finds some dozens of boxes in images of 96 pixels, most of them doubtful."""
 
 import torch
 from tiny_detectors import ANCHORS, NAMES

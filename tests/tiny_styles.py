@@ -56,7 +56,7 @@ def write_tiny_fast(folder, seed: int = 0):
 def write_photos(folder, count: int = 6):
     """Write small parts of photos that packages ship; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    shipped = [cv2.resize(picture, (256, 192)) for picture in (skimage.data.coffee(), skimage.data.chelsea())]
+    shipped = [cv2.resize(image, (256, 192)) for image in (skimage.data.coffee(), skimage.data.chelsea())]
     for i in range(count):
         write_image(
             folder / f"{i}.png", np.ascontiguousarray(shipped[i % 2][8 * i : 8 * i + 96, 16 * i : 16 * i + 112])

@@ -14,7 +14,7 @@ CONFIG = TrainConfig(epochs=4, batch_size=2, learning_rate=0.05, validate_every=
 
 
 class TinyTask:
-    """Learns a fixed target from pictures of noise.
+    """Learns a fixed target from images of noise.
 
     Attributes:
         scores: what each epoch's network is measured at.

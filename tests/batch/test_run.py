@@ -121,7 +121,7 @@ def test_no_more_than_a_batch_a_worker_is_in_memory(tmp_path):
     assert slow_first.most_held <= 15
 
 
-def test_workers_overlap(tmp_path):
+def test_as_many_batches_run_at_once_as_there_are_workers(tmp_path):
     """Four batches meet at a barrier, which takes four threads."""
     barrier = threading.Barrier(4, timeout=20)
     task = Letters()

@@ -1,4 +1,4 @@
-"""The journal, its table and pictures."""
+"""The journal, its table and images."""
 
 import csv
 import errno
@@ -258,7 +258,7 @@ def test_csv_that_fails_leaves_the_old_table(tmp_path):
         write_csv(path, ("file",), [])
 
 
-def test_images_mirror_folders(tmp_path):
+def test_written_images_lie_in_the_folders_of_their_inputs(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     ImageFolder(tmp_path / "images", ".png").write("sub/a.png", pixels)
     assert (read_image(tmp_path / "images/sub/a.png.png").pixels == pixels).all()
@@ -278,8 +278,8 @@ def test_unfinished_images_of_a_killed_run_are_deleted(tmp_path):
 
 
 def test_an_image_that_cannot_be_written_fails_only_itself(tmp_path):
-    pictures = ImageFolder(tmp_path / "images")
-    pictures.write("a.jpg", BLACK)
+    images = ImageFolder(tmp_path / "images")
+    images.write("a.jpg", BLACK)
     failures = {
         "wide.png": (np.zeros((1, 70_000, 3), np.uint8), ""),  # JPEG ends at 65,535 pixels
         "x" * 252: (BLACK, "File name too long"),
@@ -288,7 +288,7 @@ def test_an_image_that_cannot_be_written_fails_only_itself(tmp_path):
     }
     for name, (pixels, reason) in failures.items():
         with pytest.raises(ImageError) as caught:
-            pictures.write(name, pixels)
+            images.write(name, pixels)
         assert caught.value.reason.startswith(f"the copy cannot be written: {reason}")
         assert "images" not in caught.value.reason  # rows do not depend on the folder of the output
     assert [entry.name for entry in (tmp_path / "images").rglob("*")] == ["a.jpg.jpg"]

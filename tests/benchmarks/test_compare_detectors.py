@@ -14,10 +14,10 @@ pytestmark = pytest.mark.slow
 def test_the_table_tells_time_size_and_accuracy(tmp_path, monkeypatch, capsys):
     (tmp_path / "images").mkdir()
     images, annotations = [], []
-    for number, (picture, label, box) in enumerate(
+    for number, (image, label, box) in enumerate(
         [(data.chelsea(), 1, [90, 10, 330, 280]), (data.chelsea()[:, ::-1], 1, [30, 10, 330, 280])]
     ):
-        Image.fromarray(picture).save(tmp_path / "images" / f"{number}.png")
+        Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
         images.append({"id": number, "file_name": f"{number}.png", "width": 451, "height": 300})
         annotations.append({"id": number, "image_id": number, "category_id": label, "bbox": box})
     truth = tmp_path / "cats.json"

@@ -42,7 +42,7 @@ def test_folder_makes_large_photos_and_reads_them_faster_than_a_plain_loop(bench
     assert ratio == pytest.approx(whole / loop, rel=rounding(whole, loop, ratio)) and ratio > 1
 
 
-def test_folder_wants_enough_photos(benchmark, tmp_path):
+def test_fewer_than_20_photos_or_no_folder_are_refused(benchmark, tmp_path):
     done = benchmark("detect_folder.py", tmp_path)
     assert (done.returncode, f"{tmp_path}: 0 photos, at least 20 are needed" in done.stderr) == (2, True)
     done = benchmark("detect_folder.py")

@@ -15,18 +15,16 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def truth(tmp_path_factory):
-    """Two photos whose truth is what the detector finds there, so that its precision is perfect."""
+def ground_truth(tmp_path_factory):
+    """Two photos whose ground truth is what the detector finds there, so that its precision is perfect."""
     folder = tmp_path_factory.mktemp("set")
     (folder / "images").mkdir()
     content = {"images": [], "annotations": [], "categories": []}
     detector = Detector.load("yolo")
-    for i, picture in enumerate((data.chelsea(), data.coffee())):
-        Image.fromarray(picture).save(folder / "images" / f"{i}.png")
-        content["images"].append(
-            {"id": i, "file_name": f"{i}.png", "width": picture.shape[1], "height": picture.shape[0]}
-        )
-        for found in detector(picture, confidence=0.4):
+    for i, image in enumerate((data.chelsea(), data.coffee())):
+        Image.fromarray(image).save(folder / "images" / f"{i}.png")
+        content["images"].append({"id": i, "file_name": f"{i}.png", "width": image.shape[1], "height": image.shape[0]})
+        for found in detector(image, confidence=0.4):
             x1, y1, x2, y2 = map(float, found.box)
             category = detector.classes.index(found.label) + 1
             content["annotations"].append(
@@ -39,28 +37,28 @@ def truth(tmp_path_factory):
             )
     content["categories"] = [{"id": i + 1, "name": name} for i, name in enumerate(detector.classes)]
     assert len(content["annotations"]) >= 2
-    path = folder / "truth.json"
+    path = folder / "boxes.json"
     path.write_text(json.dumps(content))
     return path
 
 
-def test_accuracy_runs_the_command_and_scores_its_rows(benchmark, truth, tmp_path):
-    done = benchmark("detection_accuracy.py", truth)
+def test_accuracy_runs_the_command_and_scores_its_rows(benchmark, ground_truth, tmp_path):
+    done = benchmark("detection_accuracy.py", ground_truth)
     assert done.returncode == 0, done.stderr
     line = done.stdout.splitlines()[-1]
-    assert line.startswith(f"{truth.parent.name} truth (2 images): AP ")
+    assert line.startswith(f"{ground_truth.parent.name} boxes (2 images): AP ")
     assert float(re.search(r"AP50 ([\d.]+)", line)[1]) > 0.9
     assert 0.3 < float(re.search(r"at confidence ([\d.]+)", line)[1]) < 1
 
     nothing = tmp_path / "detections.jsonl"
     nothing.write_text("".join(json.dumps({"file": f"{i}.png", "detections": []}) + "\n" for i in (0, 1)))
-    assert "AP50 0.000" in benchmark("detection_accuracy.py", truth, "--rows", nothing).stdout
+    assert "AP50 0.000" in benchmark("detection_accuracy.py", ground_truth, "--rows", nothing).stdout
 
 
-def test_recorded_figures_are_the_printed_ones(benchmark, truth, tmp_path):
+def test_recorded_figures_are_the_printed_ones(benchmark, ground_truth, tmp_path):
     shutil.copytree(find("yolo").folder, tmp_path / "model")
     before = json.loads((tmp_path / "model" / "model.json").read_text())
-    done = benchmark("detection_accuracy.py", truth, "--model", tmp_path / "model", "--record")
+    done = benchmark("detection_accuracy.py", ground_truth, "--model", tmp_path / "model", "--record")
     assert done.returncode == 0, done.stderr
     after = json.loads((tmp_path / "model" / "model.json").read_text())
     (measured,) = after["measured"].values()
@@ -75,6 +73,6 @@ def test_recorded_figures_are_the_printed_ones(benchmark, truth, tmp_path):
     assert after["files"]["weights.safetensors"] == before["files"]["weights.safetensors"]
 
 
-def test_released_models_are_not_recorded_by_name(benchmark, truth):
-    done = benchmark("detection_accuracy.py", truth, "--record")
+def test_released_models_are_not_recorded_by_name(benchmark, ground_truth):
+    done = benchmark("detection_accuracy.py", ground_truth, "--record")
     assert (done.returncode, "--record goes with a model folder" in done.stderr) == (2, True)

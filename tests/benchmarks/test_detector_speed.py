@@ -86,9 +86,9 @@ def test_the_table_shows_medians_quartiles_and_ratios_within_rounds(capsys):
     assert share == ["ours: pre- and postprocessing are 20.0 (20.0-20.0) % of all three"]
 
 
-def test_the_benchmark_runs(benchmark, tmp_path, yolox):
-    for i, picture in enumerate((data.chelsea(), data.coffee(), data.rocket())):
-        Image.fromarray(picture).save(tmp_path / f"{i}.jpg")
+def test_the_benchmark_times_both_models_and_wants_as_many_photos_as_rounds(benchmark, tmp_path, yolox):
+    for i, image in enumerate((data.chelsea(), data.coffee(), data.rocket())):
+        Image.fromarray(image).save(tmp_path / f"{i}.jpg")
     flags = ["--yolox", yolox, "--no-ssdlite", "--threads", 1, "--rounds", 3]
     done = benchmark("detector_speed.py", tmp_path, *flags)
     assert done.returncode == 0, done.stderr

@@ -84,9 +84,9 @@ def test_mobilefacenet_gets_rgb_around_zero(tmp_path):
     chip = np.full((112, 112, 3), (255, 191, 127), np.uint8)
     expected = np.array([127.5, 63.5, -0.5])
     np.testing.assert_allclose(network.embed(chip), expected / np.linalg.norm(expected), rtol=1e-4)
-    picture = read_image(np.full((200, 300, 3), 50, np.uint8))
+    image = read_image(np.full((200, 300, 3), 50, np.uint8))
     points = face_contestants.TEMPLATE * 1.5 + 20
-    assert network.align(picture, np.append([0, 0, 9, 9], points.ravel())).shape == (112, 112, 3)
+    assert network.align(image, np.append([0, 0, 9, 9], points.ravel())).shape == (112, 112, 3)
 
 
 def test_dlibs_similarity_is_one_minus_the_distance():

@@ -1,4 +1,4 @@
-"""The recall of proposals, on pictures of which it is known what is found."""
+"""The recall of proposals, on images of which it is known what is found."""
 
 import json
 import re
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def drawn(tmp_path):
-    """Three pictures with two flat rectangles and a box where nothing is, one of these difficult; an empty picture."""
+    """Three images with two flat rectangles and a box where nothing is, one of these difficult; an empty image."""
     (tmp_path / "images").mkdir()
     names = [f"{i}.png" for i in range(4)]
     images = [{"id": i, "file_name": name, "width": 80, "height": 64} for i, name in enumerate(names)]
@@ -25,12 +25,12 @@ def drawn(tmp_path):
         annotations.append({"id": len(annotations), "image_id": image, "category_id": 1, "bbox": box, **more})
 
     for i, name in enumerate(names):
-        picture = np.full((64, 80, 3), 200, np.uint8)
+        image = np.full((64, 80, 3), 200, np.uint8)
         if i < 3:
             for (x, y, w, h), color in (([6 + i, 8, 24, 40], (180, 30, 40)), ([44, 20, 30, 24], (20, 60, 200))):
-                picture[y : y + h, x : x + w] = color
+                image[y : y + h, x : x + w] = color
                 add(i, [x, y, w, h])
-        Image.fromarray(picture).save(tmp_path / "images" / name)
+        Image.fromarray(image).save(tmp_path / "images" / name)
     add(0, [35, 1, 6, 6])
     add(1, [35, 1, 6, 6])
     add(2, [35, 1, 6, 6], difficult=1)
@@ -44,7 +44,7 @@ def test_recall_counts_the_objects_that_are_found(benchmark, drawn):
     done = benchmark("proposal_recall.py", drawn, "--most", 60, 1)
     assert done.returncode == 0, done.stderr
     one, many, _, last = done.stdout.splitlines()[2:]
-    assert one == "| 1 | 1 | 0.000 | 0.000 |"  # the whole picture
+    assert one == "| 1 | 1 | 0.000 | 0.000 |"  # the whole image
     assert re.fullmatch(r"\| 60 \| \d+ \| 0\.750 \| 0\.750 \|", many)
     assert re.fullmatch(r"4 photos, 8 objects, \d+ ms a photo on one core", last)
     assert "4 of 4 photos" in done.stderr

@@ -48,7 +48,7 @@ def test_gram_error_matches_a_plain_loop():
 def test_quality_compares_style_features_and_content_pixels(tmp_path):
     write_distilled(tmp_path)
     features = style_measures.teacher_features(tmp_path)
-    content, painting = (style_measures.fill(picture, (300, 300)) for picture in (data.chelsea(), data.coffee()))
+    content, painting = (style_measures.fill(image, (300, 300)) for image in (data.chelsea(), data.coffee()))
     seen = features(painting)
     assert [len(layer) for layer in seen] == [3, 4, 5, 6, 6]
     assert [layer.shape[1] for layer in seen] == [256, 128, 64, 32, 16]
@@ -73,9 +73,9 @@ def test_the_center_of_an_image_fills_the_size(size, size_of):
 def test_images_are_read_by_name_and_spread_out(tmp_path):
     for name in ("c.png", "a.jpg", "b.png"):
         Image.fromarray(data.coffee()[::8, ::8]).save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
-    pictures = style_measures.read_images(tmp_path, (24, 16))
-    assert list(pictures) == ["a", "b", "c"] and pictures["b"].shape == (16, 24, 3)
+    (tmp_path / "notes.txt").write_text("no image")
+    images = style_measures.read_images(tmp_path, (24, 16))
+    assert list(images) == ["a", "b", "c"] and images["b"].shape == (16, 24, 3)
     assert style_measures.spread_out("abcdefghi", 4) == list("aceg")
     assert style_measures.spread_out("abc", 4) == list("abc")
 
@@ -181,13 +181,13 @@ def test_the_benchmark_measures_quality_time_and_memory_of_all_methods(benchmark
 
 def test_results_of_a_run_are_measured_again(benchmark, tmp_path, folder):
     first = benchmark("--methods", "color", "--sizes", "--output", tmp_path)
-    picture = tmp_path / "color" / "0__1.png"
+    image = tmp_path / "color" / "0__1.png"
     content = style_measures.read_images(folder / "photos", (64, 64))["0"]
-    Image.fromarray(content).save(picture)
+    Image.fromarray(content).save(image)
     again = benchmark("--methods", "color", "--sizes", "--output", tmp_path, "--reuse")
     fresh = benchmark("--methods", "color", "--sizes", "--output", tmp_path)
     assert first == fresh != again
-    assert not np.array_equal(np.asarray(Image.open(picture)), content), "repainted without --reuse"
+    assert not np.array_equal(np.asarray(Image.open(image)), content), "repainted without --reuse"
 
 
 def test_verdicts_use_ratios_within_a_round(capsys):

@@ -17,7 +17,7 @@ from vision_app.detection.grid_detector import GridOutput
 
 pytestmark = pytest.mark.slow
 
-PICTURES = (data.chelsea, data.rocket, data.coffee)
+IMAGES = (data.chelsea, data.rocket, data.coffee)
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +61,13 @@ def test_one_image_is_taken_as_a_list_of_one_is(classifier):
 
 
 def test_an_image_gets_the_same_answer_alone_and_in_a_batch(classifier):
-    images = [classifier.read(picture()) for picture in PICTURES]
+    images = [classifier.read(image()) for image in IMAGES]
     together = classifier.predict(images)
     joined = classifier.postprocess(classifier.forward(classifier.join([classifier.preprocess([i]) for i in images])))
-    for picture, one, other in zip(PICTURES, together, joined, strict=True):
-        alone = classifier(picture()).to_dict(localize=True)
+    for image, one, other in zip(IMAGES, together, joined, strict=True):
+        alone = classifier(image()).to_dict(localize=True)
         assert one.to_dict(localize=True) == other.to_dict(localize=True) == alone
-    assert len({one.probabilities.tobytes() for one in together}) == len(PICTURES)  # not one constant
+    assert len({one.probabilities.tobytes() for one in together}) == len(IMAGES)  # not one constant
 
 
 def test_every_kind_of_source_gets_the_same_answer(classifier, tmp_path):

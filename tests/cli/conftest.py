@@ -62,8 +62,8 @@ def start(environment):
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """A folder of 24 small photos in two sub-folders."""
-    folder = tmp_path_factory.mktemp("pictures") / "photos"
-    scenes = [Image.fromarray(picture()) for picture in (data.astronaut, data.chelsea, data.coffee, data.rocket)]
+    folder = tmp_path_factory.mktemp("images") / "photos"
+    scenes = [Image.fromarray(image()) for image in (data.astronaut, data.chelsea, data.coffee, data.rocket)]
     for number in range(24):
         scene = scenes[number % 4]
         place = folder / f"day {number % 2}" / f"{number:02}.{'png' if number % 6 == 5 else 'JPG'}"

@@ -114,7 +114,7 @@ def test_wrong_usage_gets_one_line_and_writes_nothing(words, message, capsys, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_completion_is_offered(environment):
+def test_completion_of_the_shell_is_offered(environment):
     """The shell asks by an environment variable; nothing is installed here."""
     asked = {"_VISION_APP_COMPLETE": "complete_bash", "COMP_WORDS": "vision-app det", "COMP_CWORD": "1"}
     command = [sys.executable, "-m", "vision_app"]

@@ -44,13 +44,13 @@ def photos(tmp_path_factory):
             for label, box in TRUE[name]
         ]
     (folder / "images" / NAMES[2]).write_text("no photo")
-    (folder / "truth.json").write_text(json.dumps(content))
+    (folder / "boxes.json").write_text(json.dumps(content))
     return folder
 
 
 @pytest.fixture(scope="module")
 def words(models, photos):
-    flags = ["--models", models, "--ground-truth", photos / "truth.json", "--runtime", "onnx", "--threads", 1]
+    flags = ["--models", models, "--ground-truth", photos / "boxes.json", "--runtime", "onnx", "--threads", 1]
     return list(map(str, ["compare", photos / "images", *flags]))
 
 
@@ -86,30 +86,30 @@ def test_the_table_sums_up_the_rows(compared, models, photos):
     assert (yolo["pictures"], yolo["failed"], yolo["judged"]) == (2, 1, 2)
     assert yolo["AP50"] > 0.5 > tiny["AP50"] and yolo["multiply_adds"] > tiny["multiply_adds"] > 0
     assert yolo["agreement"] is None
-    assert content["run"] == {"version": __version__, "cores": cores(), "truth": "truth.json"}
+    assert content["run"] == {"version": __version__, "cores": cores(), "truth": "boxes.json"}
     for line in (yolo, tiny):
         confidence = Detector.load(line["model"]).defaults["confidence"]
         ran = (line["confidence"], line["device"], line["runtime"], line["threads"])
         assert ran == (confidence, "cpu", "onnx", 1)
     assert "onnx on cpu, threads: 1; cores:" in (compared / "report.html").read_text()
     first, second = (Detector.load(name) for name in names)
-    for picture in content["pictures"]:
-        if picture["file"].endswith("notes.png"):
-            assert picture["agreement"] == {}
+    for image in content["pictures"]:
+        if image["file"].endswith("notes.png"):
+            assert image["agreement"] == {}
             continue
-        counts = agree(first(picture["file"]), second(picture["file"]))
-        told = picture["agreement"][names[1]]
+        counts = agree(first(image["file"]), second(image["file"]))
+        told = image["agreement"][names[1]]
         assert (told["both"], told["only_first"], told["only_second"]) == (
             counts.both, counts.only_first, counts.only_second,
         )  # fmt: skip
-    total = sum(picture["agreement"][names[1]]["only_first"] for picture in content["pictures"] if picture["agreement"])
+    total = sum(image["agreement"][names[1]]["only_first"] for image in content["pictures"] if image["agreement"])
     assert tiny["agreement"]["only_first"] == total
     with (compared / "comparison.csv").open(newline="") as stream:
         assert [line["AP50"] for line in csv.DictReader(stream)] == [str(yolo["AP50"]), str(tiny["AP50"])]
 
 
 def test_average_precision_is_that_of_evaluate(compared, photos, tmp_path):
-    flags = ["--data", photos / "truth.json", "--output", tmp_path / "out", "--runtime", "onnx"]
+    flags = ["--data", photos / "boxes.json", "--output", tmp_path / "out", "--runtime", "onnx"]
     assert main(list(map(str, ["evaluate", "detector", *flags]))) == 0
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     line = json.loads((compared / "comparison.json").read_text())["models"][0]
@@ -181,7 +181,7 @@ def test_an_interrupted_run_resumes_and_a_slow_model_may_get_fewer_images(compar
     assert [line["judged"] for line in json.loads((out / "comparison.json").read_text())["models"]] == [2, 1]
     text = (out / "report.html").read_text()
     assert "Of 3 images, the first 2 are shown." in text and "Not all detectors ran on all images" in text
-    assert len([*out.rglob("*.jpg")]) == 2 * 3  # two pictures by the quick model, one by the slow one
+    assert len([*out.rglob("*.jpg")]) == 2 * 3  # two images by the quick model, one by the slow one
 
 
 def test_without_sources_the_images_of_the_ground_truth_are_used(compared, words, tmp_path):

@@ -51,7 +51,7 @@ def test_detect_gives_the_answers_of_the_python_door_and_resumes_with_the_same_m
     assert "--model" in capsys.readouterr().err
 
 
-def test_evaluate_measures_them(tmp_path, capsys):
+def test_evaluate_measures_joined_models_under_their_name(tmp_path, capsys):
     path = coco(tmp_path / "set", photos=2, names=("cat",))
     assert main(["evaluate", "detector", "--data", str(path), "--output", "out", *JOINED]) == 0
     assert capsys.readouterr().out.startswith(f"one+two (tta) on {path}\n")

@@ -40,29 +40,29 @@ def write_set(folder, **changes):
             }
             for label, box in boxes
         ]
-    path = folder / "truth.json"
+    path = folder / "boxes.json"
     path.write_text(json.dumps(content | changes))
     return path
 
 
 @pytest.fixture(scope="module")
-def truth(tmp_path_factory):
+def ground_truth(tmp_path_factory):
     return write_set(tmp_path_factory.mktemp("set"))
 
 
 @pytest.fixture(scope="module")
-def evaluated(run_here, truth, tmp_path_factory):
+def evaluated(run_here, ground_truth, tmp_path_factory):
     """The folder that the command leaves, and what it said."""
     out = tmp_path_factory.mktemp("evaluated") / "new" / "out"
-    done = run_here("evaluate", "detector", "--data", truth, "--output", out)
+    done = run_here("evaluate", "detector", "--data", ground_truth, "--output", out)
     assert done.returncode == 0, done.stderr
     return out, done
 
 
-def test_metrics_of_two_photos(evaluated, truth):
+def test_metrics_of_two_photos_are_those_counted_by_hand(evaluated, ground_truth):
     out, _ = evaluated
     figures = json.loads((out / "evaluation.json").read_text())
-    expected = {"data": str(truth), "split": None, "model": "yolo", "images": 2, "boxes": 4, "ignored_boxes": 1}
+    expected = {"data": str(ground_truth), "split": None, "model": "yolo", "images": 2, "boxes": 4, "ignored_boxes": 1}
     assert {key: figures[key] for key in expected} == expected
     by_class = {row["class"]: row for row in figures["classes"]}
     assert by_class["cat"]["AP50"] == by_class["diningtable"]["AP50"] == 1.0  # the model calls it "dining table"
@@ -78,10 +78,10 @@ def test_metrics_of_two_photos(evaluated, truth):
     assert figures["errors"][-1]["count"] == 1
 
 
-def test_rows_are_those_of_the_detect_command(evaluated, truth, run_here, tmp_path):
+def test_rows_are_those_of_the_detect_command(evaluated, ground_truth, run_here, tmp_path):
     out, _ = evaluated
     flags = ["--confidence", 0.01, "--iou", 0.6, "--max-detections", 100]
-    photos = [truth.parent / "images" / name for name in TRUE]
+    photos = [ground_truth.parent / "images" / name for name in TRUE]
     assert run_here("detect", *photos, *flags, "--output", tmp_path).returncode == 0
     assert (out / "detections.jsonl").read_bytes() == (tmp_path / "detections.jsonl").read_bytes()
 
@@ -107,10 +107,19 @@ def test_the_terminal_gets_a_summary(evaluated):
     assert any(line.startswith("diningtable ") for line in lines) and lines[-1].endswith(f" are in {out}")
 
 
-def test_rows_of_an_earlier_run_give_the_same_metrics(evaluated, truth, tmp_path, capsys, monkeypatch):
+def test_rows_of_an_earlier_run_give_the_same_metrics(evaluated, ground_truth, tmp_path, capsys, monkeypatch):
     out, done = evaluated
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {"errors": plot_errors})
-    words = ["evaluate", "detector", "--data", truth, "--rows", out / "detections.jsonl", "--output", tmp_path / "new"]
+    words = [
+        "evaluate",
+        "detector",
+        "--data",
+        ground_truth,
+        "--rows",
+        out / "detections.jsonl",
+        "--output",
+        tmp_path / "new",
+    ]
     assert main(list(map(str, words))) == 0
     said = capsys.readouterr()
     assert said.out.splitlines()[:-1] == done.stdout.splitlines()[:-1] and said.err == ""
@@ -153,10 +162,10 @@ def write_yolo(folder):
 
 
 @pytest.mark.parametrize(("write", "photos"), [(write_voc, "JPEGImages"), (write_yolo, "images/val")])
-def test_other_formats_give_the_same_metrics(write, photos, evaluated, truth, tmp_path, monkeypatch):
+def test_other_formats_give_the_same_metrics(write, photos, evaluated, ground_truth, tmp_path, monkeypatch):
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
     path = write(tmp_path / "set")
-    shutil.copytree(truth.parent / "images", tmp_path / "set" / photos)
+    shutil.copytree(ground_truth.parent / "images", tmp_path / "set" / photos)
     words = ["evaluate", "detector", "--data", path, "--split", "val", "--output", tmp_path / "out"]
     assert main(list(map(str, words))) == 0
     figures, expected = (json.loads((out / "evaluation.json").read_text()) for out in (tmp_path / "out", evaluated[0]))
@@ -175,17 +184,17 @@ def test_other_formats_give_the_same_metrics(write, photos, evaluated, truth, tm
     ],
 )
 def test_a_set_with_parts_is_measured_on_the_part_kept_for_it(
-    parts, flags, split, evaluated, truth, tmp_path, capsys, monkeypatch
+    parts, flags, split, evaluated, ground_truth, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
     path = write_yolo(tmp_path / "set")
     folders = {part: "images/val" if part == (split or "train") else "images/other" for part in parts}
     for folder in set(folders.values()):
-        shutil.copytree(truth.parent / "images", tmp_path / "set" / folder)
+        shutil.copytree(ground_truth.parent / "images", tmp_path / "set" / folder)
     path.write_text(
         "".join(f"{part}: {folder}\n" for part, folder in folders.items()) + path.read_text().splitlines()[-1]
     )
-    rows = (evaluated[0] / "detections.jsonl").read_text().replace(str(truth.parent / "images"), "images/val")
+    rows = (evaluated[0] / "detections.jsonl").read_text().replace(str(ground_truth.parent / "images"), "images/val")
     (tmp_path / "rows.jsonl").write_text(rows)
     words = ["evaluate", "detector", "--data", path, "--rows", tmp_path / "rows.jsonl", *flags]
     assert main([*map(str, words), "--output", str(tmp_path / "out")]) == 0
@@ -198,13 +207,22 @@ def test_a_set_with_parts_is_measured_on_the_part_kept_for_it(
     assert (figures["split"], figures["images"]) == (split, 2)
 
 
-def test_rows_without_low_scores_give_a_warning(evaluated, truth, tmp_path, capsys, monkeypatch):
+def test_rows_without_low_scores_give_a_warning(evaluated, ground_truth, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
     rows = [json.loads(line) for line in (evaluated[0] / "detections.jsonl").read_text().splitlines()]
     for row in rows:
         row["detections"] = [one for one in row["detections"] if one["score"] > 0.4]
     (tmp_path / "sure.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ["evaluate", "detector", "--data", truth, "--rows", tmp_path / "sure.jsonl", "--output", tmp_path / "out"]
+    words = [
+        "evaluate",
+        "detector",
+        "--data",
+        ground_truth,
+        "--rows",
+        tmp_path / "sure.jsonl",
+        "--output",
+        tmp_path / "out",
+    ]
     assert main(list(map(str, words))) == 0
     assert "sure.jsonl: no score is below 0." in capsys.readouterr().err
 
@@ -213,19 +231,19 @@ def test_rows_without_low_scores_give_a_warning(evaluated, truth, tmp_path, caps
     ("words", "code", "message"),
     [
         (["--data", "none.json"], 2, "Invalid value for '--data': path 'none.json' does not exist."),
-        (["--data", "set/truth.json", "--model", "yolq"], 2, "unknown model 'yolq'; did you mean 'yolo'?"),
-        (["--data", "set/truth.json", "--device", "gpu"], 2, "--device gpu: must be auto, cpu, cuda or cuda:N"),
-        (["--data", "set/truth.json", "--rows", "none"], 2, "Invalid value for '--rows': file 'none' does not exist."),
-        (["--data", "set/truth.json", "--rows", "rows", "--model", "yolo"], 2,
+        (["--data", "set/boxes.json", "--model", "yolq"], 2, "unknown model 'yolq'; did you mean 'yolo'?"),
+        (["--data", "set/boxes.json", "--device", "gpu"], 2, "--device gpu: must be auto, cpu, cuda or cuda:N"),
+        (["--data", "set/boxes.json", "--rows", "none"], 2, "Invalid value for '--rows': file 'none' does not exist."),
+        (["--data", "set/boxes.json", "--rows", "rows", "--model", "yolo"], 2,
          "--model yolo: not together with --rows, which holds the detections already"),
-        (["--data", "set/truth.json", "--rows", "rows"], 1, "the rows contain no 'chelsea.png'"),
-        (["--data", "set/truth.json", "--rows", "failed"], 1,
+        (["--data", "set/boxes.json", "--rows", "rows"], 1, "the rows contain no 'chelsea.png'"),
+        (["--data", "set/boxes.json", "--rows", "failed"], 1,
          "chelsea.png: truncated; fix the image or leave it out of the ground truth"),
-        (["--data", "set/truth.json", "--rows", "small"], 1, "chelsea.png: is 100 x 80, listed as 451 x 300"),
-        (["--data", "set/truth.json", "--rows", "set/truth.json"], 2,
-         "set/truth.json: line 1 is not a valid row; give the detections.jsonl of a run as it was written"),
-        (["--data", "set/truth.json", "--rows", "styled"], 1, "chelsea.png: its row has no detections"),
-        (["--data", "set/truth.json", "--split", "val"], 2, "set/truth.json: a COCO file has no splits"),
+        (["--data", "set/boxes.json", "--rows", "small"], 1, "chelsea.png: is 100 x 80, listed as 451 x 300"),
+        (["--data", "set/boxes.json", "--rows", "set/boxes.json"], 2,
+         "set/boxes.json: line 1 is not a valid row; give the detections.jsonl of a run as it was written"),
+        (["--data", "set/boxes.json", "--rows", "styled"], 1, "chelsea.png: its row has no detections"),
+        (["--data", "set/boxes.json", "--split", "val"], 2, "set/boxes.json: a COCO file has no splits"),
         (["--data", "set/broken.json"], 1, "set/broken.json: not a JSON file"),
         (["--data", "set/lost.json"], 1, "set/lost.json: missing image: gone.png is neither in set/images nor in "),
         (["--data", "set/odd.json"], 1, "set/odd.json: model 'yolo' knows none of its classes (unicorn)"),
@@ -258,9 +276,9 @@ def test_what_cannot_be_measured_is_refused(tmp_path, monkeypatch, capsys, words
     assert not (tmp_path / "out").exists()  # nothing was detected first
 
 
-def test_a_folder_with_something_in_it_is_left_alone(truth, tmp_path, capsys):
+def test_a_folder_with_something_in_it_is_left_alone(ground_truth, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("mine")
-    assert main(["evaluate", "detector", "--data", str(truth), "--output", str(tmp_path)]) == 2
+    assert main(["evaluate", "detector", "--data", str(ground_truth), "--output", str(tmp_path)]) == 2
     message = f"{tmp_path / 'mine.txt'}: exists already; write elsewhere or replace it with --overwrite"
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

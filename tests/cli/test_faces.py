@@ -27,12 +27,12 @@ def home(tmp_path_factory):
     write_tiny_embedder(folder / "tiny", calibration=CALIBRATION.to_dict())
     (folder / "photos").mkdir()
     for name, boxes in (("a.png", [ONE]), ("b.png", [ONE, TWO]), ("c.png", []), ("e.png", [TWO])):
-        picture = np.full((300, 400, 3), 90, np.uint8)
+        image = np.full((300, 400, 3), 90, np.uint8)
         for box in boxes:
-            paint_face(picture, box)
+            paint_face(image, box)
         if name == "e.png":
-            picture[100:210:5, 200:280, 2] = 120
-        (folder / "photos" / name).write_bytes(encode(Image.fromarray(picture), "PNG"))
+            image[100:210:5, 200:280, 2] = 120
+        (folder / "photos" / name).write_bytes(encode(Image.fromarray(image), "PNG"))
     (folder / "photos" / "d.png").write_bytes(b"no image")
     return folder
 

@@ -297,7 +297,7 @@ def test_a_gallery_that_is_being_written_is_busy_for_writers_only(photos, db, tm
         assert faces("identify", photos / "eve.png", "--gallery", db, "--output", tmp_path / "out") == 0
 
 
-def test_groups_have_no_names(photos, db, tmp_path, capsys):
+def test_groups_are_numbered_and_have_no_names(photos, db, tmp_path, capsys):
     photo(tmp_path / "more" / "6.png", (ADA, 11), (EVE, 8), (4, BLURRED))
     words = ["group", photos / "group", tmp_path / "more", "--output"]
     assert faces(*words, tmp_path / "out", "--gallery", db) == 1

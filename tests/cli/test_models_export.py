@@ -37,9 +37,9 @@ def test_the_command_finds_the_same_boxes_with_the_file(file, tmp_path):
 
 
 def test_scores_are_those_of_torch(file):
-    picture = data.coffee()
-    one = Detector.load(file)(picture, confidence=0.02)
-    other = Detector.load("yolo", runtime="torch", device="cpu")(picture, confidence=0.02)
+    image = data.coffee()
+    one = Detector.load(file)(image, confidence=0.02)
+    other = Detector.load("yolo", runtime="torch", device="cpu")(image, confidence=0.02)
     assert one.labels == other.labels and len(one) > 2
     assert one.scores == pytest.approx(other.scores, abs=1e-4)
     assert one.boxes == pytest.approx(other.boxes, abs=0.05)

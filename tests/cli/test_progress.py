@@ -74,7 +74,7 @@ def test_how_far_a_slow_input_is_gets_a_line_every_few_seconds(clock, capsys):
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (3599, "59:59"), (36_061, "10:01:01")])
-def test_times(seconds, text):
+def test_times_are_told_in_minutes_and_hours(seconds, text):
     assert progress._format_time(seconds) == text
 
 

@@ -119,9 +119,9 @@ def test_names_that_join_to_the_same_stay_apart(run_here, place, tmp_path):
     words = ["x/a__b", "x/a", "--style", "c", "--style", "b__c", "--output", "out", "--method", "color"]
     assert run_here("style", *words, cwd=tmp_path).returncode == 0
     assert "None" not in " ".join(path.read_text() for path in (tmp_path / "out").glob("*.json*"))
-    pictures = [row["picture"] for row in rows_of(tmp_path / "out")]
-    assert pictures == ["a__b__c.png", "a__b__b__c.png", "a__c.png", "a__b__c-2.png"]
-    assert all((tmp_path / "out" / picture).is_file() for picture in pictures)
+    images = [row["picture"] for row in rows_of(tmp_path / "out")]
+    assert images == ["a__b__c.png", "a__b__b__c.png", "a__c.png", "a__b__c-2.png"]
+    assert all((tmp_path / "out" / image).is_file() for image in images)
 
 
 def test_what_cannot_be_painted_gets_a_row_that_says_why(run, place, tmp_path):
@@ -194,7 +194,7 @@ def test_control_c_within_an_image_is_resumed_from_there(optimize, tmp_path, mon
     def write_and_interrupt(self, name, pixels, write=ImageFolder.write):
         write(self, name, pixels)
         written.append(name)
-        if len(written) == 10:  # 6 previews and the picture, and the next one's third
+        if len(written) == 10:  # 6 previews and the image, and the next one's third
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             time.sleep(0.5)  # until the main thread has taken it
 

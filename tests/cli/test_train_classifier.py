@@ -138,7 +138,7 @@ def test_a_detector_is_no_classifier(home, tmp_path, capsys):
     assert "is for detection, not for classification" in capsys.readouterr().err
 
 
-def test_summary_of_a_classifier(home, capsys):
+def test_the_summary_of_a_classifier_adds_up_to_its_parameters(home, capsys):
     assert main(["models", "summary", str(home / "run" / "best")]) == 0
     lines = capsys.readouterr().out.splitlines()
     parameters = Classifier.load(home / "run" / "best").model.info["parameters"]

@@ -33,7 +33,7 @@ COLORS = {1: (220, 30, 30), 2: (30, 60, 220)}
 def make_set(folder, count, seed):
     """A COCO-style set of photos with colored rectangles pasted in; returns its file."""
     generator = np.random.default_rng(seed)
-    scenes = [Image.fromarray(picture()).resize((160, 120)) for picture in (data.coffee, data.chelsea)]
+    scenes = [Image.fromarray(image()).resize((160, 120)) for image in (data.coffee, data.chelsea)]
     images, annotations = [], []
     (folder / "images").mkdir(parents=True)
     for number in range(count):

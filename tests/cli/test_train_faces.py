@@ -50,7 +50,11 @@ def test_a_handful_of_people_makes_a_model_better_that_faces_embed_takes(tmp_pat
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-3)
     assert json.loads((run / "config.json").read_text())["learning_rate"] == 2e-5  # what was learned is not lost
     rows = list(csv.DictReader((run / "metrics.csv").open()))
-    assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["triplet"]) >= 0
+    assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["triplet"]) > 0
+    for row in rows:
+        assert float(row["loss"]) == pytest.approx(
+            sum(float(row[name]) for name in ("teacher", "relations", "triplet"))
+        )
     ((of, kind, entry),) = list(csv.reader((run / "scan.csv").open(newline="")))[1:]
     assert (of, kind) == ("people", "corrupt image") and "broken.jpg" in entry
     assert "--resume continues it" in (say(words), capsys.readouterr().err)[1]

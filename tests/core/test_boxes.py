@@ -89,7 +89,7 @@ def test_clip_agrees_with_torchvision(boxes, width, height):
     assert (bx.clip(boxes - 5, width, height) == expected).all()
 
 
-def test_functions_keep_float32():
+def test_functions_of_float32_boxes_return_float32():
     boxes = np.array([[1, 2, 3, 4]], dtype=np.float32)
     results = [bx.iou_matrix(boxes, boxes), bx.xyxy_to_xywh(boxes), bx.clip(boxes, 2, 2), bx.area(boxes)]
     assert {result.dtype for result in results} == {np.dtype(np.float32)}
@@ -169,7 +169,7 @@ BIG, TOP_HALF, FAR = [0, 0, 10, 10], [0, 0, 10, 5], [20, 20, 30, 30]  # BIG and 
         pytest.param(np.zeros((0, 4)), [], None, [], id="nothing in, nothing out"),
     ],
 )
-def test_nms_by_hand(boxes, scores, labels, expected):
+def test_nms_keeps_the_boxes_that_were_found_by_hand(boxes, scores, labels, expected):
     labels = None if labels is None else np.array(labels)
     kept = bx.nms(np.array(boxes, dtype=np.float32), np.array(scores), labels)
     assert kept.dtype == np.int64

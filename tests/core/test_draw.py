@@ -25,9 +25,9 @@ def canvas(width=400, height=300):
     return np.full((height, width, 3), 128, dtype=np.uint8)
 
 
-def painted(picture):
+def painted(image):
     """(y, x) mask of the pixels that are no longer grey."""
-    return (picture != 128).any(axis=2)
+    return (image != 128).any(axis=2)
 
 
 def test_the_outline_lies_on_the_box_and_nothing_else_is_touched():
@@ -86,8 +86,8 @@ def test_boxes_are_scaled_to_a_reduced_image():
 def test_line_width_grows_with_the_image():
     def thickness(scale):
         box = [[100 * scale, 100 * scale, 300 * scale, 200 * scale]]
-        picture = draw(canvas(400 * scale, 300 * scale), found(box, size=(400 * scale, 300 * scale)))
-        return painted(picture)[150 * scale, : 200 * scale].sum()
+        image = draw(canvas(400 * scale, 300 * scale), found(box, size=(400 * scale, 300 * scale)))
+        return painted(image)[150 * scale, : 200 * scale].sum()
 
     assert thickness(1) == 2
     assert 8 <= thickness(8) <= 16
@@ -122,8 +122,8 @@ def test_one_caption_is_taken_as_a_list_of_one_is():
 
 
 def test_labels_in_other_letters_than_those_of_english_can_be_told_apart():
-    pictures = [draw(canvas(), found([[100, 80, 300, 220]], labels=["dog"]), [text]) for text in ("é", "ж", "Ω", "ş")]
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    images = [draw(canvas(), found([[100, 80, 300, 220]], labels=["dog"]), [text]) for text in ("é", "ж", "Ω", "ş")]
+    assert len({image.tobytes() for image in images}) == len(images)
 
 
 def test_colors_belong_to_labels():
@@ -136,7 +136,7 @@ def test_colors_belong_to_labels():
 
 
 def numbered(width=40, height=30):
-    """A picture in which each pixel tells its place: red is x, green is y."""
+    """An image in which each pixel tells its place: red is x, green is y."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     pixels[..., 0], pixels[..., 1] = np.arange(width), np.arange(height)[:, None]
     return pixels
@@ -153,14 +153,14 @@ def numbered(width=40, height=30):
         ([10.2, 5.2, 10.3, 5.3], 0.0, (10, 5, 11, 6)),
     ],
 )
-def test_crop(box, margin, corners):
+def test_a_crop_is_the_box_and_its_margin_within_the_image(box, margin, corners):
     x1, y1, x2, y2 = corners
-    picture = numbered()
-    piece = crop(picture, box, margin)
-    assert (piece == picture[y1:y2, x1:x2]).all()
+    image = numbered()
+    piece = crop(image, box, margin)
+    assert (piece == image[y1:y2, x1:x2]).all()
     assert piece.shape == (y2 - y1, x2 - x1, 3)
     piece[:] = 0
-    assert (picture == numbered()).all()
+    assert (image == numbered()).all()
 
 
 def test_crop_takes_boxes_of_the_full_image():
@@ -180,9 +180,9 @@ def test_images_of_every_kind_become_rgb(tmp_path):
     expected, piece = draw(pixels, found([box])), crop(pixels, box)
     opaque = np.full((300, 400, 1), 255, np.uint8)
     path = tmp_path / "a.png"
-    for picture in (pixels[..., 0], np.concatenate([pixels, opaque], axis=2), path, str(path), path.read_bytes()):
-        np.testing.assert_array_equal(draw(picture, found([box])), expected)
-        np.testing.assert_array_equal(crop(picture, box), piece)
+    for image in (pixels[..., 0], np.concatenate([pixels, opaque], axis=2), path, str(path), path.read_bytes()):
+        np.testing.assert_array_equal(draw(image, found([box])), expected)
+        np.testing.assert_array_equal(crop(image, box), piece)
 
 
 @pytest.mark.parametrize("use", [draw, crop])

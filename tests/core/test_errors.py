@@ -16,7 +16,7 @@ def test_an_image_error_is_one_sentence_and_survives_pickling():
 @pytest.mark.parametrize(
     ("word", "expected"), [("dgo", "dog"), ("DOG", "dog"), ("Tv Monitor", "TV monitor"), ("xyz", None), ("", None)]
 )
-def test_nearest(word, expected):
+def test_the_nearest_name_is_found_whatever_its_case_or_none(word, expected):
     assert nearest(word, ["cat", "dog", "TV monitor"]) == expected
 
 
@@ -28,5 +28,5 @@ def test_nearest(word, expected):
         ("xyz", [], "unknown class 'xyz'"),
     ],
 )
-def test_unknown(value, candidates, expected):
+def test_an_unknown_name_gets_the_nearest_or_the_choices(value, candidates, expected):
     assert unknown("class", value, iter(candidates)) == expected

@@ -27,7 +27,7 @@ def test_a_value_that_is_not_a_number_of_the_range_is_refused(changes, message):
     assert str(error.value) == message
 
 
-def test_ends_and_numbers_of_numpy_are_taken():
+def test_the_ends_of_a_range_and_numbers_of_numpy_are_accepted():
     for strength, size in ((0, 64), (1, 4096), (np.float32(0.5), np.int64(100))):
         check_ranges(SimpleNamespace(strength=strength, style_size=size), RANGES)
 

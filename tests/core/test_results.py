@@ -97,7 +97,7 @@ def test_count_names_the_most_frequent_first():
     assert list(some(labels=("b", "c", "a")).count()) == ["a", "b", "c"]
 
 
-def test_empty():
+def test_no_detections_have_length_0_and_an_empty_list():
     nothing = Detections.empty(64, 48, "yolo")
     assert len(nothing) == 0
     assert nothing.boxes.shape == (0, 4)

@@ -360,7 +360,7 @@ def test_without_one_photo_the_first_reason_is_given(write):
         load_coco(write([image(1), image(2)], photos=False))
 
 
-def test_names():
+def test_the_80_names_are_in_coco_s_order_and_voc_s_names_lead_to_them():
     assert len(COCO_CLASSES) == len(set(COCO_CLASSES)) == 80
     assert [COCO_CLASSES[i] for i in (0, 5, 16, 39, 57, 62, 79)] == [
         "person", "bus", "dog", "bottle", "couch", "tv", "toothbrush",

@@ -52,7 +52,7 @@ def test_every_format_gives_the_same_set(folder, name, split):
     assert [sample.boxes.labels.tolist() for sample in swapped.samples] == [[1], [0, 1]]
 
 
-def test_splits_by_format(folder):
+def test_yaml_and_voc_have_splits_and_a_coco_file_has_none(folder):
     found = [list(open_dataset(folder / name).splits) for name in ("boxes.json", "voc", "data.yaml")]
     assert found == [[], ["val"], ["train", "val"]]
     assert [sample.path.stem for sample in load_detection(folder / "voc", split="val").samples] == ["b"]

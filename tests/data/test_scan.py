@@ -60,7 +60,7 @@ def test_photos_with_the_same_content_and_photos_without_boxes_are_reported_and_
     assert scan(data, seen=seen).report.problems == found.report.problems  # no photo is a duplicate of itself
 
 
-def test_the_size_of_a_turned_photo_is_that_of_the_upright_picture(tmp_path):
+def test_the_size_of_a_turned_photo_is_that_of_the_upright_image(tmp_path):
     sideways = Image.Exif()
     sideways[0x0112] = 6  # to be shown turned a quarter clockwise
     upright, wrong = photos_set(tmp_path / "a", 1, width=48, height=64), photos_set(tmp_path / "b", 1)

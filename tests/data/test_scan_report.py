@@ -10,7 +10,7 @@ def test_what_costs_a_set_something_is_told_from_what_does_not():
     assert report.faults == ["missing image: b", "wrong size: d"] and len(report.problems) == 4
 
 
-def test_reports_as_a_table(tmp_path):
+def test_reports_written_as_a_table_are_read_back(tmp_path):
     report = ScanReport([("empty box", 'a row of "a, b.png"'), ("wrong size", "b")])
     write_reports(tmp_path / "scan.csv", {"data": report, "val": ScanReport()})
     rows = list(csv.reader((tmp_path / "scan.csv").open(newline="")))

@@ -54,7 +54,7 @@ def test_boxes_are_fractions_of_the_photo_and_photos_without_labels_are_backgrou
     assert second.name == "images/train/sub/b.png" and second.boxes.xyxy.shape == (0, 4)
 
 
-def test_splits(yolo):
+def test_splits_are_listed_and_loaded_by_name(yolo):
     path = yolo(YAML, PHOTOS, LABELS)
     assert YoloFile(path).splits == ["train", "val"]
     assert names(load_yolo(path, split="val")) == ["images/val/c.png"] and len(load_yolo(path)) == 3
@@ -264,7 +264,7 @@ def test_files_that_are_no_data_set(yolo, tmp_path, content, words):
     assert str(error.value).startswith(f"{path}: ") and words in str(error.value) and "\n" not in str(error.value)
 
 
-def test_classes_may_be_given(yolo):
+def test_given_classes_number_the_labels_and_must_cover_the_names(yolo):
     path = yolo("val: images\nnames: [sofa, dog]", ["images/a.png"], {"labels/a.txt": "0 .5 .5 .5 .5"})
     assert load_detection(path, COCO_CLASSES).samples[0].boxes.labels.tolist() == [COCO_CLASSES.index("couch")]
     with pytest.raises(DataError, match="category 'sofa' is none of the 1 classes"):

@@ -37,7 +37,7 @@ def home(models):
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     photos = [data.coffee()[::5, ::5], data.rocket()[::6, ::6]]
     return [read_image(np.ascontiguousarray(photo)) for photo in photos]
 
@@ -54,56 +54,56 @@ def fused(answers, options):
     )
 
 
-def test_an_ensemble_fuses_the_detections_of_its_members(pictures):
+def test_an_ensemble_fuses_the_detections_of_its_members(images):
     joined, members = Detector.load("one+two"), [Detector.load(name) for name in ("one", "two")]
-    answers = [member.predict(pictures, MEMBER) for member in members]
+    answers = [member.predict(images, MEMBER) for member in members]
     expected = [fused(found, DOUBTFUL) for found in zip(*answers, strict=True)]
-    found = joined.predict(pictures, DOUBTFUL)
+    found = joined.predict(images, DOUBTFUL)
     assert sum(map(len, found)) > 10
     assert [one.to_dict() for one in found] == [one.to_dict() for one in expected]
 
 
-def test_images_preprocessed_one_by_one_and_joined_give_the_same_detections(pictures):
+def test_images_preprocessed_one_by_one_and_joined_give_the_same_detections(images):
     joined = Detector.load("one+two", tta=True)
-    parts = [joined.preprocess([picture]) for picture in pictures]
+    parts = [joined.preprocess([image]) for image in images]
     batch = joined.postprocess(joined.forward(joined.join(parts)), DOUBTFUL)
-    for picture, found in zip(pictures, batch, strict=True):
-        (alone,) = joined.predict([picture], DOUBTFUL)
+    for image, found in zip(images, batch, strict=True):
+        (alone,) = joined.predict([image], DOUBTFUL)
         assert alone.labels == found.labels
         np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-2)
         np.testing.assert_allclose(alone.scores, found.scores, atol=1e-5)
 
 
-def test_one_image_is_taken_as_a_list_of_one_is(pictures):
+def test_one_image_is_taken_as_a_list_of_one_is(images):
     joined = Detector.load("one+two", tta=True)
-    (alone,), (listed,) = joined.predict(pictures[0], DOUBTFUL), joined.predict(pictures[:1], DOUBTFUL)
+    (alone,), (listed,) = joined.predict(images[0], DOUBTFUL), joined.predict(images[:1], DOUBTFUL)
     assert alone.to_dict() == listed.to_dict()
 
 
-def test_augmentation_runs_at_three_sizes_each_flipped_too(pictures):
+def test_augmentation_runs_at_three_sizes_each_flipped_too(images):
     detector, augmented = Detector.load("one"), Detector.load("one", tta=True)
     views = [view for view in augmented.members if not isinstance(view, FlippedDetector)]
     assert [view.size for view in views] == [64, 96, 128]  # to multiples of 32
     assert [view.detector.size for view in augmented.members if isinstance(view, FlippedDetector)] == [64, 96, 128]
     assert detector.size == 96  # as it was
-    picture = pictures[0]
-    mirror = replace(picture, pixels=np.ascontiguousarray(picture.pixels[:, ::-1]))
+    image = images[0]
+    mirror = replace(image, pixels=np.ascontiguousarray(image.pixels[:, ::-1]))
     answers = []
     for view in views:
-        (plain,), (mirrored,) = view.predict([picture], MEMBER), view.predict([mirror], MEMBER)
+        (plain,), (mirrored,) = view.predict([image], MEMBER), view.predict([mirror], MEMBER)
         x1, y1, x2, y2 = mirrored.boxes.T
-        boxes = np.stack([picture.width - x2, y1, picture.width - x1, y2], axis=1)
+        boxes = np.stack([image.width - x2, y1, image.width - x1, y2], axis=1)
         answers += [plain, replace(mirrored, boxes=boxes)]
-    (found,) = augmented.predict([picture], DOUBTFUL)
+    (found,) = augmented.predict([image], DOUBTFUL)
     assert found.to_dict() == fused(answers, DOUBTFUL).to_dict() | {"model": "one (tta)"}
     assert len(found) > 3
 
 
 @pytest.mark.parametrize(("model", "tta"), [("one+two", False), ("two", True)])
-def test_options_apply_to_fused_detections(pictures, model, tta):
+def test_options_apply_to_fused_detections(images, model, tta):
     """Stricter options leave boxes out and change none."""
     detector = Detector.load(model, tta=tta)
-    raw = detector.forward(detector.preprocess(pictures[:1]))
+    raw = detector.forward(detector.preprocess(images[:1]))
 
     def answer(**changes):
         (found,) = detector.postprocess(raw, replace(DOUBTFUL, **changes))
@@ -130,24 +130,24 @@ def test_an_ensemble_has_the_name_defaults_and_digest_of_its_members():
     assert both.digest == Detector.load("one+two").digest
 
 
-def test_time_of_all_members_is_counted(pictures):
+def test_time_of_all_members_is_counted(images):
     both = Detector.load("one+two")
-    raw, stages = both.timed(pictures[0])
+    raw, stages = both.timed(images[0])
     assert set(stages.times) == {"preprocess", "network"} and min(stages.times.values()) > 0
-    (found,), (expected,) = both.postprocess(raw, DOUBTFUL), both.predict(pictures[:1], DOUBTFUL)
+    (found,), (expected,) = both.postprocess(raw, DOUBTFUL), both.predict(images[:1], DOUBTFUL)
     assert found.to_dict() == expected.to_dict()
 
 
-def test_an_empty_answer_of_one_member_halves_the_scores_of_the_other(pictures):
+def test_an_empty_answer_of_one_member_halves_the_scores_of_the_other(images):
     one, two = Detector.load("one"), Detector.load("two")
-    two.postprocess = lambda raw, options: [Detections.empty(pictures[0].width, pictures[0].height, "two")]
-    alone = fused(one.predict(pictures[:1], MEMBER), DetectOptions(confidence=2 * DOUBTFUL.confidence, iou=0.6))
-    (found,) = Ensemble([one, two]).predict(pictures[:1], DOUBTFUL)
+    two.postprocess = lambda raw, options: [Detections.empty(images[0].width, images[0].height, "two")]
+    alone = fused(one.predict(images[:1], MEMBER), DetectOptions(confidence=2 * DOUBTFUL.confidence, iou=0.6))
+    (found,) = Ensemble([one, two]).predict(images[:1], DOUBTFUL)
     np.testing.assert_allclose(found.scores, alone.scores / 2, rtol=1e-5)
     np.testing.assert_array_equal(found.boxes, alone.boxes)
 
 
-def test_scores_of_members_are_brought_to_one_scale(models, tmp_path, pictures):
+def test_scores_of_members_are_brought_to_one_scale(models, tmp_path, images):
     """Scores are taken to one scale, at which the default confidences are equal; better members count for more."""
     changes = {
         "one": (0.3, {"any photos": {"AP": 0.5}}),
@@ -159,12 +159,12 @@ def test_scores_of_members_are_brought_to_one_scale(models, tmp_path, pictures):
         info |= {"defaults": info["defaults"] | {"confidence": confidence}, "measured": measured}
         (tmp_path / name / "model.json").write_text(json.dumps(info))
     members = [Detector.load(tmp_path / name) for name in changes]
-    one, two = (member.predict(pictures[:1], MEMBER)[0] for member in members)
+    one, two = (member.predict(images[:1], MEMBER)[0] for member in members)
     lower = two.scores ** (np.log(0.3) / np.log(0.6))
     labels = [np.array([NAMES.index(label) for label in answer.labels], int) for answer in (one, two)]
     expected = fuse([one.boxes, two.boxes], [one.scores, lower], labels, weights=[0.25, 0.16], iou_threshold=OVERLAP)
     joined = Ensemble(members)
-    (found,) = joined.predict(pictures[:1], DetectOptions(confidence=0, iou=1, max_detections=1000))
+    (found,) = joined.predict(images[:1], DetectOptions(confidence=0, iou=1, max_detections=1000))
     np.testing.assert_allclose(found.scores, expected[1], rtol=1e-5)
     np.testing.assert_allclose(found.boxes, expected[0], rtol=1e-5)
     assert joined.defaults["confidence"] == 0.24
@@ -223,7 +223,7 @@ def by_definition(boxes, scores, labels, weights, threshold):
 
 
 def answers(seed: int, sources: int, objects: int, classes: int):
-    """What several detectors could say of one picture: each object some times, here and there, with any score."""
+    """What several detectors could say of one image: each object some times, here and there, with any score."""
     rng = np.random.default_rng(seed)
     centers, sizes = rng.uniform(20, 380, (objects, 2)), rng.uniform(10, 120, (objects, 2))
     kinds = rng.integers(0, classes, objects)

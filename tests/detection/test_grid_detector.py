@@ -53,14 +53,14 @@ def detector(folder):
     return Detector.load(folder)
 
 
-def picture(seed: int, height: int, width: int) -> np.ndarray:
+def random_pixels(seed: int, height: int, width: int) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     return np.kron(coarse, np.ones((height // 8 + 1, width // 8 + 1, 1), np.uint8))[:height, :width]
 
 
 @pytest.mark.parametrize("shape", [(416, 416), (300, 416), (97, 801), (1200, 900)])
 def test_onnx_and_torch_give_the_same_detections(folder, detector, shape):
-    image = read_image(picture(1, *shape))
+    image = read_image(random_pixels(1, *shape))
     other = Detector.load(folder, runtime="torch")
     assert (detector.runtime, other.runtime) == ("onnx", "torch")
     one, two = (d.forward(d.preprocess([image])) for d in (detector, other))
@@ -73,7 +73,9 @@ def test_onnx_and_torch_give_the_same_detections(folder, detector, shape):
 
 
 def test_an_image_gets_the_same_detections_in_any_batch(detector):
-    images = [read_image(picture(i, *shape)) for i, shape in enumerate([(64, 96), (96, 64), (64, 96), (300, 416)])]
+    images = [
+        read_image(random_pixels(i, *shape)) for i, shape in enumerate([(64, 96), (96, 64), (64, 96), (300, 416)])
+    ]
     options = DetectOptions(confidence=0.05)
     together = detector.predict(images, options)
     for image, found in zip(images, together, strict=True):
@@ -197,7 +199,7 @@ def test_landmarks_are_those_of_the_classes_that_have_them_in_the_pixels_of_the_
 )
 def test_wrong_options_are_named_with_the_nearest_right_one(detector, options, message):
     with pytest.raises(UsageError, match=message):
-        detector(picture(0, 32, 32), **options)
+        detector(random_pixels(0, 32, 32), **options)
 
 
 def test_a_model_for_something_else_is_refused(folder, tmp_path):
@@ -259,7 +261,7 @@ def test_a_photo_is_decoded_for_the_short_side_too(folder, tmp_path, stretch, ex
 @pytest.mark.parametrize(("runtime", "network"), [("onnx", {"network"}), ("torch", {"backbone", "heads"})])
 def test_the_time_of_an_image_is_measured_by_stage(folder, runtime, network):
     detector = Detector.load(folder, runtime=runtime)
-    image = read_image(picture(1, 300, 416))
+    image = read_image(random_pixels(1, 300, 416))
     start = time.perf_counter()
     raw, stages = detector.timed(image)
     passed = 1000 * (time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""Selective search against the paper's procedure written out, and what must hold for any picture."""
+"""Selective search against the paper's procedure written out, and what must hold for any image."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
@@ -64,7 +64,7 @@ def by_definition(labels, colors, texture, measure):
 
 
 def segmentation(rng, height, width):
-    """A random picture's regions, each in one piece, and its bins, in which regions differ."""
+    """A random image's regions, each in one piece, and its bins, in which regions differ."""
     coarse = rng.integers(0, 3, (height // 3, width // 3)).repeat(3, axis=0).repeat(3, axis=1).astype(np.uint8)
     labels = np.zeros(coarse.shape, np.intp)
     for value in range(3):
@@ -151,19 +151,19 @@ SHAPES = np.float32([[8, 6, 40, 30], [60, 10, 84, 50], [12, 42, 52, 86], [66, 62
 
 @pytest.mark.parametrize("size", [1, 5])
 def test_flat_shapes_are_found(size):
-    """Also one shape within another, and in a picture that is reduced first."""
-    picture = np.full((96, 100, 3), (200, 210, 190), np.uint8)
+    """Also one shape within another, and in an image that is reduced first."""
+    image = np.full((96, 100, 3), (200, 210, 190), np.uint8)
     colors = ((180, 30, 40), (20, 90, 200), (30, 140, 60), (230, 180, 20), (90, 20, 120))
     for (x1, y1, x2, y2), color in zip(SHAPES.astype(int).tolist(), colors, strict=True):
-        picture[y1:y2, x1:x2] = color
-    boxes = selective_search(picture.repeat(size, axis=0).repeat(size, axis=1), most=50)
+        image[y1:y2, x1:x2] = color
+    boxes = selective_search(image.repeat(size, axis=0).repeat(size, axis=1), most=50)
     assert (iou_matrix(SHAPES * size, boxes).max(axis=1) > 0.8).all()
 
 
 def test_an_image_of_twice_the_size_has_the_same_boxes_enlarged():
     pixels = cv2.resize(data.coffee(), (proposals.SIDE, 140), interpolation=cv2.INTER_AREA)
     boxes, larger = selective_search(pixels), selective_search(pixels.repeat(2, axis=0).repeat(2, axis=1))
-    # the larger picture has small boxes besides, and those come last
+    # the larger image has small boxes besides, and those come last
     assert len(larger) >= len(boxes) > 200
     np.testing.assert_array_equal(larger[:200] / 2, boxes[:200])
 
@@ -179,7 +179,7 @@ def test_no_two_boxes_are_alike_and_what_is_there_is_found():
 
 @pytest.fixture
 def searches(monkeypatch):
-    """The sizes of the pictures that were searched."""
+    """The sizes of the images that were searched."""
     sizes = []
 
     def search(pixels, *, most):
@@ -190,48 +190,48 @@ def searches(monkeypatch):
     return sizes
 
 
-PICTURE = data.rocket()[100:196:2, 200:328:2]
+IMAGE = data.rocket()[100:196:2, 200:328:2]
 
 
 def test_a_cache_searches_once_for_any_number_of_boxes(tmp_path, searches):
-    cache, expected = ProposalCache(tmp_path / "new" / "folder"), selective_search(PICTURE)
+    cache, expected = ProposalCache(tmp_path / "new" / "folder"), selective_search(IMAGE)
     for most in (3, 2000, None):
-        boxes = cache(PICTURE, most)
+        boxes = cache(IMAGE, most)
         assert boxes.dtype == np.float32
         np.testing.assert_array_equal(boxes, expected[:most])
-    np.testing.assert_array_equal(ProposalCache(cache.folder)(PICTURE.copy(), most=5), expected[:5])
+    np.testing.assert_array_equal(ProposalCache(cache.folder)(IMAGE.copy(), most=5), expected[:5])
     assert len(searches) == len(list(cache.folder.iterdir())) == 1
 
 
 def test_other_pixels_sizes_and_settings_are_searched_anew(tmp_path, searches, monkeypatch):
     cache = ProposalCache(tmp_path)
-    changed = PICTURE.copy()
+    changed = IMAGE.copy()
     changed[5, 5, 0] ^= 1
-    for pixels in (PICTURE, changed, PICTURE.reshape(64, 48, 3)):
+    for pixels in (IMAGE, changed, IMAGE.reshape(64, 48, 3)):
         cache(pixels)
     monkeypatch.setattr(proposals, "SCALES", (40,))
-    np.testing.assert_array_equal(cache(PICTURE), selective_search(PICTURE))
+    np.testing.assert_array_equal(cache(IMAGE), selective_search(IMAGE))
     assert len(searches) == len(list(tmp_path.iterdir())) == 4
 
 
 def test_files_of_another_version_of_the_search_are_left_alone(tmp_path, searches, monkeypatch):
     cache = ProposalCache(tmp_path)
-    cache(PICTURE)
+    cache(IMAGE)
     for name, value in (("VERSION", -1), ("version", lambda package: "0.0")):
         monkeypatch.setattr(proposals, name, value)
-        cache(PICTURE)
+        cache(IMAGE)
     assert len(searches) == len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "flipped", "other"])
 def test_a_damaged_file_is_replaced(tmp_path, searches, damage):
     cache = ProposalCache(tmp_path)
-    expected = cache(PICTURE)
+    expected = cache(IMAGE)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     flipped = whole[:50] + bytes([whole[50] ^ 1]) + whole[51:]
     path.write_bytes({"empty": b"", "short": whole[:-16], "flipped": flipped, "other": b"no boxes at all" * 9}[damage])
-    np.testing.assert_array_equal(cache(PICTURE), expected)
+    np.testing.assert_array_equal(cache(IMAGE), expected)
     assert path.read_bytes() == whole and len(searches) == 2
 
 
@@ -245,8 +245,8 @@ def test_two_writers_of_one_file_leave_it_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(proposals, "selective_search", search)
     cache = ProposalCache(tmp_path)
     with ThreadPoolExecutor(2) as threads:
-        one, other = threads.map(cache, [PICTURE, PICTURE])
+        one, other = threads.map(cache, [IMAGE, IMAGE])
     np.testing.assert_array_equal(one, other)
     monkeypatch.setattr(proposals, "selective_search", None)
-    np.testing.assert_array_equal(cache(PICTURE), one)
+    np.testing.assert_array_equal(cache(IMAGE), one)
     assert len(list(tmp_path.iterdir())) == 1

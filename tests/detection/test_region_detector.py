@@ -1,4 +1,4 @@
-"""What surrounds the R-CNN family's network: pictures on their way in, answers on their way out."""
+"""What surrounds the R-CNN family's network: images on their way in, answers on their way out."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def detector(folder, kind):
     return Detector.load(folder)
 
 
-def pictures():
+def photos():
     generator = np.random.default_rng(0)
     return [
         RGBImage(generator.integers(0, 256, (height, width, 3), np.uint8) // np.uint8([1, 2, 4]), width, height)
@@ -40,14 +40,14 @@ def pictures():
 
 
 def corner(pixels, *, most):
-    """In place of selective search: a region that depends on the picture, and no more than `most`."""
+    """In place of selective search: a region that depends on the image, and no more than `most`."""
     height, width = pixels.shape[:2]
     return np.float32([[0, 0, width, height], [width / 8, height / 4, width / 2, height]])[:most]
 
 
 @pytest.mark.parametrize("kind", ["rcnn", "fast-rcnn", "faster-rcnn"])
 def test_a_mixed_batch_gives_every_image_the_networks_own_output(tmp_path, kind):
-    model, images = detector(tmp_path, kind), pictures()
+    model, images = detector(tmp_path, kind), photos()
     model.propose = corner
     inputs = model.preprocess(images)
     raw = model.forward(inputs)
@@ -92,12 +92,12 @@ def test_scores_are_of_the_classes_and_boxes_go_back_to_the_photo(tmp_path):
 def test_an_image_without_regions_has_no_objects(tmp_path):
     model = detector(tmp_path, "fast-rcnn")
     model.propose = lambda pixels, *, most: np.zeros((0, 4), np.float32)
-    assert all(len(found) == 0 for found in model.postprocess(model.forward(model.preprocess(pictures()))))
+    assert all(len(found) == 0 for found in model.postprocess(model.forward(model.preprocess(photos()))))
 
 
 def test_training_and_prediction_search_the_same_image(tmp_path):
     """What Fast R-CNN learns from is found in the stretched photo, and told in the photo's own pixels."""
-    model, (image, *_), seen = detector(tmp_path / "model", "fast-rcnn"), pictures(), []
+    model, (image, *_), seen = detector(tmp_path / "model", "fast-rcnn"), photos(), []
     model.propose = lambda pixels, *, most: seen.append(pixels) or corner(pixels, most=most)
     (raw,) = model.forward(model.preprocess([image]))
     learned = photo_regions(image.pixels, propose=model.propose, most=6, size=64, stretch=1.25)
@@ -108,7 +108,7 @@ def test_training_and_prediction_search_the_same_image(tmp_path):
     task = region_task("fast-rcnn", tmp_path / "proposals")(model.network, None, options=options)
     assert len(task.propose(image.pixels)) > 0 and len(list((tmp_path / "proposals").iterdir())) == 1
     ProposalCache(tmp_path / "proposals")(seen[0])
-    assert len(list((tmp_path / "proposals").iterdir())) == 1  # the stretched picture was the one that was searched
+    assert len(list((tmp_path / "proposals").iterdir())) == 1  # the stretched image was the one that was searched
 
 
 def test_weights_that_are_no_matrices_keep_their_digits(tmp_path):

@@ -26,7 +26,7 @@ from vision_app.faces.quality import POINTS
 
 ORDERS = list(permutations(MOVES))
 STEP = 0.2  # seconds from one frame to the next
-YAWS = {TURN_LEFT: 35, TURN_RIGHT: -35}  # the person's left is the right of a picture that is not mirrored
+YAWS = {TURN_LEFT: 35, TURN_RIGHT: -35}  # the person's left is the right of an image that is not mirrored
 
 
 def head(yaw=0.0, size=40.0, x=320.0) -> np.ndarray:

@@ -37,7 +37,7 @@ def test_a_face_between_two_people_does_not_join_them():
 
 
 @pytest.mark.parametrize(("count", "labels"), [(0, []), (1, [0]), (2, [0, 1])])
-def test_few_faces(count, labels):
+def test_none_one_and_two_different_faces_are_groups_of_their_own(count, labels):
     assert group_faces(np.eye(2, dtype=np.float32)[:count].reshape(count, 2), 0.5).tolist() == labels
 
 

@@ -122,7 +122,7 @@ def test_names_of_folders_are_no_models(tmp_path, name):
     assert error_of(name) == f"unknown model {name!r}; choose from yolo"
 
 
-def test_without_any_model(tmp_path):
+def test_without_any_model_none_is_listed_or_suggested(tmp_path):
     assert models_folders() == [] and available() == []
     assert error_of("yolo") == "unknown model 'yolo'"
 

@@ -120,7 +120,7 @@ def test_damage_to_the_metadata_raises_nothing_but_model_errors(file):
         (None, "model.json in its metadata cannot be read"),
     ],
 )
-def test_other_files_are_refused(tmp_path, network, content, words):
+def test_a_file_without_our_metadata_is_refused_with_the_reason(tmp_path, network, content, words):
     path = tmp_path / "foreign.onnx"
     path.write_bytes(network if content is None else content)
     assert error_of(path).startswith(f"{path}: {words}")

@@ -19,7 +19,7 @@ from vision_app.style.checks import at_most
 from vision_app.style.fast import FAINT, FastStylizer, in_tiles, open_onnx, open_torch, spans
 
 PHOTO = data.astronaut()
-STYLE, OTHER = (np.ascontiguousarray(picture()[:160, :200]) for picture in (data.coffee, data.rocket))
+STYLE, OTHER = (np.ascontiguousarray(image()[:160, :200]) for image in (data.coffee, data.rocket))
 
 
 @pytest.fixture(scope="module")

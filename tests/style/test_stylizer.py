@@ -19,7 +19,7 @@ from vision_app.style.train.export import write_fast
 pytestmark = pytest.mark.slow
 
 PHOTO = np.ascontiguousarray(data.astronaut()[:80, 100:200])
-STYLE, OTHER = (np.ascontiguousarray(picture()[:96, :96]) for picture in (data.coffee, data.rocket))
+STYLE, OTHER = (np.ascontiguousarray(image()[:96, :96]) for image in (data.coffee, data.rocket))
 GREY = np.repeat(data.camera()[:80, :90, None], 3, axis=2)
 FLAT = np.full((64, 64, 3), (40, 90, 200), np.uint8)
 

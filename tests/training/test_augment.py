@@ -48,7 +48,7 @@ def colored(pixels, color):
 
 
 def assert_boxes_follow(result, colors=COLORS, tolerance=1.0):
-    """Every box surrounds the pixels of its object's color, inside the picture."""
+    """Every box surrounds the pixels of its object's color, inside the image."""
     assert len(set(result.boxes.labels.tolist())) == len(result.boxes)
     height, width = result.pixels.shape[:2]
     for box, number in zip(result.boxes.xyxy, result.boxes.labels, strict=True):
@@ -128,7 +128,7 @@ def test_place_puts_the_object_where_the_formula_says(width, height, scale, x, y
     ("box", "kept"),
     [
         ((0, 0, 50, 50), True),
-        ((90, 0, 140, 50), True),  # exactly a fifth of it is in the picture
+        ((90, 0, 140, 50), True),  # exactly a fifth of it is in the image
         ((91, 0, 141, 50), False),
         ((98, 0, 106, 50), True),  # two pixels of it
         ((99, 0, 103, 50), False),  # a quarter of it, but one pixel
@@ -160,7 +160,7 @@ def test_geometry_is_told_from_the_rest():
     assert names == OTHERS | {kind.__name__ for kind in GEOMETRY}
 
 
-def test_degraded_pictures_are_gray_and_lose_fine_detail():
+def test_degraded_images_are_gray_and_lose_fine_detail():
     rng = np.random.default_rng(0)
     noise = Scene(rng.integers(0, 256, (96, 96, 3), np.uint8), boxes([[8, 8, 80, 80]], [0]))
     compose, details = default_transforms(degraded=1.0), []

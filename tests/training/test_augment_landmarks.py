@@ -42,7 +42,7 @@ def center(pixels, color):
 
 
 def assert_points_follow(scene, mirrored=False):
-    """Every known point is the center of its dot, in a mirrored picture of its partner's; returns how many are."""
+    """Every known point is the center of its dot, in a mirrored image of its partner's; returns how many are."""
     checked, colors = 0, [DOTS[i] for i in NAMES.flip] if mirrored else DOTS
     landmarks, labels = scene.boxes.landmarks, scene.boxes.labels
     assert np.isnan(landmarks[labels == 1]).all()
@@ -58,7 +58,7 @@ def assert_points_follow(scene, mirrored=False):
 
 
 def _at_the_edge(point, pixels):
-    """A dot may vanish before its center does when the picture is small."""
+    """A dot may vanish before its center does when the image is small."""
     return min(*point, *(np.array(pixels.shape[1::-1]) - point)) < 2
 
 
@@ -97,7 +97,7 @@ def test_left_stays_left_in_a_mirror(turning):
     assert checked > 30
 
 
-def test_the_usual_changes_keep_points_in_the_picture_and_apart_from_what_is_not_known():
+def test_the_usual_changes_keep_points_in_the_image_and_apart_from_what_is_not_known():
     augmenter = Augmenter(96, seed=5, flip=NAMES.flip)
     known = 0
     for index in range(60):

@@ -74,7 +74,7 @@ def test_one_wrong_value_of_many_is_named_by_its_place():
     assert [error > GRADIENT_BOUND for error in gradient_errors(function, [random(4)])] == [False, True, False]
 
 
-def test_detached_values_are_constants():
+def test_a_detached_value_counts_as_a_constant():
     """The weight of a focal loss is one, so plain differences of the loss would be another function's gradient."""
 
     def focal(x):

@@ -114,6 +114,6 @@ def test_epochs_without_a_measurement_are_passed_over():
     assert diagnose(rows(LEARNED, every_fourth)).verdict == "overfitting"
 
 
-def test_no_verdict_without_losses():
+def test_without_losses_there_is_no_verdict():
     with pytest.raises(ValueError, match="this one has none"):
         diagnose([{"epoch": 1}])

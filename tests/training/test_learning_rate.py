@@ -14,7 +14,7 @@ from vision_app.core.errors import DataError, UsageError
 from vision_app.training.learning_rate import find_learning_rate, learning_rate, plot_schedule, smoothed, suggest
 
 
-def test_rates_of_a_run():
+def test_the_rate_warms_up_and_then_follows_its_schedule():
     """4 epochs of 10 steps: 5 of warm-up, then 35 of a straight fall by halves."""
     config = replace(CONFIG, warmup_epochs=0.5, schedule="step", cycles=2, min_lr_ratio=0.5)
     rates = [learning_rate(config, index, 10) for index in range(40)]
@@ -33,7 +33,7 @@ def test_one_cycle_starts_low_and_has_one_peak(warmup_epochs):
     assert (np.diff(rates[: peak + 1]) >= 0).all() and (np.diff(rates[peak:]) < 0).all()
 
 
-def test_the_schedule_is_drawn(tmp_path):
+def test_the_drawn_schedule_falls_from_top_left_to_bottom_right(tmp_path):
     """The curve of a falling line runs from the top left to the bottom right."""
     plot_schedule(replace(CONFIG, schedule="exponential", warmup_epochs=0.0), tmp_path / "a.png")
     pixels = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)

@@ -102,19 +102,19 @@ def test_the_first_batches_are_drawn_with_their_targets(tmp_path):
         batches.on_batch(tmp_path, step, images, [target] * len(images))
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"batch-{n + 1}.png" for n in range(2)]
     sheet = read_image(tmp_path / "batch-1.png").pixels
-    assert sheet.shape[:2] == (4 * 326 + 6, 4 * 326 + 6)  # 16 pictures of 320 pixels and gaps of 6
+    assert sheet.shape[:2] == (4 * 326 + 6, 4 * 326 + 6)  # 16 images of 320 pixels and gaps of 6
     assert color_of("dog", sheet, (6 + 239, 6 + 160))  # the lower side of the first box, scaled by 10
 
 
 def test_predictions_are_drawn_beside_the_ground_truth_for_the_model_just_measured_and_the_best(tmp_path):
     asked = []
 
-    def predict(folder, pictures):
-        asked.append((folder, len(pictures)))
-        return [boxes([[16, 16, 48, 48]], [1], [0.9])] * len(pictures)
+    def predict(folder, images):
+        asked.append((folder, len(images)))
+        return [boxes([[16, 16, 48, 48]], [1], [0.9])] * len(images)
 
-    pictures = [np.zeros((64, 64, 3), np.uint8)] * 3
-    predictions = Predictions(pictures, [boxes([[16, 16, 48, 48]], [0])] * 3, CLASSES, predict)
+    images = [np.zeros((64, 64, 3), np.uint8)] * 3
+    predictions = Predictions(images, [boxes([[16, 16, 48, 48]], [0])] * 3, CLASSES, predict)
     predictions.on_epoch(tmp_path, ROWS[0])
     assert asked == []  # nothing was measured in this epoch
     predictions.on_epoch(tmp_path, ROWS[1])

@@ -198,7 +198,7 @@ def run_process(rank, folder):
         run(folder / "run", SteadyTask(spoil=spoil), WHOLE, log=lambda line: print(line, file=said))
 
 
-def test_two_processes_follow_one(tmp_path, whole, monkeypatch):
+def test_two_processes_train_the_weights_of_one(tmp_path, whole, monkeypatch):
     """Over gloo, with 2 and 3 of 5 samples; one process measures, writes and talks."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -317,7 +317,7 @@ def test_a_visitor_waits_for_the_turn_and_may_stop_waiting(photo, slot):
         assert labeled(run(page).button, "Start") and shown(page) is None and slot.job is None
 
 
-def test_single_passes_take_turns(photo, stylizers, monkeypatch):
+def test_a_single_pass_holds_the_turn_while_it_runs(photo, stylizers, monkeypatch):
     turns = []
     stylize = stylizers["fast"]._stylize
 

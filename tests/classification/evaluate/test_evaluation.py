@@ -40,7 +40,7 @@ NAN = float("nan")
         (sample([0, 1, 1], ignored=[2]), {"visible": boxes([BOX], [1])}, [NAN, 1, NAN, 0]),
     ],
 )
-def test_presence(photo, options, expected):
+def test_a_class_is_present_absent_or_unknown_by_its_boxes(photo, options, expected):
     np.testing.assert_allclose(presence(photo, 4, **options), np.float32(expected))
 
 
@@ -74,7 +74,7 @@ def evaluation():
     return evaluate(DetectionSet(CLASSES, samples), rows)
 
 
-def test_figures_of_four_photos(evaluation):
+def test_figures_of_four_photos_are_those_counted_by_hand(evaluation):
     assert evaluation.photos.tolist() == [2, 1, 1, 0]
     np.testing.assert_allclose(evaluation.precision, [(1 + 2 / 3) / 2, 1, 1, NAN])
     assert evaluation.mean == pytest.approx((5 / 6 + 2) / 3)
@@ -108,7 +108,7 @@ def test_a_class_that_every_photo_shows_is_not_judged():
         (sample([1], ignored=[2]), "cat", 60, 0),
         (sample([2]), "couch", 60, 1),
         (sample([2]), "sofa", 60, 1),
-        (sample([0]), "kite", 60, NAN),  # a class that the truth lacks
+        (sample([0]), "kite", 60, NAN),  # a class that the ground truth lacks
     ],
 )
 def test_a_box_is_right_that_meets_an_object_of_its_class_by_half(photo, label, bottom, located):

@@ -24,8 +24,8 @@ def answers_of_a_loop(network: ClassifierNetwork, images: torch.Tensor) -> list[
     rows = YOLO.forward(network, images).double()
     context = network.backbone(images)[-1].double().mean(dim=(2, 3))
     answers = []
-    for picture, seen in zip(rows, context, strict=True):
-        scores = [[float(row[0].sigmoid() * row[5 + i].sigmoid()) for i in range(len(NAMES))] for row in picture]
+    for image, seen in zip(rows, context, strict=True):
+        scores = [[float(row[0].sigmoid() * row[5 + i].sigmoid()) for i in range(len(NAMES))] for row in image]
         logits = []
         for i in range(len(NAMES)):
             pooled = np.log(sum(row[i] ** 4 for row in scores)) / 4
@@ -33,7 +33,7 @@ def answers_of_a_loop(network: ClassifierNetwork, images: torch.Tensor) -> list[
             logits.append(float(network.scale[i]) * pooled + linear)
         first = int(np.argmax(logits))
         best = int(np.argmax([row[first] for row in scores]))
-        answers.append([best, *picture[best, 1:5].tolist(), *logits])
+        answers.append([best, *image[best, 1:5].tolist(), *logits])
     return answers
 
 
@@ -82,7 +82,7 @@ def test_both_files_hold_the_same_weights_in_half_precision(tmp_path):
     onnx, torched = (
         Classifier.load(tmp_path / "tiny", runtime=name, device="cpu", threads=1) for name in ("onnx", "torch")
     )
-    inputs = onnx.preprocess([onnx.read(picture()) for picture in (data.chelsea, data.rocket, data.coffee)])
+    inputs = onnx.preprocess([onnx.read(image()) for image in (data.chelsea, data.rocket, data.coffee)])
     for one, other in zip(onnx.forward(inputs), torched.forward(inputs), strict=True):
         np.testing.assert_allclose(one.values, other.values, atol=1e-4)
 

@@ -21,7 +21,7 @@ def row(file, model):
 
 @pytest.fixture
 def compared(tmp_path):
-    """The arguments for two pictures, of which one is gone when it is drawn, and two models of similar names."""
+    """The arguments for two images, of which one is gone when it is drawn, and two models of similar names."""
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "a.png")
     files = [str(tmp_path / name) for name in ("a.png", "gone.png")]
     rows = {model: [row(file, model) for file in files] for model in ("runs/x", "runs:x")}
@@ -29,7 +29,7 @@ def compared(tmp_path):
     return lines, rows, [Input(file, file.rpartition("/")[2]) for file in files], {}, Run("9.9", 3)
 
 
-def test_a_picture_that_is_gone_when_it_is_drawn_does_not_spoil_the_report(compared, tmp_path):
+def test_a_image_that_is_gone_when_it_is_drawn_does_not_spoil_the_report(compared, tmp_path):
     seen = []
     write_comparison(tmp_path, *compared, shown=2, report=lambda: seen.append(1))
     assert seen == [1, 1]

@@ -26,7 +26,7 @@ def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     Image.fromarray(data.chelsea()).save(folder / "cat.png")
     Image.fromarray(data.coffee()).save(folder / "coffee.png")
-    (folder / "notes.png").write_text("no picture")
+    (folder / "notes.png").write_text("no image")
     return [str(folder / name) for name in ("cat.png", "notes.png", "coffee.png")]
 
 

@@ -69,11 +69,11 @@ def test_a_line_holds_medians_maxima_and_counts(lines):
     assert slow.milliseconds == 3050.0
     assert (fast.memory, slow.memory) == (90.5, 100.0)
     assert fast.agreement is None
-    assert slow.agreement == Counts(both=1, only_first=2, only_second=2)  # of pictures a and b
+    assert slow.agreement == Counts(both=1, only_first=2, only_second=2)  # of images a and b
     assert slow.to_dict()["agreement"] == {"both": 1, "only_first": 2, "only_second": 2, "share": 0.2}
 
 
-def test_the_time_of_a_picture_is_the_median_of_sums_not_the_sum_of_medians():
+def test_the_time_of_an_image_is_the_median_of_sums_not_the_sum_of_medians():
     times = ({"nms": 1.0, "network": 9.0}, {"nms": 7.0, "network": 6.0}, {"nms": 2.0, "network": 20.0})
     line = make_line([row(str(i), "one", milliseconds=each) for i, each in enumerate(times)], Cost())
     assert line.stages == {"network": 9.0, "nms": 2.0}
@@ -102,12 +102,12 @@ def test_csv_has_all_digits(lines):
     assert slow["images_per_second"] == 0.328 and slow["both"] == 1 and slow["network_milliseconds"] is None
 
 
-def test_stages_have_the_order_of_the_table_beside_each_picture_too():
+def test_stages_have_the_order_of_the_table_beside_each_image_too():
     text = times_text({"preprocess": 1.0, "backbone": 30.0, "proposals": 8.0, "nms": 2.0, "fusion": 3.0})
     assert text == "44 ms: preprocess 1.0, proposals 8.0, backbone 30.0, fusion 3.0, nms 2.0"
 
 
-def test_an_average_precision_over_fewer_pictures_is_marked():
+def test_an_average_precision_over_fewer_images_is_marked():
     shared = (9, 0, {}, 5.0, None, Cost())
     many, few = (DetectorSummary(name, *shared, judged, 0.5, 0.75) for name, judged in (("a", 9), ("b", 4)))
     heads, rows = cells([many, few])
@@ -154,10 +154,10 @@ def voc(folder):
 
 
 @pytest.mark.parametrize("write", [coco, yolo, voc])
-def test_accuracy_is_that_of_the_pictures_at_hand_in_every_format(write, tmp_path, monkeypatch):
+def test_accuracy_is_that_of_the_images_at_hand_in_every_format(write, tmp_path, monkeypatch):
     """All boxes of all photos but one are found, in the file's order of certainty; that one was not looked at."""
     truth = load_detection(write(tmp_path / "set"))
-    monkeypatch.chdir(tmp_path)  # a picture may be given by another path
+    monkeypatch.chdir(tmp_path)  # an image may be given by another path
     rows = [
         row(
             str(sample.path.relative_to(tmp_path)), "good", width=sample.width, height=sample.height,
@@ -244,7 +244,7 @@ def test_an_answer_agrees_with_itself(rows):
         ([("ant", (0, 0, 4, 4))], [("ant", (0, 0, 4, 3)), ("ant", (0, 0, 4, 4))], Counts(1, 0, 1)),
     ],
 )
-def test_small_cases(one, other, expected):
+def test_agreement_needs_the_same_label_and_half_an_overlap(one, other, expected):
     assert agree(answer(one), answer(other)) == expected
 
 
@@ -253,6 +253,6 @@ def test_the_pair_that_overlaps_most_comes_first_whatever_the_scores():
     assert found == [(0, 1)]
 
 
-def test_counts_of_pictures_add_up():
+def test_counts_of_images_add_up():
     total = sum([Counts(1, 2, 3), Counts(4, 0, 0)], Counts())
     assert total == Counts(5, 2, 3) and total.share == 0.5 and Counts().share == 1.0

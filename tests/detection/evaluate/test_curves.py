@@ -78,7 +78,7 @@ def test_reliability_of_a_few_boxes():
     assert reliability.error == pytest.approx((1 * 0.7 + 4 * (0.725 - 0.5)) / 5)
 
 
-def test_empty_bins_and_edges():
+def test_an_empty_bin_has_no_precision_and_an_edge_belongs_to_one_bin():
     table = by_hand([("cat", BOX), ("cat", OTHER)], [("cat", BOX, 1.0), ("cat", OTHER, 0.7), ("cat", NOTHING, 0.3)])
     reliability = Reliability.make(table, match(table))
     assert reliability.counts.tolist() == [0, 0, 0, 1, 0, 0, 0, 1, 0, 1]

@@ -44,7 +44,7 @@ BOX, FAR = (0, 0, 10, 10), (100, 100, 110, 110)
         ([("cat", BOX)], [], [], []),
     ],
 )  # fmt: skip
-def test_cases(true, found, truth, counts):
+def test_a_box_takes_the_object_that_the_rules_of_coco_give_it(true, found, truth, counts):
     matches = match(by_hand(true, found))
     assert matches.matched.tolist() == truth
     assert matches.counted.tolist() == counts

@@ -40,7 +40,7 @@ def kinds(true, found):
         ([("cat", BOX)], [("cat", BOX, 0.9), ("dog", BOX, 0.8)], [None, "classification"], [False]),
     ],
 )
-def test_kinds_of_errors(true, found, kind, missed):
+def test_a_mistake_has_the_kind_that_tide_gives_it(true, found, kind, missed):
     assert kinds(true, found) == (kind, missed)
 
 
@@ -113,7 +113,7 @@ def test_every_wrong_detection_is_of_one_kind_and_fixing_never_hurts(seed):
     assert (costs(table, matches, mistakes)[2:5] >= 0).all()
 
 
-def test_confusions_by_hand():
+def test_a_confusion_matrix_counts_right_confused_missed_and_invented():
     true = [("cat", BOX), ("cat", FAR), ("dog", (200, 0, 210, 10)), ("dog", (300, 0, 310, 10), "ignored")]
     found = [
         ("cat", BOX, 0.9),  # right
@@ -132,7 +132,7 @@ def test_confusions_by_hand():
 
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
-def test_confusions_add_up(seed):
+def test_confusions_add_up_to_the_objects_and_detections(seed):
     table = table_of(*made_up(seed))
     matches = match(table)
     matrix = confusion_matrix(table, matches)

@@ -44,12 +44,12 @@ def test_depths_count_the_blocks_of_each_stage(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trunk_learns_to_tell_images_apart(name):
     network = trunk(name)
-    pictures = torch.rand(4, 3, 64, 64)
+    images = torch.rand(4, 3, 64, 64)
     targets = torch.eye(4)
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(25):
-        means = [map.mean(dim=(2, 3))[:, :4] for map in network(pictures)]  # 3 x (4, 4)
+        means = [map.mean(dim=(2, 3))[:, :4] for map in network(images)]  # 3 x (4, 4)
         loss = sum((mean - targets).square().mean() for mean in means)
         optimizer.zero_grad()
         loss.backward()

@@ -91,10 +91,10 @@ def test_a_region_is_pooled_at_the_stride_that_fits_its_size(side, stride):
 
 
 def test_r_cnn_treats_a_region_as_if_it_were_the_image():
-    """A region in the middle of a picture that is warped to its own size: the pyramid of the picture itself."""
+    """A region in the middle of an image that is warped to its own size: the pyramid of the image itself."""
     net = network("rcnn")
     image = torch.rand(3, 128, 128)
-    middle = 64 + torch.tensor([-1, -1, 1, 1]) * 64 / 1.4  # with its surroundings it is the whole picture
+    middle = 64 + torch.tensor([-1, -1, 1, 1]) * 64 / 1.4  # with its surroundings it is the whole image
     with torch.no_grad():
         (regions,) = net(image[None], proposals=[middle[None]])
         (expected,) = net.classify(net.maps(image[None]), [middle[None]])
@@ -111,19 +111,19 @@ def test_r_cnn_treats_a_region_as_if_it_were_the_image():
     ([40, 38, 60, 48], [36, 36, 64, 48]),
 ])  # fmt: skip
 def test_r_cnn_warps_a_region_with_its_surroundings(monkeypatch, box, around):
-    """As OpenCV warps it: 0.2 of the region's size more on each side, as far as the picture (80 x 48) goes."""
+    """As OpenCV warps it: 0.2 of the region's size more on each side, as far as the image (80 x 48) goes."""
     net, seen = network("rcnn"), []
     monkeypatch.setattr(net, "maps", lambda warped: seen.append(warped[0]) or {})
     monkeypatch.setattr(net, "classify", lambda _, inner: [Regions(inner[0], torch.zeros(1, 4), inner[0])])
     x, y = np.meshgrid(np.arange(80, dtype=np.float32), np.arange(48, dtype=np.float32))
-    picture = np.stack([x, y, 20 * np.sin(x / 9) * np.cos(y / 7)], axis=2)
-    regions = net.classify_each(torch.from_numpy(picture).permute(2, 0, 1), torch.tensor([box], dtype=torch.float32))
+    image = np.stack([x, y, 20 * np.sin(x / 9) * np.cos(y / 7)], axis=2)
+    regions = net.classify_each(torch.from_numpy(image).permute(2, 0, 1), torch.tensor([box], dtype=torch.float32))
     x1, y1, x2, y2 = around
     scale = np.array([128 / (x2 - x1), 128 / (y2 - y1)])
     # a pixel's center lies half a pixel from its corner; four samples a pixel, of which the mean counts
     twice = 2 * scale
     affine = np.array([[twice[0], 0, (0.5 - x1) * twice[0] - 0.5], [0, twice[1], (0.5 - y1) * twice[1] - 0.5]])
-    samples = cv2.warpAffine(picture, affine, (256, 256), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    samples = cv2.warpAffine(image, affine, (256, 256), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     expected = samples.reshape(128, 2, 128, 2, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(seen[0].permute(1, 2, 0), expected, atol=0.06)  # OpenCV rounds to 1/32 pixel
     inner = (np.array(box) - [x1, y1, x1, y1]) * np.tile(scale, 2)
@@ -288,7 +288,7 @@ def test_boxes_keep_their_digits_in_mixed_precision(monkeypatch, kind):
 
 
 def test_a_batch_without_a_region_to_learn_from_gives_losses_of_zero():
-    """One picture has no box and no proposal, all of the other's lie on what nobody can vouch for."""
+    """One image has no box and no proposal, all of the other's lie on what nobody can vouch for."""
     net = network("fast-rcnn").train()
     doubtful = targets([], [], ignored=[[10, 10, 60, 60]], proposals=[[11, 10, 60, 60]])
     losses = net(torch.rand(2, 3, 96, 96), [targets([], []), doubtful])

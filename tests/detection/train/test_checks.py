@@ -82,7 +82,7 @@ def test_a_network_that_can_learn_its_batch_passes(data, tmp_path):
 
 
 class Careless(DetectionTask):
-    """Learns landmarks of another picture in every step."""
+    """Learns landmarks of another image in every step."""
 
     generator = torch.Generator().manual_seed(0)
 
@@ -116,7 +116,7 @@ def test_a_loss_that_stays_high_does_not_matter_where_all_boxes_and_no_others_ar
 
 
 class Restless(DetectionTask):
-    """Gives each picture the targets of another in every step."""
+    """Gives each image the targets of another in every step."""
 
     generator = torch.Generator().manual_seed(0)
 
@@ -132,7 +132,7 @@ class Mislabeled(DetectionTask):
 
 
 class Mirrored(DetectionTask):
-    """Forgets to mirror the boxes with the pictures."""
+    """Forgets to mirror the boxes with the images."""
 
     def loss(self, images, output, targets):
         mirrored = [np.float32([SIZE, 0, SIZE, 0]) + np.float32([-1, 1, -1, 1]) * target.xyxy for target in targets]
@@ -239,7 +239,7 @@ def test_data_without_boxes_fails(tmp_path):
 
 
 def test_other_boxes_are_counted_but_for_those_in_ignore_regions(data):
-    """A network that finds the red box of the first picture, and two things more, of which one is excused."""
+    """A network that finds the red box of the first image, and two things more, of which one is excused."""
     network = Table(photos=1)
     nn.init.constant_(network.raw, 0.0)
     with torch.no_grad():

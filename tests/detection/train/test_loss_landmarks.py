@@ -101,9 +101,9 @@ def test_a_head_learns_the_corners_of_two_triangles_by_heart(kind):
     head, grid = kind(192, 16, 1, anchors, 8, landmarks=3), TorchGrid.make(32, 32, (8,), (anchors,))
     images, targets = [], []
     for corners in ([(3, 4), (24, 8), (11, 28)], [(12, 8), (29, 25), (9, 29)]):
-        picture = Image.new("RGB", (32, 32), (90, 90, 90))
-        ImageDraw.Draw(picture).polygon(corners, fill=(220, 40, 40))
-        images.append(torch.from_numpy(np.asarray(picture) / np.float32(255)).permute(2, 0, 1))
+        image = Image.new("RGB", (32, 32), (90, 90, 90))
+        ImageDraw.Draw(image).polygon(corners, fill=(220, 40, 40))
+        images.append(torch.from_numpy(np.asarray(image) / np.float32(255)).permute(2, 0, 1))
         box = [*np.min(corners, axis=0), *np.max(corners, axis=0)]
         targets.append(Targets.of(labeled([box], [0], landmarks=[corners])))
     cells, steps = torch.nn.functional.pixel_unshuffle(torch.stack(images), 8), 80  # (2, 192, 4, 4)

@@ -16,7 +16,7 @@ def unit(*degrees):
     return np.array([[np.cos(np.radians(d)), np.sin(np.radians(d))] for d in degrees], np.float32)
 
 
-def test_a_list_of_pairs(tmp_path):
+def test_a_list_of_pairs_gives_photos_folds_and_similarities(tmp_path):
     path = write(
         tmp_path / "pairs.csv", "file_a,file_b,same,fold,group",
         "a1.jpg,a2.jpg,1,7,x", "a1.jpg,b.jpg,0,9,", "b.jpg,c.jpg,0,9,y",
@@ -102,5 +102,5 @@ def test_shares_are_even_and_never_change():
     assert [share_of(name, 10) for name in ("Ada", "Bob", "Eve")] == [1, 6, 1]
 
 
-def test_numbers_follow_names():
+def test_people_are_numbered_in_the_order_of_their_names():
     assert numbers(np.array(["b", "a", "b"])).tolist() == [1, 0, 1]

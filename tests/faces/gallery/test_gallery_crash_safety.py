@@ -97,7 +97,7 @@ def enroll_two(path, tell):
             tell((answer.name, answer.code))
 
 
-def test_enrollment(enrolled, tmp_path):
+def test_a_killed_enrollment_keeps_what_it_acknowledged(enrolled, tmp_path):
     for path, acknowledged in killed_at_every_step(enrolled, tmp_path, enroll_two, stride=2):
         assert acknowledged == [(NAME, "accepted"), ("Eve", "accepted")][: len(acknowledged)]
         with Gallery.open(path, readonly=True) as reader:  # before any writer repairs something
@@ -115,7 +115,7 @@ def forget_ada(path, tell):
         tell(gallery.forget(NAME).photos)
 
 
-def test_deletion(enrolled, tmp_path):
+def test_a_killed_deletion_leaves_all_or_no_traces(enrolled, tmp_path):
     with Gallery.open(enrolled / "people.db", readonly=True) as gallery:
         traces = [sample.source for sample in gallery.samples(NAME)]
         traces += [sample.embedding.tobytes() for sample in gallery.samples(NAME)]
@@ -134,7 +134,7 @@ def reembed(path, tell):
         tell(gallery.reembed())
 
 
-def test_reembedding(enrolled, tmp_path):
+def test_a_killed_reembedding_leaves_embeddings_of_one_model(enrolled, tmp_path):
     for path, acknowledged in killed_at_every_step(enrolled, tmp_path, reembed, stride=3):
         with Gallery.open(path) as gallery:
             assert gallery.check() == []

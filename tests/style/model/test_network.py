@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vision_app.style.model.network import FastConfig, ModulatedBlock, moments, restyle
 
 
-def pictures(*shape, seed=0):
+def images(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -54,27 +54,27 @@ def test_a_block_with_scale_one_and_shift_zero_is_unmodulated():
 @torch.no_grad()
 def test_results_have_the_size_of_the_content(height, width):
     network = tiny_fast()
-    code = network.encode(pictures(1, 3, 33, 20))
+    code = network.encode(images(1, 3, 33, 20))
     assert code.shape == (1, network.config.code) == (1, 128)
-    painted, used = network.stylize(pictures(1, 3, height, width), code)
+    painted, used = network.stylize(images(1, 3, height, width), code)
     assert painted.shape == (1, 3, height, width) and used.shape == (1, network.config.statistics) == (1, 64)
 
 
 @torch.no_grad()
 def test_returned_statistics_reproduce_the_result():
-    network, content = tiny_fast(), pictures(2, 3, 40, 36)
-    codes = network.encode(pictures(2, 3, 24, 24, seed=1))
+    network, content = tiny_fast(), images(2, 3, 40, 36)
+    codes = network.encode(images(2, 3, 24, 24, seed=1))
     painted, used = network.stylize(content, codes)
     again, same = network.stylize(content, codes, used)
     assert torch.equal(used, same)
     torch.testing.assert_close(again, painted)
-    torch.testing.assert_close(network(content, pictures(2, 3, 24, 24, seed=1)), painted)
+    torch.testing.assert_close(network(content, images(2, 3, 24, 24, seed=1)), painted)
 
 
 @torch.no_grad()
 def test_the_receptive_field_is_no_larger_than_the_reach():
-    network, content = tiny_fast(), pictures(1, 3, 160, 160)
-    code = network.encode(pictures(1, 3, 24, 24, seed=1))
+    network, content = tiny_fast(), images(1, 3, 160, 160)
+    code = network.encode(images(1, 3, 24, 24, seed=1))
     painted, used = network.stylize(content, code)
     changed = content.clone()
     changed[..., :40] = 0

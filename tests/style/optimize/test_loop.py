@@ -79,9 +79,7 @@ def test_l_bfgs_reaches_a_lower_cost_than_adam(encoder):
 def test_one_evaluation_is_one_iteration(encoder, two_levels, monkeypatch):
     calls = []
     whole = Objective.__call__
-    monkeypatch.setattr(
-        Objective, "__call__", lambda self, picture: calls.append(picture.shape) or whole(self, picture)
-    )
+    monkeypatch.setattr(Objective, "__call__", lambda self, image: calls.append(image.shape) or whole(self, image))
     optimize(CONTENT, [STYLE], encoder, SHORT)
     assert calls == 6 * [(33, 35, 3)] + 3 * [(66, 70, 3)]
 
@@ -150,7 +148,7 @@ def test_alpha_and_beta_weigh_content_against_style(encoder):
     assert faithful[1] > painted[1]
 
 
-def test_total_variation_smooths(encoder):
+def test_total_variation_makes_the_image_smoother(encoder):
     rough, smooth = (
         optimize(CONTENT, [STYLE], encoder, OptimizeConfig(total_variation=weight, iterations=15)).pixels
         for weight in (0, 30)

@@ -51,7 +51,7 @@ def test_content_cost_is_half_the_squared_distance():
 
 def test_gram_matrix_sums_products_of_channels_over_all_positions():
     a = random(2, 3, 4, 5)
-    expected = torch.tensor([gram_by_loop(picture) for picture in a], dtype=torch.float64)
+    expected = torch.tensor([gram_by_loop(image) for image in a], dtype=torch.float64)
     torch.testing.assert_close(gram_matrix(a), expected, rtol=1e-12, atol=1e-12)
     in_memory_otherwise = a.to(memory_format=torch.channels_last)
     torch.testing.assert_close(gram_matrix(in_memory_otherwise), expected, rtol=1e-12, atol=1e-12)
@@ -102,7 +102,7 @@ FUNCTIONS = {
 
 
 @pytest.mark.parametrize(("function", "inputs"), FUNCTIONS.values(), ids=FUNCTIONS)
-def test_gradients(function, inputs):
+def test_gradients_agree_with_finite_differences(function, inputs):
     assert max(gradient_errors(function, inputs)) < GRADIENT_BOUND
 
 
@@ -156,11 +156,11 @@ def grams(encoder, pixels):
 
 
 def test_costs_are_relative_to_their_targets_whatever_the_sizes(encoder):
-    picture = np.ascontiguousarray(CONTENT[::-1])
-    costs = make(encoder)(to_tensor(picture))
-    content, found = features_of(encoder, CONTENT)[CONTENT_LAYER], features_of(encoder, picture)[CONTENT_LAYER]
+    image = np.ascontiguousarray(CONTENT[::-1])
+    costs = make(encoder)(to_tensor(image))
+    content, found = features_of(encoder, CONTENT)[CONTENT_LAYER], features_of(encoder, image)[CONTENT_LAYER]
     assert costs.content.item() == pytest.approx(((found - content) ** 2).sum() / (content**2).sum(), rel=1e-5)
-    expected = relative_gram_error(encoder, picture, grams(encoder, STYLE))
+    expected = relative_gram_error(encoder, image, grams(encoder, STYLE))
     assert costs.style.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -193,16 +193,16 @@ def test_strength_and_weights_mix_gram_matrices(encoder):
     own, first, second = grams(encoder, CONTENT), grams(encoder, STYLE), grams(encoder, OTHER)
     mixed = {n: 0.6 * own[n] + 0.4 * (0.25 * first[n] + 0.75 * second[n]) for n in STYLE_LAYERS}
     objective = make(encoder, styles=(STYLE, OTHER), weights=(0.25, 0.75), strength=0.4)
-    picture = np.ascontiguousarray(CONTENT[:, ::-1])
-    assert objective(to_tensor(picture)).style.item() == pytest.approx(
-        relative_gram_error(encoder, picture, mixed), rel=1e-5
+    image = np.ascontiguousarray(CONTENT[:, ::-1])
+    assert objective(to_tensor(image)).style.item() == pytest.approx(
+        relative_gram_error(encoder, image, mixed), rel=1e-5
     )
 
 
 def test_a_mixed_target_has_the_mean_gradient_of_several_styles(encoder):
     """The gradient towards the mean of Gram matrices is the mean of the gradients towards each."""
-    picture = (to_tensor(CONTENT).double() * 0.9).requires_grad_()
-    found = {n: values.flatten(2)[0] for n, values in encoder(as_batch(picture), STYLE_LAYERS).items()}
+    image = (to_tensor(CONTENT).double() * 0.9).requires_grad_()
+    found = {n: values.flatten(2)[0] for n, values in encoder(as_batch(image), STYLE_LAYERS).items()}
     first, second = grams(encoder, STYLE), grams(encoder, OTHER)
     both = 0
     for n in STYLE_LAYERS:
@@ -210,16 +210,16 @@ def test_a_mixed_target_has_the_mean_gradient_of_several_styles(encoder):
         ours = found[n] @ found[n].T / found[n].shape[1]
         for wanted in (first[n], second[n]):
             both = both + 0.5 * (ours - torch.from_numpy(wanted)).square().sum() / norm / len(STYLE_LAYERS)
-    (apart,) = torch.autograd.grad(both, picture)
+    (apart,) = torch.autograd.grad(both, image)
     objective = make(encoder, styles=(STYLE, OTHER), weights=(0.5, 0.5), alpha=0.0)
-    (together,) = torch.autograd.grad(objective(picture).total, picture)
+    (together,) = torch.autograd.grad(objective(image).total, image)
     torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-9)
 
 
 def test_the_total_weighs_content_style_and_variation(encoder):
-    picture = to_tensor(np.ascontiguousarray(CONTENT[::-1]))
-    costs = make(encoder, alpha=2.0, beta=30.0, total_variation=5.0)(picture)
-    variation = total_variation(as_batch(picture)) / picture.numel()
+    image = to_tensor(np.ascontiguousarray(CONTENT[::-1]))
+    costs = make(encoder, alpha=2.0, beta=30.0, total_variation=5.0)(image)
+    variation = total_variation(as_batch(image)) / image.numel()
     assert costs.total.item() == pytest.approx((2 * costs.content + 30 * costs.style + 5 * variation).item(), rel=1e-6)
 
 

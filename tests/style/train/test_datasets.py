@@ -18,7 +18,7 @@ from vision_app.training.config import TrainConfig
 def test_folders_are_searched_and_other_files_left_out(tmp_path):
     write_photos(tmp_path / "b" / "deep", 2)
     write_photos(tmp_path / "a", 1)
-    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    (tmp_path / "a" / "notes.txt").write_text("no image")
     photos = list_photos([tmp_path / "b", tmp_path / "a"])
     assert [str(path.relative_to(tmp_path)) for path in photos.paths] == ["b/deep/0.png", "b/deep/1.png", "a/0.png"]
     assert photos.name == "b, a"

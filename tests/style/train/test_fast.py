@@ -68,9 +68,9 @@ def test_a_batch_holds_pairs_and_every_eighth_style_is_the_content(photos):
     assert not torch.equal(next(iter(one.batches(CONFIG, 0)))[0], whole[0][0])
 
 
-def halved(pictures):
+def halved(images):
     """(B, 3, H, W) at half the size, each pixel the mean of four."""
-    return pictures.unflatten(2, (-1, 2)).unflatten(4, (-1, 2)).mean((3, 5))
+    return images.unflatten(2, (-1, 2)).unflatten(4, (-1, 2)).mean((3, 5))
 
 
 def test_the_loss_is_the_sum_of_its_parts(photos):

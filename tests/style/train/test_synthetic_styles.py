@@ -12,13 +12,13 @@ PHOTO = cv2.resize(skimage.data.coffee(), (96, 96), interpolation=cv2.INTER_AREA
 OTHER = cv2.resize(skimage.data.chelsea(), (96, 96), interpolation=cv2.INTER_AREA)
 
 
-def changes(picture):
+def changes(image):
     """How much neighbors differ, the mean over an image."""
-    return float(np.abs(np.diff(picture.astype(float), axis=1)).mean())
+    return float(np.abs(np.diff(image.astype(float), axis=1)).mean())
 
 
-def colors(picture):
-    return len(np.unique(picture.reshape(-1, 3), axis=0))
+def colors(image):
+    return len(np.unique(image.reshape(-1, 3), axis=0))
 
 
 @pytest.mark.parametrize("name", PAINTERS)
@@ -64,5 +64,5 @@ def test_recoloring_changes_colors_as_described():
 
 def test_styles_vary_in_painter_and_colors():
     invented = [synthetic_styles.synthesize(PHOTO, OTHER, np.random.default_rng(seed)) for seed in range(12)]
-    assert len({picture.tobytes() for picture in invented}) == 12
+    assert len({image.tobytes() for image in invented}) == 12
     assert np.array_equal(invented[3], synthetic_styles.synthesize(PHOTO, OTHER, np.random.default_rng(3)))

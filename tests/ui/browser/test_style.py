@@ -74,7 +74,7 @@ def difference(first: Image.Image, second: Image.Image) -> float:
 
 
 def check_stylized(image: Image.Image) -> None:
-    """A image is neither the photo nor the style, and still shows the photo."""
+    """An image is neither the photo nor the style, and still shows the photo."""
     assert difference(image, PHOTO) > 5 and difference(image, Image.fromarray(sample(STYLE))) > 20
     light, photo = (np.asarray(one.convert("L").resize((24, 16)), float).ravel() for one in (image, PHOTO))
     assert np.corrcoef(light, photo)[0, 1] > 0.3
