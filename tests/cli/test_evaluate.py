@@ -303,3 +303,60 @@ def test_the_first_faults_of_a_set_are_listed_and_the_others_counted(tmp_path, c
     assert main(["evaluate", "detector", "--data", str(path), "--output", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert [f"gone{i}.png" in error for i in range(7)] == [True] * 5 + [False] * 2 and "; and 2 more; fix" in error
+
+
+def write_rows(path, label, photos=TRUE):
+    """Rows of a run that found something of one class."""
+    rows = []
+    for name in photos:
+        height, width = getattr(data, name.removesuffix(".png"))().shape[:2]
+        found = [{"label": label, "score": score, "box": [5, 5, 435, 295]} for score in (0.9, 0.01)] if label else []
+        rows.append({"file": name, "status": "ok", "error": None, "width": width, "height": height, "model": "other"})
+        rows[-1]["detections"] = found
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("label", "code", "words"),
+    [
+        ("Cat", 0, "truth.json: takes 'cat' as 'Cat', which rows.jsonl knows"),
+        ("elk", 1, "truth.json: rows.jsonl knows none of its classes (cat, cup, diningtable, dog)"),
+        ("Dining Table", 0, "truth.json: takes 'diningtable' as 'Dining Table', which rows.jsonl knows"),
+        ("dining table", 0, ""),
+        (None, 0, ""),  # a model may find nothing
+    ],
+)
+def test_rows_of_other_classes_are_refused_and_those_in_another_case_understood(
+    tmp_path, monkeypatch, capsys, label, code, words
+):
+    monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
+    monkeypatch.chdir(write_set(tmp_path / "set").parent)
+    write_rows(tmp_path / "set" / "rows.jsonl", label)
+    assert main(["evaluate", "detector", "--data", "truth.json", "--rows", "rows.jsonl", "--output", "out"]) == code
+    assert words in capsys.readouterr().err
+    if code == 0:
+        figures = json.loads((tmp_path / "set" / "out" / "evaluation.json").read_text())
+        assert (figures["AP50"] > 0) == bool(label)
+    else:
+        assert not (tmp_path / "set" / "out").exists()
+
+
+def test_photos_elsewhere_are_named_and_what_is_odd_is_told_in_a_line_each(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
+    path = write_set(tmp_path / "set")
+    content = json.loads(path.read_text())
+    for row in content["annotations"]:
+        row["bbox"] = list(map(str, row["bbox"]))
+    path.write_text(json.dumps(content), encoding="utf-8-sig")
+    (tmp_path / "set" / "images").rename(tmp_path / "photos")
+    (tmp_path / "photos" / "._coffee.png").write_bytes(b"\0\5\x16\7")
+    write_rows(tmp_path / "rows.jsonl", "cat")
+    words = ["evaluate", "detector", "--data", str(path), "--rows", str(tmp_path / "rows.jsonl")]
+    assert main([*words, "--output", str(tmp_path / "none")]) == 1
+    assert "--images names the folder that has it" in capsys.readouterr().err
+    assert main([*words, "--images", str(tmp_path / "photos"), "--output", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        f"{path}: number written as text: 5, such as annotation 0 of chelsea.png: ['5', '5', '430', '290']"
+    ]

@@ -287,3 +287,25 @@ def test_a_set_without_a_box_is_trained_on_by_no_command(tmp_path, capsys, kind)
         said = capsys.readouterr().err
         assert said.startswith(f"vision-app: {path}: none of the 2 images to train on has a box, so there is nothing")
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", [["train", "yolo"], ["train", "classifier"], ["check"]])
+def test_photos_elsewhere_are_named(tmp_path, capsys, monkeypatch, command):
+    path = make_set(tmp_path / "set", 2, seed=0)
+    (tmp_path / "set" / "images").rename(tmp_path / "photos")
+    words = [*command, "--data", str(path), "--output", str(tmp_path / "run")]
+    assert main(words) == 1
+    assert "0.png is neither in" in (said := capsys.readouterr().err) and "--images names the folder" in said
+    empty = json.dumps(json.loads(path.read_text()) | {"annotations": []})
+    path.write_text(empty)  # which ends the command behind the reader
+    assert main([*words, "--images", str(tmp_path / "photos")]) == 1
+    said = capsys.readouterr()
+    assert "has a box" in said.err or "there is nothing to learn" in said.out
+
+
+def test_a_settings_file_may_begin_with_a_byte_order_mark(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "a.yaml").write_text("patience: -2", encoding=encoding)
+        assert main(["train", "yolo", "--config", "a.yaml", "--output", "run"]) == 2
+        assert capsys.readouterr().err.startswith("vision-app: --patience -2: must lie between")

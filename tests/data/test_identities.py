@@ -14,6 +14,7 @@ def write(folder, *names):
 
 def test_every_sub_folder_is_a_person(tmp_path):
     write(tmp_path, "Zoë/b.JPG", "Zoë/a.png", "Ada B/2020/x.webp", "Ada B/y.jpg")
+    write(tmp_path, "__MACOSX/Ada B/y.jpg", "Zoë/._a.png")
     write(tmp_path, "Ada B/notes.txt", "Ada B/.hidden.jpg", ".cache/z.jpg", "nobody.jpg")
     (tmp_path / "Ada B" / "folder.jpg").mkdir()
     found = load_identities(tmp_path)

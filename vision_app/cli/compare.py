@@ -12,7 +12,7 @@ from vision_app.batch.sources import Input
 from vision_app.cli.batch import gather, say_stopped
 from vision_app.cli.evaluate import check_classes, load_ground_truth
 from vision_app.cli.exit_codes import INTERRUPTED
-from vision_app.cli.options import BOXES, SHARED, Fields, Text, output_folder, positive_int, with_options
+from vision_app.cli.options import BOXES, IMAGES, SHARED, Fields, Text, output_folder, positive_int, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import UsageError, unknown
 from vision_app.detection.compare import FAMILY
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     ground_truth=Text(
         BOXES, "Boxes for average precision: a COCO file, a YOLO data.yaml or a PASCAL VOC folder.", exists=True
     ),
+    images=IMAGES,
     split=Text("NAME", "Split of --ground-truth to use.", show_default="val, else test, else all"),
     tta=Text("", "Also run each model with test-time augmentation."),
     limit=Text("MODEL=N", "Run this model on the first N images only; may be repeated."),
@@ -62,6 +63,7 @@ def compare(
     sources: list[str] | None = None,
     models: str | None = None,
     ground_truth: Path | None = None,
+    images: list[Path] | None = None,
     split: str | None = None,
     confidence: float | None = None,
     tta: bool = False,
@@ -90,22 +92,22 @@ def compare(
 
     if not sources and ground_truth is None:
         raise UsageError("Missing argument 'SOURCE': images to compare on; or give --ground-truth to use its images")
-    if split and ground_truth is None:
-        raise UsageError(f"--split {split}: only together with --ground-truth")
+    if (split or images) and ground_truth is None:
+        raise UsageError(f"{f'--split {split}' if split else '--images'}: only together with --ground-truth")
     specs = [
         DetectorSpec(name, again, execution)
         for name in _names(models, tta)
         for again in ([False, True] if tta else [False])
     ]
     limits = _limits(limit or [], [each.model for each in specs])
-    known = load_ground_truth(ground_truth, split)[0] if ground_truth else None
+    known = load_ground_truth(ground_truth, split, images)[0] if ground_truth else None
     options = DetectOptions(confidence=confidence)
     with ExitStack() as processes:
         workers = []
         for spec in specs:
             workers.append(processes.enter_context(Worker(spec, options, MEASURING if known else None)))
             if known and ground_truth:
-                check_classes(workers[-1], known, ground_truth)
+                known = check_classes(f"model '{workers[-1].name}'", workers[-1].classes, known, ground_truth)
         files = sources or [str(sample.path) for sample in known.samples] if known else sources or []
         inputs = gather(files, output, named=True)
         parts = [(worker, inputs[: limits.get(spec.model)]) for worker, spec in zip(workers, specs, strict=True)]

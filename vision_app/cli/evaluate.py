@@ -3,17 +3,18 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_app.batch.sources import Input
 from vision_app.cli.batch import default_batch_size, runtime_settings
 from vision_app.cli.commands import group_of_commands
-from vision_app.cli.options import DETECTION_MODEL, ONE_THREAD, Text, with_options
+from vision_app.cli.options import DETECTION_MODEL, IMAGES, ONE_THREAD, Text, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.files import PUBLIC, refuse_existing
-from vision_app.data.names import canonical
+from vision_app.data.names import canonical, in_case_of
 from vision_app.released.names import CLASSIFIER, DETECTOR
 from vision_app.released.runtime import Execution
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from vision_app.classification.classifier import Classifier
     from vision_app.data.samples import DetectionSet
     from vision_app.detection.base import Detector
-    from vision_app.detection.compare.measure import Worker
     from vision_app.faces.embedder import Embedder
 
 app = group_of_commands("Measure models on data with ground truth.")
@@ -32,6 +32,7 @@ DOUBTFUL = 0.05  # rows should hold scores down to this at least
 @app.command()
 @with_options(
     execution=ONE_THREAD,
+    images=IMAGES,
     model=DETECTION_MODEL,
     rows=Text(
         "FILE.jsonl", "Rows of an earlier `vision-app detect --confidence 0.01 --iou 0.6`, instead of --model.",
@@ -46,6 +47,7 @@ def detector(
     execution: Execution,
     data: Path,
     output: Path,
+    images: list[Path] | None = None,
     split: str | None = None,
     model: str | None = None,
     tta: bool = False,
@@ -78,9 +80,9 @@ def detector(
         if not isinstance(found, RegionDetector) or not found.searches:
             raise UsageError(f"--proposals {proposals}: only for --model rcnn or fast-rcnn, alone and without --tta")
         found.propose = ProposalCache(proposals)
-    truth, split = load_ground_truth(data, split)
+    truth, split = load_ground_truth(data, split, images)
     if found:
-        check_classes(found, truth, data)
+        truth = check_classes(f"model '{found.name}'", found.classes, truth, data)
         flags = "confidence", "iou", "max_detections"
         settings = {f"--{name.replace('_', '-')}": getattr(MEASURING, name) for name in flags}
         files, path = [str(sample.path) for sample in truth.samples], output / "detections.jsonl"
@@ -90,6 +92,7 @@ def detector(
     else:
         assert rows is not None
         answers = list(read_rows(rows))
+        truth = check_labels(rows, answers, truth, data)
         table = Table.make(truth, rows_in_order(truth, answers))
         if len(table.detections) and (lowest := table.detections.scores[-1]) > DOUBTFUL:
             print(f"{rows}: no score is below {lowest:.2f}; AP needs the boxes with low scores too", file=sys.stderr)
@@ -104,11 +107,12 @@ def detector(
 
 
 @app.command()
-@with_options(execution=ONE_THREAD)
+@with_options(execution=ONE_THREAD, images=IMAGES)
 def classifier(
     execution: Execution,
     data: Path,
     output: Path,
+    images: list[Path] | None = None,
     split: str | None = None,
     model: str = CLASSIFIER,
     overwrite: bool = False,
@@ -129,8 +133,8 @@ def classifier(
 
     check_empty(output, overwrite)
     found = Classifier.load(model, **vars(execution))
-    truth, split = load_ground_truth(data, split)
-    check_classes(found, truth, data)
+    truth, split = load_ground_truth(data, split, images)
+    truth = check_classes(f"model '{found.name}'", found.classes, truth, data)
     files, path = [str(sample.path) for sample in truth.samples], output / "classes.jsonl"
     task = ClassifyTask(found, localize=True)
     with written_rows(task, found, files, path, {"--localize": True}, overwrite=overwrite):
@@ -147,8 +151,15 @@ def check_empty(output: Path, overwrite: bool) -> None:
     refuse_existing(sorted(output.iterdir()) if output.is_dir() else [], overwrite)
 
 
-def load_ground_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str | None]":
+def load_ground_truth(
+    path: Path, split: str | None, images: list[Path] | None = None
+) -> "tuple[DetectionSet, str | None]":
     """Read a set, by default its val split, else test, else all of it; say which, and what is unusual about it.
+
+    Args:
+        path: The set.
+        split: Its split.
+        images: Folders that have the images, if they are not where the format has them.
 
     Returns:
         The set and the name of its split, None for all.
@@ -158,16 +169,16 @@ def load_ground_truth(path: Path, split: str | None) -> "tuple[DetectionSet, str
     """
     from vision_app.data.detection import open_dataset
 
-    source = open_dataset(path)
+    source = open_dataset(path, images or ())
     if split is None and (split := next((name for name in ("val", "test") if name in source.splits), None)):
         print(f"{path}: using the split '{split}'; --split selects another one", file=sys.stderr)
     data = source.load(split=split)
     if faults := data.report.faults:
         raise DataError(f"{path}: {_shortened(faults)}; fix or remove these; `vision-app check` lists all issues")
-    if not any(data.boxes_per_class().values()):
+    if not data.has_boxes:
         raise DataError(f"{path}: has no boxes; an evaluation needs some")
-    for kind, count in data.report.kinds.items():
-        print(f"{path}: {kind}: {count:,}", file=sys.stderr)
+    for line in data.report.counts:
+        print(f"{path}: {line}", file=sys.stderr)
     return data, split
 
 
@@ -177,17 +188,43 @@ def _shortened(lines: Sequence[str], shown: int = 5) -> str:
     return "; ".join(lines[:shown]) + more
 
 
-def check_classes(model: "Detector | Classifier | Worker", truth: "DetectionSet", path: Path) -> None:
-    """Say which classes of the ground truth the model does not know.
+def check_classes(source: str, classes: Sequence[str], truth: "DetectionSet", path: Path) -> "DetectionSet":
+    """Return the ground truth with names as the model writes them, where only upper and lower case differ.
+
+    Says which names these are, and which the model does not know.
+
+    Args:
+        source: What knows the classes, for messages.
+        classes: Those that it knows.
+        truth: The ground truth.
+        path: The set.
 
     Raises:
         DataError: It knows none.
     """
-    unknown = [name for name in truth.classes if not {name, canonical(name)} & set(model.classes)]
-    if len(unknown) == len(truth.classes):
-        raise DataError(f"{path}: model '{model.name}' knows none of its classes ({', '.join(unknown[:5])})")
-    if unknown:
-        print(f"not known to model '{model.name}': {', '.join(unknown)}", file=sys.stderr)
+    found = _in_case_of(source, classes, truth, path)
+    if unknown := [name for name in found.classes if not {name, canonical(name)} & set(classes)]:
+        print(f"not known to {source}: {', '.join(unknown)}", file=sys.stderr)
+    return found
+
+
+def check_labels(rows: Path, answers: Sequence[dict[str, Any]], truth: "DetectionSet", path: Path) -> "DetectionSet":
+    """Return the ground truth with names as rows of detections write them; see `check_classes`.
+
+    Raises:
+        DataError: The rows have detections, and none of a class of the ground truth.
+    """
+    labels = sorted({one["label"] for row in answers for one in row.get("detections") or ()})
+    return _in_case_of(str(rows), labels, truth, path) if labels else truth
+
+
+def _in_case_of(source: str, classes: Sequence[str], truth: "DetectionSet", path: Path) -> "DetectionSet":
+    names = in_case_of(truth.classes, classes)
+    if not {each for name in names for each in (name, canonical(name))} & set(classes):
+        raise DataError(f"{path}: {source} knows none of its classes ({', '.join(names[:5])})")
+    if changed := [f"'{old}' as '{new}'" for old, new in zip(truth.classes, names, strict=True) if old != new]:
+        print(f"{path}: takes {', '.join(changed)}, which {source} knows", file=sys.stderr)
+    return replace(truth, classes=names)
 
 
 @contextmanager

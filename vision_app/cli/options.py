@@ -140,6 +140,10 @@ SHARED = {
     "resume": Text("", "Resume an interrupted run."),
     "overwrite": Text("", "Replace files of the same names."),
 }  # fmt: skip
+IMAGES = Text(
+    "FOLDER", "Folder with the images, if they are not where the data's format has them; may be repeated.", "--images",
+    show_default="beside the data", exists=True, file_okay=False,
+)  # fmt: skip
 FACE_MODEL = Text("NAME", "Face embedder: a released model or a path.")
 DETECTION_MODEL = Text(
     "NAME",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from vision_app.cli.options import BOXES, Fields, Text, with_options
+from vision_app.cli.options import BOXES, IMAGES, Fields, Text, with_options
 from vision_app.cli.train_detector import app
 from vision_app.cli.train_options import DATA, LOOP, RUN, TEACHER_BOXES, RunOptions, trained, validation
 from vision_app.faces.train.options import FaceOptions
@@ -37,6 +37,7 @@ PHOTOS = Text(
         "Parts of the detector to train; pooling trains none of it and so leaves the boxes as they are.",
     ),
     teacher_boxes=TEACHER_BOXES,
+    images=IMAGES,
 )
 def classifier(
     context: typer.Context,
@@ -47,6 +48,7 @@ def classifier(
     initial: Path = Path(DETECTOR),
     transfer: str = "pooling",
     teacher_boxes: Path | None = None,
+    images: list[Path] | None = None,
 ) -> int:
     """Train an image classifier on images with boxes, from a detector.
 
@@ -58,7 +60,7 @@ def classifier(
 
     train(
         data or [], validation or [], config=settings, initial=initial, transfer=transfer, teacher_boxes=teacher_boxes,
-        **common,
+        images=images or [], **common,
     )  # fmt: skip
     return 0
 

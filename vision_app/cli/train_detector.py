@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from vision_app.cli.commands import group_of_commands
-from vision_app.cli.options import BOXES, Fields, Text, output_folder, with_options
+from vision_app.cli.options import BOXES, IMAGES, Fields, Text, output_folder, with_options
 from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, RunOptions, say, trained, validation
 from vision_app.core.errors import UsageError
 from vision_app.core.figures import import_matplotlib
@@ -30,6 +30,7 @@ def train(
     validation: list[Path] | None = None,
     initial: Path | None = None,
     teacher_boxes: Path | None = None,
+    images: list[Path] | None = None,
     plot_schedule: Path | None = None,
     find_lr: bool = False,
 ) -> int:
@@ -67,7 +68,7 @@ def train(
     try:
         found = train(
             data or [], validation or [], config=settings, options=options, initial=initial,
-            teacher_boxes=teacher_boxes, run=search if find_lr else fit,
+            teacher_boxes=teacher_boxes, images=images or [], run=search if find_lr else fit,
             **common | kinds | {"log": say if first else silent},
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -107,6 +108,7 @@ for name, (about, of_loop, of_detector, missing) in KINDS.items():
             validation=validation(BOXES),
             initial=OF_YOLO if name == "yolo" else OF_OTHERS,
             teacher_boxes=TEACHER_BOXES,
+            images=IMAGES,
             plot_schedule=Text(
                 "FILE.png", "Plot the learning-rate schedule and exit.", dir_okay=False, rich_help_panel=RATES
             ),
@@ -128,6 +130,7 @@ def rcnn(initial: Path, output: Path) -> int:
 
 @with_options(
     output=output_folder("Folder for contact sheets and scan.csv."),
+    images=IMAGES,
     model=OF_YOLO,
     backbone=Text("NAME", "Backbone of a new network: csp, residual, inception or shuffle.", show_default="csp"),
     size=Text("N", "Side of the network's input in pixels."),
@@ -135,6 +138,7 @@ def rcnn(initial: Path, output: Path) -> int:
 def check(
     data: Path,
     output: Path,
+    images: list[Path] | None = None,
     model: Path | None = None,
     backbone: str | None = None,
     size: int = DetectionOptions.size,
@@ -153,7 +157,7 @@ def check(
 
     passed = []
     options = DetectionOptions(size=size, backbone=backbone)
-    for found in run_checks(data, output, options, initial=model, log=say, overwrite=overwrite):
+    for found in run_checks(data, output, options, initial=model, images=images or [], log=say, overwrite=overwrite):
         say(str(found))
         passed.append(found.passed)
     if all(passed):

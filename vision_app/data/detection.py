@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from vision_app.core.errors import DataError, UsageError
+from vision_app.core.several import several_paths
 from vision_app.data.coco import load_coco
 from vision_app.data.layout import is_hidden
 from vision_app.data.samples import DetectionSet
@@ -45,7 +46,7 @@ class Dataset:
         return data if classes is None else data.relabeled(classes, self.path)
 
 
-def open_dataset(path: str | Path, images: Sequence[Path] = ()) -> Dataset:
+def open_dataset(path: str | Path, images: str | Path | Sequence[str | Path] = ()) -> Dataset:
     """Return the set of a path in the format that the path tells: COCO's .json, YOLO's .yaml or a VOC folder.
 
     Darknet's obj.data is read as a .yaml.
@@ -57,7 +58,7 @@ def open_dataset(path: str | Path, images: Sequence[Path] = ()) -> Dataset:
     Raises:
         DataError: It is none of these, or its description cannot be used.
     """
-    path = Path(path)
+    path, images = Path(path), several_paths(images)
     suffix = path.suffix.lower()
     if path.is_dir():
         _check_voc(path)
@@ -71,7 +72,10 @@ def open_dataset(path: str | Path, images: Sequence[Path] = ()) -> Dataset:
 
 
 def load_detection(
-    path: str | Path, classes: Sequence[str] | None = None, split: str | None = None, images: Sequence[Path] = ()
+    path: str | Path,
+    classes: Sequence[str] | None = None,
+    split: str | None = None,
+    images: str | Path | Sequence[str | Path] = (),
 ) -> DetectionSet:
     """Read a set; see `open_dataset` and `Dataset.load`."""
     return open_dataset(path, images).load(classes, split)

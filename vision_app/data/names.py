@@ -1,5 +1,7 @@
 """Class names: COCO's eighty, and the other names under which data sets list the same things."""
 
+from collections.abc import Iterable, Sequence
+
 _COCO = """
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
     parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella,
@@ -24,3 +26,20 @@ ALIASES = {  # PASCAL VOC's names -> COCO's
 def canonical(name: str) -> str:
     """Return the name under which the released models know a class."""
     return ALIASES.get(name, name)
+
+
+def in_case_of(names: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+    """Return names as others write them, where nothing but upper and lower case differs and no two become one.
+
+    >>> in_case_of(["Dog", "Sofa", "elk"], ["dog", "couch"])
+    ('dog', 'couch', 'elk')
+    """
+    exact = set(known)
+    written = {name.lower(): name for name in sorted(exact)}
+    found = tuple(
+        name
+        if {name, canonical(name)} & exact
+        else written.get(name.lower()) or written.get(canonical(name.lower())) or name
+        for name in names
+    )
+    return found if len(set(map(canonical, found))) == len(set(map(canonical, names))) else tuple(names)

@@ -91,6 +91,13 @@ class ScanReport:
         counts = {kind: count for kind, (count, _) in self.counted.items()}
         return Counter(kind for kind, _ in self.entries) + Counter(counts)
 
+    @property
+    def counts(self) -> list[str]:
+        """One line for each kind, with how often there is one and the first."""
+        first = dict(reversed(self.entries))
+        counts = {kind: (count, first[kind]) for kind, count in Counter(kind for kind, _ in self.entries).items()}
+        return [f"{kind}: {count:,}, such as {one}" for kind, (count, one) in (counts | self.counted).items()]
+
     def first(self) -> str:
         """Return the first line, or words for a set without entries."""
         return self.problems[0] if self.entries else "it lists none"

@@ -104,3 +104,11 @@ def test_shares_are_even_and_never_change():
 
 def test_people_are_numbered_in_the_order_of_their_names():
     assert numbers(np.array(["b", "a", "b"])).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(("yes", "no"), [("1", "0"), ("True", "False"), ("yes", "no"), ("TRUE", "FALSE")])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_pairs_as_other_programs_write_them(tmp_path, yes, no, encoding):
+    lines = ["file_a,file_b,same", f"1.jpg,2.jpg,{yes}", f"1.jpg,3.jpg,{no}"]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines), encoding=encoding)
+    assert load_photos(tmp_path / "pairs.csv").pairs.same.tolist() == [True, False]

@@ -100,6 +100,7 @@ def train(
     initial: Path = Path(DETECTOR),
     transfer: str = "pooling",
     teacher_boxes: Path | None = None,
+    images: Sequence[Path] = (),
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
@@ -123,7 +124,7 @@ def train(
     model = find_model(initial)
     detector, size = load_network(model, YOLO), model.value("input.size", int)
     read = RunData(
-        data, validation, size, config.seed, initial=initial, teacher_boxes=teacher_boxes, labeled=True,
+        data, validation, size, config.seed, initial=initial, teacher_boxes=teacher_boxes, images=images, labeled=True,
         log=log,
     )  # fmt: skip
     torch.manual_seed(config.seed)

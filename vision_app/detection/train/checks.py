@@ -54,6 +54,7 @@ def run_checks(
     options: DetectionOptions,
     *,
     initial: Path | None,
+    images: Sequence[Path] = (),
     log: Callable[[str], None],
     overwrite: bool = False,
 ) -> Iterator[Check]:
@@ -67,6 +68,7 @@ def run_checks(
         output: Folder to write to.
         options: Options of the training.
         initial: What training would start from, see `initial.starting_network`.
+        images: Folders that have the images, if they are not where the format has them.
         log: Takes lines of progress.
         overwrite: Whether to replace what an earlier check left in `output`.
 
@@ -79,7 +81,7 @@ def run_checks(
         raise UsageError(f"--output {output}: holds a run; choose another folder")
     check_folder(output, SCAN)
     refuse_existing([output / SCAN], overwrite)
-    data = open_dataset(path).load()
+    data = open_dataset(path, images).load()
     data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
     torch.manual_seed(0)
     try:

@@ -75,6 +75,7 @@ def load_datasets(
     data: Path | Sequence[Path],
     validation: Path | Sequence[Path],
     *,
+    images: Sequence[Path] = (),
     classes: Sequence[str] | None = None,
     target: int | None = None,
     seed: int = 0,
@@ -89,6 +90,7 @@ def load_datasets(
     Args:
         data: One or several paths as `open_dataset` takes them.
         validation: Likewise; may be none.
+        images: Folders that have images of the sets, if they are not where the formats have them.
         classes: Names in order; by default those of the sets, COCO's eighty if it comes to these.
         target: See `images.read_image`.
         seed: Random seed.
@@ -103,7 +105,7 @@ def load_datasets(
             few images.
     """
     data, validation = several_paths(data), several_paths(validation)
-    sources = {path: open_dataset(path) for path in dict.fromkeys([*data, *validation])}
+    sources = {path: open_dataset(path, images) for path in dict.fromkeys([*data, *validation])}
     parts = [DatasetSplit.to_train(sources[path]) for path in data]
     explicit = bool(validation)
     set_apart = validation or [path for path in data if "val" in sources[path].splits]
@@ -212,12 +214,13 @@ class RunData:
         *,
         initial: Path | None,
         teacher_boxes: Path | None,
+        images: Sequence[Path],
         labeled: bool,
         log: Callable[[str], None],
     ):
         self._sources = {"initial": name_and_digest(initial)}
         self.learned, self.validations, self._scanned = load_datasets(
-            data, validation, classes=COCO_CLASSES if teacher_boxes else None,
+            data, validation, images=images, classes=COCO_CLASSES if teacher_boxes else None,
             target=round(LARGEST_ZOOM * size), seed=seed, taught=labeled or bool(teacher_boxes), log=log,
         )  # fmt: skip
         if teacher_boxes:

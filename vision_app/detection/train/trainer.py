@@ -214,6 +214,7 @@ def train(
     *,
     initial: Path | None = None,
     teacher_boxes: Path | None = None,
+    images: Sequence[Path] = (),
     workers: int = 1,
     resume: bool = False,
     log: Callable[[str], None] = print,
@@ -242,7 +243,7 @@ def train(
         find_model(initial)  # which fails before the data is read
     torch.manual_seed(config.seed)
     read = RunData(
-        data, validation, options.size, config.seed, initial=initial, teacher_boxes=teacher_boxes,
+        data, validation, options.size, config.seed, initial=initial, teacher_boxes=teacher_boxes, images=images,
         labeled=False, log=log,
     )  # fmt: skip
     network, about = start(initial, read.learned, options)
