@@ -41,7 +41,7 @@ def add_teacher_boxes(data: DetectionSet, path: str | Path) -> DetectionSet:
         DataError: The file cannot be read, an image of `data` is not in it, or its boxes are not such rows.
     """
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
+        with gzip.open(path, "rt", encoding="utf-8-sig") as file:
             rows = json.load(file)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"{path}: not a gzipped JSON file of boxes ({error})") from error

@@ -33,6 +33,14 @@ def test_an_export_restores_everything(path, tmp_path):
         assert gallery.identify(paint((1, 8))).faces[0].name == "Ada"
 
 
+def test_an_export_that_an_editor_has_saved_is_read(path, tmp_path):
+    with open_writer(path) as gallery:
+        gallery.export(tmp_path / "all.jsonl")
+    (tmp_path / "all.jsonl").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "all.jsonl").read_bytes())
+    with open_writer(tmp_path / "other.db") as gallery:
+        assert [answer.code for answer in gallery.import_file(tmp_path / "all.jsonl")] == ["accepted"] * 3
+
+
 def test_an_export_of_some_people_contains_nobody_else_and_is_not_overwritten(path, tmp_path):
     with open_writer(path) as gallery:
         gallery.export(tmp_path / "bob.jsonl", ["Bob"])
