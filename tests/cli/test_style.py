@@ -99,6 +99,19 @@ def test_each_content_and_style_gets_an_image_and_a_row(run, place, tmp_path):
     assert len(list(tmp_path.rglob("*.png"))) == 8
 
 
+def test_a_cut_out_stays_one(run, place, tmp_path):
+    image = Image.fromarray(data.coffee()[:72, :64])
+    alpha = Image.radial_gradient("L").resize(image.size)
+    image.putalpha(alpha)
+    image.save(tmp_path / "cut.png")
+    result = run(tmp_path / "cut.png", "--style", "one/wave.png", "--output", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    (row,) = rows_of(tmp_path / "out")
+    written = Image.open(tmp_path / "out" / row["picture"])
+    assert written.mode == "RGBA" and written.getchannel("A").tobytes() == alpha.tobytes()
+    assert (row["width"], row["height"]) == written.size == (64, 72)
+
+
 def test_styles_are_mixed_in_one_image_when_asked_for(run, place, tmp_path):
     flags = ["--mix", "--weights", "0.7,0.3", "--size", 48, "--keep-colors", "luminance"]
     assert run("photos/a.jpg", *STYLES, *flags, "--output", tmp_path).returncode == 0

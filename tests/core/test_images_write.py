@@ -18,6 +18,15 @@ def test_what_is_written_can_be_read(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize(("name", "expected"), [("a.png", 51), ("a.webp", 51), ("a.jpg", None)])
+def test_transparency_is_written_where_the_format_has_it(name, expected, tmp_path):
+    pixels = np.full((16, 16, 4), (0, 0, 255, 51), np.uint8)
+    write_image(tmp_path / name, pixels)
+    image = read_image(tmp_path / name)
+    assert np.abs(image.pixels.astype(int) - (204, 204, 255)).max() <= 4
+    assert image.alpha is None if expected is None else (image.alpha == expected).all()
+
+
 def test_writing_replaces_and_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     write_image(path, quadrants())

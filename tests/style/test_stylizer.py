@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 from tiny_styles import tiny_fast, write_tiny_encoder, write_tiny_fast
 from torch import nn
@@ -75,6 +76,38 @@ def test_prepared_styles_give_the_same_result(stylizers, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_zero_strength_returns_the_content_exactly(stylizers, method):
     assert np.array_equal(stylizers[method](PHOTO, STYLE, strength=0).pixels, PHOTO)
+
+
+def cut_out():
+    """A photo of which a circle with a soft edge is left."""
+    rows, columns = np.ogrid[:80, :100]
+    distance = np.hypot(rows - 40, columns - 50)
+    return np.dstack([PHOTO, np.uint8((30 - distance).clip(0, 5) * 51)])
+
+
+@pytest.mark.parametrize("size", [100, 50, 160])
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_transparent_stays_so(stylizers, method, size):
+    content, keep_colors = cut_out(), "no" if method == "color" else "luminance"
+    found = stylizers[method](content, STYLE, options(method, size=size, keep_colors=keep_colors))
+    assert found.pixels.shape == (size * 4 // 5, size, 4)
+    alpha = Image.fromarray(content[..., 3]).resize((size, size * 4 // 5), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(found.pixels[..., 3], alpha)
+    assert (found.width, found.height) == alpha.size
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_zero_strength_returns_a_cut_out_without_a_white_rim(stylizers, method):
+    content = cut_out()
+    found = stylizers[method](content, STYLE, options(method, strength=0.0)).pixels
+    assert np.abs(found[..., :3].astype(int) - content[..., :3])[content[..., 3] > 50].max() <= 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_opaque_content_with_an_alpha_channel_gives_what_it_gives_without(stylizers, method):
+    opaque = np.dstack([PHOTO, np.full(PHOTO.shape[:2], 255, np.uint8)])
+    results = [stylizers[method](content, STYLE, options(method)).pixels for content in (opaque, PHOTO)]
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -147,6 +147,17 @@ def test_a_click_on_a_style_stylizes_the_photo(photo, stylizers):
     assert not said(page)
 
 
+def test_a_cut_out_is_downloaded_as_one_and_shown_on_white(stylizers, monkeypatch):
+    saved = []
+    monkeypatch.setattr("vision_app.ui.style.save", lambda label, content, name, mime: saved.append(content))
+    photo = PHOTO.convert("RGBA")
+    photo.paste((0, 0, 0, 0), (0, 0, 40, 40))
+    before, after = shown(started(encode(photo, "PNG"), "mosaic"))
+    assert np.abs(before[:32, :32].astype(int) - 255).max() < 8 and np.abs(after[:32, :32].astype(int) - 255).max() < 8
+    downloaded = Image.open(io.BytesIO(saved[-1]()))
+    assert downloaded.getchannel("A").tobytes() == photo.getchannel("A").tobytes()
+
+
 def test_another_style_replaces_the_first_and_a_second_click_drops_it(photo, stylizers):
     page = started(photo, "mosaic", "waves")
     assert alike(shown(page)[1], stylizers["fast"](PHOTO_PIXELS, samples.sample("waves")).pixels)

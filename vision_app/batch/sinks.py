@@ -255,7 +255,7 @@ class ImageFolder:
         remove_all_leftovers(folder)
 
     def write(self, name: str, pixels: np.ndarray) -> None:
-        """Write `pixels`, (H, W, 3) uint8 RGB, to `<folder>/<name><suffix>`; the whole file appears at once.
+        """Write `pixels`, (H, W, 3) or (H, W, 4) uint8, to `<folder>/<name><suffix>`; the whole file appears at once.
 
         Raises:
             OutputError: The folder or the disk takes no image.

@@ -137,22 +137,29 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
 
     Args:
         path: Target; its suffix decides the format (.jpg, .jpeg, .png or .webp in any case).
-        pixels: (H, W, 3) uint8 RGB.
+        pixels: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA.
 
     Raises:
         ImageError: The suffix is unknown or the file cannot be written.
     """
     path = Path(path)
-    options = WRITERS.get(path.suffix.lower())
-    if options is None:
+    if path.suffix.lower() not in WRITERS:
         guess = nearest(path.suffix, WRITERS)
         hint = f"did you mean {guess}?" if guess else f"choose from {', '.join(WRITERS)}"
         raise ImageError(str(path), f"cannot write images with the suffix {path.suffix!r}; {hint}")
     try:
         with atomic_write(path) as temporary:
-            Image.fromarray(pixels).save(temporary, **options)
+            save_image(pixels, temporary, path.suffix)
     except OSError as error:
         raise ImageError(str(path), f"cannot be written: {_reason(error)}") from error
+
+
+def save_image(pixels: np.ndarray, target: Path | BinaryIO, suffix: str) -> None:
+    """Save (H, W, 3) or (H, W, 4) uint8 in the format of a suffix in `WRITERS`; a JPEG is laid on white."""
+    options, image = WRITERS[suffix.lower()], Image.fromarray(pixels)
+    if options["format"] == "JPEG" and image.mode == "RGBA":
+        image, _ = to_rgb(image)
+    image.save(target, **options)
 
 
 def _content(stream: BinaryIO, name: str) -> bytes:

@@ -47,7 +47,7 @@ def scaled_shape(width: int, height: int, size: int | None, name: str, flag: str
 
 
 def scaled(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resize (h, w, 3) uint8 to (rows, columns, 3) with a Lanczos filter; the same array where that is its shape."""
+    """Resize (h, w, 3) or (h, w) uint8 to (rows, columns) with a Lanczos filter; the same array if it fits."""
     if pixels.shape[:2] == shape:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.LANCZOS))

@@ -96,6 +96,24 @@ def _mapped(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> Itera
         yield rows, colors @ matrix.T + offset
 
 
+def without_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Return the colors that an image with transparency has itself, which at its edges are mixed with white.
+
+    Args:
+        pixels: (H, W, 3) uint8, laid on white.
+        alpha: (H, W) uint8 opacity.
+
+    Returns:
+        (H, W, 3) uint8; white where nothing is to be seen.
+    """
+    result = np.empty_like(pixels)
+    for start in range(0, len(pixels), ROWS):
+        part = slice(start, start + ROWS)
+        opacity = np.maximum(alpha[part, :, None], 1) / np.float32(255)
+        result[part] = np.rint((255 - (255 - pixels[part]) / opacity).clip(0, 255))
+    return result
+
+
 def _moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean (3,) and the covariance (3, 3) of colors, in levels of 256. Sums of integers, so exact."""
     total, products = np.zeros(3), np.zeros((3, 3))

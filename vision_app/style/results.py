@@ -43,7 +43,7 @@ class Stylized:
     """A stylized image.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, read-only.
+        pixels: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA with the opacity of a content that has transparency, read-only.
         content: Name of the content image.
         styles: Names of the styles, in the order given.
         method: "optimize", "fast" or "color".

@@ -181,6 +181,9 @@ class Stylizer:
         size = options.size or (self.longest_side if too_long else None)
         shape = checks.scaled_shape(image.width, image.height, size, name)
         pixels = checks.scaled(image.pixels, shape)
+        alpha = None if image.alpha is None else checks.scaled(image.alpha, shape)
+        if alpha is not None:
+            pixels = color.without_white(pixels, alpha)
         notes = [*checks.content_notes(pixels), *styles.notes]
         if options.size is None and shape != (image.height, image.width):
             notes.insert(0, f"scaled down from {image.width} x {image.height} pixels")
@@ -192,6 +195,8 @@ class Stylizer:
             keep = color.keep_luminance if options.keep_colors == "luminance" else color.match_histogram
             result = keep(pixels, result)
         notes += checks.result_notes(pixels, result)
+        if alpha is not None:
+            result = np.dstack([result, alpha])
         return Stylized(
             result, name, styles.names, self.method, self.name, tuple(notes),
             len(output.costs) or None, output.costs[-1][0] if output.costs else None, output.stopped,

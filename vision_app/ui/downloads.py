@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vision_app import Detections, draw, read_image
 from vision_app.batch.sinks import write_table
 from vision_app.core.errors import ImageError
-from vision_app.core.images import WRITERS
+from vision_app.core.images import save_image
 from vision_app.detection.batch import CSV_COLUMNS, csv_lines
 from vision_app.ui.images import ImageFile
 
@@ -41,9 +40,9 @@ def annotated(image: ImageFile, detections: Detections, suffix: str) -> bytes:
 
 
 def encoded(pixels: np.ndarray, suffix: str) -> bytes:
-    """Return an image file of the kind that `suffix` names; `pixels` are (H, W, 3) uint8 RGB."""
+    """Return an image file of the kind that `suffix` names; `pixels` are (H, W, 3) or (H, W, 4) uint8."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, **WRITERS[suffix])
+    save_image(pixels, buffer, suffix)
     return buffer.getvalue()
 
 

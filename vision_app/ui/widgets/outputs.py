@@ -24,7 +24,7 @@ def show_image(pixels: np.ndarray, alt: str) -> None:
 def before_after(before: np.ndarray, after: np.ndarray, alts: tuple[str, str]) -> None:
     """Draw two images, one over the other, and a slider that uncovers more of either.
 
-    Both are (H, W, 3) uint8 RGB and of one size; `alts` describe them.
+    Both are (H, W, 3) uint8 RGB or (H, W, 4) RGBA, and of one size; `alts` describe them.
     """
     _component(
         data={
