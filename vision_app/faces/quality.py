@@ -21,7 +21,6 @@ UNDER_EXPOSED, OVER_EXPOSED = "under_exposed", "over_exposed"
 
 MIN_SIZE = 24.0  # pixels
 MAX_BLUR = 0.93  # that of a sharp face of 112 pixels after a Gaussian of sigma 2
-MIN_DETAIL = 0.004  # less than any of 450 ordinary photos of nine sources has
 MAX_YAW, MAX_PITCH = 50.0, 40.0  # degrees
 MAX_CLIPPED = 0.5  # share of pixels that are nearly black, or nearly white
 BLACK, WHITE = 16, 250  # the limits for these
@@ -99,7 +98,7 @@ def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray, seen: Sequenc
     dark, bright = float((gray <= BLACK).mean()), float((gray >= WHITE).mean())
     bad = {
         TOO_SMALL: size < MIN_SIZE,
-        BLURRED: blur > MAX_BLUR or detail_of(in_photo) < MIN_DETAIL,
+        BLURRED: blur > MAX_BLUR,
         EXTREME_POSE: abs(yaw) > MAX_YAW or abs(pitch) > MAX_PITCH,
         UNDER_EXPOSED: dark > MAX_CLIPPED,
         OVER_EXPOSED: bright > MAX_CLIPPED,
@@ -139,15 +138,3 @@ def blur_of(gray: np.ndarray) -> float:
     gray = gray.astype(np.float32)
     details = float(cv2.Laplacian(gray, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE).var())
     return 1 / (1 + 16 * details / (float(gray.var()) + 1))
-
-
-def detail_of(gray: np.ndarray) -> float:
-    """Return the variance of an image (H, W) uint8 under a Laplacian of Gaussian of one pixel, over its own.
-
-    In a strongly blurred face, the rounding to whole gray levels looks like details to `blur_of`; the Gaussian takes
-    most of that away.
-    """
-    gray = gray.astype(np.float32)
-    smooth = cv2.GaussianBlur(gray, (0, 0), 1, borderType=cv2.BORDER_REPLICATE)
-    details = float(cv2.Laplacian(smooth, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE).var())
-    return details / (float(gray.var()) + 1)
