@@ -312,6 +312,11 @@ def test_one_photo_that_is_all_that_is_found_for_two_images_is_neithers(write, t
     assert found.report.kinds["duplicate image"] == 1 and len(found.report.faults) == 1
 
 
+def test_what_macs_add_to_archives_is_no_image_of_the_set(write):
+    found = load_coco(write([image(1), image(2, file_name="._1.png")], [annotation(1, [1, 1, 9, 9])]))
+    assert [sample.name for sample in found.samples] == ["1.png"] and found.report.problems == []
+
+
 def test_a_path_of_another_machine_becomes_the_name_that_is_left_of_it(write, tmp_path):
     path = write([image(1)])
     path.write_text(path.read_text().replace("1.png", "/home/else/images/1.png"))

@@ -76,6 +76,18 @@ def test_what_is_no_set_is_named_with_what_one_is(folder, name, words):
     assert str(error.value).startswith(str(folder / name))
 
 
+def test_a_folder_of_sets_hints_at_the_first(tmp_path):
+    for name in ("VOC2012", "VOC2007"):
+        (tmp_path / name / "Annotations").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"; did you mean .*VOC2007\?$"):
+        load_detection(tmp_path)
+    (tmp_path / "coco" / "annotations").mkdir(parents=True)
+    (tmp_path / "coco" / "annotations" / "train.json").write_text("{}")
+    (tmp_path / "coco" / "annotations" / "._a.json").write_text("{}")
+    with pytest.raises(DataError, match=r"; did you mean .*coco/annotations/train\.json\?$"):
+        load_detection(tmp_path / "coco")
+
+
 def test_a_folder_of_yolos_photos_and_labels_needs_a_data_yaml(tmp_path):
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()

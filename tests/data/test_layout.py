@@ -3,7 +3,7 @@
 import pytest
 
 from vision_app.core.errors import DataError
-from vision_app.data.layout import ImageFolders, files_below, found_name, is_hidden, relocated
+from vision_app.data.layout import ImageFolders, files_below, found_name, is_hidden, is_leftover, relocated
 from vision_app.data.scan_report import ScanReport
 
 
@@ -23,6 +23,17 @@ def test_files_below_a_folder_are_those_of_linked_folders_too_without_hidden_one
     assert [path.relative_to(tmp_path / "set").as_posix() for path in found] == ["A/c.JPG", "b.jpg", "linked/d.png"]
     assert files_below(tmp_path / "none", {".jpg"}) == []
     assert [is_hidden(name) for name in ("._a", ".a", "__MACOSX", "a", "MACOSX")] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/._b.jpg", True), ("._b.jpg", True), ("a\\._b.jpg", True), ("__MACOSX/a/b.jpg", True),
+        ("a/b.jpg", False), ("a/.b.jpg", False), ("a._b.jpg", False),
+    ],
+)  # fmt: skip
+def test_what_macs_add_to_archives(path, expected):
+    assert is_leftover(path) is expected
 
 
 @pytest.mark.parametrize(
@@ -59,6 +70,8 @@ def test_the_longest_end_of_a_path_that_exists_is_taken(tmp_path, name, expected
         ("annotations/all.json", "images/x/a.jpg", ["images/x/a.jpg"], "images/x/a.jpg"),
         ("annotations/all.json", "C:\\x\\a.jpg", ["images/a.jpg"], "images/a.jpg"),
         ("sets/boxes.json", "a.jpg", ["images/a.jpg"], "images/a.jpg"),
+        ("annotations/coco/val.json", "a.jpg", ["images/a.jpg"], "images/a.jpg"),
+        ("annotations/coco/val.json", "a.jpg", ["val/a.jpg", "train/a.jpg"], "val/a.jpg"),
         ("sets/boxes.json", "a.jpg", ["other/a.jpg"], None),  # beside a folder that is not of annotations
         ("annotations/instances_val2017.json", "a.jpg", ["val2017/b.jpg", "train2017/a.jpg"], None),
     ],

@@ -257,6 +257,11 @@ def test_photos_elsewhere(voc, tmp_path):
     assert len(load_detection(folder, images=[tmp_path / "elsewhere"])) == 1
 
 
+def test_the_folder_of_annotations_itself_may_be_given(voc):
+    found = load_detection(voc({"a": xml(CAT)}) / "Annotations")
+    assert [sample.path.name for sample in found.samples] == ["a.jpg"]
+
+
 def test_two_photos_of_one_stem_are_told(voc):
     folder = voc({"a": xml(CAT)})
     Image.fromarray(quadrants()).save(folder / "JPEGImages" / "a.png")

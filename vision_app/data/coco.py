@@ -12,7 +12,7 @@ import numpy as np
 from vision_app.core.errors import DataError, ImageError
 from vision_app.core.files import read_text
 from vision_app.core.images import read_size
-from vision_app.data.layout import ImageFolders, found_name
+from vision_app.data.layout import ImageFolders, found_name, is_leftover
 from vision_app.data.parse import flag, key, number, numbers
 from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
@@ -129,6 +129,8 @@ def _well_formed(rows: list[Any], report: ScanReport) -> list[Row]:
     for i, row in enumerate(rows):
         if problem := _problem(row, f"images[{i}]", {"id": key, "file_name": _is_name}):
             report.add("malformed row", problem)
+            continue
+        if is_leftover(row["file_name"]):
             continue
         row = {"width": None, "height": None, **row}
         if problem := _problem(row, f"images[{i}]", dict.fromkeys(("width", "height"), _is_side)):

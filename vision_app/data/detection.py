@@ -93,6 +93,7 @@ def _check_voc(folder: Path) -> None:
         return
     patterns = "*.yaml", "*.yml", "*.json", "*.data", "annotations/*.json"
     inside = [file for pattern in patterns for file in sorted(folder.glob(pattern)) if not is_hidden(file.name)]
+    inside += [place.parent for place in sorted(folder.glob("*/[Aa]nnotations"))]
     hint = f"; did you mean {inside[0]}?" if inside else ""
     if not inside and (folder / "labels").is_dir():
         hint = "; for YOLO's images/ and labels/, write a data.yaml with train, val and names, and name that"

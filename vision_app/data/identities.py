@@ -9,7 +9,7 @@ from pathlib import Path
 from vision_app.core.errors import DataError
 from vision_app.core.files import read_text
 from vision_app.core.images import SUFFIXES
-from vision_app.data.layout import files_below
+from vision_app.data.layout import files_below, is_leftover
 
 COLUMNS = ("file", "identity")
 
@@ -87,6 +87,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     for number, row in enumerate(rows, start=2):
         if any(row[name] is None for name in columns) or not row[columns[0]]:
             raise DataError(f"{path}: row {number} is incomplete")
+    rows = [row for row in rows if not is_leftover(row[columns[0]])]
     if not rows:
         raise DataError(f"{path}: lists nothing")
     return rows

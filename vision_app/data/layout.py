@@ -19,6 +19,12 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
+def is_leftover(path: str) -> bool:
+    """Return whether a path, with slashes of any system, is of a file that Macs add to archives."""
+    *folders, name = path.replace("\\", "/").split("/")
+    return name.startswith("._") or "__MACOSX" in folders
+
+
 def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Return the files with a suffix, in any case, below a folder and folders that are linked there, sorted by path."""
     found, seen = [], set()
@@ -81,11 +87,11 @@ class ImageFolders:
     @classmethod
     def of_json(cls, path: Path, given: Sequence[Path] = ()) -> "ImageFolders":
         """Return where the images of a COCO file may be: in and beside its folder, and above one of annotations."""
-        folder, above = path.parent, path.absolute().parent.parent
-        roots = [folder / "images", folder, above / "images"]
-        nearby = [folder, folder / "images", above / "images"]
-        if path.absolute().parent.name.lower() in _OF_ANNOTATIONS:
-            roots, nearby = [*roots, above], [*nearby, above]
+        folder, (own, above, top) = path.parent, [*path.absolute().parents, Path("/"), Path("/")][:3]
+        roots, nearby = [folder / "images", folder, above / "images"], [folder, folder / "images", above / "images"]
+        for place, parent in ((own, above), (above, top)):
+            if place.name.lower() in _OF_ANNOTATIONS:
+                roots, nearby = [*roots, parent / "images", parent], [*nearby, parent / "images", parent]
         return cls(roots, nearby=nearby, stem=path.stem, given=given)
 
     def find(self, name: str, report: ScanReport) -> Path:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from vision_app.core.errors import DataError, ImageError, UsageError, unknown
 from vision_app.core.files import read_text
 from vision_app.core.images import SUFFIXES, read_size
-from vision_app.data.layout import ImageFolders, files_below, is_hidden
+from vision_app.data.layout import ImageFolders, files_below, is_hidden, is_leftover
 from vision_app.data.parse import flag, number
 from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
@@ -112,7 +112,7 @@ def _listed(folder: Path, split: str, files: Mapping[str, Path]) -> list[str]:
         bare = _LISTED.sub("", line).rstrip()
         forms = line, bare, _SUFFIX.sub("", bare), bare.split()[0]  # with a flag, a suffix, more columns
         stem = next((form for form in forms if form in files), bare)
-        if not is_hidden(Path(stem).name):
+        if not is_leftover(stem):
             stems.append(stem)
     return stems
 
@@ -174,7 +174,9 @@ class _ImageReader:
         report: ScanReport,
     ):
         self.names, self.report, self.parsed = names, report, parsed
-        self.places = list(dict.fromkeys([*images, *_folders(folder, _IMAGES), folder, _annotations(folder)]))
+        beside = _folders(folder.parent, _IMAGES) if folder.name.lower() == "annotations" else []
+        places = [*images, *_folders(folder, _IMAGES), *beside, folder, _annotations(folder)]
+        self.places = list(dict.fromkeys(places))
         self.given = ImageFolders(self.places, given=images)
 
     def __call__(self, stem: str, root: ElementTree.Element) -> AnnotatedImage | None:

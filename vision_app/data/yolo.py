@@ -10,7 +10,7 @@ import yaml
 from vision_app.core.errors import DataError, ImageError, UsageError, nearest, unknown
 from vision_app.core.files import read_text
 from vision_app.core.images import SUFFIXES, read_size
-from vision_app.data.layout import ImageFolders, files_below, is_hidden, relocated
+from vision_app.data.layout import ImageFolders, files_below, is_leftover, relocated
 from vision_app.data.parse import class_names, whole_number
 from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
@@ -147,7 +147,7 @@ class YoloFile:
         """Yield the images that a text file names: from its folder, or else from the set's root."""
         folders = ImageFolders([file.parent, root], given=self.images)
         for line in filter(None, map(str.strip, _lines(file))):
-            if is_hidden(line.replace("\\", "/").rpartition("/")[2]):
+            if is_leftover(line):
                 continue
             try:
                 yield folders.find(line, report)
