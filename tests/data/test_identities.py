@@ -29,7 +29,7 @@ def test_every_sub_folder_is_a_person(tmp_path):
 
 def test_a_table_lists_files_beside_it(tmp_path):
     (tmp_path / "people.csv").write_text(
-        '\ufeffsource,file,identity,split\nweb,a/1.jpg,"Lovelace, Ada",train\nweb,a/._1.jpg,Ada,train\nweb,2.jpg,,val\n',
+        '\ufeffsource,file,identity,split\nweb,a/1.jpg,"Lovelace, Ada",train\nweb,a/._1.jpg,Ada,\nweb,2.jpg,,val\n',
         encoding="utf-8",
     )
     assert load_identities(tmp_path / "people.csv") == [
