@@ -176,11 +176,14 @@ def _is_copy(path: str, base: str, known: tuple[str, ...], holds_run: Callable[[
     its previews.
     """
     stem, suffix = os.path.splitext(path)
+    annotated, stylized = suffix == ".jpg" and stem.lower().endswith(known), suffix == ".png" and "__" in stem
+    if not (annotated or stylized):
+        return False
     parts = os.path.relpath(path, base or os.curdir).split(os.sep)
     for depth, part in enumerate(parts):
-        annotated = part in ("images", "thumbnails") and suffix == ".jpg" and stem.lower().endswith(known)
-        stylized = suffix == ".png" and ("__" in parts[-1] or (part == "previews" and "__" in parts[-2]))
-        if (annotated or stylized) and holds_run(os.path.join(base, *parts[:depth])):
+        copied = annotated and part in ("images", "thumbnails")
+        painted = stylized and ("__" in parts[-1] or (part == "previews" and "__" in parts[-2]))
+        if (copied or painted) and holds_run(os.path.join(base, *parts[:depth])):
             return True
     return False
 
