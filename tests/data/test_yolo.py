@@ -287,6 +287,7 @@ def test_a_byte_order_mark_is_no_part_of_a_row_or_a_name(yolo, tmp_path):
     ("content", "listed", "photos", "labels"),
     [
         ("train: .\\images", "", ["images/a.png"], "labels/a.txt"),
+        ("path: .\\parts\\screws\ntrain: images", "", ["parts/screws/images/a.png"], "parts/screws/labels/a.txt"),
         ("train: list.txt", "images\\a.png", ["images/a.png"], "labels/a.txt"),
         ("train: list.txt", "/home/else/set/images/a.png", ["images/a.png"], "labels/a.txt"),
         ("train: /home/else/set/images/train", "", ["images/train/a.png"], "labels/train/a.txt"),
@@ -298,7 +299,8 @@ def test_a_byte_order_mark_is_no_part_of_a_row_or_a_name(yolo, tmp_path):
 def test_layouts_of_other_tools_and_machines(yolo, tmp_path, content, listed, photos, labels):
     (tmp_path / "list.txt").write_text(listed)
     found = load_yolo(yolo(f"{content}\n{NAMES}", photos, {labels: "1 .5 .5 .5 .5"}))
-    assert names(found) == photos and found.samples[0].boxes.labels.tolist() == [1] and found.report.faults == []
+    assert [sample.path for sample in found.samples] == [tmp_path / name for name in photos]
+    assert found.samples[0].boxes.labels.tolist() == [1] and found.report.faults == []
 
 
 def test_another_splits_images_do_not_stand_for_one_that_is_gone(yolo):

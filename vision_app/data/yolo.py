@@ -133,8 +133,8 @@ class YoloFile:
     @property
     def _roots(self) -> list[Path]:
         """The folders to which places may be relative."""
-        root, beside = self.content.get("path"), self.path.parent
-        return [*self.images, *((beside / str(root), Path(str(root))) if root else ()), beside]
+        root, beside = str(self.content.get("path") or "").replace("\\", "/"), self.path.parent
+        return [*self.images, *((beside / root, Path(root)) if root else ()), beside]
 
     def _images(self, places: Sequence[tuple[Path, Path]], report: ScanReport) -> Iterator[tuple[Path, str]]:
         """Yield the images of a split in order, each with its name: the path from the root of the set, if inside."""

@@ -212,3 +212,9 @@ def test_a_validation_set_of_background_gives_a_warning(tmp_path):
     assert lines[-1] == (
         "warning: set val has no boxes; it does not count for which model is best, nor for when to stop"
     )
+
+
+def test_photos_held_out_without_a_box_give_the_warning_too(tmp_path):
+    path = coco(tmp_path / "set", photos=9, annotations=[])
+    *_, lines = load([path])
+    assert lines[-1].startswith("warning: held out has no boxes; ")

@@ -125,11 +125,6 @@ def load_datasets(
         scanned[part.name] = found
         validations.append(ValidationSet(part.name, found))
     warnings = [*_report_trained(joined, validations), *(() if taught else _unlabeled(parts, classes))]
-    warnings += [
-        f"{one.name} has no boxes; it does not count for which model is best, nor for when to stop"
-        for one in validations
-        if not one.data.has_boxes
-    ]
     for name, one in scanned.items():
         for line in summarize(name, one):
             log(line)
@@ -139,6 +134,8 @@ def load_datasets(
         joined, rest = _hold_out(joined, seed)
         log(f"no validation set: {len(rest)} of the images, drawn by the seed, are held out to measure on")
         validations = [ValidationSet("held out", rest)]
+    for name in (each.name for each in validations if not each.data.has_boxes):
+        log(f"warning: {name} has no boxes; it does not count for which model is best, nor for when to stop")
     return joined, validations, scanned
 
 
