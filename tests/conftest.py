@@ -1,12 +1,16 @@
 """Settings for every test."""
 
+import functools
 import gc
+import hashlib
 import os
 import signal
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other on a busy machine take minutes
 
 import pytest
+import typer
 from hypothesis import settings
 
 # A shell that starts the suite in the background lets it ignore Ctrl-C, and so would every process that a test starts.
@@ -17,7 +21,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
-
 
 # Every full collection of garbage walks the million objects that torch, Streamlit and the tests themselves are made of.
 gc.disable()
@@ -37,6 +40,38 @@ def precision():
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vision_app.training.step.bf16_is_fast", lambda device: {"bf16": True, "fp32": False}[wanted])
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def commands():
+    """Put the tree of commands together once: for each command line anew, that takes longer than most commands do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def exports():
+    """Export a network once: the same weights in the same layers are the same ONNX file, whoever writes it again."""
+    modules = [sys.modules.get(name) for name in ("vision_app.released.write", "vision_app.style.train.export")]
+    files = {}
+
+    def write_once(module, path, *words, **options):
+        about = [getattr(part, "config", None) for part in module.modules()], module, words, options
+        key = hashlib.sha256(repr(about).encode())
+        for name, tensor in module.state_dict().items():
+            key.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+        if (key := key.digest()) in files:
+            path.write_bytes(files[key])
+        else:
+            write(module, path, *words, **options)
+            files[key] = path.read_bytes()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in filter(None, modules):
+            write = module.write_onnx
+            patch.setattr(module, "write_onnx", write_once)
         yield
 
 

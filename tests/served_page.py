@@ -42,8 +42,8 @@ def serve(**environment: str) -> Iterator[str]:
             time.sleep(0.2)
         yield address
     finally:
-        server.terminate()
-        server.wait(20)
+        server.kill()  # asked to end, it waits for pages for seconds
+        server.wait()
 
 
 def _answers(address: str) -> bool:

@@ -17,6 +17,14 @@ from vision_app.cli import main
 COMMAND = [sys.executable, "-m", "vision_app"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_curves():
+    """Train without drawing curves in this process, which takes a second an epoch: test_train_own_data has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vision_app.training.report.plot_curves", lambda rows, path: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def environment():
     """The variables for a process that may start in any folder."""

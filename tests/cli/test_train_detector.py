@@ -119,7 +119,7 @@ def test_the_trained_model_detects(sets, run, tmp_path, monkeypatch):
 
 
 @pytest.mark.training
-def test_control_c_leaves_a_run_that_resumes_to_the_same_weights(start, words, run, tmp_path):
+def test_control_c_leaves_a_run_that_resumes_to_the_same_weights(start, words, run, tmp_path, without_onnx):
     """Pressed in a terminal, that is sent to the worker processes too, in the middle of an epoch."""
     folder = tmp_path / "stopped"
     process = start(*map(str, words), str(folder), start_new_session=True)

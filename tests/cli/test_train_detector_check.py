@@ -54,7 +54,7 @@ def check(path, output, *words):
 
 
 @pytest.mark.training
-def test_good_data_and_a_network_that_can_learn_it_pass(tmp_path, capsys):
+def test_good_data_and_a_network_that_can_learn_it_pass(tmp_path, capsys, known_gradients):
     path, output = make_set(tmp_path / "set", photos=2), tmp_path / "out"
     assert check(path, output, "--model", "yolo") == 0  # trained weights learn faster than fresh ones
     lines = capsys.readouterr().out.splitlines()

@@ -43,6 +43,8 @@ def test_a_run_with_custom_classes_reports_its_data_and_leaves_a_model(run):
     assert (of, kind) == ("parts train", "corrupt image") and "3.png" in entry
     assert f"best model: {folder / 'best'} parts val AP " in said
 
+    assert (folder / "curves.png").stat().st_size > 0
+
     model = find(folder / "best")
     model.verify()
     assert model.classes == ("screw", "nut") and model.info["input"]["size"] == 64

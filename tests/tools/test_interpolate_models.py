@@ -7,30 +7,19 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from drawn_sets import coco
 from interpolate_models import interpolate, interpolate_models, main
 from safetensors.numpy import load_file
+from tiny_detection_task import task_of_motorbikes
 
 from vision_app import Detector
 from vision_app.core.errors import UsageError
-from vision_app.data.coco import load_coco
-from vision_app.data.scan import scan
-from vision_app.detection.model.yolo import YOLO, YOLOConfig
-from vision_app.detection.train.datasets import ValidationSet
-from vision_app.detection.train.options import DetectionOptions
-from vision_app.detection.train.trainer import DetectionTask
-
-ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
 
 pytestmark = pytest.mark.usefixtures("without_onnx")
 
 
 @pytest.fixture
 def task(tmp_path):
-    torch.manual_seed(0)
-    data = scan(load_coco(coco(tmp_path / "set", photos=5)))
-    network = YOLO(YOLOConfig(1, ANCHORS, width=4, depths=(1, 1, 1, 1)))
-    return DetectionTask(network, data, [ValidationSet("set", data)], DetectionOptions(size=96), workers=0)
+    return task_of_motorbikes(tmp_path)
 
 
 def test_models_of_other_classes_are_not_interpolated(task, tmp_path):

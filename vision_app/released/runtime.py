@@ -159,7 +159,7 @@ def open_session(path: Path, threads: int | None = None) -> "InferenceSession":
 
     Args:
         path: The file.
-        threads: All cores by default.
+        threads: As many as OMP_NUM_THREADS says by default, which torch heeds as well; else all cores.
 
     Raises:
         ModelError: It cannot be loaded.
@@ -168,7 +168,8 @@ def open_session(path: Path, threads: int | None = None) -> "InferenceSession":
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    default = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    options.intra_op_num_threads = threads or (int(default) if default.isdigit() else 0)
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

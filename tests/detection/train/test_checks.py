@@ -160,10 +160,11 @@ def test_boxes_too_small_for_the_size_are_said_to_be(tmp_path):
     assert str(found) == "overfit: FAILED, no box is left of the images at 64 pixels; try a larger --size"
 
 
-def test_the_gradients_of_all_losses_are_right():
+def test_the_gradients_of_all_losses_are_right(monkeypatch):
     errors = loss_errors()
     assert set(errors) == {"giou", "box", "score", "landmarks"}
     assert max(errors.values()) < GRADIENT_BOUND / 10
+    monkeypatch.setattr(checks, "loss_errors", lambda: errors)
     assert check_gradients().passed
 
 

@@ -9,32 +9,25 @@ import torch
 from drawn_sets import coco, yolo
 from lightning_fabric.utilities import rank_zero_only
 from PIL import Image
+from tiny_detection_task import ANCHORS, tiny_task
 
 from vision_app import Detector
 from vision_app.data.coco import load_coco
 from vision_app.data.names import COCO_CLASSES
 from vision_app.data.samples import DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
-from vision_app.detection.model.yolo import YOLO, Targets, TorchGrid, YOLOConfig
+from vision_app.detection.model.yolo import Targets, TorchGrid
 from vision_app.detection.train.batches import Scenes, plain_batches, sizes
 from vision_app.detection.train.datasets import ValidationSet
 from vision_app.detection.train.loss import detection_loss
 from vision_app.detection.train.options import DetectionOptions
-from vision_app.detection.train.trainer import DEFAULTS, DetectionTask, train
+from vision_app.detection.train.trainer import DEFAULTS, train
 from vision_app.training import augment
 from vision_app.training.loop import TrainConfig
 
-ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
 BOX = (40, 8, 200, 40)  # of the long photo
 
 pytestmark = pytest.mark.usefixtures("without_onnx")
-
-
-def task_of(data, **options):
-    torch.manual_seed(0)
-    network = YOLO(YOLOConfig(len(data.classes), ANCHORS, width=4, depths=(1, 1, 1, 1)))
-    options = DetectionOptions(size=96, **options)
-    return DetectionTask(network, data, [ValidationSet("set", data)], options, workers=0)
 
 
 @pytest.fixture
@@ -67,7 +60,7 @@ def whole_view(scene, view, generator):
 def test_training_validation_and_prediction_stretch_a_photo_alike(long_photo, tmp_path, monkeypatch, stretch, rows):
     monkeypatch.setattr(augment, "random_crop", whole_view)
     monkeypatch.setattr(augment, "default_transforms", lambda degraded: Nothing())
-    task = task_of(long_photo, stretch=stretch, multi_scale=False, mosaic=0.0)
+    task = tiny_task(long_photo, stretch=stretch, multi_scale=False, mosaic=0.0)
     task.release(task.network.eval(), tmp_path / "model")
     detector = Detector.load(tmp_path / "model")
     assert detector.model.info["input"]["stretch"] == stretch
@@ -96,7 +89,7 @@ def test_the_last_epochs_are_without_mosaic(data, monkeypatch, epochs, close_epo
         return Scenes(data, augmenter, epoch, close, propose)
 
     monkeypatch.setattr("vision_app.detection.train.trainer.Scenes", watched)
-    task = task_of(data, close_epochs=close_epochs)
+    task = tiny_task(data, close_epochs=close_epochs)
     for epoch in range(epochs):
         next(task.batches(TrainConfig(epochs=epochs, batch_size=2), epoch))
     assert [epoch for epoch, close in closed.items() if not close] == joined
@@ -104,7 +97,7 @@ def test_the_last_epochs_are_without_mosaic(data, monkeypatch, epochs, close_epo
 
 @pytest.mark.parametrize("multi_scale", [True, False])
 def test_the_size_differs_from_batch_to_batch_only_if_asked_for(data, multi_scale):
-    batches = task_of(data, multi_scale=multi_scale).batches(TrainConfig(epochs=1, batch_size=1), 0)
+    batches = tiny_task(data, multi_scale=multi_scale).batches(TrainConfig(epochs=1, batch_size=1), 0)
     assert {images.shape[-1] for images, _ in batches} == set(sizes(96, multi_scale))
 
 
@@ -115,7 +108,7 @@ def test_mosaic_is_as_likely_as_the_option_says(data, monkeypatch):
     )
     for mosaic, count in ((0.0, 0), (1.0, 8)):
         joined.clear()
-        list(task_of(data, mosaic=mosaic, multi_scale=False, close_epochs=0).batches(TrainConfig(batch_size=8), 0))
+        list(tiny_task(data, mosaic=mosaic, multi_scale=False, close_epochs=0).batches(TrainConfig(batch_size=8), 0))
         assert joined == [4] * count
 
 
@@ -128,7 +121,7 @@ def test_the_order_of_photos_and_their_scenes_come_from_different_numbers():
 
 def test_targets_are_smoothed_as_the_option_says(data):
     for smoothing in (0.0, 0.2):
-        task = task_of(data, label_smoothing=smoothing)
+        task = tiny_task(data, label_smoothing=smoothing)
         ((images, targets),) = plain_batches(data, 96, 1.0)
         output = task.network.eval()(images)
         loss, *_ = task.loss(images, output, targets)
@@ -164,7 +157,7 @@ def test_the_confidence_with_the_best_f1_becomes_the_models(tmp_path, monkeypatc
             }
 
     monkeypatch.setattr("vision_app.detection.train.trainer.predict_rows", rows)
-    task = task_of(data)
+    task = tiny_task(data)
     task.validations = [*task.validations, ValidationSet("other", data)]
     task.release(task.network.eval(), tmp_path / "model")
     assert Detector.load(tmp_path / "model").defaults == DEFAULTS | {"confidence": confidence}
@@ -199,7 +192,7 @@ def test_dropout_is_that_of_the_option_wherever_training_starts(tmp_path, names)
     initial = None
     if names:
         classes = DetectionSet(names, ())
-        start = task_of(classes)
+        start = tiny_task(classes)
         start.validations = []
         start.release(start.network, tmp_path / "start")
         initial = tmp_path / "start"

@@ -10,6 +10,7 @@ import pytest
 import torch
 from drawn_sets import coco, yolo
 from safetensors.torch import load_file
+from tiny_detection_task import ANCHORS, task_of_motorbikes
 
 from vision_app import Detector
 from vision_app.core.errors import DataError, ModelError, UsageError
@@ -28,7 +29,6 @@ from vision_app.released.find import find
 from vision_app.training.config import TrainConfig
 from vision_app.training.loop import fit
 
-ANCHORS = (((10.0, 14.0),), ((60.0, 40.0),), ((120.0, 200.0),))
 OPTIONS = DetectionOptions(size=96)
 
 pytestmark = pytest.mark.usefixtures("without_onnx")
@@ -36,10 +36,7 @@ pytestmark = pytest.mark.usefixtures("without_onnx")
 
 @pytest.fixture
 def task(tmp_path):
-    torch.manual_seed(0)
-    data = scan(load_coco(coco(tmp_path / "set", photos=5)))
-    network = YOLO(YOLOConfig(1, ANCHORS, width=4, depths=(1, 1, 1, 1)))
-    return DetectionTask(network, data, [ValidationSet("set", data)], OPTIONS, workers=0)
+    return task_of_motorbikes(tmp_path)
 
 
 def test_a_batch_holds_photos_and_where_things_are_in_them(task):

@@ -54,7 +54,7 @@ def choose_size(page: Page, size: int) -> None:
     box, option = page.get_by_role("combobox", name="Output size"), page.get_by_role("option", name=str(size))
     while not option.is_visible():  # a redrawn page closes the list
         box.click()
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(300)
     option.click()
     settle(page)
 
@@ -115,6 +115,7 @@ def test_a_job_is_watched_stopped_and_saved_and_then_the_fast_method_runs(page, 
 def test_leaving_the_page_stops_the_job(page):
     choose(page, "Cat")
     choose(page, "Classic")
+    choose_size(page, 256)
     choose_style(page)
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("button", name="Stop")).to_be_visible(timeout=PATIENCE)
