@@ -27,9 +27,20 @@ def test_a_value_that_is_not_a_number_of_the_range_is_refused(changes, message):
     assert str(error.value) == message
 
 
-def test_the_ends_of_a_range_and_numbers_of_numpy_are_accepted():
-    for strength, size in ((0, 64), (1, 4096), (np.float32(0.5), np.int64(100))):
+@pytest.mark.parametrize(
+    ("strength", "size", "refused"),
+    [
+        (0, 64, None), (1, 4096, None), (np.float32(0.5), np.int64(100), None),
+        (-0.001, 64, "--strength"), (1.001, 64, "--strength"), (0, 63, "--style-size"), (0, 4097, "--style-size"),
+    ],
+)  # fmt: skip
+def test_the_ends_of_a_range_and_numbers_of_numpy_are_accepted_and_nothing_beyond(strength, size, refused):
+    try:
         check_ranges(SimpleNamespace(strength=strength, style_size=size), RANGES)
+    except UsageError as error:
+        assert str(error).split()[0] == refused
+    else:
+        assert refused is None
 
 
 def test_a_choice_that_is_none_is_refused_with_the_nearest():

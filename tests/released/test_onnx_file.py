@@ -1,6 +1,5 @@
 """One ONNX file as a whole model: what it carries, and that nothing else passes for one."""
 
-import contextlib
 import hashlib
 import json
 
@@ -105,11 +104,14 @@ def test_damage_to_the_network_is_always_seen(file):
 
 
 def test_damage_to_the_metadata_raises_nothing_but_model_errors(file):
-    content = file.read_bytes()
-    for at in range(unpack(content)["files"]["model.onnx"]["bytes"], len(content)):
+    content, refused = file.read_bytes(), 0
+    for at in (places := range(unpack(content)["files"]["model.onnx"]["bytes"], len(content))):
         file.write_bytes(content[:at] + bytes([content[at] ^ 8]) + content[at + 1 :])
-        with contextlib.suppress(ModelError):
+        try:
             find(file).verify()
+        except ModelError:
+            refused += 1
+    assert refused > len(places) / 4  # what is damaged elsewhere is text such as a license
 
 
 @pytest.mark.parametrize(

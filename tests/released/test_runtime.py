@@ -167,6 +167,17 @@ def test_a_driver_is_looked_for_before_torch_is_imported(monkeypatch):
     assert runtime._has_nvidia_driver() == (os.name == "nt")
 
 
+@pytest.mark.parametrize(
+    ("variable", "given", "threads"), [("3", None, 3), ("3,2", None, 3), ("3", 2, 2), ("", None, 0), ("all", None, 0)]
+)
+def test_onnx_runtime_takes_the_threads_that_are_given_or_that_the_environment_says(
+    folder, monkeypatch, variable, given, threads
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    session = runtime.open_session(folder / "model.onnx", given)
+    assert session.get_session_options().intra_op_num_threads == threads
+
+
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 96, 64), (2, 32, 160)])
 @pytest.mark.parametrize("threads", [None, 1])
 def test_both_runtimes_give_the_same_output(folder, shape, threads):
