@@ -47,7 +47,7 @@ def test_two_models_are_shown_side_by_side_and_the_report_opens_offline(page, br
         text = amounts(found.count())
         image = page.get_by_role("img", name=f"{photo.name} by {name}: {text}")
         expect(image).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text(counts_text(agree(first, second), "yolo", second.model))).to_be_visible()
+    expect(page.get_by_text(counts_text(agree(first, second), "yolo", "tiny"))).to_be_visible()
     expect(page.get_by_text("preprocess").filter(has_text="backbone")).to_have_count(2)
 
     with page.expect_download() as download:
