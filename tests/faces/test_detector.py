@@ -112,5 +112,5 @@ def test_options_apply_to_all_tiles_together():
 def test_a_model_that_finds_no_faces_is_refused():
     with pytest.raises(ModelError, match="'yolo' does not find faces with five landmarks"):
         FaceDetector.load("yolo")
-    with pytest.raises(UsageError, match="--smallest 1: a face needs"):
+    with pytest.raises(UsageError, match="--smallest 1: must be at least 4; the nearest valid value is 4"):
         FaceDetector.load("yolo", smallest=1)
