@@ -72,3 +72,13 @@ def test_squeeze_and_excitation_weights_channels_by_their_means():
     hidden = np.maximum(squeeze @ means + module.squeeze.bias.detach().numpy(), 0)
     weight = np.clip((excite @ hidden + module.excite.bias.detach().numpy()) / 6 + 0.5, 0, 1)
     np.testing.assert_allclose(module(x).detach().numpy()[0], x.numpy()[0] * weight[:, None, None], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (5, 2)])
+def test_a_depthwise_convolution_of_a_single_pixel_has_the_value_and_gradient_of_any_other(kernel, stride):
+    torch.manual_seed(0)
+    unit, x = ConvUnit(6, 6, kernel, stride, groups=6, activation="none"), torch.randn(2, 6, 1, 1)
+    unit.norm = torch.nn.Identity()
+    found, expected = (torch.autograd.grad(y.square().sum(), unit.conv.weight) for y in (unit(x), unit.conv(x)))
+    torch.testing.assert_close(unit(x), unit.conv(x))
+    torch.testing.assert_close(found, expected)
