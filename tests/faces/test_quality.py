@@ -14,11 +14,13 @@ from vision_app.faces.align import align
 from vision_app.faces.quality import (
     BLURRED,
     EXTREME_POSE,
+    MIN_DETAIL,
     OVER_EXPOSED,
     POINTS,
     TOO_SMALL,
     UNDER_EXPOSED,
     blur_of,
+    detail_of,
     judge,
     pose,
 )
@@ -73,6 +75,36 @@ def test_blur_equals_a_plain_loop_and_increases_with_smoothing():
     assert blurs == sorted(blurs) and blurs[0] > blur_of(gray)
     assert blur_of(gray // 2) == pytest.approx(blur_of(gray), abs=0.05)  # contrast does not matter
     assert blur_of(np.full((50, 50), 90, np.uint8)) == 1
+
+
+def test_detail_is_lost_by_blur_and_by_shrinking_alike_and_does_not_depend_on_contrast():
+    face = cv2.cvtColor(align(data.astronaut(), ASTRONAUT)[18:-18, 18:-18], cv2.COLOR_RGB2GRAY)
+    details = [detail_of(cv2.GaussianBlur(face, None, sigma)) for sigma in (0.5, 1, 2, 3)]
+    assert details == sorted(details, reverse=True)
+    assert detail_of(face // 2) == pytest.approx(detail_of(face), rel=0.1)
+    small = cv2.resize(cv2.resize(face, (10, 10), interpolation=cv2.INTER_AREA), face.shape)
+    assert detail_of(small) < MIN_DETAIL < detail_of(face) / 2
+    assert detail_of(np.full((76, 76), 90, np.uint8)) == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reasons"),
+    [
+        (lambda pixels: cv2.GaussianBlur(pixels, None, 2), ()),
+        (lambda pixels: cv2.GaussianBlur(pixels, None, 3.5), (BLURRED,)),
+        (lambda pixels: pixels // 3, ()),
+        (lambda pixels: pixels // 14 + 20, (UNDER_EXPOSED,)),  # no pixel is black, and hardly two differ
+        (lambda pixels: pixels // 14 + 220, (OVER_EXPOSED,)),
+    ],
+)
+def test_limits_lie_where_strangers_begin_to_look_alike(spoil, reasons):
+    assert judged(spoil(data.astronaut())).reasons == reasons
+
+
+def test_what_lies_outside_the_photo_neither_darkens_nor_sharpens_a_face():
+    pixels = cv2.GaussianBlur(data.astronaut(), None, 3.5)
+    moved = np.ascontiguousarray(pixels[:, 195:])  # the left edge of the photo runs along the face
+    assert BLURRED in judged(moved, ASTRONAUT - [195, 0], BOX - [195, 0, 195, 0]).reasons
 
 
 def test_exposure_is_the_mean_from_the_brows_to_the_chin():

@@ -63,7 +63,14 @@ def decoded_scale(image: RGBImage) -> np.ndarray:
     return np.array([columns / image.width, rows / image.height], np.float32)
 
 
-def align(pixels: np.ndarray, landmarks: np.ndarray, template: np.ndarray = TEMPLATE, size: int = SIZE) -> np.ndarray:
+def align(
+    pixels: np.ndarray,
+    landmarks: np.ndarray,
+    template: np.ndarray = TEMPLATE,
+    size: int = SIZE,
+    *,
+    border: int = cv2.BORDER_CONSTANT,
+) -> np.ndarray:
     """Cut an aligned face out of an image. What lies outside the image is black.
 
     A face much larger than the result is first shrunk by averaging, so that none of its pixels is skipped.
@@ -73,6 +80,7 @@ def align(pixels: np.ndarray, landmarks: np.ndarray, template: np.ndarray = TEMP
         landmarks: (5, 2) x, y in pixels of this array.
         template: (5, 2) where they are mapped to.
         size: Side of the result in pixels.
+        border: What takes the place of black, such as `cv2.BORDER_REPLICATE`.
 
     Returns:
         (size, size, 3) uint8.
@@ -85,7 +93,7 @@ def align(pixels: np.ndarray, landmarks: np.ndarray, template: np.ndarray = TEMP
     if shrink > 1:
         pixels, matrix = _shrunk(pixels, matrix, size, shrink)
     matrix[:, 2] += 0.5 * matrix[:, :2].sum(axis=1) - 0.5  # OpenCV counts from the middle of the first pixel
-    return cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 def align_face(image: RGBImage, landmarks: np.ndarray, template: np.ndarray = TEMPLATE, size: int = SIZE) -> np.ndarray:

@@ -38,6 +38,11 @@ class Checks:
     bad: np.ndarray
 
     @property
+    def unsure(self) -> np.ndarray:
+        """(N,) the probability of unsure landmarks."""
+        return self.probabilities[:, CHECKS.index(UNSURE_LANDMARKS)]
+
+    @property
     def sure(self) -> np.ndarray:
         """(N,) bool, which faces stand upright, with landmarks where they belong."""
         return ~self.bad[:, CHECKS.index(UNSURE_LANDMARKS)]

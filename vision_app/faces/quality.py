@@ -13,7 +13,7 @@ import numpy as np
 
 from vision_app.core.images import RGBImage
 from vision_app.core.results import rounded
-from vision_app.faces.align import SIZE, align_face, scale_of, similarity
+from vision_app.faces.align import SIZE, align, align_face, decoded_scale, scale_of, similarity
 from vision_app.faces.checker import CHECKS, FaceChecker
 
 TOO_SMALL, BLURRED, EXTREME_POSE = "too_small", "blurred", "extreme_pose"
@@ -21,6 +21,10 @@ UNDER_EXPOSED, OVER_EXPOSED = "under_exposed", "over_exposed"
 
 MIN_SIZE = 24.0  # pixels
 MAX_BLUR = 0.93  # that of a sharp face of 112 pixels after a Gaussian of sigma 2
+MIN_DETAIL = (
+    0.06  # of an aligned face: from here on strangers look alike; as after a Gaussian of 3 % of the face's side
+)
+MIN_CONTRAST = 7.0  # standard deviation of the luminance, 0 to 255
 MAX_YAW, MAX_PITCH = 50.0, 40.0  # degrees
 MAX_CLIPPED = 0.5  # share of pixels that are nearly black, or nearly white
 BLACK, WHITE = 16, 250  # the limits for these
@@ -96,17 +100,35 @@ def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray, seen: Sequenc
     blur = blur_of(in_photo)
     yaw, pitch, roll = pose(landmarks)
     dark, bright = float((gray <= BLACK).mean()), float((gray >= WHITE).mean())
+    within = align(image.pixels, landmarks * decoded_scale(image), border=cv2.BORDER_REPLICATE)[
+        margin:-margin, margin:-margin
+    ]
+    within = cv2.cvtColor(within, cv2.COLOR_RGB2GRAY)
+    is_flat, is_dark = float(within.std()) < MIN_CONTRAST, float(within.mean()) < 128
     bad = {
         TOO_SMALL: size < MIN_SIZE,
-        BLURRED: blur > MAX_BLUR,
+        BLURRED: blur > MAX_BLUR or (size >= MIN_SIZE and detail_of(within) < MIN_DETAIL),
         EXTREME_POSE: abs(yaw) > MAX_YAW or abs(pitch) > MAX_PITCH,
-        UNDER_EXPOSED: dark > MAX_CLIPPED,
-        OVER_EXPOSED: bright > MAX_CLIPPED,
+        UNDER_EXPOSED: dark > MAX_CLIPPED or (is_flat and is_dark),
+        OVER_EXPOSED: bright > MAX_CLIPPED or (is_flat and not is_dark),
     }
     facing = max(math.cos(math.radians(yaw)) * math.cos(math.radians(pitch)), 0)
     score = min(size / SIZE, 1) ** 0.5 * (1 - blur) ** 0.5 * facing * (1 - dark) * (1 - bright)
     reasons = (*(code for code, is_bad in bad.items() if is_bad), *seen)
     return Quality(size, blur, yaw, pitch, roll, float(gray.mean()) / 255, reasons, score)
+
+
+def detail_of(gray: np.ndarray) -> float:
+    """Measure the fine structure of an image (H, W) uint8: its variance in relation to that of the coarse one.
+
+    The bands are differences of Gaussians of sigma 1 and 2, and of 4 and 8 pixels. Unlike `blur_of`, it tells how much
+    there is to recognize in an aligned face, whether the photo is blurred or small.
+    """
+    smooth = [
+        cv2.GaussianBlur(gray.astype(np.float32), (0, 0), s, borderType=cv2.BORDER_REPLICATE) for s in (1, 2, 4, 8)
+    ]
+    fine, coarse = smooth[0] - smooth[1], smooth[2] - smooth[3]
+    return float(fine.var()) / max(float(coarse.var()), 1e-6)
 
 
 def pose(landmarks: np.ndarray) -> tuple[float, float, float]:

@@ -17,11 +17,13 @@ from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.faces.align import TEMPLATE, landmarks_of, similarity
-from vision_app.faces.checker import CHECKS, UNSURE_LANDMARKS, FaceChecker
+from vision_app.faces.checker import FaceChecker
 from vision_app.faces.refine import second_look
 
 SMALLEST = 20.0  # side in pixels of the smallest face that is set upright
 ANGLES = 16  # at which a face of unsure landmarks is looked at
+DOUBT = 0.1  # probability of unsure landmarks from which a face is looked at again
+TURNED = 20.0  # degrees by which a face must have been turned for other landmarks to replace those that were sure
 LOOKS = 2  # at a face that was set upright, each from the landmarks of the one before
 MIDDLE, SIDES = np.array([56.0, 60.0]), np.array([76.0, 92.0])  # of a face's box, in an aligned face
 COPY = 384  # pixels of the long side of what is turned by quarters
@@ -43,27 +45,26 @@ def set_upright(
         The faces, with other landmarks and boxes where the first ones were wrong and better ones were found, and (N,)
         which of them are sure.
     """
-    is_sure = checker.at(image, landmarks_of(found)).sure
+    first = landmarks_of(found)
+    checks = checker.at(image, first)
     sides = np.sqrt((found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1))
-    doubtful = np.flatnonzero(~is_sure & (sides >= SMALLEST))
-    if not len(doubtful):
-        return found, is_sure
-    turned = np.stack([_turned_landmarks(checker, image, box) for box in found.boxes[doubtful]])
+    numbers = np.flatnonzero((~checks.sure | (checks.unsure > DOUBT)) & (sides >= SMALLEST))
+    turned = np.reshape([_turned_landmarks(checker, image, box) for box in found.boxes[numbers]], (-1, 5, 2))
     for _ in range(LOOKS):
-        seen = second_look(detector, image, turned)
-        doubtful, turned = _known(doubtful, seen)
-        if not len(doubtful):
-            return found, is_sure
-    better = checker.at(image, turned).sure
-    doubtful, turned = doubtful[better], turned[better]
-    if not len(doubtful):
-        return found, is_sure
-    boxes, landmarks = found.boxes.copy(), landmarks_of(found).copy()
-    boxes[doubtful], landmarks[doubtful] = [box_of(points) for points in turned], turned
-    is_sure[doubtful] = True
+        if len(numbers):
+            turned = second_look(detector, image, turned)
+            known = np.isfinite(turned).all(axis=(1, 2))
+            numbers, turned = numbers[known], turned[known]
+    again = checker.at(image, turned)
+    better = again.sure & (again.unsure < checks.unsure[numbers])
+    better &= ~checks.sure[numbers] | [_turn(*both) > TURNED for both in zip(first[numbers], turned, strict=True)]
+    numbers, turned = numbers[better], turned[better]
+    if not len(numbers):
+        return found, checks.sure
+    boxes, landmarks, is_sure = found.boxes.copy(), first.copy(), checks.sure.copy()
+    boxes[numbers], landmarks[numbers], is_sure[numbers] = [box_of(points) for points in turned], turned, True
     limits = np.array([found.width, found.height] * 2, np.float32)
-    changed = replace(found, boxes=np.clip(boxes, 0, limits), landmarks=landmarks)
-    return once(changed, is_sure)
+    return once(replace(found, boxes=np.clip(boxes, 0, limits), landmarks=landmarks), is_sure)
 
 
 def quarter_turns(image: RGBImage) -> Iterator[tuple[RGBImage, Callable[[Detections], Detections]]]:
@@ -125,12 +126,12 @@ def _turned_landmarks(checker: FaceChecker, image: RGBImage, box: np.ndarray) ->
     ways = np.exp(2j * np.pi * np.arange(ANGLES) / ANGLES)
     points = np.stack([np.stack([turned.real, turned.imag], axis=1) + middle for turned in np.outer(ways, outline)])
     seen = checker.at(image, points)
-    best = seen.probabilities[:, CHECKS.index(UNSURE_LANDMARKS)].argmin()
+    best = seen.unsure.argmin()
     turned = outline * ways[best] * np.exp(1j * np.radians(seen.roll[best]))
     return np.asarray(np.stack([turned.real, turned.imag], axis=1) + middle)
 
 
-def _known(numbers: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out the faces without landmarks."""
-    known = np.isfinite(landmarks).all(axis=(1, 2))
-    return numbers[known], landmarks[known]
+def _turn(first: np.ndarray, second: np.ndarray) -> float:
+    """Return by how many degrees the faces at two sets of landmarks (5, 2) are turned against each other."""
+    matrix = similarity(first, second)
+    return abs(math.degrees(math.atan2(matrix[1, 0], matrix[0, 0])))
