@@ -8,9 +8,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 from skimage import data
+from tiny_faces import ASTRONAUT
 
 from vision_app import Classifier, Detector, FaceRecognizer, Stylizer
+from vision_app.faces.align import align
+from vision_app.faces.checker import FaceChecker
 
 IMAGES = {name: getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")}
 
@@ -32,6 +36,13 @@ def faces() -> dict:
     return FaceRecognizer.load(threads=1)(IMAGES["astronaut"]).to_dict()
 
 
+def face_quality() -> dict:
+    """What is seen in the astronaut's face, as it is and as a negative."""
+    checker, face = FaceChecker.load(threads=1), align(IMAGES["astronaut"], ASTRONAUT)
+    checks = checker.check(np.stack([face, 255 - face]))
+    return {"roll": checks.roll.tolist(), "probabilities": checks.probabilities.tolist()}
+
+
 def style() -> dict:
     """A styled part of a photo: its row, and mean and standard deviation of its colors."""
     styled = Stylizer.load("fast", threads=1)(IMAGES["chelsea"][:128, :160], "sample:waves", strength=0.8)
@@ -44,6 +55,7 @@ ANSWERS = {
     "faster-rcnn": lambda: detections("faster-rcnn"),
     "classifier": classes,
     "faces": faces,
+    "face-quality": face_quality,
     "style-fast": style,
 }
 

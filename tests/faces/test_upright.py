@@ -6,12 +6,12 @@ import pytest
 from skimage import data
 from tiny_faces import ASTRONAUT
 
-from vision_app.core.images import RGBImage, read_image
+from vision_app.core.images import read_image
 from vision_app.core.results import Detections
 from vision_app.faces.align import TEMPLATE
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.quality import judge_all, pose
-from vision_app.faces.upright import box_of, once, quarter_turns
+from vision_app.faces.upright import box_of, once, turned_faces
 
 GRAY = (114, 114, 114)
 
@@ -19,25 +19,6 @@ GRAY = (114, 114, 114)
 def detections(boxes, scores, landmarks=None, size=(600, 400)):
     landmarks = np.zeros((len(boxes), 5, 2)) if landmarks is None else landmarks
     return Detections(boxes, scores, ("face",) * len(boxes), *size, "any", landmarks)
-
-
-def test_what_is_seen_in_a_copy_turned_by_quarters_is_turned_back():
-    pixels = np.zeros((400, 600, 3), np.uint8)
-    spots = np.array([[130, 40], [560, 40], [300, 200], [50, 350], [550, 350]])  # x, y of pixels
-    for number, (x, y) in enumerate(spots):
-        pixels[y, x] = 50 * (number + 1)
-    seen = []
-    for quarters, (turned, back) in enumerate(quarter_turns(RGBImage(pixels, 600, 400)), 1):
-        whole = np.rot90(pixels, quarters)
-        places = [np.argwhere(whole[..., 0] == 50 * (number + 1))[0, ::-1] for number in range(5)]
-        points = np.array(places, float)[None] + 0.5  # middles of the pixels
-        box = np.concatenate([points[0].min(axis=0), points[0].max(axis=0)])[None]
-        found = back(detections(box, [0.9], points, (turned.width, turned.height)))
-        assert (found.width, found.height) == (600, 400)
-        np.testing.assert_allclose(found.landmarks[0], spots + 0.5)
-        np.testing.assert_allclose(found.boxes, [[50.5, 40.5, 560.5, 350.5]])
-        seen.append(turned.pixels.shape[:2])
-    assert seen == [(384, 256), (256, 384), (384, 256)]
 
 
 @pytest.mark.parametrize(("roll", "width", "height"), [(0, 76, 92), (90, 92, 76), (45, 84.4, 84.4), (180, 76, 92)])
@@ -50,9 +31,12 @@ def test_the_box_of_a_turned_face_is_that_of_an_ellipse_around_it(roll, width, h
 
 
 def test_of_boxes_of_one_face_the_one_that_is_sure_remains_and_then_the_one_of_the_best_score():
-    boxes = [[0, 0, 100, 100], [10, 0, 110, 100], [300, 0, 400, 100], [305, 0, 405, 100], [0, 200, 90, 290]]
-    found, is_sure = once(detections(boxes, [0.9, 0.5, 0.8, 0.7, 0.6]), np.array([False, True, False, False, True]))
-    assert found.boxes[:, 0].tolist() == [10, 300, 0] and is_sure.tolist() == [True, False, True]
+    boxes = [[0, 0, 100, 100], [10, 0, 110, 100], [300, 0, 400, 100], [320, 20, 380, 80], [0, 200, 90, 290]]
+    faces, is_sure = detections(boxes, [0.9, 0.5, 0.8, 0.7, 0.6]), np.array([False, True, False, False, True])
+    found, sure = once(faces, is_sure, fresh=np.array([False, True, True, False, False]))
+    assert found.boxes[:, 0].tolist() == [10, 300, 0] and sure.tolist() == [True, False, True]
+    found, sure = once(faces, is_sure, fresh=np.zeros(5, bool))
+    assert len(found) == 5 and sure.tolist() == is_sure.tolist()
 
 
 def turned(pixels, roll):
@@ -78,13 +62,26 @@ def test_the_astronaut_s_landmarks_are_found_at_every_angle(detector, roll):
     found = detector(pixels)
     expected = (ASTRONAUT - [50, 0]) @ way[:, :2].T + way[:, 2]
     errors = np.abs(found.landmarks - expected).max(axis=(1, 2))
-    assert errors.min() < 6  # of 44 pixels between the eyes
+    assert errors.min() < 11  # of 44 pixels between the eyes
     best = errors.argmin()
     difference = pose(found.landmarks[best])[2] - roll
     assert abs((difference + 180) % 360 - 180) < 8
     (quality,) = judge_all(read_image(pixels), found.boxes[[best]], found.landmarks[[best]], detector.checker)
     assert quality.reasons == ()
     assert found.boxes[best].prod() > 0 and quality.size == pytest.approx(100, rel=0.2)
+
+
+@pytest.mark.slow
+def test_a_face_in_a_turned_copy_is_reported_where_it_is_in_the_photo(detector):
+    pixels, way = turned(data.astronaut()[:300, 50:400], 135)
+    pixels = np.ascontiguousarray(pixels[:, : pixels.shape[1] - 60])  # not square
+    image = read_image(pixels)
+    found = turned_faces(detector.detector, detector.checker, image, "any", 0.5)
+    expected = (ASTRONAUT - [50, 0]) @ way[:, :2].T + way[:, 2]
+    assert np.abs(found.landmarks - expected).max() < 11 and len(found) == 1
+    np.testing.assert_allclose(found.boxes[0], box_of(found.landmarks[0]), atol=0.1)
+    assert (found.width, found.height, found.model) == (image.width, image.height, "any")
+    assert len(turned_faces(detector.detector, detector.checker, image, "any", 0.999)) == 0
 
 
 @pytest.mark.slow

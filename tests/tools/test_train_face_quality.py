@@ -55,13 +55,13 @@ def test_the_roll_of_a_view_is_the_angle_that_its_face_is_turned_by():
 
 
 @pytest.mark.training
-def test_a_run_leaves_a_model_that_checks_faces_with_limits_for_few_false_alarms(crops, tmp_path, capsys):
+def test_a_run_leaves_a_model_that_checks_faces(crops, tmp_path, capsys):
     crops.save(tmp_path / "crops.npz")
     words = ["--data", tmp_path / "crops.npz", "--validation", tmp_path / "crops.npz", "--output", tmp_path / "run",
              "--epochs", 1, "--batch-size", 8, "--workers", 0]  # fmt: skip
     tool.main(list(map(str, words)))
     checker = FaceChecker.load(tmp_path / "run" / "best")
-    assert (checker.limits >= 0.5).all() and checker.check(crops.chips).bad[:, 1:].mean() < 0.1
+    assert checker.limits == pytest.approx(tool.LIMITS) and checker.check(crops.chips).bad[:, 1:].mean() < 0.1
     about = json.loads((tmp_path / "run" / "best" / "model.json").read_text())
     assert about["trained"]["faces"] == 24 and "any on good faces" in about["measured"]
     assert "'damage found'" in capsys.readouterr().out

@@ -22,8 +22,8 @@ from vision_app.detection.load import load_detector
 from vision_app.faces.align import LANDMARKS, landmarks_of
 from vision_app.faces.checker import FaceChecker
 from vision_app.faces.refine import refine
-from vision_app.faces.tiling import FRAME, FRAMED_SCALE, Tile, make_tiles
-from vision_app.faces.upright import chosen, joined, once, quarter_turns, set_upright
+from vision_app.faces.tiling import Tile, make_tiles
+from vision_app.faces.upright import chosen, joined, once, set_upright, turned_faces
 from vision_app.released.letterbox_model import Inputs
 from vision_app.released.names import FACE_DETECTOR
 from vision_app.released.runtime import ExecutionOptions
@@ -86,7 +86,7 @@ class FaceDetector(Detector):
         found = load_detector(model, **execution)
         if not isinstance(found, GridDetector) or found.classes != (FACE,) or found.landmarks.names != LANDMARKS:
             raise ModelError(f"model '{model}' does not find faces with five landmarks; use {FACE_DETECTOR}")
-        return FaceDetector(found, smallest=smallest)
+        return FaceDetector(found, FaceChecker.load(**execution), smallest=smallest)
 
     def read(self, source: ImageSource, **options: Any) -> RGBImage:
         """Read an image at full size; options and errors are those of `read_image`."""
@@ -108,7 +108,7 @@ class FaceDetector(Detector):
         """Merge the faces of each image's tiles and refine their landmarks, for which the network runs once more.
 
         Turned faces are set upright. In a photo without a face that stands upright, or can be set so, those are
-        searched that a look at a small copy finds when it is turned by 90, 180 or 270 degrees.
+        searched that are to be seen in small copies of it, turned by 45, 90 and so on to 315 degrees.
 
         Raises:
             UsageError: See `DetectOptions.resolved`.
@@ -147,13 +147,9 @@ class FaceDetector(Detector):
         found, is_sure = set_upright(self.detector, self.checker, image, found)
         if is_sure.any():
             return found
-        for turned, back in quarter_turns(image):
-            tile = Tile(0, 0, turned.width, turned.height, round(FRAMED_SCALE * self.detector.size), FRAME)
-            tiled = TiledImage(turned, (tile,), self._input(turned, tile))
-            seen = self._merged(tiled, self.detector.postprocess(self.detector.forward(tiled.inputs), options), options)
-            more, more_sure = set_upright(self.detector, self.checker, image, refine(self.detector, image, back(seen)))
-            found, is_sure = joined(found, chosen(more, more_sure)), np.append(is_sure, more_sure[more_sure])
-        found = once(found, is_sure)[0]
+        more = turned_faces(self.detector, self.checker, image, self.name, options.confidence)
+        is_fresh = np.arange(len(found) + len(more)) >= len(found)
+        found, _ = once(joined(found, more), is_fresh, is_fresh)
         return chosen(found, np.argsort(-found.scores, kind="stable")[: options.max_detections])
 
     def _merged(self, tiled: TiledImage, found: Iterable[Detections], options: ResolvedOptions) -> Detections:

@@ -33,41 +33,48 @@ def refine(detector: GridDetector, image: RGBImage, found: Detections) -> Detect
     if not len(found):
         return found
     first = landmarks_of(found)
-    second = second_look(detector, image, first)
+    second, _ = second_look(detector, image, first)
     return replace(found, landmarks=np.where(np.isnan(second), first, second))
 
 
-def second_look(detector: GridDetector, image: RGBImage, landmarks: np.ndarray) -> np.ndarray:
-    """Return (N, 5, 2) landmarks that the network finds in the faces set upright by other ones, NaN where it does not.
+def second_look(detector: GridDetector, image: RGBImage, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Look at faces that are set upright by their landmarks.
 
     Args:
         detector: Finds faces, with landmarks.
         image: The photo.
-        landmarks: (N, 5, 2) x, y in pixels of the photo, as are those that are returned.
+        landmarks: (N, 5, 2) x, y in pixels of the photo; N is at least 1.
+
+    Returns:
+        (N, 5, 2) landmarks as the network sees them then, NaN where it finds no face, and (N,) its scores.
     """
     scale = decoded_scale(image)
     first = landmarks * scale  # (N, 5, 2) in pixels as decoded
     upright = [align(image.pixels, points, TARGET, INPUT) for points in first]
     crops = [*upright, *(np.ascontiguousarray(crop[:, ::-1]) for crop in upright)]
-    plain, mirrored = np.split(_landmarks(detector, crops), 2)
+    found, scores = _faces(detector, crops)
+    plain, mirrored = np.split(found, 2)
     mirrored = np.stack([INPUT - mirrored[..., 0], mirrored[..., 1]], axis=-1)[:, list(detector.landmarks.flip)]
     second = (plain + mirrored) / 2
     ways = [similarity(points, TARGET) for points in first]
     back = [(one - way[:, 2]) @ np.linalg.inv(way[:, :2]).T for one, way in zip(second, ways, strict=True)]
-    return np.asarray(np.reshape(back, first.shape) / scale)
+    return np.reshape(back, first.shape) / scale, scores.reshape(2, -1).mean(axis=0)
 
 
-def _landmarks(detector: GridDetector, crops: Sequence[np.ndarray]) -> np.ndarray:
-    """Return (C, 5, 2) landmarks of the best face in the middle of each crop, NaN where there is none."""
+def _faces(detector: GridDetector, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (C, 5, 2) landmarks and (C,) scores of the best face in the middle of each crop; NaN and 0 without one."""
     scaled = detector.scaled(INPUT / detector.size)
     images = [RGBImage(crop, INPUT, INPUT) for crop in crops]
     parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     answers = [answer for part in parts for answer in scaled.predict(part, DetectOptions(confidence=CONFIDENCE))]
-    return np.stack([_central(answer) for answer in answers])
+    best = [_central(answer) for answer in answers]
+    return np.stack([points for points, _ in best]), np.array([score for _, score in best])
 
 
-def _central(found: Detections) -> np.ndarray:
-    """Return (5, 2) landmarks of the best face in the middle of a crop, NaN where there is none."""
+def _central(found: Detections) -> tuple[np.ndarray, float]:
+    """Return landmarks (5, 2) and score of the best face in the middle of a crop, NaN and 0 where there is none."""
     away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - INPUT / 2).max(axis=1)
     near = np.flatnonzero(away < FACE / 4)
-    return landmarks_of(found)[near[0]] if len(near) else np.full(TARGET.shape, np.nan, np.float32)
+    if not len(near):
+        return np.full(TARGET.shape, np.nan, np.float32), 0.0
+    return landmarks_of(found)[near[0]], float(found.scores[near[0]])
