@@ -320,9 +320,9 @@ def write_rows(path, label, photos=TRUE):
 @pytest.mark.parametrize(
     ("label", "code", "words"),
     [
-        ("Cat", 0, "truth.json: takes 'cat' as 'Cat', which rows.jsonl knows"),
-        ("elk", 1, "truth.json: rows.jsonl knows none of its classes (cat, cup, diningtable, dog)"),
-        ("Dining Table", 0, "truth.json: takes 'diningtable' as 'Dining Table', which rows.jsonl knows"),
+        ("Cat", 0, "boxes.json: takes 'cat' as 'Cat', which rows.jsonl knows"),
+        ("elk", 1, "boxes.json: rows.jsonl knows none of its classes (cat, cup, diningtable, dog)"),
+        ("Dining Table", 0, "boxes.json: takes 'diningtable' as 'Dining Table', which rows.jsonl knows"),
         ("dining table", 0, ""),
         (None, 0, ""),  # a model may find nothing
     ],
@@ -333,7 +333,7 @@ def test_rows_of_other_classes_are_refused_and_those_in_another_case_understood(
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {})
     monkeypatch.chdir(write_set(tmp_path / "set").parent)
     write_rows(tmp_path / "set" / "rows.jsonl", label)
-    assert main(["evaluate", "detector", "--data", "truth.json", "--rows", "rows.jsonl", "--output", "out"]) == code
+    assert main(["evaluate", "detector", "--data", "boxes.json", "--rows", "rows.jsonl", "--output", "out"]) == code
     assert words in capsys.readouterr().err
     if code == 0:
         figures = json.loads((tmp_path / "set" / "out" / "evaluation.json").read_text())

@@ -39,6 +39,7 @@ def home(tmp_path_factory):
         for photo in range(PHOTOS):
             pixels = np.full((120, 120, 3), 90, np.uint8)
             paint_face(pixels, (30, 30, 86, 92))
+            pixels[30:92:4, 30:86] = pixels[30:92, 30:86:4] = 40, 255, 40  # details, without which it would be unfit
             for (x, y), color in zip(rng.integers(0, 3, (5, 2)), marks[:, 0] + [0, 255, 0], strict=True):
                 row, column = 36 + 9 * int(marks[0, 1, 0] % 5) + 2 * y, 36 + 8 * int(marks[1, 1, 2] % 5) + 2 * x
                 pixels[row : row + 8, column : column + 8] = color
