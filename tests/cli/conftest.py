@@ -17,7 +17,7 @@ from vision_app.cli import main
 COMMAND = [sys.executable, "-m", "vision_app"]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def without_curves():
     """Train without drawing curves in this process, which takes a second an epoch: test_train_own_data has them."""
     with pytest.MonkeyPatch.context() as patch:

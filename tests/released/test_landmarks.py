@@ -63,7 +63,7 @@ def test_points_of_a_coco_file_are_not_known_where_v_is_0_or_there_are_none(tmp_
         ([-3, 5, 2, 5, 6, 2, 5, HEIGHT + 3, 2], "point out of range", [None, [5, 6], None]),
         ([-3, 5, 0, 5, 6, 2, 7, 8, 1], None, [None, [5, 6], [7, 8]]),
         ([5, 6, 2], "malformed keypoints", [None] * 3),
-        ([5, 6, 2] * 2 + [5, "6", 2], "malformed keypoints", [None] * 3),
+        ([5, 6, 2] * 2 + [5, "six", 2], "malformed keypoints", [None] * 3),
         ([5, 6, 2] * 2 + [5, float("nan"), 2], "malformed keypoints", [None] * 3),
         ("all of them", "malformed keypoints", [None] * 3),
     ],
