@@ -1,13 +1,13 @@
 """The table of turned and damaged photos: what is done to them, which pairs are compared, and that all are counted."""
 
-import sys
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
+import face_robustness
 import numpy as np
 import pytest
+from face_robustness import DAMAGES, Pairs
 from PIL import Image
 from tiny_faces import ASTRONAUT, green_detector, paint_face, write_tiny_embedder
 
@@ -15,10 +15,6 @@ from vision_app.faces.calibration import Calibration, Rate
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.quality import Quality
 from vision_app.faces.results import Face
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import face_robustness
-from face_robustness import DAMAGES, Pairs
 
 RNG = np.random.default_rng(0)
 FINE = Quality(100.0, 0.2, 0.0, 0.0, 0.0, 0.5, (), 0.9)

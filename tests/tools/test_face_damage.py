@@ -1,17 +1,12 @@
 """What spoils a face in training is drawn where it should be, and measured as what it is."""
 
-import sys
-from pathlib import Path
-
+import face_damage as damage
 import numpy as np
 import pytest
 from skimage import data
 from tiny_faces import ASTRONAUT
 
 from vision_app.faces.align import MARGIN, SIDE, TEMPLATE, align
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import face_damage as damage
 
 
 @pytest.fixture(scope="module")
