@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vision_app.batch.journal import Journal
 from vision_app.batch.run import run
-from vision_app.batch.sinks import Journal, OutputError
+from vision_app.batch.sinks import OutputError
 from vision_app.batch.sources import Input
 from vision_app.core.errors import ImageError
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-from vision_app.batch.sinks import Journal, OutputError
+from vision_app.batch.journal import Journal
+from vision_app.batch.sinks import OutputError
 from vision_app.batch.sources import Input
 from vision_app.core.errors import ImageError
 

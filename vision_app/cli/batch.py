@@ -14,8 +14,8 @@ from vision_app.core.errors import UsageError
 from vision_app.core.text import amount, format_rate
 
 if TYPE_CHECKING:
+    from vision_app.batch.journal import Journal
     from vision_app.batch.run import Task
-    from vision_app.batch.sinks import Journal
     from vision_app.cli.options import Batch
 
 
@@ -109,7 +109,8 @@ def run_batch(
         UsageError: See `Journal`.
         OutputError: Something could not be written.
     """
-    from vision_app.batch.sinks import Journal, read_rows, remove
+    from vision_app.batch.journal import Journal, read_rows
+    from vision_app.batch.sinks import remove
 
     with Journal(
         path,

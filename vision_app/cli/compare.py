@@ -20,7 +20,7 @@ from vision_app.released.find import available
 from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
-    from vision_app.batch.sinks import Journal
+    from vision_app.batch.journal import Journal
     from vision_app.data.samples import DetectionSet
     from vision_app.detection.compare.measure import Worker
     from vision_app.detection.compare.table import DetectorSummary
@@ -82,8 +82,8 @@ def compare(
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
     from vision_app import __version__
+    from vision_app.batch.journal import Journal, read_rows
     from vision_app.batch.run import cores
-    from vision_app.batch.sinks import Journal, read_rows
     from vision_app.detection.base import DetectOptions
     from vision_app.detection.compare.files import RESULTS, write_comparison
     from vision_app.detection.compare.measure import DetectorSpec, Run, Worker

@@ -62,7 +62,7 @@ def detector(
 
     Exit code: 0 measured, 1 the data or some of its images cannot be used, 2 wrong usage.
     """
-    from vision_app.batch.sinks import read_rows
+    from vision_app.batch.journal import read_rows
     from vision_app.detection.batch import DetectTask
     from vision_app.detection.evaluate.evaluation import MEASURING, evaluate, summary, write_report
     from vision_app.detection.evaluate.plots import write_plots
@@ -126,7 +126,7 @@ def classifier(
 
     Exit code: 0 measured, 1 the data or some of its images cannot be used, 2 wrong usage.
     """
-    from vision_app.batch.sinks import read_rows
+    from vision_app.batch.journal import read_rows
     from vision_app.classification.batch import ClassifyTask
     from vision_app.classification.classifier import Classifier
     from vision_app.classification.evaluate.evaluation import evaluate, summary, write_report
@@ -253,8 +253,8 @@ def written_rows(
     Raises:
         DataError: Some images cannot be read.
     """
+    from vision_app.batch.journal import Journal, read_rows
     from vision_app.batch.run import cores, run
-    from vision_app.batch.sinks import Journal, read_rows
 
     inputs = [Input(file, "") for file in files]
     settings = {"--model": model.name, **runtime_settings(model), **settings}

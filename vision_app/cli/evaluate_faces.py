@@ -169,7 +169,7 @@ def embed_photos(recognizer: "FaceRecognizer", photos: "FacePhotos", output: Pat
     Raises:
         DataError: Some photos cannot be read; nothing is left in the folder.
     """
-    from vision_app.batch.sinks import read_rows
+    from vision_app.batch.journal import read_rows
     from vision_app.faces.batch import FacesTask, largest_faces
 
     embedder, finder, path = recognizer.embedder, recognizer.detector, output / "faces.jsonl"

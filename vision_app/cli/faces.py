@@ -90,7 +90,7 @@ def embed(models: FaceModels, execution: Execution, batch: Batch, sources: list[
 
     Exit code: 0 all images were handled, 1 some failed, 2 wrong usage or nothing to do.
     """
-    from vision_app.batch.sinks import read_rows
+    from vision_app.batch.journal import read_rows
     from vision_app.faces.batch import write_embeddings
 
     if output.suffix != ".npz":

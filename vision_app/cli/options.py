@@ -138,7 +138,7 @@ SHARED = {
     "runtime": Text("auto|onnx|torch", "Inference runtime."),
     "max_megapixels": Text("N", "Refuse images larger than this."),
     "resume": Text("", "Resume an interrupted run."),
-    "overwrite": Text("", "Replace files of the same names."),
+    "overwrite": Text("", "Replace files of the same names; others stay."),
 }  # fmt: skip
 IMAGES = Text(
     "FOLDER", "Folder with the images, if they are not where the data's format has them; may be repeated.", "--images",

@@ -110,8 +110,9 @@ def reduce(image: Image.Image, target: int) -> tuple[float, float, float, float]
 def load(image: Image.Image, source: BinaryIO | Image.Image, target: int | None) -> Image.Image:
     """Decode the pixels of an image that was opened from a source; return it, or what takes its place.
 
-    A JPEG that lacks nothing but the marker at its end is decoded, too. What is missing is told by decoding it twice:
-    with the marker, and with some more data before it, which changes the pixels where any is missing.
+    A JPEG whose rows can all be decoded is taken without the marker at its end, too. What is missing is told by
+    decoding it twice: with the marker, and with some more data before it, which changes the pixels where rows are
+    missing. Of files with restart markers, or with several scans, the last few blocks may be damaged unnoticed.
     """
     try:
         image.load()
