@@ -138,19 +138,26 @@ def test_a_photo_of_which_no_row_is_usable_is_left_out_and_one_without_rows_is_k
 
 
 def test_entries_that_contradict_each_other_are_reported_and_left_out(write, tmp_path):
-    rows = [annotation(1, [1, 1, 9, 9], category_id=99), annotation(8, [1, 1, 9, 9]), annotation(1, [2, 2, 9, 9])]
-    images = [image(1), image(2), image(3), image(4, file_name="1.png"), image(1, file_name="5.png")]
+    rows = [annotation(6, [1, 1, 9, 9], category_id=99), annotation(8, [1, 1, 9, 9]), annotation(1, [2, 2, 9, 9])]
+    rows += [annotation(2, [3, 3, 9, 9])]
+    images = [image(6), image(1), image(2), image(3), image(4, file_name="1.png"), image(1, file_name="5.png")]
     path = write(images, rows)
     (tmp_path / "images" / "3.png").unlink()
     found = load_coco(path)
     assert [sample.path.name for sample in found.samples] == ["1.png", "2.png"]
     assert found.samples[0].boxes.xyxy.tolist() == [[2, 2, 11, 11]]
-    kinds = {"annotation without image": 1, "unknown category": 1, "missing image": 1, "duplicate image": 2}
+    kinds = {
+        "annotation without image": 1,
+        "unknown category": 1,
+        "missing image": 1,
+        "duplicate image": 2,
+        "no usable box": 1,
+    }
     assert found.report.kinds == kinds
     text = "\n".join(found.report.problems)
     for words in (
         "annotation 108 names image 8",
-        "101 of 1.png: 99",
+        "106 of 6.png: 99",
         "3.png is neither in",
         "1.png, id 4",
         "5.png, id 1",
@@ -246,6 +253,39 @@ def test_a_photo_whose_annotations_cannot_be_used_is_no_background(write, change
 def test_annotations_of_other_images_alone_are_refused_and_do_not_make_these_background(write):
     with pytest.raises(DataError, match=r"none of its annotations is of an image that it lists \(annotation 109 names"):
         load_coco(write([image(1)], [annotation(8, [1, 1, 9, 9]), annotation(9, [1, 1, 9, 9])]))
+    rows = [
+        annotation(1, [1, 1, 9, 9]),
+        annotation(2, [1, 1, 9, 9]) | {"image_id": "2.png"},
+        annotation(9, [1, 1, 9, 9]),
+    ]
+    with pytest.raises(DataError, match=r"2 of 3 rows .* \(annotation without image: annotation 102 names image 2.png"):
+        load_coco(write([image(1), image(2)], rows))
+    found = load_coco(write([image(1)], [rows[0], rows[2]])).report
+    assert found.faults == ["annotation without image: annotation 109 names image 9, which is not listed"]
+
+
+@pytest.mark.parametrize(
+    ("images", "written"),
+    [
+        ([1, 2, 3, 100000], ["000001", "000002", "000003", "100000"]),
+        ([1, 2], ["1.0", "2.0"]),
+        ([1, 2], [" 1", "2 "]),
+        (["000001", "000002"], [1, 2.0]),
+        (["000001", "000002"], ["000001", "000002"]),
+        (["1", "2"], ["01", "02"]),
+        (["a", "b"], ["a", "b"]),
+    ],
+)
+def test_ids_are_one_however_the_number_is_written(write, images, written):
+    rows = [annotation(1, [1, 1, 9, 9 + i]) | {"image_id": place} for i, place in enumerate(written)]
+    found = load_coco(write([image(one) for one in images], rows))
+    assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [[[1, 1, 10, 10 + i]] for i in range(len(rows))]
+    assert found.report.faults == [] and len(found.report.counted) == (images != written)
+
+
+def test_ids_that_differ_as_texts_and_not_as_numbers_are_refused(write):
+    with pytest.raises(DataError, match=r"'1.png' and '01.png' have the ids '1' and '01', which are one number"):
+        load_coco(write([image("1"), image("01")], [annotation(1, [1, 1, 9, 9])]))
 
 
 def test_an_image_that_is_listed_twice_has_the_annotations_of_both(write):

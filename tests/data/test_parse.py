@@ -38,8 +38,8 @@ def test_whole_numbers():
 @pytest.mark.parametrize(
     ("expected", "values"),
     [
-        (True, (1, True, 1.0, 2, "1", "true", "True", " YES ", "y", "on", "t")),
-        (False, (0, False, 0.0, "0", "false", "False", "no", "N", "off")),
+        (True, (1, True, 1.0, 2, "1", "1.0", "2", "true", "True", " YES ", "y", "on", "t")),
+        (False, (0, False, 0.0, "0", "0.0", "false", "False", "no", "N", "off")),
         (None, (None, "", "maybe", "Unspecified", [1], {}, float("nan"))),
     ],
 )
@@ -50,7 +50,8 @@ def test_flags(expected, values):
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (1, "1"), (1.0, "1"), ("1", "1"), ("01", "01"), ("a b", "a b"), (0, "0"), (-3.0, "-3"), (10**20, str(10**20)),
+        (1, "1"), (1.0, "1"), ("1", "1"), ("01", "1"), (" 1", "1"), ("1.0", "1"), ("000", "0"),
+        ("-01", "-1"), ("1.5", "1.5"), ("0x1", "0x1"),  ("a b", "a b"), (0, "0"), (-3.0, "-3"), (10**20, str(10**20)),
         (True, None), (None, None), ("", None), (1.5, None), (float("nan"), None), (float("inf"), None), ([1], None),
     ],
 )  # fmt: skip

@@ -59,6 +59,7 @@ def load_coco(path: str | Path, images: Sequence[Path] = ()) -> DetectionSet:
         keys = ("name", image["file_name"]), ("id", key(image["id"]))
         known = [first[one] for one in keys if one in first]
         if known:
+            _check_written(known[0], image, path)
             report.add("duplicate image", f"{image['file_name']}, id {image['id']}")
             if known[0]["file_name"] == image["file_name"]:  # the annotations of both are those of one photo
                 rows[id(known[0])] += annotations.pop(key(image["id"]), [])
@@ -158,17 +159,27 @@ def _by_image(
             found[image].append((i, row))
             _count_type(row, "image_id", known[image], report)
         else:
-            strange = f"annotation {row.get('id')} names image {row['image_id']}"
-            report.add("annotation without image", strange)
+            strange = f"annotation {row.get('id')} names image {row['image_id']}, which is not listed"
+            report.refuse("annotation without image", strange)
     if strange and not found:
         raise DataError(f"{path}: none of its annotations is of an image that it lists ({strange})")
     return found
 
 
+def _check_written(one: Row, other: Row, path: Path) -> None:
+    """Refuse ids that are two where they are read as text and one where they are read as numbers, such as 1 and 01."""
+    texts = one["id"], other["id"]
+    if one["file_name"] != other["file_name"] and all(isinstance(text, str) for text in texts) and len(set(texts)) > 1:
+        named = f"'{one['file_name']}' and '{other['file_name']}' have the ids {texts[0]!r} and {texts[1]!r}"
+        if key(texts[0]) == key(texts[1]):
+            raise DataError(f"{path}: {named}, which are one number; give each image an id of its own")
+
+
 def _count_type(row: Row, name: str, original: object, report: ScanReport) -> None:
     """Count an id that is written otherwise than what it refers to."""
-    if type(row[name]) is not type(original):
-        report.count("id of another type", f"'{name}': {row[name]!r} for {original!r}")
+    if type(row[name]) is not type(original) or row[name] != original:
+        kind = "id written otherwise" if type(row[name]) is type(original) else "id of another type"
+        report.count(kind, f"'{name}': {row[name]!r} for {original!r}")
 
 
 def _landmarks(categories: list[Row], path: Path) -> Landmarks:

@@ -1,10 +1,12 @@
 """Numbers, flags, ids and class names as people and tools write them, the same for every format."""
 
+import re
 from collections.abc import Sequence
 
 from vision_app.core.errors import DataError
 
 _LARGEST = 1e9
+_WHOLE = re.compile(r"(-?)0*([0-9]+)(?:\.0*)?")
 _FLAGS = dict.fromkeys(("0", "false", "no", "f", "n", "off"), False) | dict.fromkeys(
     ("1", "true", "yes", "t", "y", "on"), True
 )
@@ -35,19 +37,21 @@ def whole_number(value: object) -> int | None:
 
 def flag(value: object) -> bool | None:
     """Return what a switch says, in any of the usual words and numbers; None for words that are none of these."""
-    if isinstance(value, str):
-        return _FLAGS.get(value.strip().lower())
+    if isinstance(value, str) and (word := value.strip().lower()) in _FLAGS:
+        return _FLAGS[word]
     found = float(value) if isinstance(value, bool) else number(value)
     return None if found is None else found != 0
 
 
 def key(value: object) -> str | None:
-    """Return an id as text, such that 1, 1.0 and "1" are one id; None for what is no id."""
+    """Return an id as text, such that 1, 1.0, "1", "01" and "1.0" are one id; None for what is no id."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() else None
-    return str(value) or None
+    text = str(value).strip()
+    whole = _WHOLE.fullmatch(text)
+    return "".join(whole.groups()) if whole else text or None
 
 
 def class_names(values: Sequence[object], where: str) -> tuple[str, ...]:
