@@ -69,6 +69,23 @@ def test_what_a_new_run_would_write_over_is_named_and_stays(tmp_path):
         assert journal.rows == 0
 
 
+@pytest.mark.parametrize("read", ["input", "source"])
+@pytest.mark.parametrize("written", ["rows.jsonl", "rows.settings.json", "images/a.jpg"])
+def test_what_a_run_reads_is_never_written_over(tmp_path, read, written):
+    mine, link = tmp_path / "out" / written, tmp_path / "link"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    link.symlink_to(mine)
+    inputs, sources = [Input(str(link if read == "input" else tmp_path / "b.jpg"), "a")], [link] * (read == "source")
+    with pytest.raises(UsageError) as error:
+        Journal(
+            tmp_path / "out" / "rows.jsonl", settings={}, inputs=inputs, batch_size=1, resume=False, overwrite=True,
+            others=[tmp_path / "out" / "images" / "a.jpg"], sources=sources,
+        )  # fmt: skip
+    assert str(error.value) == f"{mine}: is read by this command and would be replaced; write elsewhere"
+    assert mine.read_text() == "mine"
+
+
 def test_overwrite_starts_a_journal_anew(path):
     with open_journal(path, "xy", resume=False, overwrite=True, settings={"new": 1}, permissions=0o600) as journal:
         assert journal.rows == 0

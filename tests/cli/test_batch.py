@@ -216,3 +216,22 @@ def test_files_of_no_run_are_named_and_replaced_only_with_overwrite(run_here, tm
         assert len(list((tmp_path / "out").iterdir())) > 1
     else:
         assert mine.read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        ("detect photo.png out/images/photo.png.jpg --images", "out/images/photo.png.jpg"),
+        ("faces detect photo.png out/images/photo.png.jpg --images", "out/images/photo.png.jpg"),
+        ("style photo.png out/photo.png__waves.png --style sample:waves", "out/photo.png__waves.png"),
+    ],
+)
+def test_a_source_is_not_replaced_also_to_overwrite(run_here, tmp_path, words, file):
+    Image.new("RGB", (64, 48), (200, 40, 10)).save(tmp_path / "photo.png")
+    (tmp_path / file).parent.mkdir(parents=True)
+    Image.new("RGB", (64, 48), (20, 40, 10)).save(tmp_path / file)
+    before = (tmp_path / file).read_bytes()
+    refused = run_here(*words.split(), "--output", "out", "--overwrite", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert f"{file}: is read by this command and would be replaced; write elsewhere" in refused.stderr
+    assert (tmp_path / file).read_bytes() == before

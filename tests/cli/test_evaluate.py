@@ -284,6 +284,17 @@ def test_a_folder_with_something_in_it_is_left_alone(ground_truth, tmp_path, cap
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("output", ["set", "other/../set"])
+def test_the_folder_of_the_data_gets_no_results_also_to_overwrite(tmp_path, capsys, output):
+    path = write_set(tmp_path / "set")
+    (tmp_path / "other").mkdir()
+    before = sorted((tmp_path / "set").rglob("*"))
+    words = ["evaluate", "detector", "--data", str(path), "--output", str(tmp_path / output), "--overwrite"]
+    assert main(words) == 2
+    assert f"holds the data {path}" in capsys.readouterr().err
+    assert sorted((tmp_path / "set").rglob("*")) == before
+
+
 def test_photos_that_cannot_be_read_are_all_named(tmp_path, capsys):
     path = write_set(tmp_path / "set")
     for name in TRUE:

@@ -1,6 +1,7 @@
 """An exported file does all that the model does that it was exported from."""
 
 import json
+from shutil import copytree
 
 import pytest
 from PIL import Image
@@ -60,6 +61,15 @@ def test_torch_cannot_run_the_file_and_the_error_says_what_can(file, tmp_path, c
     assert main(["detect", str(tmp_path), "--output", str(tmp_path / "out"), "--model", str(file), *flags]) == 2
     words = "model 'mine' has no weights.safetensors, which torch needs; it runs with --runtime onnx and --device cpu"
     assert words in capsys.readouterr().err
+
+
+def test_a_model_is_not_exported_onto_its_own_file(tmp_path, capsys):
+    copytree(find("yolo").folder, tmp_path / "mine")
+    network = tmp_path / "mine" / "model.onnx"
+    before = network.read_bytes()
+    assert main(["export", str(tmp_path / "mine"), "--output", str(network), "--overwrite"]) == 2
+    assert f"{network}: is read by this command and would be replaced; write elsewhere" in capsys.readouterr().err
+    assert network.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ import os
 
 import pytest
 
+from vision_app.core.errors import UsageError
 from vision_app.core.files import (
     OWNER_ONLY,
     PUBLIC,
     atomic_write,
     read_text,
+    refuse_existing,
     remove_all_leftovers,
     remove_leftovers,
     remove_with_leftovers,
@@ -34,6 +36,22 @@ def test_a_file_replaces_the_old_one_when_the_block_is_done(tmp_path):
         temporary.write_text("new")
         assert path.read_text() == "old" and temporary.parent == tmp_path and temporary.name.startswith(".a.txt.")
     assert path.read_text() == "new" and names(tmp_path) == ["a.txt"]
+
+
+def test_a_file_that_is_read_is_refused_under_every_name_and_also_to_overwrite(tmp_path):
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "link").symlink_to("a")
+    os.link(tmp_path / "a", tmp_path / "hard")
+    (tmp_path / "sub").mkdir()
+    for name in ("a", "link", "hard", "sub/../a"):
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match="is read by this command and would be replaced; write elsewhere"):
+                refuse_existing([tmp_path / "new", tmp_path / name], overwrite, [tmp_path / "a"])
+    with pytest.raises(UsageError, match="is read by this command"):  # a file that is made later
+        refuse_existing([tmp_path / "sub/../later"], True, [tmp_path / "later"])
+    refuse_existing([tmp_path / "new", tmp_path / "a"], True, [tmp_path / "sub", tmp_path / "other"])
+    with pytest.raises(UsageError, match="exists already"):
+        refuse_existing([tmp_path / "a"], False, [tmp_path / "other"])
 
 
 def test_an_error_leaves_the_old_file(tmp_path):

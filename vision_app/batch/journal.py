@@ -5,13 +5,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from io import FileIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from vision_app.batch.sinks import write_text, writing
 from vision_app.batch.sources import Input
 from vision_app.core.errors import UsageError
-from vision_app.core.files import OWNER_ONLY, PUBLIC, make_folder, refuse_existing
+from vision_app.core.files import OWNER_ONLY, PUBLIC, make_folder, refuse_existing, refuse_sources
 
 if sys.platform != "win32":  # where two runs on one output are the user's to avoid
     from fcntl import LOCK_EX, LOCK_NB, flock
@@ -44,6 +45,7 @@ class Journal:
         resume: bool,
         overwrite: bool = False,
         others: Iterable[Path] = (),
+        sources: Iterable[str | os.PathLike[str]] = (),
         permissions: int = PUBLIC,
     ):
         """Start the journal or, with `resume`, continue the one that is there.
@@ -56,17 +58,20 @@ class Journal:
             resume: Continue a journal that exists instead of refusing to touch it.
             overwrite: Replace a journal that exists, and `others`.
             others: What the run writes beside the journal. None of it may be there when a journal is started.
+            sources: What the run reads besides the inputs; it never writes there.
             permissions: Of a new file, without those that the system's umask takes away.
 
         Raises:
             UsageError: The folder cannot be written; another run writes there; the journal or one of the others exists,
-                or the journal is not one, or belongs to other settings or inputs. What is there stays as it is.
+                or the journal is not one, or belongs to other settings or inputs; or the run would replace what it
+                reads. What is there stays as it is.
         """
         if resume and overwrite:
             raise UsageError("--overwrite: not together with --resume, which continues a run; leave one of them out")
+        self.path, self.inputs, self.batch_size, others = path, inputs, batch_size, list(others)
+        refuse_sources([path, self._settings_path, *others], chain(sources, (item.file for item in inputs)))
         if not path.exists():  # beside a journal, they are of its run
             refuse_existing(others, overwrite)
-        self.path, self.inputs, self.batch_size = path, inputs, batch_size
         self.rows = self.failed = 0
         make_folder(path.parent)
         try:

@@ -86,6 +86,7 @@ def run_batch(
     permissions: int = 0o666,
     product: Path | None = None,
     images: Iterable[Path] = (),
+    sources: Iterable[str | Path] = (),
     finish: Callable[[Iterator[dict[str, Any]]], object] | None = None,
 ) -> int:
     """Open the journal of a command, run its task over the inputs that have no row yet, and sum up.
@@ -100,6 +101,7 @@ def run_batch(
         permissions: Of the journal.
         product: What `finish` writes; deleted while the journal lacks rows.
         images: What the task writes.
+        sources: What the task reads besides the inputs.
         finish: Takes all rows when every input has one.
 
     Returns:
@@ -120,6 +122,7 @@ def run_batch(
         resume=options.resume,
         overwrite=options.overwrite,
         others=chain([product] if product else [], images),
+        sources=sources,
         permissions=permissions,
     ) as journal:
         if product is not None and journal.rows < len(inputs):

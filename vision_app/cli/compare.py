@@ -122,7 +122,7 @@ def compare(
         path = output / "comparison.jsonl"
         with Journal(
             path, settings=settings, inputs=planned, batch_size=1, resume=resume, overwrite=overwrite,
-            others=[output / name for name in RESULTS],
+            others=[output / name for name in RESULTS], sources=[ground_truth] if ground_truth else [],
         ) as journal:  # fmt: skip
             try:
                 _measure(parts, journal)

@@ -13,7 +13,7 @@ from vision_app.cli.commands import group_of_commands
 from vision_app.cli.options import DETECTION_MODEL, IMAGES, ONE_THREAD, Text, with_options
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import DataError, UsageError
-from vision_app.core.files import PUBLIC, refuse_existing
+from vision_app.core.files import PUBLIC, refuse_existing, refuse_sources
 from vision_app.data.names import canonical, in_case_of
 from vision_app.released.names import CLASSIFIER, DETECTOR
 from vision_app.released.runtime import Execution
@@ -74,7 +74,9 @@ def detector(
     if rows and (model or tta):
         flag = f"--model {model}" if model else "--tta"
         raise UsageError(f"{flag}: not together with --rows, which holds the detections already")
-    check_empty(output, overwrite)
+    check_empty(output, overwrite, data)
+    if rows:
+        refuse_sources([output / "evaluation.json"], [rows])
     found = None if rows else load_detector(model or DETECTOR, tta=tta, **vars(execution))
     if proposals:
         if not isinstance(found, RegionDetector) or not found.searches:
@@ -131,7 +133,7 @@ def classifier(
     from vision_app.classification.classifier import Classifier
     from vision_app.classification.evaluate.evaluation import evaluate, summary, write_report
 
-    check_empty(output, overwrite)
+    check_empty(output, overwrite, data)
     found = Classifier.load(model, **vars(execution))
     truth, split = load_ground_truth(data, split, images)
     truth = check_classes(f"model '{found.name}'", found.classes, truth, data)
@@ -146,9 +148,15 @@ def classifier(
     return 0
 
 
-def check_empty(output: Path, overwrite: bool) -> None:
-    """Refuse a folder with anything in it, unless that may be replaced; raise UsageError."""
+def check_empty(output: Path, overwrite: bool, data: Path) -> None:
+    """Refuse a folder with anything in it, unless that may be replaced, and always one that holds the data itself.
+
+    Raises:
+        UsageError: The folder cannot be used.
+    """
     refuse_existing(sorted(output.iterdir()) if output.is_dir() else [], overwrite)
+    if output.resolve() in (data.resolve(), data.resolve().parent):
+        raise UsageError(f"--output {output}: holds the data {data}, which would be mixed with results; choose another")
 
 
 def load_ground_truth(

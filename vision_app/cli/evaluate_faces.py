@@ -61,7 +61,7 @@ def faces(
     from vision_app.faces.evaluate.pairs import load_photos
     from vision_app.faces.evaluate.report import evaluation_summary, write_evaluation
 
-    check_empty(output, overwrite)
+    check_empty(output, overwrite, data)
     recognizer = load_recognizer(models, execution)
     photos = load_photos(data, images, split)
     embeddings = embed_photos(recognizer, photos, output, overwrite)
@@ -117,7 +117,7 @@ def calibrate(
     for rate in fars:
         if not 0 < rate <= thresholds.MAX_FAR:
             raise UsageError(f"--far {rate:g}: must be above 0 and at most {thresholds.MAX_FAR:g}")
-    check_empty(output, overwrite)
+    check_empty(output, overwrite, data)
     target = _model_folder(models.model) if apply else None
     if data.suffix.lower() == ".npz":
         files, embeddings, model_id = read_embeddings(data)

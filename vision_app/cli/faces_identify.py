@@ -71,6 +71,7 @@ def identify(
             inputs=gather(sources, output, named=False),
             settings=settings,
             options=batch,
+            sources=[gallery],
             permissions=OWNER_ONLY,
         )
 

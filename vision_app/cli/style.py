@@ -149,6 +149,7 @@ def style(
                 (image_path(output, item.name, ".png") for item in inputs),
                 (previews / item.name for item in inputs if preview_every),
             ),
+            sources=styles,
         )  # fmt: skip
 
 

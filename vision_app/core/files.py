@@ -58,18 +58,44 @@ def atomic_write(path: Path, permissions: int = PUBLIC) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse to write over what is there, unless the user asked for that.
+def refuse_existing(paths: Iterable[Path], overwrite: bool, sources: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Refuse to write over what is there, unless the user asked for that, and always over what is read.
 
     Args:
         paths: What is to be written.
         overwrite: Whether it may replace what is there.
+        sources: The files that are read.
 
     Raises:
-        UsageError: One of the paths exists.
+        UsageError: One of the paths exists, or is one of the sources under whatever name.
     """
+    refuse_sources(paths := list(paths), sources)
     if not overwrite and (found := next(filter(os.path.lexists, paths), None)):
         raise UsageError(f"{found}: exists already; write elsewhere or replace it with --overwrite")
+
+
+def refuse_sources(paths: Iterable[Path], sources: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse to write over what is read.
+
+    Args:
+        paths: What is to be written.
+        sources: The files that are read.
+
+    Raises:
+        UsageError: One of the paths is one of the sources, under whatever name.
+    """
+    read = {_identity(source) for source in sources}
+    if read and (found := next((path for path in paths if _identity(path) in read), None)):
+        raise UsageError(f"{found}: is read by this command and would be replaced; write elsewhere")
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | str:
+    """Return what tells a file from all others whatever its names are, also a file that is not there yet."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
 
 
 def make_folder(folder: Path) -> None:

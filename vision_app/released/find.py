@@ -188,7 +188,7 @@ def write_file(model: Model, path: Path, overwrite: bool = False) -> None:
     """
     if path.suffix != ".onnx":
         raise UsageError(f"--output {path}: must end in .onnx; the nearest valid value is {path}.onnx")
-    refuse_existing([path], overwrite)
+    refuse_existing([path], overwrite, [model.folder, *(model.folder / name for name in model.info["files"])])
     if not path.parent.is_dir():
         raise UsageError(f"--output {path}: there is no folder {path.parent}; make it first")
     if model.is_file:

@@ -53,6 +53,18 @@ def test_an_export_of_some_people_contains_nobody_else_and_is_not_overwritten(pa
         assert not (tmp_path / "x.jsonl").exists()
 
 
+@pytest.mark.parametrize("end", ["", "-wal", "-shm", ".lock", ".index", ".audit.jsonl"])
+def test_an_export_never_replaces_the_gallery_itself(path, tmp_path, end):
+    (tmp_path / "sub").mkdir()
+    target = tmp_path / "sub" / ".." / f"{path.name}{end}"
+    with open_writer(path) as gallery:
+        before = target.read_bytes() if target.exists() else None
+        with pytest.raises(UsageError, match="is read by this command and would be replaced; write elsewhere"):
+            gallery.export(target, overwrite=True)
+        assert (target.read_bytes() if target.exists() else None) == before
+        assert gallery.check() == [] and len(gallery.people()) == 2
+
+
 def test_an_export_is_of_one_moment(path, tmp_path, monkeypatch):
     """Another process embeds all photos again while they are written."""
     write = transfer.atomic_write

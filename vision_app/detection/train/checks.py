@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vision_app.core.boxes import iou_matrix
 from vision_app.core.errors import DataError, UsageError
-from vision_app.core.files import refuse_existing
+from vision_app.core.files import refuse_existing, refuse_sources
 from vision_app.core.images import write_image
 from vision_app.core.labeled_boxes import LabeledBoxes, missing_landmarks
 from vision_app.core.letterbox import Letterbox
@@ -82,6 +82,10 @@ def run_checks(
     check_folder(output, SCAN)
     refuse_existing([output / SCAN], overwrite)
     data = open_dataset(path, images).load()
+    refuse_sources(
+        [output / SCAN, output / "overfit.png", *output.glob("batch-*.png")],
+        [path, *(sample.path for sample in data.samples)],
+    )
     data = scan(data, target=round(LARGEST_ZOOM * options.size), log=log)
     torch.manual_seed(0)
     try:

@@ -276,7 +276,8 @@ class Gallery:
         """Write everybody, or some by name, to a file that `import_file` reads, and count the photos; see `transfer`.
 
         Raises:
-            UsageError: The file exists, it cannot be written, or nobody of a name is enrolled.
+            UsageError: The file exists, belongs to the gallery itself (whatever `overwrite` says), or cannot be
+                written; or nobody of a name is enrolled.
             GalleryError: The gallery is damaged.
         """
         chosen = None if names is None else several(names)

@@ -25,11 +25,12 @@ from vision_app.faces.gallery.store import EMBEDDING, Store, to_blob
 from vision_app.faces.quality import Quality
 
 FORMAT, VERSION = "vision-app gallery", 1
+ENDS = ".lock", ".index", ".audit.jsonl"  # of the files beside a gallery's database
 
 
 def export(store: Store, audit: AuditLog, path: Path, names: Iterable[str] | None, overwrite: bool) -> int:
     """Write people to a file that only its owner may read; see `Gallery.export`."""
-    refuse_existing([path], overwrite)
+    refuse_existing([path], overwrite, [*store.files, *(store.path.with_name(store.path.name + end) for end in ENDS)])
     photos = 0
     try:
         with store.snapshot():  # the photos are of the model that the first line names
