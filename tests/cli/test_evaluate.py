@@ -246,7 +246,7 @@ def test_rows_without_low_scores_give_a_warning(evaluated, ground_truth, tmp_pat
         (["--data", "set/boxes.json", "--split", "val"], 2, "set/boxes.json: a COCO file has no splits"),
         (["--data", "set/broken.json"], 1, "set/broken.json: not a JSON file"),
         (["--data", "set/lost.json"], 1, "set/lost.json: missing image: gone.png is neither in set/images nor in "),
-        (["--data", "set/odd.json"], 1, "set/odd.json: model 'yolo' knows none of its classes (unicorn)"),
+        (["--data", "set/odd.json"], 1, "set/odd.json: none of its classes is known to model 'yolo' (unicorn)"),
         (["--data", "set/empty.json"], 1, "set/empty.json: has no boxes"),
     ],
 )  # fmt: skip
@@ -332,7 +332,7 @@ def write_rows(path, label, photos=TRUE):
     ("label", "code", "words"),
     [
         ("Cat", 0, "boxes.json: takes 'cat' as 'Cat', which rows.jsonl knows"),
-        ("elk", 1, "boxes.json: rows.jsonl knows none of its classes (cat, cup, diningtable, dog)"),
+        ("elk", 1, "boxes.json: none of its classes is known to rows.jsonl (cat, cup, diningtable, dog)"),
         ("Dining Table", 0, "boxes.json: takes 'diningtable' as 'Dining Table', which rows.jsonl knows"),
         ("dining table", 0, ""),
         (None, 0, ""),  # a model may find nothing

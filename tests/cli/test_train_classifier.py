@@ -129,7 +129,7 @@ def test_ground_truth_of_other_classes_is_refused_and_leaves_nothing(home, tmp_p
     data = coco(tmp_path / "set", names=("cup",))
     words = ["--model", str(home / "run" / "best"), "--output", str(tmp_path / "out")]
     assert main(["evaluate", "classifier", "--data", str(data), *words]) == 1
-    assert "knows none of its classes" in capsys.readouterr().err
+    assert "none of its classes is known to" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -17,7 +17,7 @@ IDENTITY = Identity(np.zeros(4), ADA, (ADA,))
 
 
 def verification(verdict):
-    return Verification(verdict, 0.5, 0.4, 0.001, "model", FACE, FACE)
+    return Verification(verdict, 0.5, 0.4, 0.001, "model", FACE, FACE, (0.3, 0.6))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def verification(verdict):
 )
 def test_a_result_is_neither_true_nor_false_and_names_what_to_ask(result, attribute):
     with pytest.raises(
-        TypeError, match=rf"a {type(result).__name__} is neither true nor false; ask for its \.{attribute}$"
+        TypeError, match=rf"{type(result).__name__} is neither true nor false; ask for its \.{attribute}$"
     ):
         bool(result)
     with pytest.raises(TypeError):

@@ -229,7 +229,7 @@ def check_labels(rows: Path, answers: Sequence[dict[str, Any]], truth: "Detectio
 def _in_case_of(source: str, classes: Sequence[str], truth: "DetectionSet", path: Path) -> "DetectionSet":
     names = in_case_of(truth.classes, classes)
     if not {each for name in names for each in (name, canonical(name))} & set(classes):
-        raise DataError(f"{path}: {source} knows none of its classes ({', '.join(names[:5])})")
+        raise DataError(f"{path}: none of its classes is known to {source} ({', '.join(names[:5])})")
     if changed := [f"'{old}' as '{new}'" for old, new in zip(truth.classes, names, strict=True) if old != new]:
         print(f"{path}: takes {', '.join(changed)}, which {source} knows", file=sys.stderr)
     return replace(truth, classes=names)

@@ -165,6 +165,8 @@ def verify(
     else:
         basis = f"threshold {answer.threshold:.3f} at a false accept rate of {answer.far:g}, model {answer.model_id}"
         why = "" if answer.face_a.is_fit and answer.face_b.is_fit else " (a face is hard to recognize)"
+        if answer.is_close:
+            why = " (too close to tell: different below {:.3f}, same from {:.3f})".format(*answer.band)
         typer.echo(f"{answer.verdict}{why}: similarity {answer.similarity:.3f}, {basis}")
         for file, face in ((a, answer.face_a), (b or f"best photo of {person}", answer.face_b)):
             typer.echo(_description(file, face))

@@ -11,6 +11,7 @@ from vision_app.cli.batch import gather, run_batch
 from vision_app.cli.faces import app, embed_images, load_recognizer, recognizer_settings
 from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, Text, output_folder, with_options
 from vision_app.core.files import OWNER_ONLY
+from vision_app.core.text import amount
 from vision_app.released.runtime import Execution
 
 
@@ -53,7 +54,8 @@ def identify(
         opened.store.require(recognizer.model_id)
         if people := opened.store.count_people():
             lowest = f"named from similarity {opened.matcher.threshold(fpir):.3f}"
-            print(f"{people:,} people, {lowest}; slightly more is needed for people with several photos")
+            more = "slightly more is needed for people with several photos"
+            print(f"{amount(people, 'person', 'people')}, {lowest}; {more}")
         settings = {
             "--gallery": f"{gallery} {opened.store.revision}",
             "--fpir": fpir,
@@ -116,6 +118,6 @@ def group(
             remove(groups)
             known_by = None if opened is None else opened.matcher.person_of
             people = write_groups(groups, rows, threshold=threshold, far=far, person_of=known_by)
-            typer.echo(f"{people:,} people, see {groups.name}")
+            typer.echo(f"{amount(people, 'person', 'people')}, see {groups.name}")
 
         return embed_images(recognizer, models, batch, inputs, output / "faces.jsonl", groups, finish)

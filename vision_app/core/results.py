@@ -139,7 +139,7 @@ class NoTruthValue:
     instead: ClassVar[str]  # the attribute that has the answer
 
     def __bool__(self) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} is neither true nor false; ask for its .{self.instead}")
+        raise TypeError(f"{type(self).__name__} is neither true nor false; ask for its .{self.instead}")
 
 
 @dataclass(frozen=True, eq=False)

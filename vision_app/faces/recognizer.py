@@ -136,7 +136,7 @@ class FaceRecognizer:
         verdict = SAME if similarity >= high else DIFFERENT if similarity < low else UNCERTAIN
         if not (a.is_fit and b.is_fit):
             verdict = UNCERTAIN
-        return Verification(verdict, similarity, threshold, far, self.model_id, a, b)
+        return Verification(verdict, similarity, threshold, far, self.model_id, a, b, (low, high))
 
     def _embedding(self, face: Face) -> np.ndarray:
         """Return (D,) float64 after checking that it can be compared."""

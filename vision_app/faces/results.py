@@ -146,6 +146,8 @@ class Verification(NoTruthValue):
         far: The false accept rate at that threshold: the share of pairs of strangers that reach it.
         model_id: Of the model that made the embeddings.
         face_a, face_b: The faces that were compared.
+        band: Similarities below which two fit faces are "different", and from which they are "same": the confidence
+            interval of the threshold.
     """
 
     verdict: str
@@ -155,9 +157,15 @@ class Verification(NoTruthValue):
     model_id: str
     face_a: Face
     face_b: Face
+    band: tuple[float, float]
 
     instead = "same"
     contract = property(lambda self: self.model_id, doc="The former name of `model_id`.")
+
+    @property
+    def is_close(self) -> bool:
+        """Whether two fit faces are too close to the threshold to tell."""
+        return self.verdict == UNCERTAIN and self.face_a.is_fit and self.face_b.is_fit
 
     @property
     def same(self) -> bool:

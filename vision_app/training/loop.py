@@ -106,7 +106,9 @@ def fit(
             runs.save(folder, state, tensors, parts=step.parts, scaler=scaler, settings=settings)
 
     if state == RunState():
-        log("before training: " + _pairs(_on_first(fabric, lambda: task.release(ema, folder / "initial"))))
+        measured = _pairs(_on_first(fabric, lambda: task.release(ema, folder / "initial")))
+        if measured:
+            log(f"before training: {measured}")
     with Interrupt() as interrupt:
         while state.epoch < config.epochs and waited(state.metrics) < (config.patience or math.inf):
             step.network.train()

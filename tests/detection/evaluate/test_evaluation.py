@@ -76,7 +76,7 @@ def test_curves_are_listed_for_all_and_for_each_class_with_objects(small):
 
 def test_the_summary_can_be_read(small):
     text = "\n".join(summary(small))
-    assert "1 images, 2 objects of 1 classes (1 more do not count), 2 detections" in text
+    assert "1 image, 2 objects of 1 class (1 more do not count), 2 detections" in text
     assert "AP 0.505  AP50 0.505  AP75 0.505  APsmall 0.505  APmedium -  APlarge -" in text
     assert "best F1 0.667 at confidence 0.90 (precision 1.000, recall 0.500)" in text
     assert "\ncat         2  0.505  0.505    0.667           0.90\n" in text and "dog" not in text

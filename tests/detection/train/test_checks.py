@@ -203,7 +203,7 @@ def test_a_wrong_gradient_fails_and_is_named(monkeypatch, home, name, wrong):
 
 def test_the_first_batches_are_drawn(data, tmp_path):
     found = check_batches(make_task(data), tmp_path)
-    assert found.passed and found.found.startswith("3 images with ") and "in batch-1.png;" in found.found
+    assert found.passed and found.found.startswith("3 augmented images with ") and "in batch-1.png;" in found.found
     assert [path.name for path in tmp_path.iterdir()] == ["batch-1.png"]
     sheet = read_image(tmp_path / "batch-1.png").pixels
     assert any((sheet == label_color(name)).all(axis=2).sum() > 100 for name in CLASSES)
@@ -212,7 +212,7 @@ def test_the_first_batches_are_drawn(data, tmp_path):
 def test_batches_without_boxes_fail(tmp_path):
     data = make_set(tmp_path, np.zeros((0, 4), np.float32))
     found = check_batches(make_task(data), tmp_path)
-    assert not found.passed and found.found.startswith("3 images with 0 boxes")
+    assert not found.passed and found.found.startswith("3 augmented images with 0 boxes")
 
 
 @pytest.mark.parametrize(

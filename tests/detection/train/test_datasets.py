@@ -79,7 +79,7 @@ def test_without_a_validation_set_a_tenth_is_held_out_by_the_seed(tmp_path):
     data, (validation,), scanned, lines = load([path], seed=3)
     assert (len(data), len(validation.data), validation.name) == (18, 2, "held out")
     assert not names(data) & names(validation.data) and len(scanned["set train"]) == 20
-    assert lines[-1].startswith("no validation set: 2 of the images, drawn by the seed, are held out")
+    assert lines[-1].startswith("no validation set: 2 images, drawn by the seed, held out")
     again, other = load([path], seed=3), load([path], seed=4)
     assert names(again[1][0].data) == names(validation.data) != names(other[1][0].data)
     alone = yolo(tmp_path / "alone", splits=[("train", 1)])
@@ -209,12 +209,10 @@ def test_a_validation_set_of_background_gives_a_warning(tmp_path):
         labels.write_text("")
     _, (validation,), _, lines = load([path])
     assert validation.name == "set val" and not validation.data.has_boxes
-    assert lines[-1] == (
-        "warning: set val has no boxes; it does not count for which model is best, nor for when to stop"
-    )
+    assert lines[-1] == ("warning: set val has no boxes: it neither chooses the best model nor stops the run early")
 
 
 def test_photos_held_out_without_a_box_give_the_warning_too(tmp_path):
     path = coco(tmp_path / "set", photos=9, annotations=[])
     *_, lines = load([path])
-    assert lines[-1].startswith("warning: held out has no boxes; ")
+    assert lines[-1].startswith("warning: held out has no boxes: ")

@@ -16,6 +16,7 @@ from vision_app.batch.sinks import write_csv, write_text
 from vision_app.core.boxes import xyxy_to_xywh
 from vision_app.core.errors import DataError
 from vision_app.core.labeled_boxes import LabeledBoxes
+from vision_app.core.text import amount
 from vision_app.detection.base import DetectOptions
 from vision_app.detection.evaluate.curves import RECALLS, Reliability, Sweep, precision_curves
 from vision_app.detection.evaluate.matching import OVERLAP, match
@@ -194,10 +195,9 @@ def summary(evaluation: Evaluation) -> Iterator[str]:
     """Yield the figures that matter, in lines of text."""
     table, figures = evaluation.table, to_dict(evaluation)
     best = figures["best_f1"]
-    yield (
-        f"{table.images:,} images, {figures['boxes']:,} objects of {np.count_nonzero(table.wanted):,} classes "
-        f"({figures['ignored_boxes']:,} more do not count), {figures['detections']:,} detections"
-    )
+    wanted = f"{amount(figures['boxes'], 'object')} of {amount(int(np.count_nonzero(table.wanted)), 'class')}"
+    ignored = f"{figures['ignored_boxes']:,} more do not count"
+    yield f"{amount(table.images, 'image')}, {wanted} ({ignored}), {figures['detections']:,} detections"
     yield "  ".join(f"{name} {_text(figures[name])}" for name in evaluation.precision.metrics)
     yield (
         f"best F1 {best['f1']:.3f} at confidence {best['confidence']:.2f} "

@@ -132,10 +132,10 @@ def load_datasets(
         log(f"warning: {line}")
     if not validations:
         joined, rest = _hold_out(joined, seed)
-        log(f"no validation set: {len(rest)} of the images, drawn by the seed, are held out to measure on")
+        log(f"no validation set: {amount(len(rest), 'image')}, drawn by the seed, held out to measure on")
         validations = [ValidationSet("held out", rest)]
     for name in (each.name for each in validations if not each.data.has_boxes):
-        log(f"warning: {name} has no boxes; it does not count for which model is best, nor for when to stop")
+        log(f"warning: {name} has no boxes: it neither chooses the best model nor stops the run early")
     return joined, validations, scanned
 
 

@@ -159,7 +159,7 @@ def hold_out(crops: FaceCrops, seed: int, log: Callable[[str], None]) -> tuple[F
     names, counts = np.unique(crops.identities[crops.identities != ""], return_counts=True)
     names = names[counts > 1]
     if len(names) < ENOUGH:
-        log("no validation set, and too few people to hold some out: nothing is measured, and the last network is best")
+        log("no validation set, and too few people to hold some out: nothing is measured; best/ is the last network")
         return crops, []
     chosen = random_numbers("held out", seed).permutation(names)[: round(HELD_OUT * len(names))]
     aside = np.isin(crops.identities, chosen)

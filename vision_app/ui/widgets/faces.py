@@ -131,6 +131,8 @@ def show_verdict(answer: Verification, names: tuple[str, str]) -> None:
     rate = f"False accept rate {one_in(answer.far)}"
     faces = zip(names, (answer.face_a, answer.face_b), strict=True)
     why = " ".join(f"The face in {name} is {remedy(face.quality)}" for name, face in faces if not face.is_fit)
+    if answer.is_close:
+        why = "Too close to tell: different below {:.3f}, the same from {:.3f}.".format(*answer.band)
     words = f"**{words}:** {why[0].lower()}{why[1:]}" if why else f"**{words}**"
     show(f"{words}  \n{numbers(answer.similarity, answer.threshold, rate, answer.model_id)}", icon=icon)
 
