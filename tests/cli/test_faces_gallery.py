@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from painted_people import BLURRED, CALIBRATION, painted_recognizer, photo
+from painted_people import BLURRED, CALIBRATION, painted_recognizer, photo, run_sql
 
 from vision_app import Gallery
 from vision_app.cli import main
@@ -247,7 +247,10 @@ def test_merge_asks_nothing_of_one_person_or_with_yes(photos, db, capsys, monkey
 def test_merge_asks_where_people_cannot_be_compared(db, capsys, monkeypatch):
     monkeypatch.setattr("builtins.input", ask("n", "Merge Ada into Bob all the same? [y/N] "))
     assert faces("merge", "Ada", "Bob", "--gallery", db, "--model", "second") == 1
-    assert "warning: Ada cannot be compared (" in capsys.readouterr().err
+    assert "warning: Ada cannot be compared with Bob (" in capsys.readouterr().err
+    run_sql(db, "DELETE FROM centroid WHERE person = (SELECT id FROM person WHERE name = 'Bob')")
+    assert faces("merge", "Ada", "Bob", "--gallery", db) == 1
+    assert "Bob has no photo" in capsys.readouterr().err
 
 
 def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_path, capsys):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from app_pages import ADA, BOB, EVE, labeled, photo_of, press, run, said, snap, upload, visit
-from painted_people import BLURRED, paint, painted_recognizer
+from painted_people import BLURRED, paint, painted_recognizer, run_sql
 
 from vision_app import Gallery
 from vision_app.core.text import escape
@@ -158,6 +158,18 @@ def test_people_of_another_model_are_merged_after_a_confirmation(known, monkeypa
     page = visit("people")
     labeled(page.selectbox, "Ada is the same person as").set_value("Bob")
     assert "cannot be compared" in said(run(page))[0] and labeled(page.button, "Merge into Bob").disabled
+
+
+def test_a_person_without_a_photo_is_merged_after_a_confirmation(known):
+    run_sql(known, "DELETE FROM centroid WHERE person = (SELECT id FROM person WHERE name = 'Bob')")
+    page = visit("people")
+    labeled(page.selectbox, "Ada is the same person as").set_value("Bob")
+    (warning,) = said(run(page))
+    assert warning.startswith("Ada cannot be compared with Bob \\(") and "Bob has no photo" in warning
+    labeled(page.checkbox, "Merge them all the same").set_value(True)
+    run(page)
+    press(page, "Merge into Bob")
+    assert people(known)["Bob"] == 3
 
 
 def test_a_person_is_forgotten_after_a_confirmation_and_nothing_is_left(known):

@@ -10,7 +10,7 @@ from vision_app.cli.batch import gather
 from vision_app.cli.faces import app, load_recognizer
 from vision_app.cli.options import FACE_MODELS, FACE_MODELS_OF_ANY_SIZE, FaceModels, Text, with_options
 from vision_app.cli.progress import printable, show_progress
-from vision_app.core.errors import FaceError, ModelError, UsageError
+from vision_app.core.errors import FaceError, UsageError
 from vision_app.core.text import amount
 from vision_app.released.runtime import Execution
 
@@ -129,12 +129,13 @@ def merge(models: FaceModels, execution: Execution, name: str, into: str, galler
 
     Exit code: 0 merged, 1 not confirmed, 2 wrong usage.
     """
+    from vision_app.faces.gallery.gallery import ADVICE
+
     with _open(gallery, recognizer=None if yes else load_recognizer(models, execution)) as opened:
         try:
             opened.merge(name, into, allow_different=yes)
-        except (FaceError, ModelError) as error:
-            reason = error.reason.split("; ")[0] if isinstance(error, FaceError) else f"cannot be compared ({error})"
-            typer.echo(printable(f"warning: {name} {reason}"), err=True)
+        except FaceError as error:
+            typer.echo(printable(f"warning: {name} {error.reason.removesuffix(ADVICE)}"), err=True)
             if not _confirmed(f"Merge {printable(name)} into {printable(into)} all the same?"):
                 typer.echo("nothing was merged; --yes merges without asking", err=True)
                 return 1

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from vision_app import Gallery
-from vision_app.core.errors import ModelError
+from vision_app.core.errors import FaceError
 from vision_app.core.text import amount, escape
 from vision_app.faces.gallery import Enrollment, Forgotten, Person
 from vision_app.faces.gallery.results import ACCEPTED
@@ -148,12 +148,13 @@ def merge(path: Path, name: str, others: list[str]) -> None:
         with Gallery.open(path, readonly=True, recognizer=models.recognizer()) as gallery:
             answer = gallery.compare(name, into)
         differ = answer.verdict == DIFFERENT
-        doubt = f"look like different people (similarity {answer.similarity:.3f})" if differ else ""
-    except ModelError as error:
-        doubt = f"cannot be compared ({escape(str(error))})"
+        looks = f"look like different people (similarity {answer.similarity:.3f})"
+        doubt = f"{escape(name)} and {escape(into)} {looks}" if differ else ""
+    except FaceError as error:
+        doubt = escape(f"{name} {error.reason}")
     sure = not doubt
     if doubt:
-        st.warning(f"{escape(name)} and {escape(into)} {doubt}. Merging them cannot be undone.")
+        st.warning(f"{doubt}. Merging them cannot be undone.")
         sure = st.checkbox("Merge them all the same", key=f"merge {name} into {into}")
     if st.button(f"Merge into {escape(into)}", disabled=not sure):
         with Gallery.open(path, create=False) as gallery:

@@ -15,11 +15,12 @@ from painted_people import (
     paint,
     painted_recognizer,
     photo,
+    run_sql,
     unit,
 )
 
 from vision_app import Gallery, read_image
-from vision_app.core.errors import FaceError, GalleryError, ImageError, ModelError, UsageError
+from vision_app.core.errors import FaceError, GalleryError, ImageError, UsageError
 from vision_app.faces.gallery.results import LONGEST_NAME
 
 ADA, BOB, EVE = 1, 2, 3
@@ -163,10 +164,23 @@ def test_people_who_look_different_are_merged_only_on_request(gallery):
 def test_people_of_another_model_are_merged_only_on_request(gallery, path):
     gallery.close()
     with open_writer(path, "second") as other:
-        with pytest.raises(ModelError, match="faces reembed"):
+        with pytest.raises(FaceError, match=r"Ada: cannot be compared with Bob \(.*faces reembed") as error:
             other.merge("Ada", "Bob")
+        assert error.value.code == "not_comparable"
         other.merge("Ada", "Bob", allow_different=True)
         assert [person.name for person in other.people()] == ["Bob"]
+
+
+@pytest.mark.parametrize("names", [("Ada", "Bob"), ("Bob", "Ada")])
+def test_a_person_without_a_photo_is_merged_only_on_request(gallery, path, names):
+    gallery.close()
+    run_sql(path, "DELETE FROM centroid WHERE person = (SELECT id FROM person WHERE name = 'Bob')")
+    with open_writer(path) as other:
+        with pytest.raises(FaceError, match=r"cannot be compared with \w+ \(.*Bob has no photo") as error:
+            other.merge(*names)
+        assert error.value.code == "not_comparable" and len(other.people()) == 2
+        other.merge(*names, allow_different=True)
+        assert [person.name for person in other.people()] == [names[1]]
 
 
 @pytest.mark.parametrize("kind", ["str", "path", "bytes", "file", "array", "image"])

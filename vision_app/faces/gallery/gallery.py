@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vision_app.core.errors import FaceError, GalleryError, UsageError
+from vision_app.core.errors import FaceError, GalleryError, ModelError, UsageError
 from vision_app.core.images import ImageSource
 from vision_app.core.several import several
 from vision_app.faces.calibration import FPIR
@@ -24,7 +24,12 @@ from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import FaceRecognizer
 from vision_app.faces.results import DIFFERENT, Face, Faces, Verification
 
-DIFFERENT_PEOPLE = "different_people"
+DIFFERENT_PEOPLE, NOT_COMPARABLE = "different_people", "not_comparable"
+ADVICE = "; `allow_different=True` merges them"
+
+
+class NoPhotoError(GalleryError):
+    """A person without a photo, whom a damaged gallery may hold."""
 
 
 class Gallery:
@@ -204,10 +209,19 @@ class Gallery:
         return answer
 
     def compare(self, a: str, b: str, *, far: float | None = None) -> Verification:
-        """Decide whether two enrolled people are one, by the means of their embeddings; see `verify`."""
-        with self.store.snapshot():
-            (first, face_a), (second, face_b) = self._known(a), self._known(b)
-        return self.recognizer.compare(face_a, face_b, far=far, photos=second.photos, photos_a=first.photos)
+        """Decide whether two enrolled people are one, by the means of their embeddings; see `verify`.
+
+        Raises:
+            UsageError: Nobody of one of the names is enrolled, or the rate is out of range.
+            FaceError: They cannot be compared ("not_comparable"): one has no photo, the embeddings are of another
+                model than the recognizer's, or that is not calibrated.
+        """
+        try:
+            with self.store.snapshot():
+                (first, face_a), (second, face_b) = self._known(a), self._known(b)
+            return self.recognizer.compare(face_a, face_b, far=far, photos=second.photos, photos_a=first.photos)
+        except (NoPhotoError, ModelError) as error:
+            raise FaceError(a, NOT_COMPARABLE, f"cannot be compared with {b} ({error})") from error
 
     def _known(self, name: str) -> tuple[Person, Face]:
         """Return a person, and the face on the best photo with the mean of all embeddings; within a snapshot."""
@@ -215,7 +229,7 @@ class Gallery:
         person = self.store.person(name)
         samples, centroid = self.store.samples(person.id), self.store.centroid(person.id)
         if not samples or centroid is None:
-            raise GalleryError(f"{self.path}: {name} has no photo; `vision-app faces check` tells more")
+            raise NoPhotoError(f"{self.path}: {name} has no photo; `vision-app faces check` tells more")
         best = max(samples, key=lambda sample: sample.quality["score"])
         judged = Quality(**best.quality | {"reasons": tuple(best.quality["reasons"])})
         box, landmarks = np.array(best.box, np.float32), np.array(best.landmarks, np.float32)
@@ -245,16 +259,16 @@ class Gallery:
 
         Raises:
             UsageError: Nobody of one of the names is enrolled, or both are the same.
-            FaceError: They look like different people ("different_people").
-            ModelError: The embeddings are of another model than the recognizer's, or that is not calibrated.
+            FaceError: They look like different people ("different_people"), or cannot be compared ("not_comparable"),
+                see `compare`; with `allow_different`, they are merged all the same.
         """
         people = self.store.person(source).id, self.store.person(target).id
         if people[0] == people[1]:
             raise UsageError(f"name {source!r}: the same person twice; name two to merge")
         if not allow_different and (answer := self.compare(source, target)).verdict == DIFFERENT:
             found = f"similarity {answer.similarity:.3f}, one person is at about {answer.threshold:.3f} or more"
-            reason = f"looks like a different person than {target} ({found}); `allow_different=True` merges them"
-            raise FaceError(source, DIFFERENT_PEOPLE, reason)
+            reason = f"looks like a different person than {target} ({found})"
+            raise FaceError(source, DIFFERENT_PEOPLE, reason + ADVICE)
         with self.store.change() as change:
             self.store.merge(*people)
             self.audit.write("merge", people)
