@@ -128,6 +128,13 @@ def test_whatever_the_box_what_is_kept_lies_in_the_photo(tmp_path_factory, x, y,
     assert len(found.samples[0].boxes.not_ignored) == 1 - found.report.kinds["empty box"]
 
 
+def test_a_photo_of_which_one_row_is_unusable_is_left_out(write):
+    rows = [annotation(1, [1, 1, 9, 9]), annotation(1, [2, 2, 9, 9], category_id=99), annotation(2, [1, 1, 9, 9])]
+    found = load_coco(write([image(1), image(2)], rows))
+    assert [sample.name for sample in found.samples] == ["2.png"]
+    assert found.report.problems[-1] == "unknown object: a row of 1.png cannot be used (left out)"
+
+
 def test_a_photo_of_which_no_row_is_usable_is_left_out_and_one_without_rows_is_kept(write):
     rows = [annotation(1, [10, 10, 0, 5]), annotation(1, [1, 1, 9, 9], category_id=99)]
     rows += [annotation(3, [1, 1, 9, 9]), annotation(3, [2, 2, 9, 9])]
@@ -199,12 +206,15 @@ NAN, HUGE = float("nan"), 10**400
     ],
 )
 def test_malformed_rows_are_named_and_the_others_used(write, tmp_path, images, annotations, words):
-    path = write([image(1), *images], [annotation(1, [2, 2, 9, 9]), *annotations], photos=False)
-    Image.fromarray(quadrants()).save(tmp_path / "images" / "1.png")
+    path = write([image(1), *images, image(9)], [annotation(9, [2, 2, 9, 9]), *annotations], photos=False)
+    for number in "19":
+        Image.fromarray(quadrants()).save(tmp_path / "images" / f"{number}.png")
     found = load_coco(path)
-    (problem,) = found.report.problems
+    problem, *left_out = found.report.problems
     assert problem.startswith(f"malformed row: {words}") and len(problem) < 120
-    assert [sample.boxes.xyxy.tolist() for sample in found.samples] == [[[2, 2, 11, 11]]]
+    kept = [] if any(row and row.get("image_id") == 1 for row in annotations) else ["1.png"]
+    assert [sample.name for sample in found.samples] == [*kept, "9.png"] and len(left_out) == 1 - len(kept)
+    assert found.samples[-1].boxes.xyxy.tolist() == [[2, 2, 11, 11]]
 
 
 @pytest.mark.parametrize(

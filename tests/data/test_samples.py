@@ -24,6 +24,29 @@ def sample(tmp_path, name="a.png", boxes=(((2, 3, 12, 23), 0),), ignored=(), rep
     return objects.sample(tmp_path / name, {0, 1})
 
 
+@pytest.mark.parametrize(
+    ("boxes", "refused", "told"),
+    [
+        ([(2, 3, 12, 23)], 1, "unknown object: a row of a.png cannot be used (left out)"),
+        ([(2, 3, 12, 23), (5, 5, 5, 9)], 2, "unknown object: 2 rows of a.png cannot be used (left out)"),
+        ([], 2, "no usable box: none of the 2 rows of a.png is usable (left out)"),
+        ([(5, 5, 5, 9)], 0, "no usable box: none of the 1 rows of a.png is usable (left out)"),
+        ([(2, 3, 12, 23), (5, 5, 5, 9), (70, 5, 80, 9)], 0, None),
+        ([], 0, None),
+    ],
+)
+def test_an_object_that_is_lost_does_not_become_background(tmp_path, boxes, refused, told):
+    report = ScanReport()
+    objects = ImageAnnotations("a.png", 64, 48, report)
+    for box in boxes:
+        objects.add(box, 0, "a row")
+    for _ in range(refused):
+        objects.refuse("malformed row", "a row")
+    found = objects.sample(tmp_path / "a.png", {0})
+    assert (found is None) == (told is not None)
+    assert [line for line in report.faults if "left out" in line] == ([told] if told else [])
+
+
 def test_a_box_that_is_there_twice_counts_once_and_one_of_another_class_counts(tmp_path):
     report = ScanReport()
     found = sample(tmp_path, boxes=[((2, 3, 12, 23), 0), ((2, 3, 12, 23), 1), ((2, 3, 12, 23), 0)], report=report)

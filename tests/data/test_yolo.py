@@ -81,10 +81,12 @@ def test_outlines_become_the_boxes_around_them(yolo):
 def test_key_points_behind_a_box_are_no_outline(yolo, shape):
     content = f"val: images\nkpt_shape: {list(shape)}\nnames: [hand]\n"
     whole = "0 0.5 0.5 0.5 0.25" + " 0.1" * (shape[0] * shape[1])
-    rows = [whole, whole + " 0.1", whole.removesuffix(" 0.1"), "0 0.5 0.5 0.5 0.25", *[whole.replace("5", "4")] * 2]
-    found = load_yolo(yolo(content, ["images/a.png"], {"labels/a.txt": "\n".join(rows)}))
+    rows = [whole, *[whole.replace("5", "4")] * 2]
+    bad = [whole + " 0.1", whole.removesuffix(" 0.1"), "0 0.5 0.5 0.5 0.25"]
+    labels = {"labels/a.txt": "\n".join(rows), "labels/b.txt": "\n".join(bad)}
+    found = load_yolo(yolo(content, ["images/a.png", "images/b.png"], labels))
     np.testing.assert_allclose(found.samples[0].boxes.xyxy, [[16, 18, 48, 30], [12.8, 13.44, 38.4, 24.96]], rtol=1e-6)
-    assert found.report.kinds == {"malformed row": 3, "duplicate box": 1}
+    assert found.report.kinds == {"malformed row": 3, "duplicate box": 1, "no usable box": 1}
 
 
 @pytest.mark.parametrize(
@@ -145,11 +147,12 @@ def test_class_names_are_a_list_or_by_index(yolo, tmp_path, lines, classes, labe
 
 
 def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path):
-    rows = ["0 0.5 0.5 0.5 0.5", "2 .5 .5 .1 .1", "0.5 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 .1 nan", "screw 1 2 3 4"]
-    rows += ["0 .5 .5 .1 .1 .9", "0 .9 .5 .5 .5", "1 .5 .5 0 .5", "0 0.5 0.5 0.5 0.5"]
-    rows += [f"1 .5 .5 .{i} .{i}" for i in range(1, 6)]
-    photos = [f"images/{stem}.png" for stem in "abcd"]
-    path = yolo("val: [images, list.txt]\n" + NAMES, photos, {"labels/a.txt": "\n".join(rows)})
+    rows = ["0 0.5 0.5 0.5 0.5", "0 .9 .5 .5 .5", "1 .5 .5 0 .5", "0 0.5 0.5 0.5 0.5"]
+    bad = ["0 .5 .5 .5 .5", "2 .5 .5 .1 .1", "0.5 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 .1 nan", "screw 1 2 3 4"]
+    bad += ["0 .5 .5 .1 .1 .9", *[f"1 .5 .5 .{i} .{i}" for i in range(1, 6)]]
+    photos = [f"images/{stem}.png" for stem in "abcde"]
+    labels = {"labels/a.txt": "\n".join(rows), "labels/e.txt": "\n".join(bad)}
+    path = yolo("val: [images, list.txt]\n" + NAMES, photos, labels)
     (tmp_path / "list.txt").write_text("images/a.png\n")
     (tmp_path / "labels" / "d.txt").write_bytes(b"\xff0 .5 .5 .5 .5")
     (tmp_path / "images" / "b.png").write_bytes(b"no image")
@@ -158,11 +161,12 @@ def test_entries_that_cannot_be_used_are_reported_with_their_line(yolo, tmp_path
     np.testing.assert_allclose(found.samples[0].boxes.xyxy[:2], [[16, 12, 48, 36], [41.6, 12, 64, 36]], rtol=1e-6)
     assert found.report.kinds == {
         "unknown category": 2, "malformed row": 4, "box out of range": 1, "empty box": 1, "duplicate box": 1,
-        "corrupt image": 1, "duplicate image": 1, "malformed annotation": 1,
+        "corrupt image": 1, "duplicate image": 1, "malformed annotation": 1, "unknown object": 1,
     }  # fmt: skip
     text = "\n".join(found.report.problems)
-    for number in (2, 3, 4, 5, 6, 7, 8, 9, 10):
-        assert f"a.txt line {number}: {rows[number - 1]}" in text
+    for stem, lines in (("a", rows), ("e", bad[:7])):
+        for number, line in enumerate(lines[1:], start=2):
+            assert f"{stem}.txt line {number}: {line}" in text
 
 
 @pytest.mark.parametrize("row", ["0 .5 .5 .1", "screw .5 .5 .1 .1", "7 .5 .5 .1 .1", "0 32 24 16 12"])
@@ -180,14 +184,18 @@ def test_a_photo_of_which_no_row_is_usable_is_left_out(yolo, row):
         ("1 2 1 2", "2 of 4 rows of its labels have a class that 'names' lacks: class indices run 1..2, names 0..1"),
         ("7 8 7", "3 of 3 rows of its labels have a class that 'names' lacks: class indices run 7..8, names 0..1"),
         ("0 0.5 1", "1 of 3 rows of its labels have a class that 'names' lacks: class indices run 0..1, names 0..1"),
-        ("0 1 0 1 2", None),
+        ("0 1 0 1 / 2", None),
     ],
 )
 def test_classes_that_are_counted_otherwise_than_their_names_are_refused(yolo, rows, refused):
-    text = "".join(f"{index} .5 .5 .{place} .5\n" for place, index in enumerate(rows.split(), start=1))
-    path = yolo("val: images\n" + NAMES, ["images/a.png"], {"labels/a.txt": text})
+    labels = {
+        f"labels/{stem}.txt": "".join(f"{index} .5 .5 .{place} .5\n" for place, index in enumerate(part.split(), 1))
+        for stem, part in zip("ab", rows.split("/"), strict=False)
+    }
+    path = yolo("val: images\n" + NAMES, [f"images/{stem}.png" for stem in "ab"[: len(labels)]], labels)
     if refused is None:
-        assert load_yolo(path).report.kinds == {"unknown category": 1}
+        found = load_yolo(path)
+        assert found.report.kinds == {"unknown category": 1, "no usable box": 1} and names(found) == ["images/a.png"]
     else:
         with pytest.raises(DataError) as error:
             load_yolo(path)

@@ -47,7 +47,8 @@ class AnnotatedImage:
 class ImageAnnotations:
     """Collects and checks the boxes of one image.
 
-    An image without rows is background. One with rows of which none can be used is not: something is in it.
+    An image without rows is background. One with a row that cannot be used is not, where the object of the row is: it
+    is left out. An empty box shows no object; but one with nothing else is left out as well.
 
     Args:
         name: Name of the image, for the report.
@@ -59,7 +60,7 @@ class ImageAnnotations:
 
     def __init__(self, name: str, width: int, height: int, report: ScanReport, points: int = 0):
         self.name, self.width, self.height, self.report, self.points = name, width, height, report, points
-        self._refused = 0  # rows
+        self._refused = self._empty = 0  # rows; of these, boxes without an object in the image
         # (ignored, label, x1, y1, x2, y2) -> area and landmarks, in the order of the file
         self._rows: dict[tuple[float, ...], tuple[float, np.ndarray]] = {}
 
@@ -88,6 +89,7 @@ class ImageAnnotations:
         clipped = max(x1, 0.0), max(y1, 0.0), min(x2, float(self.width)), min(y2, float(self.height))
         width, height = clipped[2] - clipped[0], clipped[3] - clipped[1]
         if not (width >= 1 and height >= 1):
+            self._empty += 1
             self.refuse("empty box", given)
             return
         if min(x1, y1) < -1 or x2 > self.width + 1 or y2 > self.height + 1:  # a pixel too far is rounding
@@ -115,9 +117,13 @@ class ImageAnnotations:
         self.report.refuse(kind, sentence)
 
     def sample(self, path: Path, labeled: Iterable[int], exhaustive: bool = True) -> AnnotatedImage | None:
-        """Return the image at `path` with its boxes; None, which is reported, where all rows were refused."""
+        """Return the image at `path` with its boxes; None, which is reported, where an object is lost."""
         if self._refused and not self._rows:
             self.report.add("no usable box", f"none of the {self._refused} rows of {self.name} is usable (left out)")
+            return None
+        if lost := self._refused - self._empty:
+            rows = "a row" if lost == 1 else f"{lost} rows"
+            self.report.add("unknown object", f"{rows} of {self.name} cannot be used (left out)")
             return None
         rows = np.array(list(self._rows), np.float64).reshape(-1, 6)
         landmarks = [points for _, points in self._rows.values()]
