@@ -94,6 +94,6 @@ class Embedder:
 
 
 def _build(model: Model) -> "Module":
-    from vision_app.faces.model.network import ByteFaces, FaceNetwork, FaceNetworkConfig
+    from vision_app.faces.model.build import MIRROR, ByteFaces, build_network
 
-    return ByteFaces(FaceNetwork(FaceNetworkConfig.from_dict(model.info["architecture"])))
+    return ByteFaces(build_network(model.info["architecture"]), MIRROR in model.value("input.views", list))

@@ -65,6 +65,7 @@ def write_folder(
     *,
     exported: Callable[[nn.Module], nn.Module] | None = None,
     axes: Mapping[int, str] | None = None,
+    size: int | None = None,
     half: bool = False,
 ) -> None:
     """Write `weights.safetensors`, `model.onnx` if asked for and, last, `model.json` into a folder.
@@ -75,6 +76,7 @@ def write_folder(
         info: For model.json, see `make_info`.
         exported: Puts the network behind the input of the ONNX file, see `write_onnx`; by default there is none.
         axes: Free sizes of the ONNX file's output, by dimension.
+        size: Side of its input in pixels where that is fixed.
         half: Whether the weights of convolutions and matrix products are stored in half precision (IEEE binary16), in
             both files alike; networks compute in single precision all the same.
     """
@@ -88,7 +90,7 @@ def write_folder(
         save_file(tensors, temporary)
         temporary.chmod(0o644)  # safetensors leaves it to its owner alone
     if exported is not None:
-        write_onnx(exported(network), folder / NETWORK, {"predictions": axes or {0: "batch"}}, half=half)
+        write_onnx(exported(network), folder / NETWORK, {"predictions": axes or {0: "batch"}}, size=size, half=half)
     write_info(folder, info)
 
 
@@ -102,6 +104,7 @@ def write_onnx(
     *,
     inputs: Mapping[str, int] | None = None,
     pixels: Mapping[int, str] = PIXELS,
+    size: int | None = None,
     half: bool = False,
 ) -> None:
     """Write a network that takes (batch, height, width, 3) uint8 RGB pixels, named "pixels", and maybe vectors.
@@ -112,11 +115,14 @@ def write_onnx(
         outputs: Names of what it gives, with their free sizes by dimension.
         inputs: Names and lengths of the vectors, (1, length) float32, that it takes besides.
         pixels: Free sizes of the pixels; the batch is 1 if it is not among them.
+        size: Height and width where they are fixed.
         half: Whether weights that half precision represents exactly are stored in it. Batch norms then stay apart from
             the convolutions in front of them; otherwise the exporter folds them in.
     """
     inputs = inputs or {}
-    example = torch.zeros(1, 416, 384, 3, dtype=torch.uint8), *(torch.zeros(1, length) for length in inputs.values())
+    shape = (size, size) if size else (416, 384)
+    pixels = {0: PIXELS[0]} if size else pixels
+    example = torch.zeros(1, *shape, 3, dtype=torch.uint8), *(torch.zeros(1, length) for length in inputs.values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter fixes the sizes of our networks
         warnings.filterwarnings("ignore", "Constant folding - Only steps=1")  # a slice that is not folded works as well

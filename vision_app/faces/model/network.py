@@ -105,6 +105,11 @@ class FaceNetwork(nn.Module):
         self.center: Tensor
         self.register_buffer("center", torch.tensor(CENTER).view(1, 3, 1, 1), persistent=False)
 
+    @property
+    def input_layers(self) -> tuple[nn.Module, ...]:
+        """The layers before the first block."""
+        return self.stem, self.norm
+
     def features(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, last width), means over the last stage's pixels."""
         x = F.interpolate(x, size=(self.config.inner,) * 2, mode="bilinear", align_corners=False)
@@ -115,21 +120,3 @@ class FaceNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, embedding)."""
         return F.normalize(self.embedding(self.features(x)))
-
-
-class ByteFaces(nn.Module):
-    """A face network behind the input that is exported, (B, H, W, 3) uint8 RGB, with test-time flipping.
-
-    Gives (B, D) unit vectors between those of each face and of its mirror image, which tell people apart better than
-    either.
-    """
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 -> (B, D)."""
-        faces = pixels.permute(0, 3, 1, 2).float()
-        both: Tensor = self.network(torch.cat([faces, faces.flip(3)])).unflatten(0, (2, -1))  # (2, B, D)
-        return F.normalize(both.sum(dim=0))

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,20 @@ from vision_app.faces import checker
 from vision_app.faces.align import SIZE, TEMPLATE
 from vision_app.faces.checker import CHECKS
 from vision_app.faces.embedder import TASK
-from vision_app.faces.model.network import ByteFaces, FaceNetwork
+from vision_app.faces.model.build import FACE, MIRROR, TYPES, AnyFaceNetwork, ByteFaces
+from vision_app.faces.model.mobile import MobileFaceNetwork
 from vision_app.faces.model.quality import ROLL, ByteQuality, QualityNetwork
 from vision_app.released.write import WEIGHTS, describe, make_info, write_folder
 
 
 def write_model(
-    network: FaceNetwork,
+    network: AnyFaceNetwork,
     folder: Path,
     *,
     name: str,
     template: np.ndarray = TEMPLATE,
     half: bool = True,
+    mirrored: bool = True,
     **about: Any,
 ) -> None:
     """Write `weights.safetensors`, `model.onnx` and, last, `model.json` into a folder.
@@ -35,23 +38,25 @@ def write_model(
         name: Of the model.
         template: (5, 2) where the landmarks of the faces lie that the network learned from, see `align.align`.
         half: Whether weights are stored in half precision.
+        mirrored: Whether an embedding is the mean of those of a face and its mirror image.
         **about: More for model.json, such as `measured`, `license`, `learned_from` and `calibration`.
     """
     info = make_info(
         network,
         name=name,
         task=TASK,
-        architecture=asdict(network.config) | {"type": "face-embedder"},
+        architecture=asdict(network.config) | {"type": TYPES[type(network)]},
         input={
             "size": SIZE,
             "template": np.round(np.asarray(template, np.float64), 4).tolist(),
-            "views": ["face", "mirror image"],
+            "views": [FACE, MIRROR] if mirrored else [FACE],
         },
         output=f"batch, {network.config.embedding}: unit vectors",
         defaults={},
         **about,
     )
-    write_folder(folder, network, info, exported=ByteFaces, half=half)
+    size = SIZE if isinstance(network, MobileFaceNetwork) else None
+    write_folder(folder, network, info, exported=partial(ByteFaces, mirrored=mirrored), size=size, half=half)
     weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     essence = json.dumps([weights, {key: info[key] for key in ("architecture", "input")}], sort_keys=True)
     # Stored in model.json, so that the folder and the file exported from it, which are different files, agree.

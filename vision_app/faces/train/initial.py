@@ -1,5 +1,6 @@
 """The network that training a face embedder starts from."""
 
+from vision_app.faces.model.build import AnyFaceNetwork, build_network
 from vision_app.faces.model.network import FaceNetwork, FaceNetworkConfig
 from vision_app.released.find import Model
 from vision_app.released.runtime import load_weights
@@ -16,16 +17,16 @@ RANKS = (
 moves the embeddings of 300 faces by dlib's network."""
 
 
-def starting_network(model: Model | None) -> FaceNetwork:
+def starting_network(model: Model | None) -> AnyFaceNetwork:
     """Return the network that training starts from: that of a released face embedder, or one with fresh weights.
 
     Raises:
         ModelError: The model's weights do not match its model.json.
     """
     if model is None:
-        network = FaceNetwork(FaceNetworkConfig(ranks=RANKS))
-        initialize(network, "he")
-        return network
-    network = FaceNetwork(FaceNetworkConfig.from_dict(model.info["architecture"]))
+        fresh = FaceNetwork(FaceNetworkConfig(ranks=RANKS))
+        initialize(fresh, "he")
+        return fresh
+    network = build_network(model.info["architecture"])
     load_weights(network, model.file(WEIGHTS))
     return network

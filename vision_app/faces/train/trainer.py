@@ -18,7 +18,7 @@ from vision_app.core.text import amount
 from vision_app.detection.train.initial import name_and_digest
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.embedder import TASK, Embedder
-from vision_app.faces.model.network import FaceNetwork
+from vision_app.faces.model.build import MIRROR, AnyFaceNetwork
 from vision_app.faces.train.augment import augmented
 from vision_app.faces.train.crops import FaceCrops
 from vision_app.faces.train.datasets import SCAN, FaceValidation, Reader, has_validation, hold_out
@@ -94,11 +94,11 @@ class EmbedderTask:
         targets: (N, D) embeddings of each by the teacher; D is 0 without one.
         validations: To measure on; the first decides.
         options: Of the losses and batches.
-        about: More for model.json.
+        about: More for `export.write_model`.
         workers: Processes that augment.
     """
 
-    network: FaceNetwork
+    network: AnyFaceNetwork
     crops: FaceCrops
     targets: np.ndarray
     validations: Sequence[FaceValidation] = ()
@@ -139,7 +139,7 @@ class EmbedderTask:
         total = sum(parts.values(), torch.tensor(0.0))
         return total * faces, faces, {name: part.detach() * faces for name, part in parts.items()}
 
-    def release(self, network: FaceNetwork, folder: Path) -> dict[str, float]:
+    def release(self, network: AnyFaceNetwork, folder: Path) -> dict[str, float]:
         """Write a model folder and measure what was written; accuracy on the first validation set comes first."""
         write_model(network, folder, name=folder.parent.name, template=self.crops.template, **self.about)
         embedder = Embedder.load(folder.resolve())
@@ -231,13 +231,15 @@ def train(
     network = starting_network(found.get("initial"))
     if taught and (of_teacher := targets.shape[1]) != (own := network.config.embedding):
         raise UsageError(f"--teacher {teacher}: its embeddings have {of_teacher} numbers, those of the network {own}")
-    for part in (network.stem, network.norm, *network.blocks[: options.freeze_blocks]) if options.freeze_blocks else ():
+    for part in (*network.input_layers, *network.blocks[: options.freeze_blocks]) if options.freeze_blocks else ():
         freeze(part)
     if initial:
         keep_statistics(network)
     settings: dict[str, Any] = inputs | asdict(options)
     trained = {"faces": len(crops), "identities": people, **settings, **asdict(config)}
-    task = EmbedderTask(network, crops, targets, validations, options, about={"trained": trained}, workers=workers)
+    mirrored = not initial or MIRROR in found["initial"].value("input.views", list)
+    about = {"trained": trained, "mirrored": mirrored}
+    task = EmbedderTask(network, crops, targets, validations, options, about=about, workers=workers)
     settings["data"] = f"{', '.join(path.name for path in data)} {crops.digest()}"
     settings["validation"] = ", ".join(f"{one.name} {one.crops.digest()}" for one in validations)
     shown = TensorBoard(), Curves(), FirstFaces()
