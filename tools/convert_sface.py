@@ -3,10 +3,10 @@
     python tools/convert_sface.py SFACE.onnx --data PEOPLE/ --output START
     vision-app train faces --data START/crops.npz --initial START/initial --teacher START/teacher.npz --output RUN
 
-SFACE.onnx is face_recognition_sface_2021dec_int8bq.onnx of the OpenCV Zoo (Zhong et al., SFace, 2021; Apache-2.0), whose
-weights are stored in blocks of 8 bits. Its last linear layer, two thirds of all weights, is made small by projecting the
-last feature map's channels on their principal directions. `--data` takes what `vision-app train faces` takes; crops.npz
-is written for photos.
+SFACE.onnx is face_recognition_sface_2021dec_int8bq.onnx of the OpenCV Zoo (Zhong et al., SFace, 2021; Apache-2.0),
+whose weights are stored in blocks of 8 bits. Its last linear layer, two thirds of all weights, is made small by
+projecting the last feature map's channels on their principal directions. `--data` takes what `vision-app train faces`
+takes; crops.npz is written for photos.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def _fill(network: MobileFaceNetwork, nodes: Sequence[Any], values: dict[str, np
         weight = values[node.input[1]] * factor[:, None, None, None]
         convolution.weight.copy_(torch.from_numpy(weight).view_as(convolution.weight))
         convolution.bias.copy_(torch.from_numpy(shift))
-        slopes.weight.copy_(torch.from_numpy(values[following[norm.output[0]].input[1]].ravel()))
+        slopes.weight.copy_(torch.tensor(values[following[norm.output[0]].input[1]].ravel()))
     (linear,) = (node for node in nodes if node.op_type == "Gemm")
     weight, bias = (values[name].astype(np.float64) for name in linear.input[1:])
     parts = ("gamma", "beta", "moving_mean", "moving_var")
@@ -112,9 +112,9 @@ def _affine(norm: Sequence[np.ndarray], epsilon: float) -> tuple[np.ndarray, np.
 def reduced(whole: MobileFaceNetwork, chips: np.ndarray, width: int) -> MobileFaceNetwork:
     """Return the same network with a smaller linear layer behind a reduction of the channels.
 
-    With channels x of mean m and covariance S, and the linear layer's weights W_p at place p, the error of keeping x in
-    a subspace is smallest, summed over places as if they did not depend on each other, for the leading eigenvectors V of
-    L^T S L with L L^T = sum_p W_p^T W_p: x becomes m + L^-T V V^T L^T (x - m).
+    With channels x of mean m and covariance S, and the linear layer's weights W_p at place p, the error of keeping x
+    in a subspace is smallest, summed over places as if they did not depend on each other, for the leading eigenvectors
+    V of L^T S L with L L^T = sum_p W_p^T W_p: x becomes m + L^-T V V^T L^T (x - m).
 
     Args:
         whole: A network without a reduction.

@@ -7,8 +7,6 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_app.faces.align import SIZE
-
 MIDDLE, SPREAD = 127.5, 128.0  # pixels become (x - 127.5) / 128
 
 
@@ -21,12 +19,14 @@ class MobileFaceConfig:
         strides: Of the stem and of each block.
         bottleneck: Channels that the last feature map is reduced to before the linear layer; 0 for all of them.
         embedding: Length of an embedding.
+        side: Of a face in pixels.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
     strides: tuple[int, ...] = (1, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
     bottleneck: int = 192
     embedding: int = 128
+    side: int = 112
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MobileFaceConfig":
@@ -59,7 +59,7 @@ class MobileFaceNetwork(nn.Module):
         self.stem = unit(3, widths[0], 3, strides[0])
         steps = zip(widths, widths[1:], strides[1:], strict=False)
         self.blocks = nn.Sequential(*(separable(*step) for step in steps))
-        side = SIZE
+        side = config.side
         for stride in strides:
             side = -(-side // stride)
         width = config.bottleneck or widths[-1]
