@@ -1,9 +1,8 @@
 """SFace's network is read from its file exactly, and becomes a smaller one that training starts from."""
 
 import json
-import sys
-from pathlib import Path
 
+import convert_sface
 import numpy as np
 import onnx
 import onnxruntime
@@ -17,9 +16,6 @@ from vision_app.core.errors import ModelError
 from vision_app.faces.embedder import Embedder
 from vision_app.faces.model.mobile import MobileFaceConfig
 from vision_app.faces.train.teacher import read_targets
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import convert_sface
 
 TINY = MobileFaceConfig(widths=(8, 12, 16), strides=(2, 2, 4), bottleneck=0, embedding=16)
 BLOCK = 4  # outputs of a layer that share a scale
