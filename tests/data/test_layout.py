@@ -85,7 +85,38 @@ def test_where_the_photos_of_a_json_file_are(tmp_path, json, name, photos, expec
             folders.find(name, report)
     else:
         assert folders.find(name, report).resolve() == root / expected
-        assert bool(report.counted) == (":" in name)
+        assert bool(report.counted) == (":" in name or "photos" in expected)
+
+
+@pytest.mark.parametrize(
+    ("json", "name", "photos", "expected"),
+    [
+        ("instances_train.json", "1.png", ["val/1.png"], None),
+        ("instances_train.json", "1.png", ["val2017/1.png", "photos/1.png"], "photos/1.png"),
+        ("instances_train.json", "1.png", ["test_images/1.png"], None),
+        ("train.json", "1.png", ["testset/1.png"], None),
+        ("instances_train.json", "train/1.png", ["val/1.png"], None),
+        ("boxes.json", "train/1.png", ["val/1.png"], None),
+        ("boxes.json", "sub/1.png", ["val/1.png"], "val/1.png"),
+        ("test.json", "1.png", ["Valid/1.png"], None),
+        ("latest.json", "1.png", ["valley/1.png"], "valley/1.png"),
+        ("instances_valid.json", "1.png", ["validation/1.png"], "validation/1.png"),
+        ("train_small.json", "1.png", ["train/1.png", "train_small/1.png"], "train_small/1.png"),
+        ("train.json", "1.png", ["train/1.png", "train_small/1.png"], "train/1.png"),
+        ("instances_train2017.json", "1.png", ["train/1.png", "train2017/1.png"], "train2017/1.png"),
+        ("train_small.json", "1.png", ["train/1.png", "train_small/2.png"], "train/1.png"),
+    ],
+)
+def test_photos_of_another_split_are_not_taken_and_the_best_name_is(tmp_path, json, name, photos, expected):
+    write(tmp_path, f"annotations/{json}", *photos)
+    folders, report = ImageFolders.of_json(tmp_path / "annotations" / json), ScanReport()
+    if expected is None:
+        with pytest.raises(DataError, match="--images names the folder that has it"):
+            folders.find(name, report)
+    else:
+        assert folders.find(name, report).relative_to(tmp_path).as_posix() == expected
+        unmentioned = expected.startswith(("photos", "valley")) or name.startswith("sub")
+        assert bool(report.counted) == unmentioned
 
 
 def test_one_of_two_photos_of_a_name_is_not_guessed(tmp_path):

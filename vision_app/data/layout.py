@@ -1,6 +1,7 @@
 """Where the files of a set are: photos below a folder, and photos that a set names as they were on another machine."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
@@ -11,6 +12,9 @@ from vision_app.core.images import SUFFIXES
 from vision_app.data.scan_report import ScanReport
 
 _OF_ANNOTATIONS = {"annotation", "annotations", "ann", "label", "labels", "json"}  # folders beside those of images
+_SPLIT = re.compile(  # in the names of folders and files
+    "(?<![a-z])(train|training|trainval|val|valid|validation|minival|test|testing)(?=imag|img|photo|set|data|[^a-z]|$)"
+)
 _TOO_GENERAL = {"images", "photos"}  # what many folders are called
 
 
@@ -67,13 +71,19 @@ def found_name(name: str, path: Path) -> str:
     return next((part for part in _ends(name) if path.as_posix().endswith(f"/{part}")), path.name)
 
 
+def _splits(name: str) -> set[str]:
+    """Return the splits that a name in lower case mentions."""
+    words = set(_SPLIT.findall(name))
+    return {split for split in ("train", "val", "test") if any(split in word for word in words)}
+
+
 class ImageFolders:
     """Finds the images that a file of annotations names.
 
     Args:
         roots: Folders to which its names may be relative.
         nearby: Folders whose sub-folders may have the images: those called like the file, such as train2017 of
-            instances_train2017, or else any.
+            instances_train2017, or else any but those called like another split.
         stem: The file's name without its suffix.
         given: Folders that the user names, searched first, with all their sub-folders.
     """
@@ -95,15 +105,17 @@ class ImageFolders:
         return cls(roots, nearby=nearby, stem=path.stem, given=given)
 
     def find(self, name: str, report: ScanReport) -> Path:
-        """Return the image of a name; report where it is found by the end of a path alone.
+        """Return the image of a name; report where the end of a path alone leads to it, or nothing names its folder.
 
         Raises:
             DataError: It is in none of the folders, or in several and nothing tells which.
         """
         found = relocated(name, self.given) or self._only(name, self._by_name)
-        found = found or relocated(name, self.roots) or self._beside(name)
+        found, named = found or relocated(name, self.roots), True
+        if not found:
+            found, named = self._beside(name)
         if found and found.is_file():
-            if found_name(name, found) != name:
+            if not named or found_name(name, found) != name:
                 report.count("photo found elsewhere", f"{found} for {name}")
             return found
         looked = [*self.given, *self.roots]
@@ -120,15 +132,21 @@ class ImageFolders:
             raise DataError(f"{name} may be {found[0]} or {found[1]}; --images names the folder that has it")
         return found[0] if found else None
 
-    def _beside(self, name: str) -> Path | None:
-        for part in list(_ends(name))[1:]:
-            if file := self._single(name, [place / part for place in self._folders if (place / part).is_file()]):
-                return file
-        return None
+    def _beside(self, name: str) -> tuple[Path | None, bool]:
+        """Return the image in one of the sub-folders, and whether the file or the name mentions this folder."""
+        parts = name.lower().replace("\\", "/").split("/")[:-1]
+        mentioned = _splits("/".join([self._stem, *parts]))
+        for rank, places in self._folders:
+            fitting = [one for one in places if rank or _splits(one.name.lower()) <= mentioned or not mentioned]
+            for part in list(_ends(name))[1:]:
+                if file := self._single(name, [one / part for one in fitting if (one / part).is_file()]):
+                    own = next(one.name.lower() for one in fitting if file.is_relative_to(one))
+                    return file, bool(rank or own in parts or _splits(own) & mentioned)
+        return None, False
 
     @cached_property
-    def _folders(self) -> list[Path]:
-        """The sub-folders that are called like the file, or else all."""
+    def _folders(self) -> list[tuple[int, list[Path]]]:
+        """The sub-folders that are called like the file by how much they are, the best first; or else all, by 0."""
         every = [
             place
             for folder in self._nearby
@@ -136,11 +154,15 @@ class ImageFolders:
             for place in sorted(folder.iterdir())
             if place.is_dir() and not is_hidden(place.name)
         ]
-        alike = [place for place in every if len(place.name) > 2 and self._alike(place.name.lower())]
-        return alike or every
+        ranks = defaultdict(list)
+        for place in every:
+            ranks[self._rank(place.name.lower())].append(place)
+        return sorted(((rank, ranks[rank]) for rank in ranks if rank), reverse=True) or [(0, every)]
 
-    def _alike(self, name: str) -> bool:
-        return name in self._stem or self._stem in name
+    def _rank(self, name: str) -> int:
+        """Return how much of a folder's name is that of the file, twice that for all of it; 0 for another name."""
+        alike = len(name) > 2 and (name in self._stem or self._stem in name)
+        return alike * min(len(name), len(self._stem)) * (1 + (name == self._stem))
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
