@@ -191,7 +191,7 @@ def test_what_counts_as_difficult(voc, element, ignored):
         (f'<annotation xmlns="http://x">{SIZE}{CAT}</annotation>', "its root is <{http://x}annotation>"),
         ("<html><object><name>a</name></object></html>", "its root is <html>"),
         (xml(""), "not a VOC folder, none of its 1 XML files has an <object> with a name"),
-        (f"<annotation>{SIZE}<polygon/></annotation>", "not a VOC folder, none of its 1 XML files has an <object>"),
+        (f"<annotation>{SIZE}<polygon/></annotation>", "a.xml is not VOC's, it has <polygon> and no <object>"),
         (xml("<object><name>a</name><polygon/></object>"), "1 of 1 rows of its annotations cannot be used"),
     ],
 )
@@ -199,6 +199,24 @@ def test_xml_of_other_tools_is_not_voc(voc, content, words):
     with pytest.raises(DataError) as error:
         load_voc(voc({"a": content}))
     assert words in str(error.value)
+
+
+FOREIGN = f"<annotation>{SIZE}<objects><item><name>cat</name></item></objects></annotation>"
+
+
+def test_xml_of_another_tool_among_vocs_is_no_background(voc):
+    empty = xml("<path>a</path><source><database>x</database></source><owner/><segmented>0</segmented>")
+    found = load_voc(voc({"a": xml(CAT), "b": FOREIGN, "c": empty, "d": "<annotation"}))
+    assert [sample.name for sample in found.samples] == ["a.jpg", "c.jpg"]
+    assert found.report.faults[0] == "malformed annotation: b.xml is not VOC's, it has <objects> and no <object>"
+
+
+@pytest.mark.parametrize("other", [FOREIGN, "<annotation", "<annotations/>"])
+def test_a_folder_of_which_most_xml_is_of_another_tool_is_refused(voc, other):
+    folder = voc({"a": xml(CAT * 9 + DOG), "b": other, "c": other}, {"val": ["a", "b", "c", "gone"]})
+    for split in (None, "val"):
+        with pytest.raises(DataError, match=r"2 of 3 XML files cannot be used \(b.xml "):
+            load_voc(folder, split)
 
 
 def test_a_split_of_background_is_one_where_other_files_have_objects(voc):

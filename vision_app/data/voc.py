@@ -11,11 +11,12 @@ from vision_app.core.images import SUFFIXES, read_size
 from vision_app.data.layout import ImageFolders, files_below, is_hidden, is_leftover
 from vision_app.data.parse import flag, number
 from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
-from vision_app.data.scan_report import ScanReport
+from vision_app.data.scan_report import MOST, ScanReport
 
 SPLITS = ("train", "val", "trainval", "test")
 _SPLIT_FOLDERS = {name: name for name in SPLITS} | {"valid": "val", "validation": "val"}
 _IMAGES = ("JPEGImages", "images")  # folders of images, in any case
+_KNOWN = {"folder", "filename", "path", "source", "owner", "size", "segmented"}  # elements beside those of objects
 _SUFFIX = re.compile(r"\.\w+$")
 _LISTED = re.compile(r"\s+-?[01]$")  # whether the image shows the class of the list
 
@@ -46,14 +47,20 @@ def load_voc(folder: str | Path, split: str | None = None, images: Sequence[Path
     else:
         stems = _listed(folder, split, files)
     parsed: dict[str, ElementTree.Element] = {}
+    foreign = 0
     for stem in stems:
         if stem in parsed:
             report.add("duplicate image", f"{stem} is listed twice in {split}.txt")
-        elif (root := _parsed(files.get(stem) or _annotations(folder) / f"{stem}.xml", report)) is not None:
+        elif (root := _parsed(file := files.get(stem) or _annotations(folder) / f"{stem}.xml", report)) is not None:
             parsed[stem] = root
+        else:
+            foreign += file.is_file()
     names = tuple(sorted({_text(one, "name") for root in parsed.values() for one in root.iter("object")} - {""}))
     if parsed and not names and (split is None or not _has_objects(files)):
         raise DataError(f"{folder}: not a VOC folder, none of its {len(files)} XML files has an <object> with a name")
+    if parsed and foreign > MOST * (read := len(parsed) + foreign):
+        reason = next(sentence for kind, sentence in report.entries if kind == "malformed annotation")
+        raise DataError(f"{folder}: {foreign:,} of {read:,} XML files cannot be used ({reason})")
     reader = _ImageReader(folder, parsed, names, images, report)
     samples: dict[Path, AnnotatedImage] = {}
     for stem, root in parsed.items():
@@ -141,6 +148,10 @@ def _parsed(path: Path, report: ScanReport) -> ElementTree.Element | None:
         element.tag = str(element.tag).lower()
     if root.tag != "annotation":
         report.add("malformed annotation", f"{path.name} is not VOC's, its root is <{root.tag}>, not <annotation>")
+        return None
+    strange = next((child.tag for child in root if child.tag not in _KNOWN), None)
+    if strange and next(root.iter("object"), None) is None:  # only what is VOC's alone says that nothing is there
+        report.add("malformed annotation", f"{path.name} is not VOC's, it has <{strange}> and no <object>")
         return None
     return root
 
