@@ -1,5 +1,7 @@
 """Boxes, outlines, and what looks like outlines and is none."""
 
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,11 @@ def text(values):
     return "0 " + " ".join(f"{value:.4f}" for value in np.ravel(values))
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=9))
-def test_the_box_around_an_outline_touches_it_on_all_sides(corners):
-    x, y = zip(*corners, strict=True)
-    row = "7 " + " ".join(repr(value) for corner in corners for value in corner)
+@given(st.sets(st.integers(0, 359), min_size=3, max_size=9), st.floats(0.05, 0.4), st.floats(0.45, 0.55))
+def test_the_box_around_an_outline_touches_it_on_all_sides(degrees, radius, center):
+    angles = np.radians(sorted(degrees))
+    x, y = (center + radius * np.cos(angles)).tolist(), (0.5 + radius * np.sin(angles)).tolist()
+    row = "7 " + " ".join(f"{a!r} {b!r}" for a, b in zip(x, y, strict=True))
     assert RowReader(None)(row, "") == (7, (min(x), min(y), max(x), max(y)))
 
 
@@ -34,6 +37,10 @@ def test_the_box_around_an_outline_touches_it_on_all_sides(corners):
         (BOX + " .93 4", "malformed row", "7 columns, a class, a box and 2 more, such as a confidence and a track id"),
         (BOX + " .3 .3 2" * 4, "malformed row", "has 17 columns, .* such as 4 key points of x, y and visibility"),
         (BOX + " .3 .3 2" * 3, "malformed row", "has 14 columns, .* such as 3 key points of x, y and visibility"),
+        (BOX + " .93 1", "malformed row", "7 columns, a class, a box and 2 more, such as a confidence and a track id"),
+        (BOX + " .3 .3" * 5, "malformed row", "has 15 columns, .* such as 5 key points of x and y"),
+        (BOX + " .3 .3 .6 .7 .3 .6 .6 .3", "malformed row", "has 13 columns, .* such as 4 key points of x and y"),
+        (BOX + " .3 .3 1 .4 .6 0", "malformed row", "has 11 columns, .* such as 2 key points of x, y and visibility"),
         ("0 70 60 60 60", "not normalized", "is in pixels or percent"),
         ("0 43.75 50 37.5 50", "not normalized", "is in pixels or percent"),
         ("0 10 10 80 10 80 60", "not normalized", "is in pixels or percent"),
@@ -80,6 +87,17 @@ def tracked(count):
     return [text([*box, generator.uniform(), generator.integers(2)]) for box in boxes(count, generator)]
 
 
+def columns(count, more):
+    """Boxes and more numbers, which have nothing to do with them."""
+    generator = np.random.default_rng(0)
+    return [text([*box, *generator.uniform(0, 1, more)]) for box in boxes(count, generator)]
+
+
+def flags(count):
+    generator = np.random.default_rng(0)
+    return [text([*box, generator.uniform(), *generator.integers(0, 2, 3)]) for box in boxes(count, generator)]
+
+
 def outlines(count, corners, center=(0.1, 0.9)):
     """Outlines around points of the image, the corners in turn."""
     generator, rows = np.random.default_rng(0), []
@@ -102,13 +120,17 @@ def outlines(count, corners, center=(0.1, 0.9)):
         (key_points(20, 17), "34 more, such as 17 key points of x and y"),
         (key_points(20, 2, visible=True), "6 more, such as 2 key points of x, y and visibility"),
         ([BOX + " .3 .3" * 5], "10 more, such as 5 key points of x and y"),
+        (columns(20, 2), "2 more, such as 1 key points of x and y"),
+        (columns(20, 4), "4 more, such as 2 key points of x and y"),
+        (flags(20), "4 more, such as 2 key points of x and y"),
         (outlines(3, 6) + key_points(20, 5), "10 more, such as 5 key points of x and y"),
     ],
 )
 def test_outlines_that_are_boxes_with_more_columns_are_refused_by_naming_these(rows, words):
     reader = RowReader(None)
     for number, row in enumerate(rows):
-        reader(row, f"line {number}")
+        with suppress(RowError):
+            reader(row, f"line {number}")
     with pytest.raises(DataError, match=f"^data.yaml: .* no outlines but a class, a box and {words} .line"):
         reader.check(Path("data.yaml"))
 
@@ -121,3 +143,40 @@ def test_outlines_stay_outlines(corners, center):
         reader(row, "a row")
     reader.check(Path("data.yaml"))
     assert reader("0 .4 .4 .6 .4 .6 .6 .4 .6", "") == (0, (0.4, 0.4, 0.6, 0.6))
+
+
+@pytest.mark.parametrize("strange", [tracked(9), key_points(9, 8), key_points(9, 2, visible=True)])
+def test_a_few_rows_with_more_columns_among_outlines_are_refused_one_by_one(strange):
+    reader, refused = RowReader(None), 0
+    for row in [*outlines(60, 8), *strange, *outlines(31, 8)]:
+        try:
+            reader(row, "a row")
+        except RowError:
+            refused += 1
+            assert row in strange
+    reader.check(Path("data.yaml"))
+    assert refused == 9
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        ".4 .5 .6 .5 .7 .9 -.15 .9",  # outside of the image
+        ".4 .5 .6 .5 .7 1 0 1",  # in its corner
+        ".4 .5 .6 .5 .6 .7 .4 .7 .4 .5",  # closed
+        ".4 .5 .6 .5 .6 .5 .6 .7 .4 .7",  # with a corner that is there twice
+    ],
+)
+def test_outlines_that_begin_like_a_box_stay_outlines(corners):
+    values = [float(value) for value in corners.split()]
+    expected = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+    assert RowReader(None)(f"0 {corners}", "") == (0, expected)
+
+
+def test_a_long_outline_that_crosses_itself_once_stays_one_and_is_read_at_once():
+    angles = np.linspace(0, 2 * np.pi, 2000, endpoint=False)
+    eight = 0.5 + 0.4 * np.stack([np.sin(angles), np.sin(angles) * np.cos(angles)], axis=1)
+    reader, start = RowReader(None), time.process_time()
+    for _ in range(3):
+        assert reader(text(np.roll(eight, -700, axis=0)), "") == (0, (0.1, 0.3, 0.9, 0.7))
+    assert time.process_time() - start < 1

@@ -122,8 +122,8 @@ class ImageAnnotations:
             self.report.add("no usable box", f"none of the {self._refused} rows of {self.name} is usable (left out)")
             return None
         if lost := self._refused - self._empty:
-            rows = "a row" if lost == 1 else f"{lost} rows"
-            self.report.add("unknown object", f"{rows} of {self.name} cannot be used (left out)")
+            what = "a row" if lost == 1 else f"{lost} rows"
+            self.report.add("unknown object", f"{what} of {self.name} cannot be used (left out)")
             return None
         rows = np.array(list(self._rows), np.float64).reshape(-1, 6)
         landmarks = [points for _, points in self._rows.values()]

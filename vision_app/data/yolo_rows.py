@@ -1,8 +1,9 @@
 """Rows of YOLO's labels: boxes and outlines, told from boxes with columns of another kind behind them."""
 
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
+
+import numpy as np
 
 from vision_app.core.errors import DataError
 from vision_app.data.parse import number
@@ -10,8 +11,8 @@ from vision_app.data.parse import number
 Box = tuple[float, float, float, float]
 NORMALIZED = 1.5  # a part of an image's side is 1 at most; boxes over the edge are a little more
 SLACK = 0.01  # of the image's side, by which rounding may miss an edge
-LOOKED_AT = 1000  # rows with more than four numbers that are looked at
-DOUBTFUL = 0.1  # part of these from which on the set has no outlines
+DOUBTFUL = 0.1  # part of the rows with more than four numbers from which on the set has no outlines
+CORNERS = 64  # of an outline that are looked at, to keep this fast
 
 
 class RowError(ValueError):
@@ -37,7 +38,7 @@ class RowReader:
     def __init__(self, key_points: int | None):
         self.key_points = key_points
         self._first = ""  # row that looks like a box with more columns
-        self._looked_at = self._doubtful = self._outlines = 0
+        self._longer = self._doubtful = self._outlines = 0
 
     def __call__(self, line: str, where: str) -> tuple[float, Box]:
         """Return the class index and the box of a row, x1, y1, x2, y2 as parts of the image's sides.
@@ -59,16 +60,16 @@ class RowReader:
             if more != self.key_points:
                 raise RowError("malformed row", f"has {count} columns, not {5 + self.key_points} as in 'kpt_shape'")
             values, more = values[:4], 0
-        if more and (more % 2 or not _in_range(values)) and _is_box(values):
+        in_range = all(-NORMALIZED < value < NORMALIZED for value in values)
+        if more and not self._is_outline(values, where, certain=more % 2 == 1 or not in_range):
             raise RowError("malformed row", f"has {count} columns, a class, a box and {_columns(values[4:])}")
         if more % 2:
             raise RowError("malformed row", f"has {count} columns")
-        if not all(-NORMALIZED < value < NORMALIZED for value in values):
+        if not in_range:
             raise RowError("not normalized", "is in pixels or percent; write parts of the image's sides, from 0 to 1")
         if not more:
             x, y, w, h = values
             return label, (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-        self._look(values, where)
         return label, (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
 
     def check(self, source: Path) -> None:
@@ -77,26 +78,29 @@ class RowReader:
         Raises:
             DataError: They are; names `source`.
         """
-        if self._doubtful > max(self._outlines, DOUBTFUL * self._looked_at):
+        if self._doubtful > max(self._outlines, DOUBTFUL * self._longer):
             raise DataError(
                 f"{source}: rows of its labels are no outlines but a class, a box and {self._first}; delete these "
                 "columns or, if they are key points, describe them with 'kpt_shape'"
             )
 
-    def _look(self, values: Sequence[float], where: str) -> None:
-        """Count whether a row may be a box with more columns."""
-        if self._looked_at == LOOKED_AT:
-            return
-        self._looked_at += 1
-        if not (_is_box(values) and _like_columns(values)):
-            self._outlines += 1
-        elif _unlike_outline(values):
+    def _is_outline(self, values: Sequence[float], where: str, *, certain: bool) -> bool:
+        """Return whether a row is an outline and no box with more columns; count what may be such a box.
+
+        Args:
+            values: All numbers behind the class.
+            where: The row in its file.
+            certain: Whether it is none if it may begin with a box.
+        """
+        self._longer += not certain
+        if not _is_box(values):
+            self._outlines += not certain
+            return True
+        columns = certain or _is_tracked(values[4:]) or _has_visibility(values) or not _is_simple(values)
+        if not certain and (columns or len(values) == 6 or _are_flags(values[4:])):  # nobody draws triangles
             self._doubtful += 1
             self._first = self._first or f"{_columns(values[4:])} ({where})"
-
-
-def _in_range(values: Sequence[float]) -> bool:
-    return all(-0.1 <= value <= 1.1 for value in values)
+        return not columns
 
 
 def _is_box(values: Sequence[float]) -> bool:
@@ -106,30 +110,24 @@ def _is_box(values: Sequence[float]) -> bool:
     return inside and min(w, h) > 0
 
 
-def _like_columns(values: Sequence[float]) -> bool:
-    """Return whether what stands behind a box may be a confidence and an id, or key points in it."""
-    more = values[4:]
-    return _is_tracked(more) or _in_box(values, 2) or _has_visibility(values)
-
-
-def _unlike_outline(values: Sequence[float]) -> bool:
-    """Return whether it is hardly the end of an outline: nobody draws triangles or lines that cross themselves."""
-    return len(values) == 6 or _has_visibility(values) or not _is_simple(values)
-
-
 def _is_tracked(more: Sequence[float]) -> bool:
-    return len(more) == 2 and 0 <= more[0] <= 1 and more[1].is_integer()
+    return len(more) == 2 and _are_flags(more)
+
+
+def _are_flags(more: Sequence[float]) -> bool:
+    """Return whether all but the first, which may be a confidence, are whole numbers."""
+    return 0 <= more[0] <= 1 and all(value.is_integer() for value in more[1:])
 
 
 def _has_visibility(values: Sequence[float]) -> bool:
     more = values[4:]
-    return len(more) % 3 == 0 and set(more[2::3]) <= {0, 1, 2} and _in_box(values, 3)
+    return len(more) % 3 == 0 and set(more[2::3]) <= {0, 1, 2} and _in_box(values)
 
 
-def _in_box(values: Sequence[float], step: int) -> bool:
-    """Return whether all points behind a box, `step` numbers each, lie in it, or at 0, 0, which stands for no point."""
+def _in_box(values: Sequence[float]) -> bool:
+    """Return whether all points behind a box, three numbers each, lie in it, or at 0, 0, which stands for no point."""
     x, y, w, h = values[:4]
-    points = zip(values[4::step], values[5::step], strict=False)
+    points = zip(values[4::3], values[5::3], strict=False)
     return all((a == b == 0) or (abs(a - x) <= w / 2 + SLACK and abs(b - y) <= h / 2 + SLACK) for a, b in points)
 
 
@@ -145,25 +143,17 @@ def _columns(more: Sequence[float]) -> str:
 
 
 def _is_simple(values: Sequence[float]) -> bool:
-    """Return whether an outline has no corner twice in a row and does not cross itself."""
-    corners = list(zip(values[::2], values[1::2], strict=True))
-    if corners[0] == corners[-1]:
-        corners.pop()
-    sides = list(zip(corners, corners[1:] + corners[:1], strict=True))
-    if len(sides) < 3 or any(a == b for a, b in sides):
+    """Return whether an outline hardly crosses itself or stands still; one of many corners may do so a few times.
+
+    Side i crosses side j where the ends of each lie on different sides of the other.
+    """
+    corners = np.array(values, np.float64).reshape(-1, 2)
+    corners = corners[:: -(-len(corners) // CORNERS)]
+    kept = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
+    count = len(kept)
+    if count < 3 or 2 * count < len(corners):
         return False
-    return not any(
-        _crosses(*one, *other) for one, other in combinations(sides, 2) if one[1] != other[0] and other[1] != one[0]
-    )
-
-
-Point = tuple[float, float]
-
-
-def _crosses(a: Point, b: Point, c: Point, d: Point) -> bool:
-    """Return whether the line from a to b crosses that from c to d."""
-
-    def turn(p: Point, q: Point, r: Point) -> float:
-        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
-
-    return turn(a, b, c) * turn(a, b, d) < 0 and turn(c, d, a) * turn(c, d, b) < 0
+    sides, to = np.roll(kept, -1, axis=0) - kept, kept - kept[:, None]
+    turn = sides[:, None, 0] * to[..., 1] - sides[:, None, 1] * to[..., 0]  # (side, corner)
+    split = turn * np.roll(turn, -1, axis=1) < 0
+    return bool((split & split.T).sum() / 2 * 10 < count)
