@@ -9,7 +9,7 @@ from tiny_faces import ASTRONAUT
 from vision_app.core.errors import ModelError
 from vision_app.core.images import read_image
 from vision_app.faces.align import align
-from vision_app.faces.checker import BATCH, CHECKS, ROLL, UNSURE_LANDMARKS, FaceChecker
+from vision_app.faces.checker import BATCH, CHECKS, MAX_ROLL, UNSURE_LANDMARKS, FaceChecker
 from vision_app.faces.model.quality import ByteQuality, QualityNetwork
 from vision_app.faces.train.export import write_checker
 from vision_app.released.write import describe
@@ -59,7 +59,7 @@ class Answers:
 
 def test_a_face_is_bad_above_the_limits_and_unsure_where_it_seems_turned(folder):
     model = FaceChecker.load(folder).model
-    rolls = [0, ROLL + 1, -ROLL - 1, ROLL - 1]
+    rolls = [0, MAX_ROLL + 1, -MAX_ROLL - 1, MAX_ROLL - 1]
     odds = [[0.1] * 5, [0.1] * 5, [0.45] * 5, [0.55] * 5]
     found = FaceChecker(model, Answers(rolls, odds)).check(np.zeros((4, 112, 112, 3), np.uint8))
     assert found.bad.tolist() == [

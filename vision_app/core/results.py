@@ -111,6 +111,12 @@ class Detections:
         landmarks = None if landmarks is None or np.isnan(landmarks).all() else landmarks
         return Detection(self.labels[place], float(self.scores[place]), self.boxes[place], landmarks)
 
+    def joined(self, other: "Detections") -> "Detections":
+        """Return the objects of both, which are of one image and all have landmarks, or none."""
+        arrays = [name for name in ("boxes", "scores", "landmarks") if getattr(self, name) is not None]
+        values: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in arrays}
+        return replace(self, labels=self.labels + other.labels, **values)
+
     def __iter__(self) -> Iterator[Detection]:
         return (self[index] for index in range(len(self)))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from vision_app.core.images import RGBImage
+from vision_app.core.results import subset
 from vision_app.faces.align import SIZE, align_face
 from vision_app.released.find import Model, find
 from vision_app.released.names import FACE_QUALITY
@@ -19,7 +20,7 @@ TASK = "face-quality"
 UNSURE_LANDMARKS, UNNATURAL_SHAPE, UNNATURAL_TONE = "unsure_landmarks", "unnatural_shape", "unnatural_tone"
 MOUTH_COVERED, EYES_COVERED = "mouth_covered", "eyes_covered"
 CHECKS = (UNSURE_LANDMARKS, UNNATURAL_SHAPE, UNNATURAL_TONE, MOUTH_COVERED, EYES_COVERED)
-ROLL = 12.0  # degrees by which an aligned face may still seem turned
+MAX_ROLL = 12.0  # degrees by which an aligned face may still seem turned
 BATCH = 64  # faces that go through the network together
 
 
@@ -36,6 +37,13 @@ class Checks:
     roll: np.ndarray
     probabilities: np.ndarray
     bad: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.roll)
+
+    def __getitem__(self, index: np.ndarray) -> "Checks":
+        """Return those of a mask or of indices."""
+        return subset(self, index, "roll", "probabilities", "bad")
 
     @property
     def unsure(self) -> np.ndarray:
@@ -81,7 +89,7 @@ class FaceChecker:
         answer = np.concatenate([np.zeros((0, 2 + len(CHECKS)), np.float32), *parts])
         roll = np.degrees(np.arctan2(answer[:, 1], answer[:, 0]))
         bad = answer[:, 2:] > self.limits
-        bad[:, CHECKS.index(UNSURE_LANDMARKS)] |= np.abs(roll) > ROLL
+        bad[:, CHECKS.index(UNSURE_LANDMARKS)] |= np.abs(roll) > MAX_ROLL
         return Checks(roll, answer[:, 2:], bad)
 
     def at(self, image: RGBImage, landmarks: np.ndarray) -> Checks:

@@ -23,7 +23,7 @@ from vision_app.faces.align import LANDMARKS, landmarks_of
 from vision_app.faces.checker import FaceChecker
 from vision_app.faces.refine import refine
 from vision_app.faces.tiling import Tile, make_tiles
-from vision_app.faces.upright import chosen, joined, once, set_upright, turned_faces
+from vision_app.faces.upright import set_upright, turned_faces, without_duplicates
 from vision_app.released.letterbox_model import Inputs
 from vision_app.released.names import FACE_DETECTOR
 from vision_app.released.runtime import ExecutionOptions
@@ -59,10 +59,19 @@ class FaceDetector(Detector):
         checker: Sees which faces are turned, covered or unnatural; None: nobody looks.
         smallest: Side in pixels of the smallest face to be found. A larger value costs less in large photos; smaller
             faces may be found all the same.
+        turned: Whether to search turned copies of a photo without an upright face, which takes as long again. Turned
+            faces that are found without them are set upright in any case.
     """
 
-    def __init__(self, detector: GridDetector, checker: FaceChecker | None = None, *, smallest: float = SMALLEST):
-        self.detector, self.checker, self.smallest = detector, checker, smallest
+    def __init__(
+        self,
+        detector: GridDetector,
+        checker: FaceChecker | None = None,
+        *,
+        smallest: float = SMALLEST,
+        turned: bool = True,
+    ):
+        self.detector, self.checker, self.smallest, self.turned = detector, checker, smallest, turned
         self.name, self.models = detector.name, detector.models
         self.classes, self.defaults = detector.classes, detector.defaults
         self.runtime, self.device = detector.runtime, detector.device
@@ -145,12 +154,12 @@ class FaceDetector(Detector):
         if self.checker is None:
             return found
         found, is_sure = set_upright(self.detector, self.checker, image, found)
-        if is_sure.any():
+        if is_sure.any() or not self.turned:
             return found
         more = turned_faces(self.detector, self.checker, image, self.name, options.confidence)
-        is_fresh = np.arange(len(found) + len(more)) >= len(found)
-        found, _ = once(joined(found, more), is_fresh, is_fresh)
-        return chosen(found, np.argsort(-found.scores, kind="stable")[: options.max_detections])
+        is_new = np.arange(len(found) + len(more)) >= len(found)
+        found, _ = without_duplicates(found.joined(more), is_new, is_new)
+        return found[np.argsort(-found.scores, kind="stable")[: options.max_detections]]
 
     def _merged(self, tiled: TiledImage, found: Iterable[Detections], options: ResolvedOptions) -> Detections:
         """Return one photo's faces, given those of each tile."""

@@ -68,9 +68,12 @@ class Quality:
 
 
 def judge_all(
-    image: RGBImage, boxes: np.ndarray, landmarks: np.ndarray, checker: FaceChecker | None = None
+    image: RGBImage, boxes: np.ndarray, landmarks: np.ndarray, checker: FaceChecker | None
 ) -> tuple[Quality, ...]:
-    """Return the quality of (N, 4) boxes of faces with (N, 5, 2) landmarks, in pixels of a photo; see `judge`."""
+    """Return the quality of (N, 4) boxes of faces with (N, 5, 2) landmarks, in pixels of a photo; see `judge`.
+
+    Without a checker, no face gets the reasons that it would see.
+    """
     seen = np.zeros((len(boxes), len(CHECKS)), bool) if checker is None else checker.at(image, landmarks).bad
     codes = [tuple(code for code, is_bad in zip(CHECKS, bad, strict=True) if is_bad) for bad in seen]
     return tuple(judge(image, *face) for face in zip(boxes, landmarks, codes, strict=True))

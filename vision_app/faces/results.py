@@ -88,8 +88,14 @@ class Faces:
                 object.__setattr__(self, name, checked_array(name, array, (len(self), *shape)))
 
     @classmethod
-    def of(cls, image: RGBImage, found: Detections, checker: FaceChecker | None = None) -> "Faces":
-        """Judge the faces that a `FaceDetector` found in a photo, with its checker; they have no embeddings."""
+    def of(cls, image: RGBImage, found: Detections, checker: FaceChecker | None) -> "Faces":
+        """Judge the faces that a `FaceDetector` found in a photo; they have no embeddings.
+
+        Args:
+            image: The photo.
+            found: Its faces, with landmarks.
+            checker: The detector's. None only if that has none: turned, covered and unnatural faces get no reason then.
+        """
         landmarks = landmarks_of(found)
         quality = judge_all(image, found.boxes, landmarks, checker)
         return cls(found.boxes, found.scores, landmarks, quality, found.width, found.height, found.model)

@@ -5,7 +5,7 @@ as if it stood nearly straight. A `FaceChecker` sees that. NumPy and OpenCV.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,20 +15,42 @@ from vision_app.core.results import Detections
 from vision_app.detection.base import DetectOptions
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.faces.align import TEMPLATE, landmarks_of, similarity
-from vision_app.faces.checker import ROLL, FaceChecker
+from vision_app.faces.checker import MAX_ROLL, Checks, FaceChecker
+from vision_app.faces.quality import MIN_SIZE
 from vision_app.faces.refine import second_look
 
-SMALLEST = 24.0  # side in pixels of the smallest face that is set upright
 ANGLES = 12  # at which a face of unsure landmarks is looked at
 DOUBT = 0.1  # probability of unsure landmarks from which a face is looked at again
 TURNED = 20.0  # degrees by which a face must seem turned for landmarks that were sure to be doubted
-FAR = 45.0  # degrees between the two best of them
+FAR_ANGLE = 45.0  # degrees between the two best of the angles
 HOPELESS = 0.98, 0.6, 0.6  # probability of unsure landmarks from which a first, second or third look is in vain
 MIDDLE, SIDES = np.array([56.0, 60.0]), np.array([76.0, 92.0])  # of a face's box, in an aligned face
 COPY, STEP = 160, 45  # side in pixels of a turned copy of the photo, and degrees from one to the next
 FAINT = 0.4  # score from which a face in such a copy is looked at
 LOOKS = 3  # at each of these, upright
-SAME = 0.4  # distance of the middles of two boxes of one face, in sides of the larger one
+SAME_PLACE = 0.4  # distance of the middles of two boxes of one face, in sides of the larger one
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Where the landmarks of doubtful faces may be.
+
+    Attributes:
+        faces: (C,) indices of the faces; one may have several candidates.
+        landmarks: (C, 5, 2) x, y in pixels of the photo.
+        checks: What a `FaceChecker` sees there.
+    """
+
+    faces: np.ndarray
+    landmarks: np.ndarray
+    checks: Checks
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, index: np.ndarray) -> "Candidates":
+        """Return those of a mask or of indices."""
+        return Candidates(self.faces[index], self.landmarks[index], self.checks[index])
 
 
 def set_upright(
@@ -48,34 +70,69 @@ def set_upright(
     """
     first = landmarks_of(found)
     checks = checker.at(image, first)
-    sides = np.sqrt((found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1))
-    doubtful = np.flatnonzero((~checks.sure | (checks.unsure > DOUBT)) & (sides >= SMALLEST))
-    guesses = [_guesses(checker, image, found.boxes[i], first[i], checks.roll[i]) for i in doubtful]
-    numbers, turned = np.repeat(doubtful, [len(some) for some in guesses]), np.reshape(guesses, (-1, 5, 2))
-    turns = np.array([_turn(*both) for both in zip(first[numbers], turned, strict=True)], float)
-    other = turns > np.where(checks.sure[numbers], TURNED, ROLL / 2)
-    numbers, turned = numbers[other], turned[other]
-    again = checker.at(image, turned)
-    for hopeless in HOPELESS:
-        hope = again.unsure < hopeless
-        numbers, turned = numbers[hope], _righted(turned[hope], again.roll[hope])
-        if not len(numbers):
+    candidates = _candidates(checker, image, found, checks)
+    for limit in HOPELESS:
+        candidates = candidates[candidates.checks.unsure < limit]
+        if not len(candidates):
             return found, checks.sure
-        turned, _ = second_look(detector, image, turned)
-        known = np.isfinite(turned).all(axis=(1, 2))
-        numbers, turned = numbers[known], turned[known]
-        again = checker.at(image, turned)
-    best = np.argsort(again.unsure, kind="stable")
-    best = best[(again.sure & (again.unsure < checks.unsure[numbers]))[best]]
-    numbers, places = np.unique(numbers[best], return_index=True)  # the best of each face
-    turned = turned[best][places]
-    if not len(numbers):
+        candidates = _looked_at(detector, checker, image, candidates)
+    best = _best(candidates, checks)
+    if not len(best):
         return found, checks.sure
     boxes, landmarks, is_sure = found.boxes.copy(), first.copy(), checks.sure.copy()
-    boxes[numbers], landmarks[numbers], is_sure[numbers] = [box_of(points) for points in turned], turned, True
+    boxes[best.faces] = [box_of(points) for points in best.landmarks]
+    landmarks[best.faces], is_sure[best.faces] = best.landmarks, True
     limits = np.array([found.width, found.height] * 2, np.float32)
-    fresh = np.isin(np.arange(len(found)), numbers)
-    return once(replace(found, boxes=np.clip(boxes, 0, limits), landmarks=landmarks), is_sure, fresh)
+    is_new = np.isin(np.arange(len(found)), best.faces)
+    return without_duplicates(replace(found, boxes=np.clip(boxes, 0, limits), landmarks=landmarks), is_sure, is_new)
+
+
+def _candidates(checker: FaceChecker, image: RGBImage, found: Detections, checks: Checks) -> Candidates:
+    """Return three candidates for each doubtful face that is large enough, but those that change too little.
+
+    They are the first landmarks turned by the roll that is seen, and a mean face in the box at the angle at which it
+    looks most upright, and at the best one that is far from that.
+    """
+    first, spans = landmarks_of(found), (found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)
+    is_large = np.sqrt(spans) >= MIN_SIZE
+    doubtful = np.flatnonzero((~checks.sure | (checks.unsure > DOUBT)) & is_large)
+    middles = (found.boxes[doubtful, :2] + found.boxes[doubtful, 2:]) / 2
+    sides = np.sqrt(spans[doubtful].astype(float))
+    turns = np.exp(2j * np.pi * np.arange(ANGLES) / ANGLES)
+    outline = (TEMPLATE - MIDDLE) @ [1, 1j]
+    shapes = outline * sides[:, None, None] / math.sqrt(float(SIDES.prod())) * turns[:, None]  # (D, ANGLES, 5)
+    outlines = np.stack([shapes.real, shapes.imag], axis=-1) + middles[:, None, None]
+    seen = checker.at(image, outlines.reshape(-1, 5, 2))
+    unsure, rolls = seen.unsure.reshape(-1, ANGLES), seen.roll.reshape(-1, ANGLES)
+    best = unsure.argmin(axis=1)
+    is_far = np.abs(np.angle(turns / turns[best][:, None])) > math.radians(FAR_ANGLE)
+    rows, places = (
+        np.arange(len(doubtful))[:, None],
+        np.stack([best, np.where(is_far, unsure, np.inf).argmin(axis=1)], 1),
+    )
+    guesses = np.concatenate([first[doubtful][:, None], outlines[rows, places]], axis=1)  # (D, 3, 5, 2)
+    rolls = np.concatenate([checks.roll[doubtful][:, None], rolls[rows, places]], axis=1)
+    faces, landmarks = np.repeat(doubtful, 3), _righted(guesses.reshape(-1, 5, 2), rolls.ravel())
+    turned = np.array([_turn(*both) for both in zip(first[faces], landmarks, strict=True)], float)
+    kept = turned > np.where(checks.sure[faces], TURNED, MAX_ROLL / 2)
+    faces, landmarks = faces[kept], landmarks[kept]
+    return Candidates(faces, landmarks, checker.at(image, landmarks))
+
+
+def _looked_at(detector: GridDetector, checker: FaceChecker, image: RGBImage, candidates: Candidates) -> Candidates:
+    """Return candidates with the landmarks that the detector finds there; without those where it finds no face."""
+    landmarks, _ = second_look(detector, image, _righted(candidates.landmarks, candidates.checks.roll))
+    known = np.isfinite(landmarks).all(axis=(1, 2))
+    return Candidates(candidates.faces[known], landmarks[known], checker.at(image, landmarks[known]))
+
+
+def _best(candidates: Candidates, checks: Checks) -> Candidates:
+    """Return the best candidate of each face, of those that are sure and better than what was found first."""
+    unsure = candidates.checks.unsure
+    order = np.argsort(unsure, kind="stable")
+    order = order[(candidates.checks.sure & (unsure < checks.unsure[candidates.faces]))[order]]
+    _, places = np.unique(candidates.faces[order], return_index=True)
+    return candidates[order[places]]
 
 
 def turned_faces(
@@ -94,17 +151,19 @@ def turned_faces(
     scale = COPY / np.hypot(*sides)
     size = np.maximum(np.round(sides * scale), 1).astype(int)
     small = cv2.resize(image.pixels, size.tolist(), interpolation=cv2.INTER_AREA)
-    copies, ways = [], []
+    copies, matrices = [], []
     for angle in range(STEP, 360, STEP):
-        way = np.asarray(cv2.getRotationMatrix2D((size / 2 - 0.5).tolist(), angle, 1), np.float64)
-        way[:, 2] += (COPY - size) / 2
+        matrix = np.asarray(cv2.getRotationMatrix2D((size / 2 - 0.5).tolist(), angle, 1), np.float64)
+        matrix[:, 2] += (COPY - size) / 2
         border = (detector.pad,) * 3
-        copies.append(RGBImage(cv2.warpAffine(small, way, (COPY, COPY), borderValue=border), COPY, COPY))
-        way[:, 2] += 0.5 - 0.5 * way[:, :2].sum(axis=1)  # OpenCV counts from the middle of the first pixel
-        ways.append(way)
+        copies.append(RGBImage(cv2.warpAffine(small, matrix, (COPY, COPY), borderValue=border), COPY, COPY))
+        matrix[:, 2] += 0.5 - 0.5 * matrix[:, :2].sum(axis=1)  # OpenCV counts from the middle of the first pixel
+        matrices.append(matrix)
     found = detector.scaled(COPY / detector.size).predict(copies, DetectOptions(confidence=min(FAINT, confidence)))
     ratio = np.array([image.width, image.height]) / size
-    points = [(landmarks_of(one) - way[:, 2]) @ way[:, :2] * ratio for one, way in zip(found, ways, strict=True)]
+    points = [
+        (landmarks_of(one) - matrix[:, 2]) @ matrix[:, :2] * ratio for one, matrix in zip(found, matrices, strict=True)
+    ]
     landmarks, scores = np.concatenate(points), np.concatenate([one.scores for one in found])
     for _ in range(LOOKS):
         if len(scores):
@@ -115,7 +174,7 @@ def turned_faces(
     kept = checker.at(image, landmarks).sure & (scores >= confidence)
     faces = _at(image, model, landmarks[kept], scores[kept])
     every = np.ones(len(faces), bool)
-    return once(faces, every, every)[0]
+    return without_duplicates(faces, every, every)[0]
 
 
 def _at(image: RGBImage, model: str, landmarks: np.ndarray, scores: np.ndarray) -> Detections:
@@ -124,13 +183,13 @@ def _at(image: RGBImage, model: str, landmarks: np.ndarray, scores: np.ndarray) 
     return Detections(boxes, scores, ("face",) * len(scores), image.width, image.height, model, landmarks)
 
 
-def once(found: Detections, is_sure: np.ndarray, fresh: np.ndarray) -> tuple[Detections, np.ndarray]:
+def without_duplicates(found: Detections, is_sure: np.ndarray, is_new: np.ndarray) -> tuple[Detections, np.ndarray]:
     """Leave out what is another box of one face.
 
     Args:
         found: N faces.
         is_sure: (N,) which of them are sure; these remain, then those of the best scores.
-        fresh: (N,) which of them were found again; two others are never one face.
+        is_new: (N,) which of them were found again; two others are never one face.
 
     Returns:
         The faces that remain, and which of them are sure.
@@ -138,26 +197,13 @@ def once(found: Detections, is_sure: np.ndarray, fresh: np.ndarray) -> tuple[Det
     middles, sides = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2, found.boxes[:, 2:] - found.boxes[:, :2]
     sizes = np.sqrt(sides.prod(axis=1))
     apart = np.linalg.norm(middles[:, None] - middles, axis=2) / np.maximum(sizes[:, None], sizes)  # (N, N)
-    same = (apart < SAME) & (fresh[:, None] | fresh)
+    same = (apart < SAME_PLACE) & (is_new[:, None] | is_new)
     kept: list[int] = []
     for i in np.lexsort([-found.scores, ~is_sure]):
         if not same[i, kept].any():
             kept.append(int(i))
     kept.sort()
-    return chosen(found, np.array(kept, int)), is_sure[kept]
-
-
-def chosen(found: Detections, kept: np.ndarray) -> Detections:
-    """Return some of the faces, by index or mask."""
-    boxes, scores, landmarks = found.boxes[kept], found.scores[kept], landmarks_of(found)[kept]
-    return replace(found, boxes=boxes, scores=scores, labels=("face",) * len(boxes), landmarks=landmarks)
-
-
-def joined(found: Detections, more: Detections) -> Detections:
-    """Return the faces of both, those of the same photo."""
-    boxes, scores = np.concatenate([found.boxes, more.boxes]), np.concatenate([found.scores, more.scores])
-    landmarks = np.concatenate([landmarks_of(found), landmarks_of(more)])
-    return replace(found, boxes=boxes, scores=scores, labels=("face",) * len(boxes), landmarks=landmarks)
+    return found[np.array(kept, int)], is_sure[kept]
 
 
 def box_of(landmarks: np.ndarray) -> np.ndarray:
@@ -166,22 +212,6 @@ def box_of(landmarks: np.ndarray) -> np.ndarray:
     half = np.hypot(*(back[:2, :2] * SIDES / 2).T)  # of an ellipse's extent along x and y
     middle = back[:2, :2] @ MIDDLE + back[:2, 2]
     return np.concatenate([middle - half, middle + half]).astype(np.float32)
-
-
-def _guesses(checker: FaceChecker, image: RGBImage, box: np.ndarray, first: np.ndarray, roll: float) -> np.ndarray:
-    """Return (3, 5, 2) guesses where the landmarks of a face are.
-
-    The first ones turned by the roll that is seen, and a mean face in the box at the angle at which it looks most
-    upright, and at the best one that is far from that.
-    """
-    middle, side = (box[:2] + box[2:]) / 2, math.sqrt(float((box[2:] - box[:2]).prod()))
-    ways = np.exp(2j * np.pi * np.arange(ANGLES) / ANGLES)
-    outline = (TEMPLATE - MIDDLE) @ [1, 1j] * side / math.sqrt(float(SIDES.prod()))
-    seen = checker.at(image, np.stack([_points(outline * way, middle) for way in ways]))
-    far = np.abs(np.angle(ways / ways[seen.unsure.argmin()])) > math.radians(FAR)
-    places = [seen.unsure.argmin(), np.where(far, seen.unsure, np.inf).argmin()]
-    guesses = np.stack([first, *(_points(outline * ways[i], middle) for i in places)])
-    return _righted(guesses, np.array([roll, *seen.roll[places]]))
 
 
 def _righted(landmarks: np.ndarray, rolls: np.ndarray) -> np.ndarray:

@@ -93,7 +93,7 @@ def watch_of(path: Path) -> Watch:
 def quick() -> FaceRecognizer:
     """Return a recognizer for the faces of people in front of a camera."""
     full = models.recognizer()
-    finder = FaceDetector(full.detector.detector, full.detector.checker, smallest=SMALLEST)
+    finder = FaceDetector(full.detector.detector, full.detector.checker, smallest=SMALLEST, turned=False)
     return FaceRecognizer(finder, full.embedder)
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 INNER = 56  # side in pixels that the face is scaled to before the first convolution
 STRIDES = (2, 2, 1, 2, 1)  # of the convolutions
 SIDE = 7  # pixels after the last one
-ROLL = 2  # numbers in front of the logits: cosine and sine of the roll
+ROLL_NUMBERS = 2  # numbers in front of the logits: cosine and sine of the roll
 
 
 class QualityNetwork(nn.Module):
@@ -36,7 +36,7 @@ class QualityNetwork(nn.Module):
         self.features = nn.Sequential(*blocks)
         self.hidden = nn.Linear(channels * SIDE * SIDE, hidden)
         self.dropout = nn.Dropout(0.2)
-        self.output = nn.Linear(hidden, ROLL + checks)
+        self.output = nn.Linear(hidden, ROLL_NUMBERS + checks)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "QualityNetwork":
@@ -65,4 +65,4 @@ class ByteQuality(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 112, 112, 3) uint8 -> (B, 2 + checks): cosine and sine of the roll, then probabilities."""
         answer = self.network(pixels.permute(0, 3, 1, 2).float())
-        return torch.cat([answer[:, :ROLL], answer[:, ROLL:].sigmoid()], dim=1)
+        return torch.cat([answer[:, :ROLL_NUMBERS], answer[:, ROLL_NUMBERS:].sigmoid()], dim=1)

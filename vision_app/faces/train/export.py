@@ -16,7 +16,7 @@ from vision_app.faces.checker import CHECKS
 from vision_app.faces.embedder import TASK
 from vision_app.faces.model.build import FACE, MIRROR, TYPES, AnyFaceNetwork, ByteFaces
 from vision_app.faces.model.mobile import MobileFaceNetwork
-from vision_app.faces.model.quality import ROLL, ByteQuality, QualityNetwork
+from vision_app.faces.model.quality import ROLL_NUMBERS, ByteQuality, QualityNetwork
 from vision_app.released.write import WEIGHTS, describe, make_info, write_folder
 
 
@@ -83,7 +83,7 @@ def write_checker(
         classes=CHECKS,
         architecture=network.to_dict() | {"type": checker.TASK},
         input={"size": SIZE},
-        output=f"batch, {ROLL + len(CHECKS)}: cosine and sine of the roll, probabilities of the checks",
+        output=f"batch, {ROLL_NUMBERS + len(CHECKS)}: cosine and sine of the roll, probabilities of the checks",
         defaults={"limits": [round(float(limit), 4) for limit in limits]},
         **about,
     )
