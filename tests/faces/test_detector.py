@@ -1,5 +1,7 @@
 """Finding faces: how the tiles of a photo are merged, and which models are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_faces import IN_BOX, green_detector, paint_face
@@ -9,6 +11,7 @@ from vision_app.core.boxes import iou_matrix
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import RGBImage
 from vision_app.detection.base import DetectOptions
+from vision_app.faces import detector as detector_module
 from vision_app.faces.detector import FaceDetector, _inside
 
 pytestmark = pytest.mark.slow
@@ -107,6 +110,27 @@ def test_options_apply_to_all_tiles_together():
     assert len(detector(pixels, max_detections=3)) == 3
     assert len(detector(pixels, DetectOptions(confidence=0.999))) == 0
     assert len(detector(room(300, 300))) == 0
+
+
+def test_turned_copies_are_searched_only_where_no_face_is_upright_and_only_if_wanted(monkeypatch):
+    pixels, calls = room(400, 300), []
+    paint_face(pixels, (50, 60, 130, 150))
+    others = green_detector()(np.ascontiguousarray(pixels[:, ::-1]))  # as found in turned copies
+    others = replace(others, scores=np.float32([0.5]))
+
+    def turned_faces(*_):
+        calls.append(1)
+        return others
+
+    monkeypatch.setattr(detector_module, "turned_faces", turned_faces)
+    for is_sure, turned, most, count in [
+        (False, True, 100, 2), (False, True, 1, 1), (True, True, 100, 1), (False, False, 100, 1)
+    ]:  # fmt: skip
+        monkeypatch.setattr(detector_module, "set_upright", lambda *faces, sure=is_sure: (faces[-1], np.array([sure])))
+        calls.clear()
+        found = green_detector(checker=object(), turned=turned)(pixels, max_detections=most)
+        assert len(found) == count and found.scores[0] > 0.9, "the best ones"
+        assert len(calls) == (turned and not is_sure)
 
 
 def test_a_model_that_finds_no_faces_is_refused():

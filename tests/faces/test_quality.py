@@ -140,6 +140,8 @@ def test_a_small_face_is_too_small_but_not_blurred():
     small = cv2.resize(data.astronaut(), (96, 96), interpolation=cv2.INTER_AREA)
     bad = judged(small, ASTRONAUT * 96 / 512, BOX * 96 / 512)
     assert bad.reasons == (TOO_SMALL,) and bad.score < 0.7 * good.score
+    tiny = cv2.resize(data.astronaut(), (80, 80), interpolation=cv2.INTER_AREA)
+    assert judged(tiny, ASTRONAUT * 80 / 512, BOX * 80 / 512).reasons == (TOO_SMALL,)  # without details for its size
 
 
 def test_a_face_turned_away_has_an_extreme_pose():
