@@ -316,6 +316,7 @@ def test_a_size_that_is_left_out_is_the_photos(write, size):
     [
         ([{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "categories 'a' and 'b' both have the id 1"),
         ([{"id": 1, "name": "a"}, {"id": "1", "name": "b"}], "categories 'a' and 'b' both have the id 1"),
+        ([{"id": 1, "name": "a"}, {"id": 2, "name": "a "}], "categories 'a' and 'a ' differ in spaces alone"),
         ([{"id": 1, "name": ""}], "categories[0] has 'name': ''"),
         ([{"id": 1, "name": ["a"]}], "categories[0] has 'name': ['a']"),
         ([{"id": 1, "name": None}], "categories[0] has 'name': None"),

@@ -70,6 +70,7 @@ def test_names_stay_as_they_are_written():
         (["", "a"], "f has nothing as the name of class 0; "),
         (["a", "  "], "f has '  ' as the name of class 1; "),
         ([["a", "b"]], r"f has \['a', 'b'\] as the name of class 0; "),
+        (["a", "b", "a "], "f lists 'a' more than once; each class needs a name of its own"),
         (["a", "b", "a"], "f lists 'a' more than once; each class needs a name of its own"),
     ],
 )

@@ -243,6 +243,8 @@ def test_keys_that_other_programs_read_pass(yolo):
         ("- 1", "not a data.yaml"),
         ("train: images", "'names' must list"),
         ("train: images\nnames: screw", "'names' must list"),
+        ("train: images\nnames: x.names", "its 'names' are in x.names, which is not there"),
+        ("train: images\nnames: data/x.txt", "its 'names' are in data/x.txt, which is not there"),
         ("train: images\nnames: {screw: 0}", "'names' must list"),
         ("train: images\nnc: 3\n" + NAMES, "'nc' is 3, but 'names' lists 2"),
         ("train: images\nkpt_shape: 17\n" + NAMES, "'kpt_shape' must be two whole numbers"),

@@ -119,7 +119,12 @@ def _categories(content: dict[str, list[Any]], path: Path, report: ScanReport) -
             raise DataError(f"{path}: malformed row: {problem}")
         if (same := found.setdefault(key(row["id"]), row))["name"] != row["name"]:
             raise DataError(f"{path}: categories '{same['name']}' and '{row['name']}' both have the id {row['id']}")
-        if row["name"] in [other["name"] for other in found.values() if other is not row]:
+        others = [other["name"] for other in found.values() if other is not row]
+        if (like := next((one for one in others if one.strip() == row["name"].strip()), row["name"])) != row["name"]:
+            raise DataError(
+                f"{path}: categories {like!r} and {row['name']!r} differ in spaces alone; give both one name"
+            )
+        if row["name"] in others:
             report.count("category listed twice", f"'{row['name']}'")
     return found
 

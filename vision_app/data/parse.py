@@ -69,7 +69,8 @@ def class_names(values: Sequence[object], where: str) -> tuple[str, ...]:
         place, wrong = next((i, one) for i, one in enumerate(values) if not (isinstance(one, str) and one.strip()))
         given = "nothing" if wrong is None or wrong == "" else repr(wrong)
         raise DataError(f"{where} has {given} as the name of class {place}; each class needs a name of its own")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    bare = [name.strip() for name in names]  # nobody sees the difference between 'dog' and 'dog '
+    if len(set(bare)) < len(bare):
+        twice = next(name for name in bare if bare.count(name) > 1)
         raise DataError(f"{where} lists {twice!r} more than once; each class needs a name of its own")
     return tuple(names)

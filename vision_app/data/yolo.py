@@ -3,23 +3,23 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from vision_app.core.errors import DataError, ImageError, UsageError, nearest, unknown
-from vision_app.core.files import read_text
+from vision_app.core.errors import DataError, ImageError, UsageError, unknown
 from vision_app.core.images import SUFFIXES, read_size
 from vision_app.data.layout import ImageFolders, files_below, is_leftover, relocated
-from vision_app.data.parse import class_names, whole_number
 from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
 from vision_app.data.scan_report import ScanReport
+from vision_app.data.yolo_description import (
+    SPLITS,
+    key_point_numbers,
+    lines_of,
+    misspelled_keys,
+    names_by_index,
+    read_description,
+)
 from vision_app.data.yolo_rows import RowError, RowReader
 
-SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
-READ = {"path", "names", "nc", "kpt_shape"}.union(*SPLITS.values())
 MISCOUNTED = 0.2  # part of the rows with unknown class indices from which on these are not single mistakes
-OTHERS = {"author", "kpt_names", "minival"}  # keys of such files that only look like one of these
 
 
 class YoloFile:
@@ -45,7 +45,7 @@ class YoloFile:
 
     def __init__(self, path: str | Path, images: Sequence[Path] = ()):
         self.path, self.images = Path(path), tuple(images)
-        self.content = (_read_darknet if self.path.suffix.lower() == ".data" else _read_yaml)(self.path)
+        self.content = read_description(self.path)
         self.splits = [split for split, keys in SPLITS.items() if any(self.content.get(key) for key in keys)]
 
     @property
@@ -63,8 +63,8 @@ class YoloFile:
             UsageError: There is no such split.
         """
         path, report = self.path, ScanReport()
-        index, names = _names(path, self.content)
-        key_points, misspelled = _key_points(path, self.content), list(_misspelled(self.content))
+        index, names = names_by_index(path, self.content)
+        key_points, misspelled = key_point_numbers(path, self.content), list(misspelled_keys(self.content))
         if not self.splits:
             hint = "".join(f"; it has {key}" for key in misspelled)
             raise DataError(f"{path}: lists no images, it has none of the keys {', '.join(SPLITS)}{hint}")
@@ -146,7 +146,7 @@ class YoloFile:
     def _listed(self, file: Path, root: Path, report: ScanReport) -> Iterator[Path]:
         """Yield the images that a text file names: from its folder, or else from the set's root."""
         folders = ImageFolders([file.parent, root], given=self.images)
-        for line in filter(None, map(str.strip, _lines(file))):
+        for line in filter(None, map(str.strip, lines_of(file))):
             if is_leftover(line):
                 continue
             try:
@@ -168,62 +168,6 @@ class YoloFile:
         return next((file for file in named if file.is_file()), named[0])
 
 
-def _read_yaml(path: Path) -> dict[Any, Any]:
-    """Return what a file says, with `names` as they are written: no is a name there, and no False."""
-    try:
-        text = read_text(path)
-        content, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict) or not isinstance(node, yaml.MappingNode):
-        raise DataError(f"{path}: not a data.yaml, it has no keys such as train, val and names")
-    return content | {key.value: _as_written(value) for key, value in node.value if key.value == "names"}
-
-
-def _as_written(node: yaml.Node) -> Any:
-    """Return a text, None, a list of such or, for a mapping, (key, value) pairs."""
-    if isinstance(node, yaml.SequenceNode):
-        return [_as_written(each) for each in node.value]
-    if isinstance(node, yaml.MappingNode):
-        return tuple((_as_written(key), _as_written(value)) for key, value in node.value)
-    return None if node.tag.endswith(":null") else node.value
-
-
-def _read_darknet(path: Path) -> dict[Any, Any]:
-    pairs = [line.partition("=") for line in _lines(path) if "=" in line]
-    content = {key.strip(): value.strip() for key, _, value in pairs}
-    return content | {"nc": whole_number(content.get("classes"))}
-
-
-def _misspelled(content: Mapping[Any, Any]) -> Iterator[str]:
-    """Yield the keys that are none but look like one that is read, each with that one."""
-    for key in map(str, content):
-        if key not in READ | OTHERS and (guess := nearest(key, READ)):
-            yield f"{key!r}; did you mean {guess!r}?"
-
-
-def _names(path: Path, content: Mapping[Any, Any]) -> tuple[dict[int, int], tuple[str, ...]]:
-    """Return our class index by that of the labels, and the names of the classes."""
-    listed, count = content.get("names"), content.get("nc")
-    if isinstance(listed, str) and (file := relocated(listed, [path.parent])) and file.is_file():
-        listed = "\n".join(map(str.strip, _lines(file))).strip().split("\n")
-    if listed is None and isinstance(count, int):
-        listed = [f"class {i}" for i in range(count)]
-    pairs = tuple(enumerate(listed)) if isinstance(listed, list) else listed
-    if not isinstance(pairs, tuple) or not pairs or None in (indices := [whole_number(place) for place, _ in pairs]):
-        raise DataError(f"{path}: 'names' must list the names of the classes")
-    if isinstance(count, int) and count != len(pairs):
-        raise DataError(f"{path}: 'nc' is {count}, but 'names' lists {len(pairs)}")
-    if len(set(indices)) < len(pairs):
-        twice = next(index for index in indices if indices.count(index) > 1)
-        raise DataError(f"{path}: 'names' has two names for class {twice}")
-    rows = {index: name for index, (_, name) in sorted(zip(indices, pairs, strict=True), key=lambda one: one[0] or 0)}
-    names = class_names(list(rows.values()), f"{path}: 'names'")
-    return {index: place for place, index in enumerate(rows) if index is not None}, names
-
-
 def _check_indices(path: Path, found: Counter[float | None], known: Mapping[int, int]) -> None:
     """Refuse labels whose classes are counted otherwise than `names`, such as from 1.
 
@@ -241,16 +185,6 @@ def _check_indices(path: Path, found: Counter[float | None], known: Mapping[int,
         )
 
 
-def _key_points(path: Path, content: Mapping[Any, Any]) -> int | None:
-    """Return how many numbers the key points of an object have, K points of D numbers each; None without them."""
-    match content.get("kpt_shape"):
-        case None:
-            return None
-        case [int(points), int(numbers)]:
-            return points * numbers
-    raise DataError(f"{path}: 'kpt_shape' must be two whole numbers, the key points and the numbers of each")
-
-
 def _without_image(places: Sequence[tuple[Path, Path]], known: Set[Path]) -> Iterator[Path]:
     """Yield the files of labels that belong to the folders of a split and to no image.
 
@@ -264,13 +198,6 @@ def _without_image(places: Sequence[tuple[Path, Path]], known: Set[Path]) -> Ite
             last = len(parts) - 1 - parts[::-1].index("images")
             folder = Path(*parts[:last], "labels", *parts[last + 1 :])
             yield from sorted(set(files_below(folder, {".txt"})) - known - {folder / "classes.txt"})
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return read_text(path).splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from error
 
 
 def _sample(
@@ -287,7 +214,7 @@ def _sample(
         return None
     try:
         width, height = read_size(image)
-        lines = _lines(labels) if labels.is_file() else []
+        lines = lines_of(labels) if labels.is_file() else []
     except ImageError as error:
         report.add("corrupt image", str(error))
         return None

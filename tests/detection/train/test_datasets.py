@@ -40,7 +40,7 @@ def test_one_set_is_taken_as_a_list_of_one_is(tmp_path, kind):
 
 def test_a_data_yaml_is_parsed_once(tmp_path, monkeypatch):
     parsed, parse = [], yaml.safe_load
-    monkeypatch.setattr("vision_app.data.yolo.yaml.safe_load", lambda text: parsed.append(text) or parse(text))
+    monkeypatch.setattr("yaml.safe_load", lambda text: parsed.append(text) or parse(text))
     path = yolo(tmp_path / "set")
     load([path])
     load([path], [path])
