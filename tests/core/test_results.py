@@ -87,6 +87,13 @@ def test_slices_indices_and_masks_give_detections(index, places):
     assert some()[index].landmarks is None
 
 
+def test_joined_detections_are_those_of_both_in_order():
+    with_points = some(landmarks=np.arange(12).reshape(3, 2, 2))
+    assert some().joined(some()[[1]]).to_dict()["detections"] == [*some().to_dict()["detections"], some()[1].to_dict()]
+    rows = with_points[[0]].joined(with_points[[2, 1]]).to_dict()["detections"]
+    assert rows == [with_points[place].to_dict() for place in (0, 2, 1)]
+
+
 def test_classes_are_pairs_of_a_label_and_a_probability():
     classes = Classes(("dog", "cat"), [0.75, 0.5], 64, 48, "classifier")
     assert list(classes) == [("dog", 0.75), ("cat", 0.5)] and classes[-1] == ("cat", 0.5)

@@ -22,6 +22,7 @@ from vision_app.faces.quality import (
     blur_of,
     detail_of,
     judge,
+    judge_all,
     pose,
 )
 
@@ -140,8 +141,8 @@ def test_a_small_face_is_too_small_but_not_blurred():
     small = cv2.resize(data.astronaut(), (96, 96), interpolation=cv2.INTER_AREA)
     bad = judged(small, ASTRONAUT * 96 / 512, BOX * 96 / 512)
     assert bad.reasons == (TOO_SMALL,) and bad.score < 0.7 * good.score
-    tiny = cv2.resize(data.astronaut(), (80, 80), interpolation=cv2.INTER_AREA)
-    assert judged(tiny, ASTRONAUT * 80 / 512, BOX * 80 / 512).reasons == (TOO_SMALL,)  # without details for its size
+    tiny = cv2.resize(data.astronaut(), (40, 40), interpolation=cv2.INTER_AREA)
+    assert judged(tiny, ASTRONAUT * 40 / 512, BOX * 40 / 512).reasons == (TOO_SMALL,)  # without details for its size
 
 
 def test_a_face_turned_away_has_an_extreme_pose():
@@ -149,3 +150,11 @@ def test_a_face_turned_away_has_an_extreme_pose():
     assert EXTREME_POSE in judged(pixels, seen(60, 0, 0)).reasons
     assert EXTREME_POSE in judged(pixels, seen(0, -50, 0)).reasons
     assert EXTREME_POSE not in judged(pixels, seen(35, 20, 90)).reasons  # a tilt is no matter
+
+
+def test_the_faces_of_a_photo_are_judged_as_each_is_alone():
+    image, boxes = read_image(data.astronaut()), np.stack([BOX, BOX + 20])
+    landmarks = np.stack([ASTRONAUT, ASTRONAUT + 20])
+    expected = tuple(judge(image, box, points) for box, points in zip(boxes, landmarks, strict=True))
+    assert judge_all(image, boxes, landmarks, None) == expected
+    assert judge_all(image, boxes[:0], landmarks[:0], None) == ()

@@ -66,7 +66,10 @@ def test_faces_are_found_judged_and_embedded_as_each_step_does(recognizer):
 
 def test_rows_are_plain_values_with_the_embedding_if_there_is_one(recognizer):
     image = read_image(pixels_of(A))
-    bare = Faces.of(image, recognizer.detector(image), None)
+    found = recognizer.detector(image)
+    with pytest.raises(TypeError, match="checker"):  # a face without reasons passes for a good one
+        Faces.of(image, found)
+    bare = Faces.of(image, found, None)
     row, full = bare.to_dict(), recognizer(image).to_dict()
     assert list(row) == ["width", "height", "model", "faces"] and (row["width"], row["height"]) == (600, 400)
     assert list(row["faces"][0]) == ["box", "score", "landmarks", "quality"]

@@ -74,12 +74,15 @@ def judge_all(
 
     Without a checker, no face gets the reasons that it would see.
     """
-    seen = np.zeros((len(boxes), len(CHECKS)), bool) if checker is None else checker.at(image, landmarks).bad
+    chips = np.reshape([align_face(image, points) for points in landmarks], (-1, SIZE, SIZE, 3)).astype(np.uint8)
+    seen = np.zeros((len(boxes), len(CHECKS)), bool) if checker is None else checker.check(chips).bad
     codes = [tuple(code for code, is_bad in zip(CHECKS, bad, strict=True) if is_bad) for bad in seen]
-    return tuple(judge(image, *face) for face in zip(boxes, landmarks, codes, strict=True))
+    return tuple(judge(image, *face) for face in zip(boxes, landmarks, codes, chips, strict=True))
 
 
-def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray, seen: Sequence[str] = ()) -> Quality:
+def judge(
+    image: RGBImage, box: np.ndarray, landmarks: np.ndarray, seen: Sequence[str] = (), chip: np.ndarray | None = None
+) -> Quality:
     """Return the quality of one face.
 
     Args:
@@ -87,13 +90,14 @@ def judge(image: RGBImage, box: np.ndarray, landmarks: np.ndarray, seen: Sequenc
         box: (4,) x1, y1, x2, y2 in pixels of the photo.
         landmarks: (5, 2) x, y in pixels of the photo.
         seen: Reasons that a `FaceChecker` saw, to add.
+        chip: (112, 112, 3) uint8 the face as `align_face` gives it, if it is there already.
 
     Raises:
         ValueError: The landmarks are not finite or all the same.
     """
     x1, y1, x2, y2 = np.asarray(box, np.float64)
     size = math.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0))
-    chip, margin = align_face(image, landmarks), SIZE // 6
+    chip, margin = align_face(image, landmarks) if chip is None else chip, SIZE // 6
     inner = chip[margin:, margin:-margin]  # from the brows to the chin, without hair and background
     gray = cv2.cvtColor(inner, cv2.COLOR_RGB2GRAY)
     scale, in_photo = 1 / scale_of(similarity(landmarks)), gray
