@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from vision_app.core.errors import VisionAppError
 from vision_app.faces.checker import CHECKS, TASK, FaceChecker
 from vision_app.faces.detector import FaceDetector
-from vision_app.faces.model.quality import ROLL, QualityNetwork
+from vision_app.faces.model.quality import ROLL_NUMBERS, QualityNetwork
 from vision_app.faces.train.augment import compressed, gray, lit, low_resolution
 from vision_app.faces.train.crops import FaceCrops
 from vision_app.faces.train.datasets import SCAN, Reader
@@ -171,10 +171,10 @@ class QualityTask:
     def loss(self, images: Tensor, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return the sum of losses, the number of faces, and the parts of the loss."""
         output, known = output.float(), ~targets.isnan()
-        turned, checked = known[:, :ROLL], known[:, ROLL:]
-        roll = F.mse_loss(output[:, :ROLL][turned], targets[:, :ROLL][turned], reduction="sum")
-        wanted = targets[:, ROLL:][checked]
-        checks = F.binary_cross_entropy_with_logits(output[:, ROLL:][checked], wanted, reduction="sum")
+        turned, checked = known[:, :ROLL_NUMBERS], known[:, ROLL_NUMBERS:]
+        roll = F.mse_loss(output[:, :ROLL_NUMBERS][turned], targets[:, :ROLL_NUMBERS][turned], reduction="sum")
+        wanted = targets[:, ROLL_NUMBERS:][checked]
+        checks = F.binary_cross_entropy_with_logits(output[:, ROLL_NUMBERS:][checked], wanted, reduction="sum")
         faces = torch.tensor(float(len(images)), device=output.device)
         return 2 * roll + checks, faces, {"roll": 2 * roll.detach(), "checks": checks.detach()}
 
@@ -190,7 +190,7 @@ def measure(checker: FaceChecker, crops: FaceCrops) -> dict[str, float]:
     """Return the mean share of damage that is found, and for each check its hits and false alarms."""
     spoiled_faces = SpoiledFaces(crops, 0, 0)
     pixels, values = zip(*(spoiled_faces[i] for i in range(len(crops))), strict=True)
-    targets = torch.cat(values).numpy()[:, ROLL:]
+    targets = torch.cat(values).numpy()[:, ROLL_NUMBERS:]
     found = checker.check(torch.cat(pixels).permute(0, 2, 3, 1).contiguous().numpy())
     clean = checker.check(crops.chips)
     figures = {}
