@@ -1,7 +1,10 @@
 """Where `train` and `check` may write: refused in one line, before anything is read, and nothing is left of the try."""
 
+from pathlib import Path
+
 import pytest
 from drawn_sets import yolo
+from PIL import Image
 
 from vision_app.cli import main
 
@@ -57,6 +60,18 @@ def test_a_check_replaces_an_earlier_one_only_with_overwrite(data, tmp_path, cap
     assert said == "vision-app: checked/scan.csv: exists already; write elsewhere or replace it with --overwrite\n"
     assert main(["check", *data, "--output", "checked", "--overwrite"]) == 1
     assert "--output" not in capsys.readouterr().err  # but the data
+
+
+def test_a_check_does_not_replace_a_photo_of_the_data_also_to_overwrite(data, tmp_path, capsys):
+    for photo in Path(data[1]).parent.rglob("*.png"):
+        Image.new("RGB", (64, 48), (90, 90, 90)).save(photo)
+    (tmp_path / "checked").mkdir()
+    (tmp_path / "checked" / "scan.csv").write_text("mine")
+    (tmp_path / "checked" / "batch-1.png").symlink_to(photo)
+    assert main(["check", *data, "--output", "checked", "--overwrite"]) == 2
+    said = capsys.readouterr().err
+    assert "checked/batch-1.png: is read by this command and would be replaced; write elsewhere" in said
+    assert (tmp_path / "checked" / "scan.csv").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
