@@ -9,8 +9,6 @@ projecting the last feature map's channels on their principal directions. `--dat
 takes; crops.npz is written for photos.
 """
 
-import argparse
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +16,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from face_start import judged, make_parser, run, write_start
 from torch.nn import functional as F
 
-from vision_app.core.errors import ModelError, VisionAppError
+from vision_app.core.errors import ModelError
+from vision_app.detection.train.initial import name_and_digest
 from vision_app.faces.align import TEMPLATE
-from vision_app.faces.detector import FaceDetector
 from vision_app.faces.model.mobile import MobileFaceConfig, MobileFaceNetwork
 from vision_app.faces.train.crops import FaceCrops
-from vision_app.faces.train.datasets import Reader
-from vision_app.faces.train.export import write_model
-from vision_app.faces.train.teacher import Teacher, store_answers
+from vision_app.faces.train.teacher import Teacher
 
-JUDGED, BATCH = 1000, 50  # faces by which principal directions are chosen, and that go through the network together
+BATCH = 50  # faces that go through the network together
 RIDGE = 1e-6  # of the mean of the diagonal, so that the metric can be factorized
 EPSILON = 2e-5  # of the batch norms around the linear layer
 WHOLE = MobileFaceConfig(bottleneck=0)
@@ -156,31 +153,18 @@ def convert(path: Path, crops: FaceCrops, output: Path, width: int = MobileFaceC
         ModelError: The file is not that network.
     """
     network = load_sface(path)
-    identity = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-    chosen = np.sort(np.random.default_rng(0).permutation(len(crops))[:JUDGED])
+    identity = name_and_digest(path)
+    small = reduced(network, crops.chips[judged(crops)], width)
+    answers = F.normalize(torch.from_numpy(Teacher(network, identity).answers(crops.chips))).numpy()
     about = {"learned_from": [identity], "license": "Apache-2.0", "mirrored": False}
-    small = reduced(network, crops.chips[chosen], width)
-    write_model(small, output / "initial", name="initial", template=crops.template, half=False, **about)
-    answers = torch.from_numpy(Teacher(network, identity).answers(crops.chips))
-    store_answers(output / "teacher.npz", crops.digest(), F.normalize(answers).numpy())
+    write_start(small, answers, crops, output, **about)
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", type=Path, metavar="SFACE.onnx", help="SFace's file")
-    parser.add_argument("--data", type=Path, action="append", required=True, help="photos of people; may be repeated")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="to write")
-    parser.add_argument("--detector", default="face-detector", help="face detector, by its name or folder")
+    parser = make_parser(__doc__, "SFACE.onnx", "SFace's")
     parser.add_argument("--width", type=int, default=MobileFaceConfig.bottleneck, help="channels before the last layer")
-    arguments = parser.parse_args(words)
-    try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        reader = Reader(arguments.output, False, lambda: FaceDetector.load(arguments.detector), print)
-        reader.agree(arguments.network.name, TEMPLATE)
-        convert(arguments.network, reader.train(arguments.data), arguments.output, arguments.width)
-    except VisionAppError as error:
-        parser.error(str(error))
+    run(parser, words, TEMPLATE, lambda given, crops: convert(given.network, crops, given.output, given.width))
 
 
 if __name__ == "__main__":
