@@ -107,20 +107,15 @@ def test_the_terminal_gets_a_summary(evaluated):
     assert any(line.startswith("diningtable ") for line in lines) and lines[-1].endswith(f" are in {out}")
 
 
+def evaluate_rows(data, rows, output):
+    """Evaluate the rows of a run; return the exit code."""
+    return main(["evaluate", "detector", "--data", str(data), "--rows", str(rows), "--output", str(output)])
+
+
 def test_rows_of_an_earlier_run_give_the_same_metrics(evaluated, ground_truth, tmp_path, capsys, monkeypatch):
     out, done = evaluated
     monkeypatch.setattr("vision_app.detection.evaluate.plots.PLOTS", {"errors": plot_errors})
-    words = [
-        "evaluate",
-        "detector",
-        "--data",
-        ground_truth,
-        "--rows",
-        out / "detections.jsonl",
-        "--output",
-        tmp_path / "new",
-    ]
-    assert main(list(map(str, words))) == 0
+    assert evaluate_rows(ground_truth, out / "detections.jsonl", tmp_path / "new") == 0
     said = capsys.readouterr()
     assert said.out.splitlines()[:-1] == done.stdout.splitlines()[:-1] and said.err == ""
     for name in ("evaluation.json", "f1.csv", "errors.png"):
@@ -213,17 +208,7 @@ def test_rows_without_low_scores_give_a_warning(evaluated, ground_truth, tmp_pat
     for row in rows:
         row["detections"] = [one for one in row["detections"] if one["score"] > 0.4]
     (tmp_path / "sure.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = [
-        "evaluate",
-        "detector",
-        "--data",
-        ground_truth,
-        "--rows",
-        tmp_path / "sure.jsonl",
-        "--output",
-        tmp_path / "out",
-    ]
-    assert main(list(map(str, words))) == 0
+    assert evaluate_rows(ground_truth, tmp_path / "sure.jsonl", tmp_path / "out") == 0
     assert "sure.jsonl: no score is below 0." in capsys.readouterr().err
 
 
