@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from vision_app.classification.classifier import Classifier
 from vision_app.classification.evaluate.evaluation import evaluate, to_dict
 from vision_app.classification.model.network import ClassifierNetwork, from_detector
+from vision_app.core.child_process import end_with_parent
 from vision_app.core.errors import UsageError, unknown
 from vision_app.data.samples import DetectionSet, presence
 from vision_app.detection.grid import FIRST_CLASS
@@ -61,7 +62,9 @@ class ClassifierTask(ImageTask):
         indices = batch_indices(len(self.data), config, epoch, rank=rank, world=world, start=start)
         augmenter = Augmenter(self.size, config.seed, mosaic=0.0, stretch=self.stretch)
         images = PresenceDataset(self.data, augmenter, epoch, self.taught)
-        for pixels, targets in DataLoader(images, batch_sampler=indices, num_workers=self.workers):
+        for pixels, targets in DataLoader(
+            images, batch_sampler=indices, num_workers=self.workers, worker_init_fn=end_with_parent
+        ):
             yield pixels.float() / 255, targets
 
     def loss(self, images: Tensor, output: Any, targets: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

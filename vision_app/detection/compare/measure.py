@@ -4,17 +4,14 @@
 ...     rows = list(worker.rows(["photo.jpg"]))
 """
 
-import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import cv2
 
+from vision_app.core.child_process import ChildKilledError, ChildProcess
 from vision_app.core.errors import ImageError, ModelError, VisionAppError
 from vision_app.core.images import RGBImage
 from vision_app.detection.base import DetectOptions, Detector
@@ -140,19 +137,19 @@ class Worker:
         self, spec: DetectorSpec, options: DetectOptions = DetectOptions(), doubtful: DetectOptions | None = None
     ):
         self._spec, self.name = spec, spec.name
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._child = ChildProcess()
         try:
             started = self._call(_start, spec, options, doubtful)
             self.digest, self.classes, self.conditions, self._parameters = started
         except BaseException:
-            self._pool.shutdown()
+            self.__exit__()
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
+        self._child.__exit__()
 
     def rows(self, files: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Run the detector over images, one at a time, the first one after a warm-up.
@@ -187,8 +184,8 @@ class Worker:
     def _call(self, function: Callable[..., T], *arguments: object) -> T:
         """Return what a function gives in the process."""
         try:
-            return self._pool.submit(function, *arguments).result()
-        except BrokenProcessPool:
+            return self._child.call(function, *arguments)
+        except ChildKilledError:
             raise VisionAppError(f"the process that ran {self.name} was killed, probably out of memory") from None
 
 
@@ -237,7 +234,6 @@ _runners: list[_Runner] = []  # the one of this process, if a `Worker` started i
 def _start(
     spec: DetectorSpec, options: DetectOptions, doubtful: DetectOptions | None
 ) -> tuple[str, tuple[str, ...], Conditions, int | None]:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the caller ends this process
     runner = _Runner(spec, options, doubtful)
     _runners.append(runner)
     detector = runner.detector

@@ -11,6 +11,7 @@ from lightning_fabric.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from vision_app.core.child_process import end_with_parent
 from vision_app.core.errors import UsageError
 from vision_app.core.images import RGBImage
 from vision_app.core.labeled_boxes import LabeledBoxes
@@ -95,7 +96,9 @@ class SceneTask(ImageTask):
             options.size, config.seed, options.mosaic, zoom, options.stretch, self.data.landmarks.flip, self.degraded
         )
         scenes = Scenes(self.data, augmenter, epoch, close, self.propose)
-        loader = DataLoader(scenes, batch_sampler=indices, num_workers=self.workers, collate_fn=collate)
+        loader = DataLoader(
+            scenes, batch_sampler=indices, num_workers=self.workers, worker_init_fn=end_with_parent, collate_fn=collate
+        )
         choices = sizes(self.options.size, self.options.multi_scale)
         sides = random_numbers("size", config.seed, epoch).choice(choices, self.batches_per_epoch(config))[start:]
         for (pixels, boxes), side in zip(loader, sides.tolist(), strict=True):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vision_app.core.child_process import end_with_parent
 from vision_app.core.errors import UsageError
 from vision_app.core.images import write_image
 from vision_app.core.several import several_paths
@@ -120,7 +121,7 @@ class EmbedderTask:
         """Yield augmented batches, (B, 3, 112, 112) in 0..255, and their targets; see `training.task.TrainingTask`."""
         keys = self.sampler.batches(config, epoch, rank=rank, world=world, start=start)
         labels, faces = self.crops.labels, AugmentedFaces(self.crops, config.seed, epoch)
-        loader = DataLoader(faces, batch_sampler=keys, num_workers=self.workers)
+        loader = DataLoader(faces, batch_sampler=keys, num_workers=self.workers, worker_init_fn=end_with_parent)
         for batch, pixels in zip(keys, loader, strict=True):
             chosen = [index for _, index in batch]
             yield pixels.float(), FaceTargets(*(torch.from_numpy(one[chosen]) for one in (labels, self.targets)))

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vision_app.batch.sources import list_inputs
+from vision_app.core.child_process import end_with_parent
 from vision_app.core.errors import DataError, ImageError
 from vision_app.core.images import SUFFIXES, read_image, read_size
 from vision_app.core.several import several_paths
@@ -157,7 +158,7 @@ class PhotoTask:
             for step, part in enumerate(parts, start)
         ]
         samples = self.samples(self.photos, self.size, config.seed, epoch)
-        for batch in DataLoader(samples, batch_sampler=keys, num_workers=self.workers):
+        for batch in DataLoader(samples, batch_sampler=keys, num_workers=self.workers, worker_init_fn=end_with_parent):
             yield batch.float() / 255
 
     def describe(self, config: TrainConfig, inputs: Mapping[str, Any]) -> dict[str, Any]:

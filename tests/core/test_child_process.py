@@ -1,0 +1,87 @@
+"""Child processes: what they are asked for, and that none of them is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from vision_app.core.child_process import ChildKilledError, ChildProcess
+from vision_app.core.errors import ImageError
+
+PARENTS = {  # how a process starts a child, which prints its number and then has nothing or much to do
+    "waiting": "with ChildProcess() as child: print(child.call(os.getpid), flush=True); time.sleep(60)",
+    "busy": "with ChildProcess() as child: print(child.call(os.getpid), flush=True); child.call(time.sleep, 60)",
+    "loader": "for number in DataLoader(Numbers(), num_workers=1, worker_init_fn=end_with_parent): "
+    "print(int(number), flush=True); time.sleep(60)",
+}
+PROGRAM = """
+    import os, time
+    from vision_app.core.child_process import ChildProcess, end_with_parent
+    if {loader}:
+        from torch.utils.data import DataLoader
+    class Numbers:
+        def __len__(self):
+            return 9
+        def __getitem__(self, index):
+            return os.getpid()
+    if __name__ == "__main__":
+        {parent}
+"""
+
+
+def ends_within(process, seconds):
+    """Return whether a process that is not ours to wait for ends."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            with open(f"/proc/{process}/stat") as file:  # noqa: PTH123
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the processes of Linux")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "signals"),
+    [
+        ("waiting", [signal.SIGKILL]), ("busy", [signal.SIGKILL]), ("loader", [signal.SIGKILL]),
+        ("busy", [signal.SIGTERM]), ("busy", [signal.SIGINT]), ("waiting", [signal.SIGINT, signal.SIGINT]),
+    ],
+)  # fmt: skip
+def test_a_child_ends_when_its_parent_does(tmp_path, kind, signals):
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM).format(parent=PARENTS[kind], loader=kind == "loader"))
+    parent = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    child = int(parent.stdout.readline())
+    assert not ends_within(child, 0.1)
+    for each in signals:
+        parent.send_signal(each)
+    parent.wait(10)
+    assert ends_within(child, 2)
+    assert parent.stdout.read() == b""  # nobody holds it open
+
+
+def refuse(name):
+    raise ImageError(name, "no such file")
+
+
+@pytest.mark.slow
+def test_a_child_answers_raises_and_tells_that_it_was_killed():
+    with ChildProcess() as child:
+        assert child.call(divmod, 17, 5) == (3, 2)
+        with pytest.raises(ImageError) as raised:
+            child.call(refuse, "a.png")
+        assert str(raised.value) == "a.png: no such file"
+        assert "in refuse" in raised.value.__notes__[0]  # where it was raised
+        assert child.call(os.getpid) != os.getpid()
+        for _ in range(2):
+            with pytest.raises(ChildKilledError):
+                child.call(os._exit, 9)

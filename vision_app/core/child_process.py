@@ -1,0 +1,102 @@
+"""Processes that this one starts: none of them outlives it, however it ends."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+class ChildKilledError(Exception):
+    """A child process ended before it answered: something killed it, most often for the memory that it took."""
+
+
+class ChildProcess:
+    """A process that calls functions for this one, one at a time; a context manager, which ends the process.
+
+    It ends with this process, too, also when this one is killed. It leaves Ctrl-C to this process.
+
+    >>> with ChildProcess() as child:
+    ...     child.call(math.sqrt, 2.0)
+    """
+
+    def __init__(self) -> None:
+        context = get_context("spawn")
+        self._pipe, end = context.Pipe()
+        self._process = context.Process(target=_answer, args=(end,), daemon=True)
+        self._process.start()
+        end.close()  # so that the pipe tells when the child has ended
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def call(self, function: Callable[..., T], *arguments: object) -> T:
+        """Return what a function gives in the process; raise what it raises.
+
+        Args:
+            function: Found by its name in its module, as everything that is pickled.
+            *arguments: Are pickled.
+
+        Raises:
+            ChildKilledError: The process was killed, now or before.
+        """
+        try:
+            self._pipe.send((function, arguments))
+            answer, error = self._pipe.recv()
+        except (EOFError, OSError) as closed:
+            raise ChildKilledError from closed
+        if error is not None:
+            raise error
+        return answer  # type: ignore[no-any-return]  # what the function gave
+
+
+def end_with_parent(*_: object) -> None:
+    """Let this child process end when the process that started it does; the first thing that a child calls.
+
+    Linux sends a signal then. Elsewhere, a thread waits for the pipe of `multiprocessing` to be closed. It takes and
+    ignores arguments, so that it can be the `worker_init_fn` of a `DataLoader`.
+    """
+    parent = parent_process()
+    if parent is None:
+        return
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if not parent.is_alive():  # it ended before the signal was asked for
+            os._exit(1)
+    else:
+        threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def _answer(pipe: "Connection[Any, Any]") -> None:
+    """Call what comes through a pipe, and send back what it gave and what it raised."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this process
+    end_with_parent()
+    while True:
+        function, arguments = pipe.recv()
+        answer = error = None
+        try:
+            answer = function(*arguments)
+        except Exception as raised:
+            raised.add_note(traceback.format_exc())
+            error = raised
+        pipe.send((answer, error))
