@@ -19,7 +19,7 @@ ADA, BOB, EVE = 1, 2, 3
 @pytest.fixture(autouse=True)
 def painted(monkeypatch):
     """Faces are painted; a model's name is its contract."""
-    monkeypatch.setattr(FaceRecognizer, "load", lambda model, **where: painted_recognizer(model))
+    monkeypatch.setattr(FaceRecognizer, "load", lambda model="first", **where: painted_recognizer(model))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,37 @@ def test_enrollment_says_what_became_of_each_photo(photos, tmp_path, capsys):
     assert faces("show", "Ada", "--gallery", db) == 0
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 2 and all(line.endswith("model first, consent: by mail") for line in shown)
+
+
+def test_enroll_refuses_another_face_under_a_known_name_photo_by_photo(photos, db, tmp_path, capsys):
+    mixed = tmp_path / "mixed"
+    for name, person in (("Ada", EVE), ("Bob", BOB), ("Eve", EVE)):
+        photo(mixed / name / "5.png", (person, 5))
+    assert faces("enroll", "--folder", mixed, "--gallery", db) == 1
+    different, *others = capsys.readouterr().out.splitlines()
+    assert different.startswith(f"{mixed}/Ada/5.png: different_person: looks like a different person than Ada (simil")
+    assert others == [
+        f"{mixed}/Bob/5.png: accepted as Bob",
+        f"{mixed}/Eve/5.png: accepted as Eve",
+        "3 photos: 2 accepted, 1 different_person",
+    ]
+    assert faces("enroll", "Ada", photos / "eve.png", "--gallery", db, "--allow-different", "--allow-similar") == 0
+    assert capsys.readouterr().out.startswith(f"{photos}/eve.png: accepted as Ada\n")
+
+
+@pytest.mark.parametrize(("terminal", "reply", "code"), [(True, "y", 0), (True, "", 1), (False, None, 1)])
+def test_enroll_asks_in_a_terminal_before_it_adds_another_face_to_a_person(
+    photos, db, capsys, monkeypatch, terminal, reply, code
+):
+    asked = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or reply)
+    assert faces("enroll", "Bob", photos / "eve.png", "--gallery", db) == code
+    printed = capsys.readouterr()
+    assert asked == ["Enroll it as Bob all the same? [y/N] "] * terminal
+    assert printed.err.startswith(f"warning: {photos}/eve.png looks like a different person than Bob (") == terminal
+    outcome = "accepted as Bob" if code == 0 else "different_person: looks like a different person than Bob ("
+    assert printed.out.startswith(f"{photos}/eve.png: {outcome}")
 
 
 def test_folders_besides_one_with_an_invalid_name_are_enrolled(tmp_path, capsys):
@@ -262,6 +293,11 @@ def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_pat
     assert faces("merge", "Ada", "Bob", "--gallery", db, "--yes") == 0
     assert faces("import", tmp_path / "some.jsonl", "--gallery", db) == 1
     assert "someone_else: enrolled already as Bob" in capsys.readouterr().out
+    for flags, code, outcome in (([], 1, "different_person: looks like"), (["--allow-different"], 0, "accepted")):
+        assert faces("enroll", "Ada", photos / "eve.png", "--gallery", tmp_path / f"{code}.db") == 0
+        capsys.readouterr()
+        assert faces("import", tmp_path / "some.jsonl", "--gallery", tmp_path / f"{code}.db", *flags) == code
+        assert outcome in capsys.readouterr().out
 
     words = ["identify", photos / "group", "--gallery", other, "--output", tmp_path / "out", "--model", "second"]
     assert faces(*words) == 2

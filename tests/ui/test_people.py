@@ -110,7 +110,19 @@ def test_lookalikes_and_groups_are_accepted_only_on_request(known):
     labeled(page.checkbox, "Accept people who look like an enrolled person, such as twins").set_value(True)
     labeled(page.checkbox, "Use the largest face if a photo shows several").set_value(True)
     press(page, "Enroll")  # what was filled in is still there
-    assert people(known) == {"Ada": 2, "Bob": 1, "Eve": 2}
+    assert people(known) == {"Ada": 2, "Bob": 1, "Eve": 1}
+    assert "looks like a different person than Eve" in said(page)[1]
+
+
+def test_another_face_under_an_enrolled_name_is_accepted_only_on_request(known):
+    page = upload(visit("people"), PHOTOS, {"eve.png": photo_of((EVE, 1))})
+    press(fill(page, "Bob"), "Enroll")
+    assert people(known) == {"Ada": 2, "Bob": 1}
+    (warning,) = said(page)
+    assert warning.startswith("eve\\.png: not accepted, looks like a different person than Bob \\(similarity ")
+    labeled(page.checkbox, "Accept photos that look like another person than the one of this name").set_value(True)
+    press(page, "Enroll")
+    assert people(known) == {"Ada": 2, "Bob": 2}
 
 
 def test_a_person_is_renamed_and_a_taken_name_refused(known):

@@ -1,5 +1,6 @@
 """`vision-app faces` with a gallery: enroll people, and show, change and delete what is kept of them."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vision_app.faces.gallery import Gallery as OpenGallery
     from vision_app.faces.recognizer import FaceRecognizer
 NAME = Text("NAME", "Name of an enrolled person.", argument=True)
+ALLOW_DIFFERENT = Text("", "Accept photos that look like another person than the one enrolled under their name.")
 
 
 @app.command()
@@ -30,6 +32,7 @@ NAME = Text("NAME", "Name of an enrolled person.", argument=True)
     folder=Text("PEOPLE/", "Folder with a sub-folder per person, instead of NAME and PHOTO.", exists=True),
     consent=Text("TEXT", "Note of who agreed to what, kept with each photo."),
     allow_similar=Text("", "Accept photos that look like another enrolled person, such as a twin."),
+    allow_different=ALLOW_DIFFERENT,
     models=FACE_MODELS,
 )
 def enroll(
@@ -42,18 +45,21 @@ def enroll(
     consent: str = "",
     largest: bool = False,
     allow_similar: bool = False,
+    allow_different: bool = False,
 ) -> int:
     """Enroll people from photos, or add more photos of them. One photo is enough.
 
     Each photo gets a line: accepted, or why not. Accepted photos are saved at once and photos that are already enrolled
-    are skipped, so that an interrupted command can be run again. A sub-folder whose name is not a valid person's name
-    is refused; the others are processed. The gallery keeps a small image of each face, so that another model can embed
-    it later.
+    are skipped, so that an interrupted command can be run again. A photo that clearly shows another person than the one
+    enrolled under its name is refused; with NAME in a terminal, this asks first. A sub-folder whose name is not a valid
+    person's name is refused; the others are processed. The gallery keeps a small image of each face, so that another
+    model can embed it later.
 
     Exit code: 0 all photos are enrolled, 1 some photos were refused, 2 wrong usage.
     """
     from vision_app.data.identities import load_identities
     from vision_app.faces.gallery import Enrollment, Gallery
+    from vision_app.faces.gallery.results import DIFFERENT_PERSON
 
     if (folder is None) == (name is None) or (folder is None and not photos):
         raise UsageError("give NAME and at least one PHOTO, or --folder PEOPLE/ alone")
@@ -64,15 +70,21 @@ def enroll(
         portraits += [(name, item.file) for item in gather(photos or [], gallery, named=False)]
     recognizer = load_recognizer(models, execution)
     answers: list[Enrollment] = []
+    how = {"largest": largest, "allow_similar": allow_similar}
     with Gallery.open(gallery, recognizer=recognizer) as opened:
         for person, file in portraits:
             try:
-                answers += opened.enroll(person, [file], consent=consent, largest=largest, allow_similar=allow_similar)
+                (answer,) = opened.enroll(person, file, consent=consent, allow_different=allow_different, **how)
             except UsageError as error:  # the name cannot be used
                 if folder is None:
                     raise
-                answers.append(Enrollment(str(file), person, "bad_name", str(error)))
-            _say(answers[-1])
+                answer = Enrollment(str(file), person, "bad_name", str(error))
+            if answer.code == DIFFERENT_PERSON and folder is None and sys.stdin.isatty():
+                typer.echo(printable(f"warning: {file} {answer.reason}"), err=True)
+                if _confirmed(f"Enroll it as {printable(person)} all the same?"):
+                    (answer,) = opened.enroll(person, file, consent=consent, allow_different=True, **how)
+            _say(answer)
+            answers.append(answer)
     return _sum_up(answers)
 
 
@@ -185,19 +197,25 @@ def export(output: Path, gallery: Path, person: list[str] | None = None, overwri
 
 
 @app.command("import")
-@with_options(file=Text("FILE.jsonl", "File written by `faces export`.", argument=True))
-def import_people(file: Path, gallery: Path) -> int:
+@with_options(
+    file=Text("FILE.jsonl", "File written by `faces export`.", argument=True), allow_different=ALLOW_DIFFERENT
+)
+def import_people(file: Path, gallery: Path, allow_different: bool = False) -> int:
     """Import what `faces export` wrote, all or nothing; people of the same name get more photos.
 
-    Exit code: 0 everything was added or already there, 1 some photos are enrolled as another person, or the file is
-    damaged, 2 wrong usage.
+    Photos of a name are refused if they are enrolled as another person, or clearly show another person than the one
+    enrolled under this name; the others are added.
+
+    Exit code: 0 everything was added or already there, 1 some photos were refused, or the file is damaged, 2 wrong
+    usage.
     """
     from vision_app.faces.gallery import Gallery
+    from vision_app.faces.gallery.results import ACCEPTED
 
     with Gallery.open(gallery) as opened:
-        answers = opened.import_file(file)
+        answers = opened.import_file(file, allow_different=allow_different)
     for answer in answers:
-        if answer.refused:
+        if answer.refused or (answer.code == ACCEPTED and answer.reason):
             _say(answer)
     return _sum_up(answers)
 

@@ -71,6 +71,9 @@ def enroll(path: Path) -> None:
             similar = st.checkbox(
                 "Accept people who look like an enrolled person, such as twins", key=f"similar {turn}"
             )
+            different = st.checkbox(
+                "Accept photos that look like another person than the one of this name", key=f"different {turn}"
+            )
         st.caption("The gallery stores the name, a small crop of the face and its embedding, never the photo itself.")
         submitted = st.form_submit_button("Enroll", type="primary")
     if not submitted:
@@ -84,8 +87,9 @@ def enroll(path: Path) -> None:
         for number, image in enumerate(images, 1):
             with st.spinner(f"Enrolling {escape(image.name)} ({number} of {len(images)}) …"):
                 (answer,) = gallery.enroll(
-                    name, [image.data], consent=note.strip() or AGREED, largest=largest, allow_similar=similar
-                )
+                    name, [image.data], consent=note.strip() or AGREED, largest=largest, allow_similar=similar,
+                    allow_different=different,
+                )  # fmt: skip
             news.append(enrollment_news(image.name, answer))
             enrolled |= answer.code == ACCEPTED
     if enrolled:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from painted_people import (
     BLURRED,
+    CALIBRATION,
     embedding_of,
     open_writer,
     paint,
@@ -18,6 +19,7 @@ from painted_people import (
 
 from vision_app import Gallery
 from vision_app.core.errors import GalleryError, ModelError
+from vision_app.faces.calibration import Rate
 
 ADA, BOB, EVE = 1, 2, 3
 
@@ -89,6 +91,60 @@ def test_a_less_similar_sibling_does_not_block_enrollment(gallery):
     assert gallery.enroll("Ada", [paint((ADA, 10))])[0].code == "accepted"
     (answer,) = gallery.enroll("Ada's twin", [paint((ADA, 13))])
     assert answer.code == "someone_else" and answer.reason.startswith("shows Ada (similarity 0.")
+
+
+@pytest.mark.parametrize(
+    ("name", "face", "allowed", "code"),
+    [
+        ("Ada", (ADA, 8), {}, "accepted"),
+        ("Ada", (EVE, 1), {}, "different_person"),
+        ("Bob", (EVE, 1), {}, "different_person"),
+        ("Bob", (ADA, 8), {}, "someone_else"),
+        ("Bob", (ADA, 8), {"allow_similar": True}, "different_person"),
+        ("Bob", (EVE, 1), {"allow_different": True}, "accepted"),
+        ("Bob", (ADA, 8), {"allow_similar": True, "allow_different": True}, "accepted"),
+        ("Eve", (EVE, 1), {}, "accepted"),
+    ],
+)
+def test_another_face_under_an_enrolled_name_is_refused_unless_it_is_allowed(gallery, name, face, allowed, code):
+    before = [(person.name, person.photos) for person in gallery.people()]
+    (answer,) = gallery.enroll(name, paint(face), **allowed)
+    assert answer.code == code and answer.refused == (code != "accepted")
+    after = [(person.name, person.photos) for person in gallery.people()]
+    assert (after == before) == answer.refused and gallery.check() == []
+
+
+def test_a_refusal_of_another_face_gives_its_similarity_to_the_person_and_what_one_person_reaches(gallery):
+    (answer,) = gallery.enroll("Ada", paint((EVE, 1)))
+    similarity = float(unit(embedding_of(ADA, 1) + embedding_of(ADA, 2)) @ embedding_of(EVE, 1))
+    threshold = 0.6 + CALIBRATION.gain(2)
+    assert answer.reason == (
+        f"looks like a different person than Ada (similarity {similarity:.3f}, one person is at about "
+        f"{threshold:.3f} or more)"
+    )
+
+
+@pytest.mark.parametrize(("photos", "similarity", "refused"), [(1, 0.46, 0), (1, 0.44, 1), (2, 0.49, 0), (2, 0.47, 1)])
+def test_another_face_is_told_below_the_uncertain_similarities_which_rise_with_photos(
+    gallery, photos, similarity, refused
+):
+    """Two photos are different below 0.45, which strangers reach at ten times the rate; a mean of two gains 0.03."""
+    name = {1: "Bob", 2: "Ada"}[photos]
+    centroid = gallery.store.centroid(gallery.store.person(name).id)
+    other = np.random.default_rng(0).standard_normal(centroid.size)
+    apart = unit(other - (other @ centroid) * centroid)
+    embedding = similarity * centroid + np.sqrt(1 - similarity**2) * apart
+    assert (gallery.matcher.unlike(name, embedding[None], centroid, photos) is not None) == refused
+
+
+def test_a_calibration_without_small_rates_tells_another_face_by_its_smallest_one(gallery, monkeypatch):
+    rates = (Rate(0.2, 0.3, 0.28, 0.32), Rate(0.05, 0.6, 0.58, 0.62))
+    few = replace(CALIBRATION, rates=rates, tail_far=0.05)
+    monkeypatch.setattr(gallery.recognizer.embedder, "calibration", few)
+    assert [gallery.enroll("Bob", paint(face))[0].code for face in ((BOB, 8), (EVE, 1))] == [
+        "accepted",
+        "different_person",
+    ]
 
 
 def test_the_largest_face_of_several_is_taken_when_asked(gallery):

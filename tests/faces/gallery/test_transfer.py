@@ -104,6 +104,57 @@ def test_import_adds_photos_to_known_people_and_refuses_those_of_others(path, tm
         assert [(person.name, person.photos) for person in gallery.people()] == [("Augusta", 2), ("Bob", 1)]
 
 
+def test_import_refuses_photos_of_a_name_that_are_of_another_person_than_the_gallerys(path, tmp_path):
+    with open_writer(path) as gallery:
+        gallery.export(tmp_path / "all.jsonl")
+    with open_writer(tmp_path / "other.db") as gallery:
+        gallery.enroll("Ada", paint((3, 1)))
+        answers = gallery.import_file(tmp_path / "all.jsonl")
+        assert [(answer.name, answer.code) for answer in answers] == [
+            ("Ada", "different_person"), ("Ada", "different_person"), ("Bob", "accepted")
+        ]  # fmt: skip
+        assert answers[0].reason.startswith("looks like a different person than Ada (similarity ")
+        assert [(person.name, person.photos) for person in gallery.people()] == [("Ada", 1), ("Bob", 1)]
+        answers = gallery.import_file(tmp_path / "all.jsonl", allow_different=True)
+        assert [answer.code for answer in answers] == ["accepted", "accepted", "already_enrolled"]
+        assert gallery.check() == []
+
+
+def test_photos_of_different_people_under_one_name_are_restored_as_they_were(path, tmp_path):
+    with open_writer(path) as gallery:
+        gallery.enroll("Ada", paint((3, 1)), allow_different=True)
+        gallery.export(tmp_path / "all.jsonl")
+    lines = (tmp_path / "all.jsonl").read_text().splitlines()
+    apart = tmp_path / "apart.jsonl"
+    apart.write_text("\n".join([lines[0], lines[3], lines[4], lines[1], lines[2]]) + "\n")
+    for file in (tmp_path / "all.jsonl", apart):
+        with open_writer(tmp_path / f"{file.stem}.db") as gallery:
+            assert [answer.code for answer in gallery.import_file(file)] == ["accepted"] * 4
+            assert [answer.code for answer in gallery.import_file(file)] == ["already_enrolled"] * 4
+
+
+def test_a_photo_that_is_twice_in_an_import_is_added_once(path, tmp_path):
+    with open_writer(path) as gallery:
+        gallery.export(tmp_path / "all.jsonl")
+        gallery.forget("Ada")
+        lines = (tmp_path / "all.jsonl").read_text().splitlines()
+        (tmp_path / "twice.jsonl").write_text("\n".join([*lines[:2], lines[1], *lines[2:]]) + "\n")
+        codes = [answer.code for answer in gallery.import_file(tmp_path / "twice.jsonl")]
+    assert codes == ["accepted", "already_enrolled", "accepted", "already_enrolled"]
+
+
+def test_an_import_says_whose_photos_could_not_be_compared(path, tmp_path):
+    with open_writer(path) as gallery:
+        gallery.export(tmp_path / "all.jsonl")
+        gallery.forget("Bob")
+        gallery.enroll("Bob", paint((3, 1)))
+    with open_writer(path, "second") as gallery:
+        answers = gallery.import_file(tmp_path / "all.jsonl")
+        assert [answer.code for answer in answers] == ["already_enrolled", "already_enrolled", "accepted"]
+        assert answers[2].reason.startswith("not compared with Bob, who is enrolled already (")
+        assert "model first, not of second" in answers[2].reason
+
+
 def changed(line, **values):
     return json.dumps(json.loads(line) | values)
 

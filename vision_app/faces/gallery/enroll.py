@@ -9,17 +9,33 @@ import numpy as np
 
 from vision_app.core.errors import FaceError, GalleryError, ImageError
 from vision_app.core.images import ImageSource, RGBImage, open_file, read_image
-from vision_app.faces.align import chip_of, crop_of
+from vision_app.faces.align import centroid_of, chip_of, crop_of
 from vision_app.faces.gallery.audit import AuditLog, now
 from vision_app.faces.gallery.database import Change
 from vision_app.faces.gallery.matching import Matcher
-from vision_app.faces.gallery.results import ACCEPTED, SOMEONE_ELSE, UNREADABLE, EnrolledPhoto, Enrollment, Person
+from vision_app.faces.gallery.results import (
+    ACCEPTED,
+    DIFFERENT_PERSON,
+    SOMEONE_ELSE,
+    UNREADABLE,
+    EnrolledPhoto,
+    Enrollment,
+    Person,
+)
 from vision_app.faces.reasons import problem
 from vision_app.faces.recognizer import only
 
 
 def enroll_photo(
-    matcher: Matcher, audit: AuditLog, name: str, photo: ImageSource, consent: str, largest: bool, allow_similar: bool
+    matcher: Matcher,
+    audit: AuditLog,
+    name: str,
+    photo: ImageSource,
+    *,
+    consent: str,
+    largest: bool,
+    allow_similar: bool,
+    allow_different: bool,
 ) -> Enrollment:
     """Enroll a person with one photo, or say why not; see `Gallery.enroll`."""
     recognizer = matcher.recognizer
@@ -38,7 +54,8 @@ def enroll_photo(
         about = {key: row[key] for key in ("box", "landmarks", "quality")}
         about |= {"model_id": recognizer.model_id, "consent": consent, "added": now()}
         sample = EnrolledPhoto(0, source, embedding=embedding, crop=crop, **about)
-        add(matcher, audit, name, sample, file=file, allow_similar=allow_similar)
+        allowed = {"allow_similar": allow_similar, "allow_different": allow_different}
+        add(matcher, audit, name, sample, file=file, **allowed)
     except ImageError as error:
         return Enrollment(file, name, UNREADABLE, error.reason)
     except FaceError as error:
@@ -47,17 +64,28 @@ def enroll_photo(
 
 
 def add(
-    matcher: Matcher, audit: AuditLog, name: str, sample: EnrolledPhoto, *, file: str = "", allow_similar: bool = True
+    matcher: Matcher,
+    audit: AuditLog,
+    name: str,
+    sample: EnrolledPhoto,
+    *,
+    file: str = "",
+    allow_similar: bool = True,
+    allow_different: bool = True,
 ) -> None:
     """Give a person, known or new, a sample.
 
     Raises:
-        FaceError: It shows another person of the gallery ("someone_else"), unless that is allowed; names the file.
+        FaceError: It shows another person of the gallery ("someone_else"), or clearly not the one of this name
+            ("different_person"), unless that is allowed; names the file.
     """
     with matcher.store.change() as change:
-        person = matcher.store.add(name, sample)
+        person, known = matcher.store.add(name, sample)
         if not allow_similar and (other := _lookalike(matcher, change, sample.embedding)):
             raise FaceError(file, SOMEONE_ELSE, other)
+        is_checked = len(known) and not allow_different
+        if is_checked and (why := matcher.unlike(name, sample.embedding[None], centroid_of(known), len(known))):
+            raise FaceError(file, DIFFERENT_PERSON, why)
         audit.write("enroll", [person], photos=1)
     matcher.index.follow(change)
 

@@ -18,7 +18,15 @@ from vision_app.faces.gallery.database import writer_lock
 from vision_app.faces.gallery.enroll import enroll_photo, reembed
 from vision_app.faces.gallery.forget import finish, forget
 from vision_app.faces.gallery.matching import Matcher
-from vision_app.faces.gallery.results import EnrolledPhoto, Enrollment, Forgotten, Identities, Person, checked_name
+from vision_app.faces.gallery.results import (
+    EnrolledPhoto,
+    Enrollment,
+    Forgotten,
+    Identities,
+    Person,
+    checked_name,
+    different_from,
+)
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import FaceRecognizer
@@ -129,6 +137,7 @@ class Gallery:
         consent: str = "",
         largest: bool = False,
         allow_similar: bool = False,
+        allow_different: bool = False,
     ) -> list[Enrollment]:
         """Enroll a person from photos, or add more photos of one.
 
@@ -141,6 +150,7 @@ class Gallery:
             consent: A note of who agreed to what, kept with each photo.
             largest: Take the largest face of a photo that shows several.
             allow_similar: Accept a photo also if it looks like another person who is enrolled, such as a twin.
+            allow_different: Accept a photo also if it looks like another person than the one enrolled under this name.
 
         Returns:
             For each photo, whether it was accepted, or why not.
@@ -150,7 +160,13 @@ class Gallery:
             ModelError: The gallery's embeddings are of another model, or the model is not calibrated.
         """
         to = self.matcher, self.audit, checked_name(name)
-        return [enroll_photo(*to, photo, consent, largest, allow_similar) for photo in several(photos)]
+        return [
+            enroll_photo(
+                *to, photo, consent=consent, largest=largest, allow_similar=allow_similar,
+                allow_different=allow_different,
+            )
+            for photo in several(photos)
+        ]  # fmt: skip
 
     def identify(self, source: ImageSource, *, fpir: float = FPIR, repeats: bool = False) -> Identities:
         """Identify the people in a photo.
@@ -266,8 +282,7 @@ class Gallery:
         if people[0] == people[1]:
             raise UsageError(f"name {source!r}: the same person twice; name two to merge")
         if not allow_different and (answer := self.compare(source, target)).verdict == DIFFERENT:
-            found = f"similarity {answer.similarity:.3f}, one person is at about {answer.threshold:.3f} or more"
-            reason = f"looks like a different person than {target} ({found})"
+            reason = different_from(target, answer.similarity, answer.threshold)
             raise FaceError(source, DIFFERENT_PEOPLE, reason + ADVICE)
         with self.store.change() as change:
             self.store.merge(*people)
@@ -297,17 +312,22 @@ class Gallery:
         chosen = None if names is None else several(names)
         return transfer.export(self.store, self.audit, Path(path), chosen, overwrite)
 
-    def import_file(self, path: str | os.PathLike[str]) -> list[Enrollment]:
+    def import_file(self, path: str | os.PathLike[str], *, allow_different: bool = False) -> list[Enrollment]:
         """Add what `export` wrote, all or nothing, and say of each photo whether it was accepted, or why not.
 
-        People known by name get more photos.
+        People known by name get more photos. If they look like another person, these are refused. Where that cannot be
+        told, since the recognizer is of another model than the gallery or not calibrated, they are accepted and say so.
+
+        Args:
+            path: The file.
+            allow_different: Accept them all the same, without a comparison.
 
         Raises:
             UsageError: The file cannot be read.
             DataError: It is no export, or damaged.
             ModelError: Its embeddings are of another model than the gallery's.
         """
-        return transfer.import_file(self.store, self.matcher.index, self.audit, Path(path))
+        return transfer.import_file(self.matcher, self.audit, Path(path), allow_different)
 
     def reembed(self, report: Callable[[Person], None] = lambda person: None) -> int:
         """Replace the embeddings of all photos by those of the recognizer's model, all or nothing.

@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 
 from vision_app.faces.align import centroid_of
-from vision_app.faces.calibration import FPIR
+from vision_app.faces.calibration import FAR, FPIR
 from vision_app.faces.gallery.index_cache import CachedIndex
-from vision_app.faces.gallery.results import Candidate, Identity
+from vision_app.faces.gallery.results import Candidate, Identity, different_from
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.index import NOBODY
 from vision_app.faces.recognizer import FaceRecognizer
@@ -80,6 +80,28 @@ class Matcher:
             )
             for row, near in zip(ids, similarities, strict=True)
         ]
+
+    def unlike(self, name: str, embeddings: np.ndarray, centroid: np.ndarray, photos: int) -> str | None:
+        """Say that photos clearly show another person than those that are enrolled under a name; None if they do not.
+
+        Clearly is what `FaceRecognizer.compare` calls different, at the nearest false accept rate that was measured.
+
+        Args:
+            name: The person.
+            embeddings: (N, D) unit vectors of the photos, at least one.
+            centroid: (D,) that of the person.
+            photos: With how many the person is enrolled.
+
+        Raises:
+            ModelError: The model is not calibrated.
+        """
+        calibration = self.recognizer.calibration
+        far = min(max(FAR, calibration.fars[-1]), calibration.fars[0])
+        gain = calibration.gain(photos) + calibration.gain(len(embeddings))
+        similarity = float(np.dot(centroid_of(embeddings), centroid))
+        if similarity >= calibration.band(far)[0] + gain:
+            return None
+        return different_from(name, similarity, calibration.threshold(far) + gain)
 
     def person_of(self, embeddings: np.ndarray) -> str | None:
         """Return the id, as in the audit log, of the person whom a group of faces shows, if that is anybody known.

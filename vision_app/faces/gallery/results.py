@@ -14,6 +14,7 @@ from vision_app.faces.results import UNCERTAIN
 LONGEST_NAME = 200  # characters
 
 ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, UNREADABLE = "accepted", "already_enrolled", "someone_else", "unreadable"
+DIFFERENT_PERSON = "different_person"
 """Codes of `Enrollment`, beside those of `errors.FaceError` and `faces.quality`."""
 
 KNOWN, UNKNOWN = "known", "unknown"
@@ -79,8 +80,8 @@ class Enrollment(NoTruthValue):
         file: The photo, as the caller named it.
         name: The person.
         code: "accepted", or why not: "already_enrolled" (with this photo, which is fine), "someone_else" (the photo is
-            enrolled as, or shows, another person of the gallery), "unreadable", "no_face", "several_faces", or a reason
-            of `faces.quality`.
+            enrolled as, or shows, another person of the gallery), "different_person" (it looks like another person than
+            the one enrolled under this name), "unreadable", "no_face", "several_faces", or a reason of `faces.quality`.
         reason: Why not, in words; empty where the photo was accepted.
     """
 
@@ -239,6 +240,12 @@ class Forgotten:
     searched: tuple[str, ...]
     traces: int
     unsought: tuple[str, ...] = ()
+
+
+def different_from(name: str, similarity: float, threshold: float) -> str:
+    """Say that something is clearly not of the person of a name, given its similarity and that of one person."""
+    numbers = f"similarity {similarity:.3f}, one person is at about {threshold:.3f} or more"
+    return f"looks like a different person than {name} ({numbers})"
 
 
 def caption(label: str, similarity: float | None) -> str:

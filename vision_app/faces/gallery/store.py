@@ -116,8 +116,7 @@ class Store(Database):
         self._set_centroid(person, centroid, embeddings.split(","))
 
     def _set_centroid(self, person: int, old: int | None, embeddings: list[str]) -> None:
-        blobs = [bytes.fromhex(embedding) for embedding in embeddings]
-        centroid = centroid_of(np.frombuffer(b"".join(blobs), EMBEDDING).reshape(len(blobs), -1))
+        centroid = centroid_of(_stacked(embeddings))
         key = secrets.randbits(63)
         self.rows("INSERT OR REPLACE INTO centroid VALUES (?, ?, ?)", [key, person, to_blob(centroid)])
         if old is not None:
@@ -166,8 +165,12 @@ class Store(Database):
         """Return what is kept of a person, the oldest first."""
         return [_sample(*row) for row in self.rows(f"{_SAMPLES} WHERE person = ? ORDER BY added, sample.id", [person])]
 
-    def add(self, name: str, sample: EnrolledPhoto) -> int:
-        """Give a person, known or new, a sample under a new id; its own is not used. Return the person's id."""
+    def add(self, name: str, sample: EnrolledPhoto) -> tuple[int, np.ndarray]:
+        """Give a person, known or new, a sample under a new id; its own is not used.
+
+        Returns:
+            The person's id, and the (n, D) embeddings from before; n is 0 for a new person.
+        """
         ((person, centroid, embeddings, model),) = self.rows(
             "INSERT INTO person VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET name = name "
             f"RETURNING id, {_MEMBERS}, (SELECT id FROM model WHERE contract = ?)",
@@ -184,7 +187,7 @@ class Store(Database):
             self.rows("INSERT INTO crop VALUES (?, ?)", [key, sample.crop])
         known = embeddings.split(",") if embeddings else []
         self._set_centroid(person, centroid, [*known, embedding.hex()])
-        return int(person)
+        return int(person), _stacked(known)
 
     def replace_embedding(self, sample: int, embedding: np.ndarray, model_id: str) -> None:
         """Replace a sample's embedding. `update_centroid` is to follow."""
@@ -262,6 +265,12 @@ class Store(Database):
 def to_blob(embedding: np.ndarray) -> bytes:
     """Return an embedding as the rows hold it."""
     return np.asarray(embedding, EMBEDDING).tobytes()
+
+
+def _stacked(embeddings: Sequence[str]) -> np.ndarray:
+    """Return (n, D) embeddings that are given as hexadecimal numbers; n by 0 where there are none."""
+    values = np.frombuffer(bytes.fromhex("".join(embeddings)), EMBEDDING)
+    return values.reshape(len(embeddings), -1 if embeddings else 0)
 
 
 def _sample(

@@ -8,19 +8,20 @@ The first line says what the file is: `format`, `version`, `contract` (the model
 import json
 import math
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vision_app.core.errors import DataError, GalleryError, ImageError, UsageError
+from vision_app.core.errors import DataError, GalleryError, ImageError, ModelError, UsageError
 from vision_app.core.files import OWNER_ONLY, atomic_write, refuse_existing
 from vision_app.core.images import read_image
 from vision_app.faces.align import SIDE
 from vision_app.faces.gallery.audit import AuditLog
-from vision_app.faces.gallery.index_cache import CachedIndex
-from vision_app.faces.gallery.results import ACCEPTED, EnrolledPhoto, Enrollment, checked_name
+from vision_app.faces.gallery.matching import Matcher
+from vision_app.faces.gallery.results import ACCEPTED, DIFFERENT_PERSON, EnrolledPhoto, Enrollment, checked_name
 from vision_app.faces.gallery.store import EMBEDDING, Store, to_blob
 from vision_app.faces.quality import Quality
 
@@ -52,25 +53,57 @@ def export(store: Store, audit: AuditLog, path: Path, names: Iterable[str] | Non
     return photos
 
 
-def import_file(store: Store, index: CachedIndex, audit: AuditLog, path: Path) -> list[Enrollment]:
+def import_file(matcher: Matcher, audit: AuditLog, path: Path, allow_different: bool) -> list[Enrollment]:
     """Add what `export` wrote, in one transaction; see `Gallery.import_file`."""
-    answers, people = [], {}
+    store, answers, people = matcher.store, [], {}
+    known: dict[str, tuple[np.ndarray, int] | None] = {}  # people of the gallery before
     try:
         with path.open(encoding="utf-8-sig") as file, store.change() as change:
-            for place, (name, sample) in enumerate(_read(file, path), start=2):
-                line = f"{path} line {place}"
-                if owner := store.require(sample.model_id, sample.source):
-                    answers.append(Enrollment.already(line, name, owner))
-                else:
-                    people[store.add(name, sample)] = name
-                    answers.append(Enrollment(line, name, ACCEPTED))
+            lines = enumerate(_read(file, path), start=2)
+            for name, group in groupby(lines, lambda line: line[1][0]):
+                photos = [(f"{path} line {place}", sample) for place, (_, sample) in group]
+                if name not in known:
+                    known[name] = _known(store, name)
+                code, why = ACCEPTED, ""
+                if not allow_different and (person := known[name]):
+                    code, why = _judged(matcher, name, [sample for _, sample in photos], *person)
+                for line, sample in photos:
+                    if owner := store.require(sample.model_id, sample.source):
+                        answers.append(Enrollment.already(line, name, owner))
+                    else:
+                        if code == ACCEPTED:
+                            people[store.add(name, sample)[0]] = name
+                        answers.append(Enrollment(line, name, code, why))
             audit.write("import", people)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not an export of a gallery") from error
-    index.follow(change)
+    matcher.index.follow(change)
     return answers
+
+
+def _known(store: Store, name: str) -> tuple[np.ndarray, int] | None:
+    """Return the centroid and the number of photos of the person of a name; None where there is none."""
+    person = store.find(name)
+    centroid = store.centroid(person.id) if person else None
+    return None if person is None or centroid is None else (centroid, person.photos)
+
+
+def _judged(
+    matcher: Matcher, name: str, samples: Sequence[EnrolledPhoto], centroid: np.ndarray, photos: int
+) -> tuple[str, str]:
+    """Return whether photos of a person whom the gallery knows are accepted, as an `Enrollment`'s code and reason."""
+    require = matcher.store.require
+    new = [sample.embedding for sample in samples if not require(sample.model_id, sample.source)]
+    if not new:
+        return ACCEPTED, ""
+    try:
+        require(matcher.recognizer.model_id)
+        why = matcher.unlike(name, np.stack(new), centroid, photos)
+    except ModelError as error:
+        return ACCEPTED, f"not compared with {name}, who is enrolled already ({error})"
+    return (DIFFERENT_PERSON, why) if why else (ACCEPTED, "")
 
 
 def _line(row: dict[str, Any]) -> bytes:
