@@ -308,6 +308,15 @@ def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_pat
     assert rows_of(tmp_path / "out" / "identities.jsonl")[0]["faces"][0]["name"] == "Ada"
 
 
+def test_a_file_that_is_still_empty_lists_no_one_as_an_empty_gallery_does(tmp_path, capsys):
+    (tmp_path / "people.db").touch()
+    for verb, code, words in (("list", 0, "no one is enrolled"), ("show Ada", 1, "empty, nobody is enrolled yet")):
+        assert faces(*verb.split(), "--gallery", tmp_path / "people.db") == code
+        assert words in capsys.readouterr().err
+    (tmp_path / "people.db").write_text("no gallery")
+    assert faces("list", "--gallery", tmp_path / "people.db") == 1
+
+
 def test_a_name_may_be_given_again_to_whom_it_belongs_only(db, capsys):
     assert faces("rename", "Ada", "Ada", "--gallery", db) == 0
     assert faces("rename", "Ada", "Bob", "--gallery", db) == 2

@@ -55,12 +55,12 @@ def test_the_first_failures_are_named(clock, capsys):
 def test_notes_are_shown_beside_failures(clock, capsys):
     with progress.show_progress(total=100, done=0) as report:
         report(
-            [row("failed"), row() | {"notes": ["the content is grey", "enlarged"]}, *[row() | {"notes": ["odd"]}] * 9]
+            [row("failed"), row() | {"notes": ["the content is gray", "enlarged"]}, *[row() | {"notes": ["odd"]}] * 9]
         )
     lines = capsys.readouterr().err.splitlines()
     assert lines[:4] == [
         "failed: a.jpg: torn",
-        *(f"note: a.jpg: {n}" for n in ("the content is grey", "enlarged", "odd")),
+        *(f"note: a.jpg: {n}" for n in ("the content is gray", "enlarged", "odd")),
     ]
     assert len(lines) == 12 and lines[-1] == "more files have notes; the rows say which"
 

@@ -91,11 +91,11 @@ def test_each_content_and_style_gets_an_image_and_a_row(run, place, tmp_path):
     stylizer = Stylizer.load("fast", model=place / "fast")
     for row in rows:
         assert list(row) == KEYS
-        assert row["notes"] == (["the content is grey"] if "b.png" in row["file"] else [])
+        assert row["notes"] == (["the content is gray"] if "b.png" in row["file"] else [])
         answer = stylizer(place / row["file"], place / row["styles"][0], strength=0.8)
         assert np.array_equal(read_image(tmp_path / row["picture"]).pixels, answer.pixels)
         assert (row["width"], row["height"]) == Image.open(place / row["file"]).size
-    assert result.stderr == "note: photos/day 1/b.png: the content is grey\n" * 2
+    assert result.stderr == "note: photos/day 1/b.png: the content is gray\n" * 2
     assert len(list(tmp_path.rglob("*.png"))) == 8
 
 

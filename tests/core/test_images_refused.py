@@ -16,7 +16,7 @@ from skimage import data
 
 from vision_app.core import images
 from vision_app.core.errors import ImageError
-from vision_app.core.images import read_image
+from vision_app.core.images import read_image, read_size
 
 KINDS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 
@@ -98,6 +98,9 @@ def test_what_is_no_image_says_so(content, reason, tmp_path):
 def test_paths_that_cannot_be_read_are_refused_with_the_reason(tmp_path):
     with pytest.raises(ImageError, match=r"gone\.jpg: no such file"):
         read_image(tmp_path / "gone.jpg")
+    for read in (read_image, read_size):
+        with pytest.raises(ImageError, match=r"^'': an empty path; give the path of an image$"):
+            read("")
     with pytest.raises(ImageError, match="is a folder, not an image"):
         read_image(tmp_path)
     with pytest.raises(ImageError, match="cannot be opened"):

@@ -136,5 +136,7 @@ def test_turned_copies_are_searched_only_where_no_face_is_upright_and_only_if_wa
 def test_a_model_that_finds_no_faces_is_refused():
     with pytest.raises(ModelError, match="'yolo' does not find faces with five landmarks"):
         FaceDetector.load("yolo")
+    with pytest.raises(ModelError, match=r"unknown model 'nope'; choose from face-detector$"):
+        FaceDetector.load("nope")
     with pytest.raises(UsageError, match="--smallest 1: must be at least 4; the nearest valid value is 4"):
         FaceDetector.load("yolo", smallest=1)

@@ -177,9 +177,9 @@ def test_optimize_is_stopped_by_a_report(stylizers):
 def test_unusual_images_are_stylized_and_noted(stylizers, method):
     stylizer = stylizers[method]
     for content, style, note in (
-        (GREY, STYLE, "the content is grey"),
+        (GREY, STYLE, "the content is gray"),
         (FLAT, STYLE, "the content has one color"),
-        (PHOTO, GREY, "the style <picture> is grey, and makes pictures grey"),
+        (PHOTO, GREY, "the style <picture> is gray, and makes pictures gray"),
         (PHOTO, FLAT, "the style <picture> has one color, and no strokes to learn from"),
     ):
         found = stylizer(content, style, options(method))

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from vision_app.core.text import amount
 from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
-    from vision_app.faces.gallery import Enrollment
+    from vision_app.faces.gallery import Enrollment, Person
     from vision_app.faces.gallery import Gallery as OpenGallery
     from vision_app.faces.recognizer import FaceRecognizer
 NAME = Text("NAME", "Name of an enrolled person.", argument=True)
@@ -91,12 +92,18 @@ def enroll(
 @app.command("list")
 @with_options()
 def list_people(gallery: Path) -> int:
-    """List who is enrolled: name, number of photos, since when."""
-    with _open(gallery, readonly=True) as opened:
+    """List who is enrolled: name, number of photos, since when.
+
+    Exit code: 0 listed, also where no one is enrolled, 1 the gallery cannot be read, 2 there is no such gallery.
+    """
+    from vision_app.faces.gallery.database import EmptyFileError
+
+    people: list[Person] = []
+    with suppress(EmptyFileError), _open(gallery, readonly=True) as opened:
         people = opened.people()
-        for person in people:
-            photos = amount(person.photos, "photo")
-            typer.echo(f"{printable(person.name):<32} {photos:>10}  since {person.added}")
+    for person in people:
+        photos = amount(person.photos, "photo")
+        typer.echo(f"{printable(person.name):<32} {photos:>10}  since {person.added}")
     if not people:
         typer.echo("no one is enrolled", err=True)
     return 0

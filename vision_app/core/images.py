@@ -182,6 +182,8 @@ def open_file(path: Path, name: str) -> BinaryIO:
     Raises:
         ImageError: It is missing, of another kind or must not be read.
     """
+    if not name:
+        raise ImageError("''", "an empty path; give the path of an image")
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

@@ -18,15 +18,17 @@ from vision_app.core.several import several
 from vision_app.core.timing import Stages
 from vision_app.detection.base import DetectOptions, Detector, ResolvedOptions
 from vision_app.detection.grid_detector import GridDetector, GridOutput
-from vision_app.detection.load import load_detector
+from vision_app.detection.load import TASK
 from vision_app.faces.align import LANDMARKS, landmarks_of
 from vision_app.faces.checker import FaceChecker
 from vision_app.faces.refine import refine
 from vision_app.faces.tiling import Tile, make_tiles
 from vision_app.faces.upright import set_upright, turned_faces, without_duplicates
+from vision_app.released.find import Model, find
+from vision_app.released.landmarks import Landmarks
 from vision_app.released.letterbox_model import Inputs
 from vision_app.released.names import FACE_DETECTOR
-from vision_app.released.runtime import ExecutionOptions
+from vision_app.released.runtime import Execution, ExecutionOptions
 
 FACE = "face"
 SMALLEST = 20.0  # pixels
@@ -92,10 +94,11 @@ class FaceDetector(Detector):
             UsageError: There is no such device or runtime, or the size is too small.
         """
         check_range("smallest", smallest, 4)
-        found = load_detector(model, **execution)
-        if not isinstance(found, GridDetector) or found.classes != (FACE,) or found.landmarks.names != LANDMARKS:
+        found = find(model, TASK, _finds_faces)
+        if not _finds_faces(found):
             raise ModelError(f"model '{model}' does not find faces with five landmarks; use {FACE_DETECTOR}")
-        return FaceDetector(found, FaceChecker.load(**execution), smallest=smallest)
+        detector = GridDetector.open(found, Execution(**execution))
+        return FaceDetector(detector, FaceChecker.load(**execution), smallest=smallest)
 
     def read(self, source: ImageSource, **options: Any) -> RGBImage:
         """Read an image at full size; options and errors are those of `read_image`."""
@@ -174,6 +177,12 @@ class FaceDetector(Detector):
         kept = nms(boxes, scores, score_threshold=0, iou_threshold=options.iou, max_detections=len(boxes))
         kept = kept[~_inside(boxes[kept], points[kept], scores[kept])][: options.max_detections]
         return Detections(boxes[kept], scores[kept], (FACE,) * len(kept), width, height, self.name, points[kept])
+
+
+def _finds_faces(model: Model) -> bool:
+    """Return whether a model is a grid detector of faces with the landmarks that an aligned face needs."""
+    is_grid = model.info["architecture"].get("type") == "yolo"
+    return is_grid and model.classes == (FACE,) and Landmarks.of(model).names == LANDMARKS
 
 
 def _whole(boxes: np.ndarray, tile: Tile, width: int, height: int) -> np.ndarray:

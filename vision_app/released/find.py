@@ -6,6 +6,7 @@ A model is a folder, or one ONNX file that was exported from such a folder.
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,23 +133,26 @@ def model_name(model: object) -> str:
     return model
 
 
-def find(name: str | os.PathLike[str], task: str | None = None) -> Model:
+def find(
+    name: str | os.PathLike[str], task: str | None = None, suits: Callable[[Model], bool] = lambda model: True
+) -> Model:
     """Find a released model by its name, or any model folder or exported ONNX file by its path; names come first.
 
     Args:
         name: Name or path.
         task: That it must be for, if given.
+        suits: Whether a model may be suggested instead of an unknown one, beside its task.
 
     Raises:
         ModelError: There is no such model, it is for another task, or its model.json cannot be used.
     """
-    model = _find(name, task)
+    model = _find(name, task, suits)
     if task not in (None, model.task):
         raise ModelError(f"model '{model.name}' is for {model.task}, not for {task}")
     return model
 
 
-def _find(name: str | os.PathLike[str], task: str | None) -> Model:
+def _find(name: str | os.PathLike[str], task: str | None, suits: Callable[[Model], bool]) -> Model:
     """Return a model, whatever its task is; models for `task` are suggested instead of an unknown one."""
     name = model_name(name)
     if name.endswith(".onnx") and not Path(name).is_dir():
@@ -162,13 +166,14 @@ def _find(name: str | os.PathLike[str], task: str | None) -> Model:
         raise ModelError(f"{name}: the folder of a run, not of a model; its model is {best}")
     if os.sep in name:
         raise ModelError(f"{name}: not a model folder, it has no model.json")
-    raise ModelError(unknown("model", name, [name for name in available() if task is None or _does(name, task)]))
+    raise ModelError(unknown("model", name, [name for name in available() if task is None or _does(name, task, suits)]))
 
 
-def _does(name: str, task: str) -> bool:
-    """Return whether a released model is for a task; one that cannot be opened is for none."""
+def _does(name: str, task: str, suits: Callable[[Model], bool]) -> bool:
+    """Return whether a released model is for a task and suits; one that cannot be opened does not."""
     try:
-        return find(name).task == task
+        model = find(name)
+        return model.task == task and suits(model)
     except ModelError:
         return False
 

@@ -75,14 +75,14 @@ def content_notes(pixels: np.ndarray) -> list[str]:
     """Return what is unusual about a content, (H, W, 3) uint8."""
     if has_one_color(pixels):
         return ["the content has one color"]
-    return ["the content is grey"] if is_gray(pixels) else []
+    return ["the content is gray"] if is_gray(pixels) else []
 
 
 def style_notes(name: str, pixels: np.ndarray) -> list[str]:
     """Return what is unusual about a style, (H, W, 3) uint8."""
     if has_one_color(pixels):
         return [f"the style {name} has one color, and no strokes to learn from"]
-    return [f"the style {name} is grey, and makes pictures grey"] if is_gray(pixels) else []
+    return [f"the style {name} is gray, and makes pictures gray"] if is_gray(pixels) else []
 
 
 def result_notes(content: np.ndarray, pixels: np.ndarray) -> list[str]:

@@ -194,6 +194,20 @@ def test_one_photo_is_enrolled_as_a_list_of_one_is(gallery, tmp_path, kind):
     assert answer.code == "accepted" and answer.file == (str(file) if kind in ("str", "path") else "<image>")
 
 
+@pytest.mark.parametrize(
+    ("name", "photos", "words"),
+    [
+        ("Eve", None, "photos None: must be an image or several"),
+        (None, "eve.png", "name None: must be text"),
+        (7, "eve.png", "name 7: must be text"),
+    ],
+)
+def test_enrolling_without_photos_or_name_says_what_is_missing(gallery, name, photos, words):
+    with pytest.raises(UsageError, match=words):
+        gallery.enroll(name, photos)
+    assert [person.name for person in gallery.people()] == ["Ada", "Bob"]
+
+
 def test_photos_from_a_generator_are_read_one_after_the_other(gallery):
     def photos():
         yield paint((EVE, 1))

@@ -68,6 +68,10 @@ MIGRATIONS = (
 """What makes version n of the tables of version n - 1; the first one starts from an empty file."""
 
 
+class EmptyFileError(GalleryError):
+    """A file without content, where a gallery is only to be read."""
+
+
 class Database:
     """One connection to a gallery's file. Several threads may use it; they take turns.
 
@@ -217,7 +221,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, readonly: bool) -> None
     connection.execute("PRAGMA foreign_keys = ON")
     if readonly:
         if is_new:
-            raise GalleryError(f"{path}: empty, nobody is enrolled yet; `vision-app faces enroll` makes it a gallery")
+            raise EmptyFileError(f"{path}: empty, nobody is enrolled yet; `vision-app faces enroll` makes it a gallery")
         if version < len(MIGRATIONS):
             raise GalleryError(f"{path}: its tables are of an older version; `vision-app faces check` updates them")
         return

@@ -156,9 +156,11 @@ class Gallery:
             For each photo, whether it was accepted, or why not.
 
         Raises:
-            UsageError: The name cannot be used.
+            UsageError: The name cannot be used, or no photos are given.
             ModelError: The gallery's embeddings are of another model, or the model is not calibrated.
         """
+        if photos is None:
+            raise UsageError("photos None: must be an image or several: paths, bytes, files, arrays or images")
         to = self.matcher, self.audit, checked_name(name)
         return [
             enroll_photo(

@@ -257,8 +257,10 @@ def checked_name(name: str) -> str:
     """Return a person's name as the gallery keeps it: Unicode in its composed form, without space around it.
 
     Raises:
-        UsageError: It is empty, too long, or contains characters that cannot be printed.
+        UsageError: It is no text, empty, too long, or contains characters that cannot be printed.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"name {name!r}: must be text")
     name = unicodedata.normalize("NFC", name).strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise UsageError(f"name {name[:40]!r}: must be 1 to {LONGEST_NAME} characters that can be printed")
