@@ -174,7 +174,7 @@ def forget(name: str, gallery: Path, yes: bool = False) -> int:
     Exit code: 0 deleted, 1 not confirmed or not possible, 2 wrong usage.
     """
     with _open(gallery) as opened:
-        count = len(opened.samples(name))
+        count = opened.store.person(name).photos
         if not yes and not _confirmed(f"Delete {printable(name)} and {amount(count, 'photo')} permanently?"):
             typer.echo("nothing was deleted", err=True)
             return 1

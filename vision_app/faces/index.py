@@ -71,6 +71,11 @@ class FaceIndex:
         return isinstance(self._index, faiss.IndexIDMap2)
 
     @property
+    def dimension(self) -> int:
+        """Numbers of an embedding."""
+        return int(self._index.d)
+
+    @property
     def ids(self) -> np.ndarray:
         """(N,) int64, in an order that means nothing."""
         if self.exact:

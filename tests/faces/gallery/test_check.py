@@ -21,6 +21,14 @@ from vision_app.core.errors import GalleryError
         ("PRAGMA foreign_keys = ON; DELETE FROM sample", "Ada: has no photo, and cannot be recognized"),
         ("DELETE FROM centroid", "Ada: has no photo, and cannot be recognized"),
         ("INSERT INTO model (contract) VALUES ('another')", "embeddings of 2 models"),
+        ("UPDATE sample SET box = '[1, 2]'", "Ada: has a photo whose data is damaged"),
+        ("UPDATE sample SET quality = '{'", "Bob: has a photo whose data is damaged"),
+        ("UPDATE sample SET embedding = x'010203'; UPDATE centroid SET embedding = x'010203'", "of another size"),
+        (
+            "UPDATE sample SET embedding = zeroblob(8) WHERE person = (SELECT id FROM person WHERE name = 'Bob');"
+            "UPDATE centroid SET embedding = zeroblob(8) WHERE person = (SELECT id FROM person WHERE name = 'Bob')",
+            "Bob: has embeddings of another size than most people",
+        ),
         ("DELETE FROM model", "a row of sample refers to nothing"),
     ],
 )
@@ -54,7 +62,12 @@ def test_a_damaged_file_is_reported(path):
 def test_files_are_readable_by_their_owner_only(gallery, path):
     gallery.identify(paint((1, 1)))
     files = list(path.parent.glob("people.db*"))
-    assert {file.name for file in files} >= {"people.db", "people.db-wal", "people.db.lock", "people.db.audit.jsonl"}
+    assert {file.name for file in files} >= {
+        "people.db",
+        "people.db-wal",
+        "people.db.writer.lock",
+        "people.db.audit.jsonl",
+    }
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     path.chmod(0o644)
     assert [problem for problem in gallery.check() if "others may read it" in problem]

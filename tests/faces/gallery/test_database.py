@@ -1,11 +1,14 @@
 """Tables of other versions, files of others, who may read a new file, and one writer at a time."""
 
+import json
+import os
 import sqlite3
 import stat
 
 import pytest
 from painted_people import (
     open_writer,
+    paint,
     run_sql,
 )
 
@@ -86,3 +89,61 @@ def test_only_one_writer_at_a_time(gallery, path, recognizer):
         Gallery.open(path)
     gallery.close()
     Gallery.open(path).close()
+
+
+@pytest.mark.parametrize("end", [".lock", ".writer.lock", ".index"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_files_of_others_beside_a_gallery_keep_their_content(tmp_path, end, linked):
+    """As `poetry.lock` beside a gallery called `poetry`."""
+    file = tmp_path / f"poetry{end}"
+    target = tmp_path / "target" if linked else file
+    target.write_text("[[package]]\nname = 'numpy'\n")
+    if linked:
+        file.symlink_to(target)
+    if end == ".writer.lock":
+        with pytest.raises((GalleryError, UsageError), match=r"poetry\.writer\.lock"):
+            open_writer(tmp_path / "poetry")
+    else:
+        with open_writer(tmp_path / "poetry") as gallery:
+            assert gallery.enroll("Ada", [paint((1, 1))])[0].code == "accepted"
+            gallery.forget("Ada")
+    assert target.read_text() == "[[package]]\nname = 'numpy'\n" and file.is_symlink() == linked
+
+
+def test_a_file_that_is_no_database_gets_no_files_beside_it(tmp_path):
+    (tmp_path / "poetry.toml").write_text("[virtualenvs]\n")
+    with pytest.raises(GalleryError, match="file is not a database"):
+        Gallery.open(tmp_path / "poetry.toml")
+    assert [file.name for file in tmp_path.iterdir()] == ["poetry.toml"]
+
+
+def test_a_lock_that_a_killed_writer_or_an_old_version_left_harms_nothing(path):
+    path.with_name("people.db.lock").write_text("4711\n")
+    path.with_name("people.db.writer.lock").write_text("99999999\n")
+    with open_writer(path) as gallery:
+        assert gallery.check() == []
+        with pytest.raises(GalleryError, match=f"process {os.getpid()} is writing"):
+            Gallery.open(path)
+    assert path.with_name("people.db.lock").read_text() == "4711\n"
+
+
+def test_a_gallery_behind_a_symbolic_link_is_the_same_gallery(path, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.db"
+    link.symlink_to(path)
+    with open_writer(path), pytest.raises(GalleryError, match="is writing to this gallery"):
+        Gallery.open(link)
+    with open_writer(link) as gallery:
+        gallery.verify(paint((1, 8)), "Ada")
+        assert {file.split("/")[-1] for file in gallery.forget("Ada").searched} >= {"people.db", "people.db-wal"}
+    assert [file.name for file in link.parent.iterdir()] == ["link.db"]
+    log = path.with_name("people.db.audit.jsonl").read_text().splitlines()
+    assert [json.loads(line)["action"] for line in log[-2:]] == ["verify", "forget"]
+
+
+def test_a_gallery_with_a_second_name_is_only_read(path, tmp_path):
+    os.link(path, tmp_path / "second.db")
+    with pytest.raises(GalleryError, match="has another name"):
+        Gallery.open(tmp_path / "second.db")
+    with Gallery.open(path, readonly=True) as gallery:
+        assert len(gallery.people()) == 2

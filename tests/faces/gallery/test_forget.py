@@ -4,9 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
-from painted_people import open_writer, paint, painted_recognizer
+from painted_people import open_writer, paint, painted_recognizer, run_sql
 
 from vision_app import Gallery
+from vision_app.cli import main
 from vision_app.core.errors import GalleryError, UsageError
 from vision_app.faces import index as face_index
 from vision_app.faces.gallery import database
@@ -201,3 +202,42 @@ def test_traces_are_found_across_blocks(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(text)
     traces = {text[start : start + 20] for start in range(0, 380, 7)}
     assert forgetting.search(tmp_path / "file", traces | {b"something else that is not there"}) == traces
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE sample SET embedding = zeroblob(8)",
+        "UPDATE sample SET embedding = zeroblob(7)",
+        "UPDATE sample SET embedding = x''",
+        "UPDATE centroid SET embedding = zeroblob(64)",
+        "UPDATE centroid SET embedding = x'00'",
+        "DELETE FROM centroid",
+        "PRAGMA foreign_keys = OFF; DELETE FROM model",
+        "UPDATE sample SET box = '', landmarks = '[1', quality = 'x'",
+        "UPDATE sample SET quality = '[]', box = '{}', landmarks = 'null'",
+        "UPDATE sample SET quality = replace(hex(zeroblob(50000)), '0', '[')",
+        "UPDATE sample SET box = '[1e999, 0, 0, 0]'",
+        "UPDATE person SET name = 'Ada' || char(27) WHERE name = 'Ada Lovelace'",
+        "UPDATE crop SET png = x'00'",
+    ],
+)
+def test_a_person_is_forgotten_by_a_gallery_with_damaged_rows(path, sql):
+    run_sql(path, sql)
+    with open_writer(path) as gallery:
+        (name,) = [person.name for person in gallery.people() if person.name.startswith("Ada")]
+        assert gallery.forget(name).photos == 3
+        assert name not in [person.name for person in gallery.people()]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_file_with_random_damage_is_refused_in_one_sentence_or_forgets(path, seed, capsys):
+    rng = np.random.default_rng(seed)
+    content = bytearray(path.read_bytes())
+    for place in rng.integers(100, len(content), 20 * 4 ** (seed % 4)):
+        content[place] = rng.integers(256)
+    path.write_bytes(content)
+    for words in (["forget", NAME, "--yes"], ["list"], ["check"]):
+        assert main(["faces", *words, "--gallery", str(path)]) in (0, 1, 2)
+        for line in capsys.readouterr().err.splitlines():
+            assert line.startswith(("vision-app: ", str(path), "Person", NAME, "no one")) and "Traceback" not in line

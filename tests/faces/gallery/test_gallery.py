@@ -253,7 +253,7 @@ def test_an_empty_gallery_says_why_a_face_is_not_fit(tmp_path, recognizer):
 def test_unreadable_photos_and_invalid_embeddings_are_errors(gallery):
     with pytest.raises(ImageError):
         gallery.identify(b"no image")
-    for wrong, message in ((np.full((1, 32), np.nan), "finite"), (np.zeros((1, 5)), "N x 32")):
+    for wrong, message in ((np.full((1, 32), np.nan), "finite"), (np.zeros((1, 5)), "of 32 numbers")):
         with pytest.raises(GalleryError, match=message):
             gallery.matcher.candidates(wrong, 1)
 

@@ -16,6 +16,7 @@ from vision_app.faces import index as face_index
 from vision_app.faces.gallery import EnrolledPhoto
 from vision_app.faces.gallery import index_cache as cached
 
+QUALITY = dict.fromkeys(("size", "blur", "yaw", "pitch", "roll", "exposure", "score"), 1) | {"reasons": []}
 LIMIT = 300  # of people whose index is exact, in these tests
 
 
@@ -36,7 +37,7 @@ def crowd(tmp_path, monkeypatch):
 def sample_of(number, embedding):
     source = sha256(str(number).encode()).digest()  # no bytes that an index holds by chance
     about = {"model_id": "first", "consent": "", "added": "2026-01-01T00:00:00Z"}
-    return EnrolledPhoto(0, source, [0, 0, 9, 9], [[1, 1]] * 5, {"score": 1}, embedding, **about)
+    return EnrolledPhoto(0, source, [0, 0, 9, 9], [[1, 1]] * 5, QUALITY, embedding, **about)
 
 
 def nearest_names(gallery, embeddings):
@@ -80,7 +81,12 @@ def test_an_outdated_index_is_updated_by_the_ids_that_differ(crowd, monkeypatch)
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda content: content[:-20], lambda content: b"", lambda content: b"{}\n", lambda content: content + b"x"],
+    [
+        lambda content: content[:-20],
+        lambda content: b"",
+        lambda content: b'{"format": 9}\n',
+        lambda content: content + b"x",
+    ],
     ids=["cut short", "empty", "another header", "longer"],
 )
 def test_a_damaged_index_is_rebuilt_from_the_rows(crowd, damage):

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from base64 import b64encode
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from painted_people import (
 )
 
 from vision_app import Gallery
-from vision_app.core.errors import DataError, GalleryError, ModelError, UsageError
+from vision_app.core.errors import DataError, FaceError, GalleryError, ModelError, UsageError
 from vision_app.faces.gallery import transfer
 
 
@@ -53,7 +54,7 @@ def test_an_export_of_some_people_contains_nobody_else_and_is_not_overwritten(pa
         assert not (tmp_path / "x.jsonl").exists()
 
 
-@pytest.mark.parametrize("end", ["", "-wal", "-shm", ".lock", ".index", ".audit.jsonl"])
+@pytest.mark.parametrize("end", ["", "-wal", "-shm", ".writer.lock", ".index", ".audit.jsonl"])
 def test_an_export_never_replaces_the_gallery_itself(path, tmp_path, end):
     (tmp_path / "sub").mkdir()
     target = tmp_path / "sub" / ".." / f"{path.name}{end}"
@@ -175,6 +176,9 @@ def without(line, key):
             lambda lines: [*lines[:3], changed(lines[3], embedding="AACAPw==")],
             "line 4 has an embedding of another size",
         ),
+        (lambda lines: [*lines[:3], changed(lines[3], box={"a": []})], "line 4 is damaged"),
+        (lambda lines: [*lines[:3], "[" * 100_000], "line 4 is damaged"),
+        (lambda lines: ["[" * 100_000, *lines[1:]], "not an export of a gallery"),
         (lambda lines: [*lines[:3], changed(lines[3], name="\x07")], "line 4 is damaged"),
         (lambda lines: [*lines[:3], changed(lines[3], source="00")], "line 4 is damaged"),
         (lambda lines: [*lines[:3], changed(lines[3], box=[1, 2, 3])], "line 4 is damaged"),
@@ -229,3 +233,35 @@ def test_an_export_of_another_model_is_refused(path, tmp_path):
         with pytest.raises(ModelError, match="of model second, not of first"):
             gallery.import_file(tmp_path / "all.jsonl")
         assert [person.name for person in gallery.people()] == ["Eve"]
+
+
+@pytest.mark.parametrize("size", [1, 16, 31, 33, 64])
+def test_embeddings_of_another_size_than_the_gallerys_are_refused_and_it_stays_as_it_is(path, tmp_path, size):
+    with open_writer(path) as gallery:
+        gallery.export(tmp_path / "all.jsonl", ["Bob"])
+        header, row = (tmp_path / "all.jsonl").read_text().splitlines()
+        embedding = b64encode(np.full(size, size**-0.5, "<f4").tobytes()).decode()
+        row = changed(row, name="Eve", source="00" * 32, embedding=embedding)
+        (tmp_path / "all.jsonl").write_text(f"{header}\n{row}\n")
+        with pytest.raises(DataError, match="line 2 has an embedding of another size; nothing was imported"):
+            gallery.import_file(tmp_path / "all.jsonl")
+        assert gallery.check() == [] and gallery.identify(paint((1, 8))).faces[0].name == "Ada"
+
+
+def test_a_gallery_filled_with_embeddings_of_a_wrong_size_is_refused_and_embedded_again(path, tmp_path):
+    with open_writer(path) as gallery:
+        gallery.export(tmp_path / "all.jsonl")
+    header, *rows = (tmp_path / "all.jsonl").read_text().splitlines()
+    short = b64encode(np.full(16, 0.25, "<f4").tobytes()).decode()
+    (tmp_path / "all.jsonl").write_text("\n".join([header, *(changed(row, embedding=short) for row in rows)]))
+    with open_writer(tmp_path / "other.db") as gallery:
+        gallery.import_file(tmp_path / "all.jsonl")
+        for use in (
+            lambda: gallery.identify(paint((1, 8))),
+            lambda: gallery.enroll("Eve", [paint((3, 1))]),
+            lambda: gallery.verify(paint((1, 8)), "Ada"),
+        ):
+            with pytest.raises((GalleryError, FaceError), match=r"embeddings? (of|have) (16|32) numbers"):
+                use()
+        assert gallery.reembed() == 3
+        assert gallery.check() == [] and gallery.identify(paint((1, 8))).faces[0].name == "Ada"

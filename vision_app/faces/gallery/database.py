@@ -1,8 +1,10 @@
 """`Database`: a gallery's file, its tables and migrations, the one writer's lock, and transactions."""
 
 import os
+import re
 import secrets
 import sqlite3
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +22,11 @@ if sys.platform != "win32":  # where SQLite alone keeps two writers apart, a tra
     from fcntl import LOCK_EX, LOCK_NB, flock
 
 APPLICATION = 0x56414647  # "VAFG", by which SQLite files of a gallery are told from others
+DAMAGE = sqlite3.Error, UnicodeDecodeError  # SQLite quotes damaged text in its messages
 PATIENCE = 30.0  # seconds to wait for another connection to finish a transaction
+LOCK = ".writer.lock"  # ends the name of the file that a writer locks
+_HOLDER = re.compile(rb" *\d{0,19}\n?")  # what that file holds
+_SQLITE = b"SQLite format 3\0"  # how the file of a database begins
 
 # Ids of people and of centroids are random numbers that are never used twice. The audit log names people by these ids
 # alone. A centroid gets a new one whenever it changes: an index with the right ids has the right vectors,
@@ -108,11 +114,16 @@ class Database:
         Raises:
             GalleryError: SQLite cannot do it: the file is damaged, or the disk is full.
         """
-        with self.turn:
-            try:
-                return self._connection.execute(sql, values).fetchall()
-            except sqlite3.Error as error:
-                raise GalleryError(f"{self.path}: {error}") from error
+        with self.turn, self.reporting():
+            return self._connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Turn what SQLite raises in the block into a GalleryError."""
+        try:
+            yield
+        except DAMAGE as error:
+            raise GalleryError(f"{self.path}: {error}") from error
 
     @contextmanager
     def change(self) -> Iterator["Change"]:
@@ -127,7 +138,7 @@ class Database:
                 self.rows("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                    self.rows("ROLLBACK")
                 raise
 
     @contextmanager
@@ -189,7 +200,7 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except DAMAGE as error:
         raise GalleryError(f"{path}: cannot be opened as a gallery ({error})") from error
     return connection
 
@@ -235,33 +246,58 @@ def _prepare(connection: sqlite3.Connection, path: Path, readonly: bool) -> None
         )
 
 
+def resolve(path: Path) -> Path:
+    """Return the one path of a gallery's file, whatever symbolic link leads to it: other files are named after it."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 @contextmanager
 def writer_lock(gallery: Path) -> Iterator[None]:
     """Lock a gallery for its writer. The system releases the lock when the process ends, however it ends.
 
-    It is on a file of its own: SQLite's locks on the database are lost when a process closes any handle of that.
+    It is on a file of its own: SQLite's locks on the database are lost when a process closes any handle of that. The
+    file holds the writer's process id. A file of this name that is somebody else's stays as it is.
 
     Raises:
         UsageError: There is no folder to make it in.
-        GalleryError: Another process, or another `Gallery` of this one, has it.
+        GalleryError: Another process, or another `Gallery` of this one, has it; or the gallery is another kind of file.
     """
-    path = gallery.with_name(f"{gallery.name}.lock")
+    _refuse_other_files(gallery)
+    path = gallery.with_name(gallery.name + LOCK)
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), OWNER_ONLY)
     except OSError as error:
         raise UsageError(f"--gallery {gallery}: {path.name} cannot be made beside it ({error.strerror})") from error
     try:
+        if not stat.S_ISREG(os.fstat(file).st_mode) or not _HOLDER.fullmatch(holder := os.read(file, 40)):
+            raise GalleryError(f"{path}: is in the way of the gallery's lock; move it or choose another gallery name")
         try:
             if sys.platform != "win32":
                 flock(file, LOCK_EX | LOCK_NB)
         except BlockingIOError:
-            holder = os.read(file, 20).decode(errors="replace").strip()
-            who = f"process {holder}" if holder else "another process"
+            who = f"process {int(holder)}" if holder else "another process"
             raise GalleryError(f"{gallery}: {who} is writing to this gallery; try again when it is done") from None
         except OSError as error:
             raise GalleryError(f"{path}: cannot be locked ({error.strerror})") from error
-        os.ftruncate(file, 0)
-        os.write(file, f"{os.getpid()}\n".encode())
+        os.lseek(file, 0, os.SEEK_SET)
+        os.write(file, b"%19d\n" % os.getpid())
         yield
     finally:
         os.close(file)
+
+
+def _refuse_other_files(gallery: Path) -> None:
+    """Refuse to make files beside one that is no database, and to write to one that another writer may not see."""
+    try:
+        about = gallery.stat()
+        with gallery.open("rb") as file:
+            start = file.read(len(_SQLITE)) if stat.S_ISREG(about.st_mode) else b""
+    except OSError:  # it is not there yet, or what opens it says why it cannot be
+        return
+    if start not in (b"", _SQLITE):
+        raise GalleryError(f"{gallery}: cannot be opened as a gallery (file is not a database)")
+    if about.st_nlink > 1:
+        raise GalleryError(
+            f"{gallery}: has another name (a hard link), under which it could be changed at the same time; "
+            "copy it and remove the other name"
+        )

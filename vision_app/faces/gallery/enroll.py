@@ -22,6 +22,7 @@ from vision_app.faces.gallery.results import (
     Enrollment,
     Person,
 )
+from vision_app.faces.gallery.store import EMBEDDING
 from vision_app.faces.reasons import problem
 from vision_app.faces.recognizer import only
 
@@ -135,7 +136,8 @@ def _lookalike(matcher: Matcher, change: Change, embedding: np.ndarray) -> str |
 def reembed(matcher: Matcher, audit: AuditLog, report: Callable[[Person], None]) -> int:
     """Replace the embeddings of all photos in one transaction; see `Gallery.reembed`."""
     store, embedder = matcher.store, matcher.recognizer.embedder
-    if store.model_ids in ([], [embedder.model_id]):
+    size = embedder.dimension * EMBEDDING.itemsize
+    if store.model_ids in ([], [embedder.model_id]) and {*store.embedding_sizes()} <= {size}:
         return 0
     people = store.people()
     with store.change():

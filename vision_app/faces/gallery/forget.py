@@ -6,8 +6,8 @@ from pathlib import Path
 from vision_app.core.errors import GalleryError
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.index_cache import CachedIndex
-from vision_app.faces.gallery.results import EnrolledPhoto, Forgotten
-from vision_app.faces.gallery.store import Store, to_blob
+from vision_app.faces.gallery.results import Forgotten
+from vision_app.faces.gallery.store import Store
 
 PIECE = 64  # bytes of a vector or an image that are searched for: they cannot be there by chance
 BLOCK = 1 << 24  # bytes of a file that are searched at a time
@@ -17,12 +17,15 @@ CHANCE = 1e-3  # how probable a short trace may be in random bytes, if it is sea
 def forget(store: Store, index: CachedIndex, audit: AuditLog, name: str) -> Forgotten:
     """Delete all that a gallery keeps of a person; see `Gallery.forget`."""
     person = store.person(name)
-    samples, centroid = store.samples(person.id), store.centroid(person.id)
-    index.current()  # into memory, before its file goes
+    photos, centroids = store.contents(person.id), store.centroid_blobs(person.id)
+    try:
+        index.current()  # into memory, before its file goes
+    except GalleryError:  # rows that are damaged, perhaps those of this person
+        index.discard()
     index.delete_file()
     with store.change() as change:
         store.forget(person.id)
-        audit.write("forget", [person.id], photos=len(samples))
+        audit.write("forget", [person.id], photos=len(photos))
     index.follow(change)
     finish(store, index)
     index.save()
@@ -30,16 +33,16 @@ def forget(store: Store, index: CachedIndex, audit: AuditLog, name: str) -> Forg
     size = sum(path.stat().st_size for path in files)
     texts = {  # their beginnings and ends: a page of the file may divide them
         text: {text.encode()[:PIECE], text.encode()[-PIECE:]}
-        for text in (name, *(sample.consent for sample in samples))
+        for text in (person.name, *(consent for _, _, consent, _ in photos))
         if text
     }
-    traces = {*_traces(samples)}.union(() if centroid is None else [to_blob(centroid)[:PIECE]], *texts.values())
+    traces = {*_traces(photos)}.union((centroid[:PIECE] for centroid in centroids), *texts.values())
     traces = {trace for trace in traces if _tells(trace, size) and not store.holds(trace)}
     for path in files:
         if search(path, traces):
             raise GalleryError(f"{path}: still contains data of the person; please report this as a bug")
     unsought = sorted(text for text, ends in texts.items() if not ends & traces)
-    return Forgotten(name, len(samples), tuple(map(str, files)), len(traces), tuple(unsought))
+    return Forgotten(name, len(photos), tuple(map(str, files)), len(traces), tuple(unsought))
 
 
 def finish(store: Store, index: CachedIndex) -> None:
@@ -63,16 +66,16 @@ def search(path: Path, traces: Iterable[bytes]) -> set[bytes]:
     return found
 
 
-def _traces(samples: Iterable[EnrolledPhoto]) -> Iterator[bytes]:
-    """Yield what would show that a sample is still there."""
-    for sample in samples:
-        yield sample.source
-        yield to_blob(sample.embedding)[:PIECE]
-        if sample.crop:
-            middle = len(sample.crop) // 2
-            yield sample.crop[middle : middle + PIECE]
+def _traces(photos: Iterable[tuple[bytes, bytes, str, bytes | None]]) -> Iterator[bytes]:
+    """Yield what would show that a photo is still there, see `Store.contents`."""
+    for source, embedding, _, crop in photos:
+        yield source
+        yield embedding[:PIECE]
+        if crop:
+            middle = len(crop) // 2
+            yield crop[middle : middle + PIECE]
 
 
 def _tells(trace: bytes, size: int) -> bool:
-    """Return whether a trace is too long to be anywhere in so many bytes by chance."""
-    return bool(size / 256 ** len(trace) < CHANCE)
+    """Return whether a trace is too long to be anywhere in so many bytes by chance, and not the same byte all over."""
+    return len(set(trace)) > 1 and size / 256 ** len(trace) < CHANCE

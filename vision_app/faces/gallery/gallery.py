@@ -14,7 +14,7 @@ from vision_app.faces.calibration import FPIR
 from vision_app.faces.gallery import transfer
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.check import check
-from vision_app.faces.gallery.database import writer_lock
+from vision_app.faces.gallery.database import resolve, writer_lock
 from vision_app.faces.gallery.enroll import enroll_photo, reembed
 from vision_app.faces.gallery.forget import finish, forget
 from vision_app.faces.gallery.matching import Matcher
@@ -86,7 +86,7 @@ class Gallery:
             UsageError: There is no such file, and none is to be made.
             GalleryError: The file is no gallery or damaged, or another process is writing to it.
         """
-        path = Path(path)
+        path = resolve(Path(path))
         if (readonly or not create) and not path.is_file():
             raise UsageError(f"--gallery {path}: there is no such gallery; `vision-app faces enroll` makes one")
         with ExitStack() as stack:

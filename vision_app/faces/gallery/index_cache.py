@@ -13,6 +13,7 @@ from vision_app.faces.gallery.store import Store
 from vision_app.faces.index import EXACT_LIMIT, FaceIndex
 
 FORMAT = 1  # of the file: one line of JSON, then the index as FAISS writes it
+_START = b'{"format": '
 
 
 class CachedIndex:
@@ -46,6 +47,12 @@ class CachedIndex:
             index = self.current()
             if index is None or not len(embeddings):
                 return np.zeros((len(embeddings), 0), np.float32), np.zeros((len(embeddings), 0), np.int64)
+            if index.dimension != embeddings.shape[1]:
+                path = self._store.path
+                raise GalleryError(
+                    f"{path}: embeddings of {index.dimension} numbers, where the model makes {embeddings.shape[1]}; "
+                    f"`vision-app faces reembed --gallery {path}` rebuilds them"
+                )
             return index.search(embeddings, min(count, len(index)))
 
     def follow(self, change: Change) -> None:
@@ -64,11 +71,17 @@ class CachedIndex:
         Raises:
             GalleryError: The file cannot be written.
         """
-        if self._store.count_people() <= EXACT_LIMIT or (index := self.current()) is None:
+        try:
+            index = self.current() if self._store.count_people() > EXACT_LIMIT else None
+        except GalleryError:  # rows that are damaged, as those say who need them
+            index = None
+        if index is None:
             self.delete_file()
             return
         if self._saved == self._revision:
             return
+        if not self._is_ours():
+            raise GalleryError(f"{self.path}: is in the way of the gallery's index; move it")
         content = index.to_bytes()
         header = {"format": FORMAT, "revision": self._revision, "sha256": hashlib.sha256(content).hexdigest()}
         try:
@@ -79,9 +92,21 @@ class CachedIndex:
         self._saved = self._revision
 
     def delete_file(self) -> None:
-        """Delete the file, and what a kill left unfinished beside it. For the writer only."""
+        """Delete the file, if it is ours, and what a kill left unfinished beside it. For the writer only."""
         self._saved = ""
-        remove_with_leftovers(self.path)
+        if self._is_ours():
+            remove_with_leftovers(self.path)
+
+    def _is_ours(self) -> bool:
+        """Return whether the file may be replaced: it is not there, empty, or begins as an index does."""
+        try:
+            with self.path.open("rb") as stream:
+                start = stream.read(len(_START))
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return start in (b"", _START)
 
     def discard(self) -> None:
         """Drop the index: the next one is built from the rows alone. For the writer only."""

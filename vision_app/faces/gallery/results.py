@@ -1,5 +1,6 @@
 """What a gallery answers: frozen values."""
 
+import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,9 +10,11 @@ import numpy as np
 
 from vision_app.core.errors import UsageError
 from vision_app.core.results import Detections, NoTruthValue, rounded
+from vision_app.faces.quality import Quality
 from vision_app.faces.results import UNCERTAIN
 
 LONGEST_NAME = 200  # characters
+DAMAGED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)  # what such JSON can raise
 
 ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, UNREADABLE = "accepted", "already_enrolled", "someone_else", "unreadable"
 DIFFERENT_PERSON = "different_person"
@@ -251,6 +254,24 @@ def different_from(name: str, similarity: float, threshold: float) -> str:
 def caption(label: str, similarity: float | None) -> str:
     """Return the text at a face, such as "Ada 0.71"."""
     return label if similarity is None else f"{label} {similarity:.2f}"
+
+
+def check_places(box: Any, landmarks: Any, quality: Any) -> None:
+    """Check where a photo shows a face and how well, as `EnrolledPhoto` has them.
+
+    Raises:
+        Exception: One of `DAMAGED`.
+    """
+    for values, shape in ((box, (4,)), (landmarks, (5, 2))):
+        places = np.array(values, np.float64)
+        if places.shape != shape or not np.isfinite(places).all():
+            raise ValueError("box and landmarks: expected 4 and 5 x 2 finite numbers")
+    Quality(**quality)  # raises TypeError unless the fields are right
+    reasons, numbers = quality["reasons"], {**quality, "reasons": 0}
+    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
+        raise ValueError("quality: expected reasons as texts")
+    if not all(map(math.isfinite, numbers.values())):
+        raise ValueError("quality: expected finite numbers")
 
 
 def checked_name(name: str) -> str:

@@ -12,7 +12,7 @@ from vision_app.core.errors import GalleryError, ModelError, UsageError, nearest
 from vision_app.faces.align import centroid_of
 from vision_app.faces.gallery.audit import now
 from vision_app.faces.gallery.database import Database
-from vision_app.faces.gallery.results import EnrolledPhoto, Person
+from vision_app.faces.gallery.results import DAMAGED, EnrolledPhoto, Person, check_places
 
 EMBEDDING = np.dtype("<f4")
 _PEOPLE = (
@@ -35,7 +35,7 @@ class Store(Database):
     @property
     def revision(self) -> str:
         """Random text that every change replaces."""
-        return str(self.rows("SELECT hex(revision) FROM state")[0][0]).lower()
+        return str(self._state("hex(revision)")).lower()
 
     @property
     def model_ids(self) -> list[str]:
@@ -113,10 +113,11 @@ class Store(Database):
     def update_centroid(self, person: int) -> None:
         """Compute a person's centroid from the samples: their mean, of length 1."""
         ((centroid, embeddings),) = self.rows(f"SELECT {_MEMBERS} FROM person WHERE id = ?", [person])
-        self._set_centroid(person, centroid, embeddings.split(","))
+        if embeddings:
+            self._set_centroid(person, centroid, list(map(bytes.fromhex, embeddings.split(","))))
 
-    def _set_centroid(self, person: int, old: int | None, embeddings: list[str]) -> None:
-        centroid = centroid_of(_stacked(embeddings))
+    def _set_centroid(self, person: int, old: int | None, embeddings: list[bytes]) -> None:
+        centroid = centroid_of(self._stack(embeddings))
         key = secrets.randbits(63)
         self.rows("INSERT OR REPLACE INTO centroid VALUES (?, ?, ?)", [key, person, to_blob(centroid)])
         if old is not None:
@@ -139,16 +140,29 @@ class Store(Database):
         chosen = "" if ids is None else "WHERE id IN (SELECT value FROM json_each(?))"
         values = [] if ids is None else [json.dumps(ids.tolist())]
         rows = self.rows(f"SELECT id, embedding FROM centroid {chosen}", values)
-        if len({len(blob) for _, blob in rows}) > 1:
-            raise GalleryError(f"{self.path}: embeddings of several sizes; `vision-app faces check` tells more")
         keys = np.fromiter((key for key, _ in rows), np.int64, len(rows))
-        embeddings = np.frombuffer(b"".join(blob for _, blob in rows), EMBEDDING)
-        return keys, embeddings.reshape(len(rows), -1) if rows else np.zeros((0, 0), np.float32)
+        return keys, self._stack([blob for _, blob in rows])
+
+    def _stack(self, blobs: Sequence[bytes]) -> np.ndarray:
+        """Return (n, D) embeddings after checking that they have one size; n by 0 where there are none."""
+        if not blobs:
+            return np.zeros((0, 0), np.float32)
+        if len({len(blob) for blob in blobs}) > 1 or not size_of(blobs[0]):
+            raise GalleryError(f"{self.path}: embeddings of several sizes; `vision-app faces check` tells more")
+        return np.frombuffer(b"".join(blobs), EMBEDDING).reshape(len(blobs), -1)
+
+    def embedding_size(self) -> int | None:
+        """Return how many numbers the embeddings have, by the first of them; None where nobody is enrolled."""
+        return next((size_of(blob) for (blob,) in self.rows("SELECT embedding FROM sample LIMIT 1")), None)
 
     def centroid(self, person: int) -> np.ndarray | None:
         """Return the (D,) mean of a person's embeddings, a unit vector; None in a damaged gallery without it."""
-        rows = self.rows("SELECT embedding FROM centroid WHERE person = ?", [person])
-        return np.frombuffer(rows[0][0], EMBEDDING) if rows else None
+        blobs = self.centroid_blobs(person)
+        return self._stack(blobs)[0] if blobs else None
+
+    def centroid_blobs(self, person: int) -> list[bytes]:
+        """Return a person's centroids as the rows hold them: one, or none in a damaged gallery."""
+        return [blob for (blob,) in self.rows("SELECT embedding FROM centroid WHERE person = ?", [person])]
 
     def owners(self, ids: np.ndarray) -> dict[int, tuple[int, str, int]]:
         """Return the id, name and number of photos of the person of each centroid, by its id, without those gone."""
@@ -163,21 +177,41 @@ class Store(Database):
 
     def samples(self, person: int) -> list[EnrolledPhoto]:
         """Return what is kept of a person, the oldest first."""
-        return [_sample(*row) for row in self.rows(f"{_SAMPLES} WHERE person = ? ORDER BY added, sample.id", [person])]
+        rows = self.rows(f"{_SAMPLES} WHERE person = ? ORDER BY added, sample.id", [person])
+        try:
+            return [_sample(*row) for row in rows]
+        except DAMAGED as error:
+            raise GalleryError(
+                f"{self.path}: a photo is damaged ({error}); `vision-app faces check` says whose"
+            ) from error
+
+    def contents(self, person: int) -> list[tuple[bytes, bytes, str, bytes | None]]:
+        """Return source, embedding, consent and crop of each photo of a person, however damaged the rows are."""
+        sql = "SELECT source, embedding, consent, png FROM sample LEFT JOIN crop ON sample = id WHERE person = ?"
+        return self.rows(sql, [person])
 
     def add(self, name: str, sample: EnrolledPhoto) -> tuple[int, np.ndarray]:
         """Give a person, known or new, a sample under a new id; its own is not used.
 
         Returns:
             The person's id, and the (n, D) embeddings from before; n is 0 for a new person.
+
+        Raises:
+            GalleryError: Its embedding has another size than the others.
         """
-        ((person, centroid, embeddings, model),) = self.rows(
+        ((person, centroid, embeddings, model, other),) = self.rows(
             "INSERT INTO person VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET name = name "
-            f"RETURNING id, {_MEMBERS}, (SELECT id FROM model WHERE contract = ?)",
+            f"RETURNING id, {_MEMBERS}, (SELECT id FROM model WHERE contract = ?), "
+            "(SELECT embedding FROM sample LIMIT 1)",
             [secrets.randbits(63), name, now(), sample.model_id],
         )
         places = (json.dumps(value) for value in (sample.box, sample.landmarks, sample.quality))
         embedding = to_blob(sample.embedding)
+        if other is not None and len(other) != len(embedding):
+            raise GalleryError(
+                f"{self.path}: its embeddings have {size_of(other)} numbers, this one has {sample.embedding.size}; "
+                "`vision-app faces check` tells more"
+            )
         ((key,),) = self.rows(
             "INSERT INTO sample VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             [person, model or self._model(sample.model_id), embedding, sample.source, *places,
@@ -185,9 +219,9 @@ class Store(Database):
         )  # fmt: skip
         if sample.crop is not None:
             self.rows("INSERT INTO crop VALUES (?, ?)", [key, sample.crop])
-        known = embeddings.split(",") if embeddings else []
-        self._set_centroid(person, centroid, [*known, embedding.hex()])
-        return int(person), _stacked(known)
+        known = list(map(bytes.fromhex, embeddings.split(","))) if embeddings else []
+        self._set_centroid(person, centroid, [*known, embedding])
+        return int(person), self._stack(known)
 
     def replace_embedding(self, sample: int, embedding: np.ndarray, model_id: str) -> None:
         """Replace a sample's embedding. `update_centroid` is to follow."""
@@ -214,7 +248,12 @@ class Store(Database):
     @property
     def is_unswept(self) -> bool:
         """Whether traces of deleted rows may be in the file."""
-        return bool(self.rows("SELECT unswept FROM state")[0][0])
+        return bool(self._state("unswept"))
+
+    def _state(self, column: str) -> Any:
+        for (value,) in self.rows(f"SELECT {column} FROM state"):
+            return value
+        raise GalleryError(f"{self.path}: damaged, its state is missing; restore it from a copy or an export")
 
     def sweep(self) -> None:
         """Rebuild the file without free pages, and empty the write-ahead log.
@@ -247,9 +286,25 @@ class Store(Database):
             "LEFT JOIN centroid ON centroid.person = person.id LEFT JOIN sample ON sample.person = person.id "
             "ORDER BY person.id"
         )
-        with self.turn:
+        with self.turn, self.reporting():
             for (_, name, centroid), rows in groupby(self._connection.execute(sql), key=lambda row: row[:3]):
                 yield name, centroid, [embedding for *_, embedding in rows if embedding is not None]
+
+    def embedding_sizes(self) -> list[int]:
+        """Return the different numbers of bytes of embeddings, the most frequent first."""
+        sql = "SELECT length(embedding) FROM sample GROUP BY 1 ORDER BY count(*) DESC"
+        return [size for (size,) in self.rows(sql)]
+
+    def damaged_photos(self) -> list[str]:
+        """Return the names of people of whose photos a box, landmarks or a quality cannot be read."""
+        sql = "SELECT name, box, landmarks, quality FROM person JOIN sample ON person = person.id ORDER BY person.id"
+        found = {}
+        for name, *texts in self.rows(sql):
+            try:
+                check_places(*map(json.loads, texts))
+            except DAMAGED:
+                found[name] = True
+        return list(found)
 
     def holds(self, trace: bytes) -> bool:
         """Return whether bytes are a part of what is still kept: of any row, or of the tables' own text."""
@@ -267,14 +322,15 @@ def to_blob(embedding: np.ndarray) -> bytes:
     return np.asarray(embedding, EMBEDDING).tobytes()
 
 
-def _stacked(embeddings: Sequence[str]) -> np.ndarray:
-    """Return (n, D) embeddings that are given as hexadecimal numbers; n by 0 where there are none."""
-    values = np.frombuffer(bytes.fromhex("".join(embeddings)), EMBEDDING)
-    return values.reshape(len(embeddings), -1 if embeddings else 0)
-
-
 def _sample(
     key: int, source: bytes, box: str, landmarks: str, quality: str, embedding: bytes, *rest: Any
 ) -> EnrolledPhoto:
     numbers = np.frombuffer(embedding, EMBEDDING)
-    return EnrolledPhoto(key, source, json.loads(box), json.loads(landmarks), json.loads(quality), numbers, *rest)
+    places = json.loads(box), json.loads(landmarks), json.loads(quality)
+    check_places(*places)
+    return EnrolledPhoto(key, source, *places, numbers, *rest)
+
+
+def size_of(blob: bytes) -> int:
+    """Return how many numbers an embedding has that the rows hold so; 0 where it is none."""
+    return 0 if len(blob) % EMBEDDING.itemsize else len(blob) // EMBEDDING.itemsize

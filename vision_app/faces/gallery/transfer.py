@@ -6,7 +6,6 @@ The first line says what the file is: `format`, `version`, `contract` (the model
 """
 
 import json
-import math
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -20,13 +19,21 @@ from vision_app.core.files import OWNER_ONLY, atomic_write, refuse_existing
 from vision_app.core.images import read_image
 from vision_app.faces.align import SIDE
 from vision_app.faces.gallery.audit import AuditLog
+from vision_app.faces.gallery.database import LOCK
 from vision_app.faces.gallery.matching import Matcher
-from vision_app.faces.gallery.results import ACCEPTED, DIFFERENT_PERSON, EnrolledPhoto, Enrollment, checked_name
+from vision_app.faces.gallery.results import (
+    ACCEPTED,
+    DAMAGED,
+    DIFFERENT_PERSON,
+    EnrolledPhoto,
+    Enrollment,
+    check_places,
+    checked_name,
+)
 from vision_app.faces.gallery.store import EMBEDDING, Store, to_blob
-from vision_app.faces.quality import Quality
 
 FORMAT, VERSION = "vision-app gallery", 1
-ENDS = ".lock", ".index", ".audit.jsonl"  # of the files beside a gallery's database
+ENDS = LOCK, ".index", ".audit.jsonl"  # of the files beside a gallery's database
 
 
 def export(store: Store, audit: AuditLog, path: Path, names: Iterable[str] | None, overwrite: bool) -> int:
@@ -59,7 +66,7 @@ def import_file(matcher: Matcher, audit: AuditLog, path: Path, allow_different: 
     known: dict[str, tuple[np.ndarray, int] | None] = {}  # people of the gallery before
     try:
         with path.open(encoding="utf-8-sig") as file, store.change() as change:
-            lines = enumerate(_read(file, path), start=2)
+            lines = enumerate(_read(file, path, store.embedding_size()), start=2)
             for name, group in groupby(lines, lambda line: line[1][0]):
                 photos = [(f"{path} line {place}", sample) for place, (_, sample) in group]
                 if name not in known:
@@ -110,8 +117,13 @@ def _line(row: dict[str, Any]) -> bytes:
     return (json.dumps(row, ensure_ascii=False) + "\n").encode()
 
 
-def _read(lines: Iterator[str], path: Path) -> Iterator[tuple[str, EnrolledPhoto]]:
+def _read(lines: Iterator[str], path: Path, size: int | None) -> Iterator[tuple[str, EnrolledPhoto]]:
     """Yield the name and the sample of each line after the first, all checked.
+
+    Args:
+        lines: Of the file.
+        path: Its name, for errors.
+        size: How many numbers each embedding must have; None: as many as the first one has.
 
     Raises:
         DataError: This is not an export, or a line is damaged; names it.
@@ -119,17 +131,25 @@ def _read(lines: Iterator[str], path: Path) -> Iterator[tuple[str, EnrolledPhoto
     try:
         header = json.loads(next(lines, ""))
         form, version, model_id = header["format"], header["version"], header["contract"]
-    except (ValueError, TypeError, KeyError):
+    except DAMAGED:
         form = None
     if form != FORMAT:
         raise DataError(f"{path}: not an export of a gallery")
     if version != VERSION:
         raise DataError(f"{path}: of version {version!r}, which this version of Vision App does not know")
-    size = None
     for place, line in enumerate(lines, start=2):
         try:
             name, sample = _from_row(json.loads(line), model_id)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ImageError, UsageError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+            ImageError,
+            UsageError,
+        ) as error:
             raise DataError(f"{path}: line {place} is damaged ({error}); nothing was imported") from error
         size = size or sample.embedding.size
         if sample.embedding.size != size:
@@ -147,17 +167,10 @@ def _from_row(row: dict[str, Any], model_id: str) -> tuple[str, EnrolledPhoto]:
     source = bytes.fromhex(row["source"])
     if len(source) != 32:
         raise ValueError("source: expected a SHA-256 digest")
-    box, landmarks = (np.array(row[key], np.float64) for key in ("box", "landmarks"))
-    if box.shape != (4,) or landmarks.shape != (5, 2) or not (np.isfinite(box).all() and np.isfinite(landmarks).all()):
-        raise ValueError("box and landmarks: expected 4 and 5 x 2 finite numbers")
-    reasons, numbers = row["quality"]["reasons"], {**row["quality"], "reasons": 0}
-    Quality(**row["quality"])  # raises TypeError unless the fields are right
-    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
-        raise ValueError("quality: expected reasons as texts")
-    if not all(map(math.isfinite, numbers.values())):
-        raise ValueError("quality: expected finite numbers")
+    check_places(row["box"], row["landmarks"], row["quality"])
     about = {"model_id": model_id, "consent": row["consent"], "added": row["added"]}
     if not all(isinstance(text, str) for text in about.values()):
         raise ValueError("contract, consent and added: expected text")
-    places = box.tolist(), landmarks.tolist(), row["quality"]
-    return checked_name(row["name"]), EnrolledPhoto(0, source, *places, embedding=embedding, crop=crop, **about)
+    box, landmarks = (np.array(row[key], np.float64).tolist() for key in ("box", "landmarks"))
+    photo = EnrolledPhoto(0, source, box, landmarks, row["quality"], embedding=embedding, crop=crop, **about)
+    return checked_name(row["name"]), photo
