@@ -126,7 +126,9 @@ def test_resume_cuts_off_a_torn_last_line(path, tail):
     assert path.read_bytes() == b"".join(lines[:2])
 
 
-@pytest.mark.parametrize("damage", [b"Dear diary\n", b'{"file": "c"}\n', b"\0\0\n", b"null\n", b"\xff\n", b"\n"])
+@pytest.mark.parametrize(
+    "damage", [b"Dear diary\n", b'{"file": "c"}\n', b"\0\0\n", b"null\n", b"\xff\n", b"\n", b"[" * 50_000 + b"\n"]
+)
 @pytest.mark.parametrize("before", [0, 2, 4])
 def test_resume_refuses_a_line_that_no_run_wrote_and_changes_nothing(path, damage, before):
     lines = path.read_bytes().splitlines(keepends=True)
@@ -142,6 +144,24 @@ def test_resume_refuses_a_file_of_one_line_that_no_run_wrote(tmp_path):
     with pytest.raises(UsageError, match=r"rows\.jsonl: line 1 is not a valid row"):
         open_journal(tmp_path / "rows.jsonl", "abcde")
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("rows.jsonl", "Dear diary")]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+@pytest.mark.parametrize("place", ["rows.jsonl", "rows.settings.json"])
+def test_what_is_no_regular_file_is_refused_without_waiting_for_it(path, make, place):
+    (path.parent / place).unlink()
+    make(path.parent / place)
+    reason = "missing beside it or damaged" if "settings" in place else r"rows\.jsonl: is not a regular file; choose"
+    with pytest.raises(UsageError, match=reason):
+        open_journal(path, "abcde")
+
+
+def test_a_line_without_an_end_is_not_read_whole(path, monkeypatch):
+    monkeypatch.setattr("vision_app.batch.journal._MAX_LINE", 200)
+    with path.open("r+b") as file:
+        file.truncate(1_000_000_000_000)
+    with pytest.raises(UsageError, match=r"rows\.jsonl: line 6 is not a valid row"):
+        open_journal(path, "abcde")
 
 
 def test_a_journal_takes_one_run_at_a_time(path):

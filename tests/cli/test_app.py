@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -135,6 +136,21 @@ def test_a_program_may_call_the_command_and_keeps_its_streams_and_warnings(monke
     monkeypatch.setattr(sys, "stdout", None)  # as in a windowed program
     assert main(["models", "verify", "--help"]) == 0
     assert warnings.filters == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
+@pytest.mark.parametrize("words", ["models list", "--help", "models info yolo"])
+def test_a_full_disk_behind_the_output_is_told_in_one_line(words, environment):
+    command = [sys.executable, "-m", "vision_app", *words.split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment, text=True)
+    assert (done.returncode, done.stderr) == (1, "vision-app: the standard output: No space left on device\n")
+
+
+def test_an_error_of_the_system_that_nothing_expected_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vision_app.cli.models.available", lambda: list((tmp_path / "none").iterdir()))
+    assert main(["models", "list"]) == 1
+    assert capsys.readouterr().err == f"vision-app: {tmp_path / 'none'}: No such file or directory\n"
 
 
 def test_interrupt_while_modules_are_loaded_ends_without_a_traceback(environment):

@@ -9,6 +9,9 @@ from vision_app.core.files import (
     OWNER_ONLY,
     PUBLIC,
     atomic_write,
+    open_regular,
+    parse_json,
+    read_bytes,
     read_text,
     refuse_existing,
     remove_all_leftovers,
@@ -107,3 +110,39 @@ def test_what_is_no_text_is_an_error(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"a\xff")
     with pytest.raises(UnicodeDecodeError):
         read_text(tmp_path / "a.txt")
+
+
+def test_only_regular_files_within_the_limit_are_read(tmp_path):
+    """A pipe without a writer, or a device without an end, would never be read."""
+    (tmp_path / "five").write_bytes(b"12345")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("five")
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(3_000_000_000)
+    assert read_bytes(tmp_path / "link", 5) == b"12345"
+    for name, reason in {
+        "pipe": "not a regular file", "/dev/zero": "not a regular file", ".": "Is a directory",
+        "none": "No such file or directory", "a" * 5000: "File name too long", "five/": "Not a directory",
+        "sparse": "too large: 3,000,000,000 bytes are over the limit of 2,000,000,000",
+    }.items():  # fmt: skip
+        for read in (open_regular, read_bytes, read_text):
+            with pytest.raises(OSError) as refused:
+                read(tmp_path / name if name != "five/" else tmp_path / "five" / "more")
+            assert refused.value.strerror == reason
+    with pytest.raises(OSError, match=r"^too large: 5 bytes are over the limit of 4$"):
+        read_text(tmp_path / "five", 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 500_000, "nested too deeply"),
+        ('{"a":' * 500_000, "nested too deeply"),
+        ("1" * 5000, "4300"),
+        ("", "char 0"),
+    ],
+)
+def test_json_that_cannot_be_read_is_a_value_error(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        parse_json(text)
+    assert parse_json('{"a": [1, null]}') == parse_json(b'{"a": [1, null]}') == {"a": [1, None]}

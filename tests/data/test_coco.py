@@ -384,6 +384,7 @@ def test_a_path_of_another_machine_becomes_the_name_that_is_left_of_it(write, tm
         (b"\xff\xfe\x00", "not a JSON file"),
         (b"{'images': []}", "not a JSON file"),
         (b"", "not a JSON file"),
+        (b'{"images":' * 50_000, "not a JSON file (nested too deeply)"),
         (b"[1, 2]", "not a COCO file, it has no list 'images'"),
         (b'{"images": {}, "annotations": [], "categories": []}', "no list 'images'"),
         (b'{"images": [], "annotations": []}', "no list 'categories'"),

@@ -141,8 +141,16 @@ WHOLE = gzip.compress(json.dumps({"voc/images/1.jpg": [[KITE, 0.9, 1, 2, 3, 4]] 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", WHOLE[:-20], WHOLE[:20] + b"\xff" * 20 + WHOLE[40:], gzip.compress(b"[1"), gzip.compress(b"[]")],
-    ids=["empty", "not gzipped", "cut short", "damaged", "not JSON", "a list"],
+    [
+        b"",
+        b"{}",
+        WHOLE[:-20],
+        WHOLE[:20] + b"\xff" * 20 + WHOLE[40:],
+        gzip.compress(b"[1"),
+        gzip.compress(b"[]"),
+        gzip.compress(b"[" * 50_000),
+    ],
+    ids=["empty", "not gzipped", "cut short", "damaged", "not JSON", "a list", "deep"],
 )
 def test_files_that_hold_no_boxes(tmp_path, content):
     path = tmp_path / "boxes.json.gz"

@@ -241,6 +241,9 @@ def test_keys_that_other_programs_read_pass(yolo):
     [
         ("train: [", "not a YAML file"),
         ("- 1", "not a data.yaml"),
+        ("a: &a [*a]\nnames: *a", "not a YAML file (an alias stands for what contains it)"),
+        ("nc: 2000000000\ntrain: images", "'nc' is 2000000000; at most 100,000 classes can be told apart"),
+        ("nc: 100001\ntrain: images", "'nc' is 100001; at most 100,000 classes can be told apart"),
         ("train: images", "'names' must list"),
         ("train: images\nnames: screw", "'names' must list"),
         ("train: images\nnames: x.names", "its 'names' are in x.names, which is not there"),

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from io import FileIO
 from itertools import chain
 from pathlib import Path
@@ -12,11 +13,23 @@ from typing import Any
 from vision_app.batch.sinks import write_text, writing
 from vision_app.batch.sources import Input
 from vision_app.core.errors import UsageError
-from vision_app.core.files import OWNER_ONLY, PUBLIC, make_folder, refuse_existing, refuse_sources
+from vision_app.core.files import (
+    OWNER_ONLY,
+    PUBLIC,
+    make_folder,
+    open_regular,
+    parse_json,
+    read_bytes,
+    refuse_existing,
+    refuse_sources,
+)
+from vision_app.core.limits import MAX_SETTINGS_BYTES
 
 if sys.platform != "win32":  # where two runs on one output are the user's to avoid
     from fcntl import LOCK_EX, LOCK_NB, flock
 
+_MAX_BYTES = 2**63 - 1  # of a journal, which is read row by row
+_MAX_LINE = 100_000_000
 _START_OF_ROW = b'{"file": "'
 
 
@@ -154,7 +167,9 @@ class Journal:
     def _check_settings(self, settings: dict[str, Any]) -> None:
         """Refuse settings unlike those that the rows were made with."""
         try:
-            before = json.loads(self._settings_path.read_bytes())
+            before = parse_json(read_bytes(self._settings_path, MAX_SETTINGS_BYTES))
+            if not isinstance(before, dict):
+                raise ValueError
         except (OSError, ValueError):
             raise UsageError(
                 f"cannot resume {self.path}: {self._settings_path.name} is missing beside it or damaged; "
@@ -180,6 +195,8 @@ def _open_alone(path: Path, mode: str, permissions: int) -> FileIO:
     Raises:
         UsageError: It exists and must not ("xb"), or another process has it open.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is not a regular file; choose another --output")
     try:
         stream = FileIO(path, mode, opener=lambda file, flags: os.open(file, flags, permissions))
     except FileExistsError:
@@ -205,14 +222,19 @@ def _whole_lines(path: Path, advice: str) -> Iterator[tuple[bytes, dict[str, Any
 
     Raises:
         UsageError: A line is not a row: the file is not a journal, or was changed.
+        OSError: It cannot be read, or is no regular file.
     """
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
+    with open_regular(path, _MAX_BYTES) as stream:
+        for number, line in enumerate(iter(partial(stream.readline, _MAX_LINE), b""), start=1):
             try:
-                row = json.loads(line)
+                row = parse_json(line)
             except ValueError:
                 row = None
             if line.endswith(b"\n") and isinstance(row, dict) and {"file", "status"} <= row.keys():
                 yield line, row
-            elif line.endswith(b"\n") or not _START_OF_ROW.startswith(line.rstrip(b"\0")[: len(_START_OF_ROW)]):
+            elif (
+                line.endswith(b"\n")
+                or len(line) == _MAX_LINE
+                or not _START_OF_ROW.startswith(line.rstrip(b"\0")[: len(_START_OF_ROW)])
+            ):
                 raise UsageError(f"{path}: line {number} is not a valid row; {advice}")

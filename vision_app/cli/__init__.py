@@ -41,12 +41,19 @@ def _run(args: list[str]) -> int:
 
         completion_init()
     try:
-        return app(args, prog_name="vision-app", standalone_mode=False) or 0
+        code = app(args, prog_name="vision-app", standalone_mode=False) or 0
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a full disk can still be told
+        return code
     except typer.TyperException as error:
         message, code = error.format_message(), USAGE
     except (UsageError, ModelError) as error:
         message, code = str(error), USAGE
     except VisionAppError as error:
         message, code = str(error), FAILED
+    except OSError as error:  # a file, or the standard output, that nothing else expected to fail
+        if error.filename is None:
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # or Python fails once more when it ends
+        message, code = f"{error.filename or 'the standard output'}: {error.strerror or error}", FAILED
     print(f"vision-app: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

@@ -13,7 +13,7 @@ from vision_app.cli.commands import HIDDEN_ALIASES
 from vision_app.cli.options import BOXES, Fields, Text, is_folder, positive_int
 from vision_app.core.errors import UsageError, unknown
 from vision_app.core.figures import import_matplotlib
-from vision_app.core.files import atomic_write, read_text
+from vision_app.core.files import atomic_write
 
 # By panel and field: what a value looks like, and what the option does. Limits are checked by the dataclasses.
 PANELS = {
@@ -153,11 +153,11 @@ def _options(context: typer.Context, path: Path) -> dict[str, str | list[str]]:
 
     They are text: YAML reads 1e-3 as a word and 2 as a number, and options rely on neither.
     """
-    import yaml
+    from vision_app.core.yaml_file import read_yaml
 
     try:
-        content = yaml.safe_load(read_text(path))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content, _ = read_yaml(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"--config {path}: cannot be read as YAML ({error})") from error
     if not isinstance(content, dict):
         raise UsageError(f"--config {path}: has no options; write one per line, such as `epochs: 30`")

@@ -66,19 +66,18 @@ class ChildProcess:
 def end_with_parent(*_: object) -> None:
     """Let this child process end when the process that started it does; the first thing that a child calls.
 
-    Linux sends a signal then. Elsewhere, a thread waits for the pipe of `multiprocessing` to be closed. It takes and
-    ignores arguments, so that it can be the `worker_init_fn` of a `DataLoader`.
+    Linux sends a signal when the thread that started it ends. Elsewhere, a thread waits for the pipe of
+    `multiprocessing` to be closed. It takes and ignores arguments, so that it can be the `worker_init_fn` of a
+    `DataLoader`.
     """
     parent = parent_process()
-    if parent is None:
-        return
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if not parent.is_alive():  # it ended before the signal was asked for
+        if parent is not None and not parent.is_alive():  # it ended before the signal was asked for
             os._exit(1)
-    else:
+    elif parent is not None:
         threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
 
 

@@ -1,32 +1,88 @@
-"""Write files so that they are there whole or not at all, keep some to their owner, and read people's text files."""
+"""Write files so that they are there whole or not at all, keep some to their owner, and read people's files.
+
+What is read is a regular file, for others may never end, and no larger than a limit.
+"""
 
 import codecs
+import errno
+import json
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from vision_app.core.errors import UsageError
+from vision_app.core.limits import MAX_BYTES
 
 OWNER_ONLY = 0o600
 PUBLIC = 0o666  # without what the system's umask takes away
 _PART = "[0-9a-f]" * 16 + ".part"  # what ends the name of an unfinished file
 
 
-def read_text(path: Path) -> str:
+class UnreadableFileError(OSError):
+    """A file that is not read for what it is; `strerror` says why, without its name."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+def open_regular(path: Path, limit: int = MAX_BYTES) -> BinaryIO:
+    """Open a file to read its bytes, if it is a regular one: reading a device or a pipe may never end.
+
+    Args:
+        path: The file.
+        limit: Most bytes that it may have.
+
+    Raises:
+        OSError: It cannot be opened, is of another kind or has more bytes; `strerror` says which.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise UnreadableFileError(errno.EINVAL, "not a regular file", str(path))
+    if found.st_size > limit:
+        reason = f"too large: {found.st_size:,} bytes are over the limit of {limit:,}"
+        raise UnreadableFileError(errno.EFBIG, reason, str(path))
+    return path.open("rb")
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """Return the content of a regular file; errors are those of `open_regular`."""
+    with open_regular(path, limit) as file:
+        return file.read()
+
+
+def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     """Return the text of a file as people's editors save it: UTF-8, or UTF-16, with or without a byte order mark.
 
     UTF-16 is told by its byte order mark. Line ends stay as they are.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, see `open_regular`.
         UnicodeDecodeError: It is neither.
     """
-    content = path.read_bytes()
+    content = read_bytes(path, limit)
     utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if utf16 else "utf-8-sig")
+
+
+def parse_json(content: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: It is none, or nested too deeply or too large to be read.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except MemoryError:
+        raise ValueError("not enough memory to read it") from None
 
 
 @contextmanager

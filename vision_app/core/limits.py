@@ -1,4 +1,13 @@
-"""Limits that the command line shows before anything heavy is imported."""
+"""Limits that hold everywhere. The command line shows some of them before anything heavy is imported."""
 
 MAX_PIXELS = 100_000_000
 """Images with more pixels are refused unless the caller raises the limit."""
+
+MAX_IMAGE_BYTES = 200_000_000
+"""Files of images with more bytes are refused unless the caller raises the limit."""
+
+MAX_BYTES = 2_000_000_000
+"""Other files with more bytes, such as annotations and weights, are refused."""
+
+MAX_SETTINGS_BYTES = 2_000_000
+"""So are files that people write by hand and that take long to read: YAML, `model.json`, settings."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from vision_app.core.errors import DataError
-from vision_app.core.files import atomic_write, remove_leftovers
+from vision_app.core.files import atomic_write, parse_json, remove_leftovers
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], state: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["state"])
+            return {name: file.get_tensor(name) for name in names}, parse_json(file.metadata()["state"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: not a checkpoint of this program ({error})") from error
 

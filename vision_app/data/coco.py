@@ -1,6 +1,5 @@
 """COCO-style JSON files with boxes."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vision_app.core.errors import DataError, ImageError
-from vision_app.core.files import read_text
+from vision_app.core.files import parse_json, read_text
 from vision_app.core.images import read_size
 from vision_app.data.layout import ImageFolders, found_name, is_leftover
 from vision_app.data.parse import flag, key, number, numbers
@@ -79,7 +78,7 @@ def load_coco(path: str | Path, images: Sequence[Path] = ()) -> DetectionSet:
 
 def _read_json(path: Path) -> dict[str, list[Any]]:
     try:
-        content: dict[str, list[Any]] = json.loads(read_text(path))
+        content: dict[str, list[Any]] = parse_json(read_text(path))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except ValueError as error:

@@ -1,6 +1,7 @@
 """Numbers, flags, ids and class names as people and tools write them, the same for every format."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from vision_app.core.errors import DataError
@@ -71,6 +72,6 @@ def class_names(values: Sequence[object], where: str) -> tuple[str, ...]:
         raise DataError(f"{where} has {given} as the name of class {place}; each class needs a name of its own")
     bare = [name.strip() for name in names]  # nobody sees the difference between 'dog' and 'dog '
     if len(set(bare)) < len(bare):
-        twice = next(name for name in bare if bare.count(name) > 1)
+        twice = next(name for name, uses in Counter(bare).items() if uses > 1)
         raise DataError(f"{where} lists {twice!r} more than once; each class needs a name of its own")
     return tuple(names)

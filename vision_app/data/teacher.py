@@ -1,7 +1,6 @@
 """A teacher's boxes beside the ground truth: a committee of detectors labels what people did not."""
 
 import gzip
-import json
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,9 @@ import numpy as np
 
 from vision_app.core.boxes import area, iou_matrix
 from vision_app.core.errors import DataError
+from vision_app.core.files import open_regular, parse_json
 from vision_app.core.labeled_boxes import LabeledBoxes, missing_landmarks
+from vision_app.core.limits import MAX_BYTES
 from vision_app.data.samples import AnnotatedImage, DetectionSet
 
 # A committee's score is no probability. Counted on the 2,811 COCO images with ground truth, a box of score s is right
@@ -41,8 +42,9 @@ def add_teacher_boxes(data: DetectionSet, path: str | Path) -> DetectionSet:
         DataError: The file cannot be read, an image of `data` is not in it, or its boxes are not such rows.
     """
     try:
-        with gzip.open(path, "rt", encoding="utf-8-sig") as file:
-            rows = json.load(file)
+        with open_regular(Path(path)) as compressed, gzip.open(compressed, "rt", encoding="utf-8-sig") as file:
+            text = file.read(MAX_BYTES)
+            rows = parse_json(text) if len(text) < MAX_BYTES else None
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"{path}: not a gzipped JSON file of boxes ({error})") from error
     if not isinstance(rows, dict):

@@ -1,5 +1,6 @@
 """The data.yaml of a YOLO set, or Darknet's obj.data: its splits, the names of the classes, and key points."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ import yaml
 
 from vision_app.core.errors import DataError, nearest
 from vision_app.core.files import read_text
+from vision_app.core.yaml_file import read_yaml
 from vision_app.data.layout import relocated
 from vision_app.data.parse import class_names, whole_number
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
 READ = {"path", "names", "nc", "kpt_shape"}.union(*SPLITS.values())
+MAX_CLASSES = 100_000
 OTHERS = {"author", "kpt_names", "minival"}  # keys of such files that only look like one of these
 
 
@@ -28,12 +31,11 @@ def read_description(path: Path) -> dict[Any, Any]:
 def _read_yaml(path: Path) -> dict[Any, Any]:
     """Return what a file says, with `names` as they are written: no is a name there, and no False."""
     try:
-        text = read_text(path)
-        content, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+        content, node = read_yaml(path)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not a YAML file ({error})") from error
     if not isinstance(content, dict) or not isinstance(node, yaml.MappingNode):
         raise DataError(f"{path}: not a data.yaml, it has no keys such as train, val and names")
     return content | {key.value: _as_written(value) for key, value in node.value if key.value == "names"}
@@ -72,15 +74,19 @@ def names_by_index(path: Path, content: Mapping[Any, Any]) -> tuple[dict[int, in
         listed = "\n".join(map(str.strip, lines_of(file))).strip().split("\n")
     elif isinstance(listed, str) and Path(listed).suffix:
         raise DataError(f"{path}: its 'names' are in {listed}, which is not there; list them here or mend the path")
+    if isinstance(count, int) and count > MAX_CLASSES:
+        raise DataError(f"{path}: 'nc' is {count}; at most {MAX_CLASSES:,} classes can be told apart")
     if listed is None and isinstance(count, int):
         listed = [f"class {i}" for i in range(count)]
     pairs = tuple(enumerate(listed)) if isinstance(listed, list) else listed
     if not isinstance(pairs, tuple) or not pairs or None in (indices := [whole_number(place) for place, _ in pairs]):
         raise DataError(f"{path}: 'names' must list the names of the classes")
+    if len(pairs) > MAX_CLASSES:
+        raise DataError(f"{path}: 'names' lists {len(pairs):,} classes; at most {MAX_CLASSES:,} can be told apart")
     if isinstance(count, int) and count != len(pairs):
         raise DataError(f"{path}: 'nc' is {count}, but 'names' lists {len(pairs)}")
     if len(set(indices)) < len(pairs):
-        twice = next(index for index in indices if indices.count(index) > 1)
+        twice = next(index for index, uses in Counter(indices).items() if uses > 1)
         raise DataError(f"{path}: 'names' has two names for class {twice}")
     rows = {index: name for index, (_, name) in sorted(zip(indices, pairs, strict=True), key=lambda one: one[0] or 0)}
     names = class_names(list(rows.values()), f"{path}: 'names'")

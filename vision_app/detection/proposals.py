@@ -17,7 +17,7 @@ import numpy as np
 from skimage.segmentation import felzenszwalb
 
 from vision_app.core.boxes import nms
-from vision_app.core.files import atomic_write
+from vision_app.core.files import atomic_write, read_bytes
 
 SIDE = 208  # pixels of the long side that is worked on; larger images are reduced, which also bounds the time
 SPACES = ("hsv", "lab")  # color spaces, for the segmentation and for the similarity of color
@@ -214,7 +214,7 @@ class ProposalCache:
     def __call__(self, pixels: np.ndarray, most: int | None = 2000) -> np.ndarray:
         """Return what `selective_search` gives, from the disk where it is there."""
         path = self.folder / f"{_key(pixels)}.boxes"
-        content = path.read_bytes() if path.exists() else b""
+        content = read_bytes(path) if path.exists() else b""
         if hashlib.sha256(content[32:]).digest() == content[:32]:
             boxes = np.frombuffer(content[32:], "<f4").astype(np.float32).reshape(-1, 4)
         else:  # missing or damaged

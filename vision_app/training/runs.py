@@ -14,7 +14,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from vision_app.core.errors import DataError, UsageError
-from vision_app.core.files import atomic_write
+from vision_app.core.files import atomic_write, read_text
 from vision_app.core.flags import flag
 from vision_app.core.tensors import load_tensors, save_tensors, with_prefix
 from vision_app.training.config import RENAMED
@@ -143,7 +143,7 @@ def append_metrics(folder: Path, row: Mapping[str, float]) -> None:
 def read_metrics(folder: Path) -> list[dict[str, str]]:
     """Return the rows of metrics.csv, none where there is no such file."""
     path = folder / METRICS
-    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    return list(csv.DictReader(read_text(path).splitlines())) if path.exists() else []
 
 
 def keep_models(folder: Path, measured: Sequence[tuple[int, float]], count: int) -> None:

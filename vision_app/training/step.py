@@ -13,6 +13,7 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vision_app.core.child_process import end_with_parent
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.tensors import set_learning_rate
 from vision_app.released.runtime import Execution
@@ -65,6 +66,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
         plugins=Autocast(mixed, device.type) if mixed else None,
     )
     fabric.launch()
+    if fabric.local_rank:  # of the processes that the first one started, or torchrun
+        end_with_parent()
     return fabric
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vision_app.core.errors import DataError, UsageError
+from vision_app.core.files import read_bytes
 from vision_app.data.names import canonical
 from vision_app.data.samples import DetectionSet
 from vision_app.detection.grid import Anchors
@@ -105,7 +106,7 @@ def name_and_digest(path: Path | None) -> str:
     if path is None:
         return "none"
     file = path if path.is_file() else find_model(path).file("weights.safetensors")
-    return f"{path.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    return f"{path.name} {hashlib.sha256(read_bytes(file)).hexdigest()[:12]}"
 
 
 def check_backbone(options: DetectionOptions, found: str) -> None:

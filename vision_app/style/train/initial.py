@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from vision_app.core.files import read_bytes
 from vision_app.released.find import find
 from vision_app.released.write import WEIGHTS
 from vision_app.style.fast import TASK
@@ -75,5 +76,5 @@ def identity(path: Path | None) -> str:
         files = sorted(path.glob(f"*/{WEIGHTS}"))
     else:
         files = [find(path).file(WEIGHTS)]
-    digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files))
+    digest = hashlib.sha256(b"".join(hashlib.sha256(read_bytes(file)).digest() for file in files))
     return f"{path.name} {digest.hexdigest()[:12]}"
