@@ -60,6 +60,22 @@ def test_a_jpeg_that_lacks_some_of_its_pixels_is_refused(options):
             read_image(content[:cut])
 
 
+@pytest.mark.parametrize(
+    ("pixels", "size", "options"),
+    [
+        (data.chelsea(), (150, 100), {"restart_marker_blocks": 3}),
+        (data.astronaut(), (96, 96), {"progressive": True, "restart_marker_blocks": 2}),
+        (data.astronaut()[-200:], (96, 56), {"progressive": True, "restart_marker_blocks": 2}),
+        (data.astronaut()[-200:], (96, 56), {"restart_marker_blocks": 1}),
+    ],
+)
+def test_a_jpeg_that_lacks_blocks_behind_any_restart_marker_is_refused(pixels, size, options):
+    content = encode(Image.fromarray(pixels).resize(size), "JPEG", **options)
+    for missing in range(3, 80):
+        with pytest.raises(ImageError, match="damaged, cut short or unsupported"):
+            read_image(content[:-missing])
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_damage_gives_pixels_or_a_clear_error(kind):

@@ -47,8 +47,8 @@ PILLOW_LIMIT = Image.MAX_IMAGE_PIXELS or float("inf")  # up to here Pillow neith
 _pillow_limit_lock = threading.Lock()
 
 _END = b"\xff\xd9"  # the marker at the end of a JPEG
-_NOISE = bytes((0x55 + 37 * i * i) % 0xFF for i in range(300))  # data that it might go on with, in a part of any number
-_MORE = b"".join(_NOISE + bytes((0xFF, 0xD0 + i)) for i in range(8)) * 2
+_NOISES = [bytes((start + step * i * i) % 0xFF for i in range(300)) for start, step in ((0x55, 37), (0xA9, 59))]
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")  # the eight markers that come in turn
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd9]")  # with a segment behind it
 
 
@@ -111,8 +111,7 @@ def load(image: Image.Image, source: BinaryIO | Image.Image, target: int | None)
     """Decode the pixels of an image that was opened from a source; return it, or what takes its place.
 
     A JPEG whose rows can all be decoded is taken without the marker at its end, too. What is missing is told by
-    decoding it twice: with the marker, and with some more data before it, which changes the pixels where rows are
-    missing. Of files with restart markers, or with several scans, the last few blocks may be damaged unnoticed.
+    decoding it again, with the marker and different data before it, which change the pixels where blocks are missing.
     """
     try:
         image.load()
@@ -121,16 +120,31 @@ def load(image: Image.Image, source: BinaryIO | Image.Image, target: int | None)
         if isinstance(source, Image.Image) or not isinstance(image, JpegImagePlugin.JpegImageFile):
             raise
         source.seek(0)
-        content, found = source.read().removesuffix(_END[:1]), []
-        for tail in (_END, _MORE + _END):
-            ended = JpegImagePlugin.JpegImageFile(io.BytesIO(content + tail))
-            if target is not None:
-                reduce(ended, target)
-            ended.load()
-            found.append(ended)
-        if found[0].tobytes() != found[1].tobytes() or not _has_all_scans(content):
+        content = source.read().removesuffix(_END[:1])
+        ended = _ended(content, b"", target)
+        pixels = ended.tobytes()
+        if not _has_all_scans(content):
             raise
-        return found[0]
+        if any(_ended(content, tail, target).tobytes() != pixels for tail in _more(content)):
+            raise
+        return ended
+
+
+def _more(content: bytes) -> Iterator[bytes]:
+    """Yield data with which the last scan of a JPEG might go on, through the parts after further restart markers."""
+    markers = _RESTART.findall(content, content.rfind(b"\xff\xda"))
+    following = markers[-1][1] - 0xD0 + 1 if markers else 0
+    for noise in _NOISES:
+        yield b"".join(noise + bytes((0xFF, 0xD0 + (following + i) % 8)) for i in range(16))
+
+
+def _ended(content: bytes, tail: bytes, target: int | None) -> Image.Image:
+    """Decode a JPEG with more data and the marker behind its own."""
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(content + tail + _END))
+    if target is not None:
+        reduce(image, target)
+    image.load()
+    return image
 
 
 def _has_all_scans(content: bytes) -> bool:
