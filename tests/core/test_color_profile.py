@@ -1,10 +1,11 @@
 """Colors are sRGB whatever profile a file has; most files have none, or that of sRGB, and stay as they are."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import cmyk_profile, encode, gray_profile, icc_profile, rgb_profile
+from image_files import cmyk_profile, encode, gray_profile, heic_with_profile, icc_profile, rgb_profile
 from PIL import Image, ImageCms
 from skimage import data
 
@@ -42,6 +43,16 @@ def test_a_wide_space_becomes_srgb_in_every_format(photo, kind, options):
     assert difference(plain, wide) > 10
     assert difference(read_image(encode(wide, kind, icc_profile=rgb_profile(), **options)).pixels, plain) < 3
     assert difference(read_image(encode(wide, kind, **options)).pixels, wide) < 2  # without a profile it is sRGB
+
+
+def test_a_profile_of_a_heic_file_counts():
+    pytest.importorskip("pi_heif")
+    content = (Path(__file__).parents[1] / "data" / "sideways.heic").read_bytes()
+    plain = read_image(content).pixels
+    expected = np.asarray(to_srgb(Image.fromarray(plain), rgb_profile()))
+    assert np.abs(expected.astype(int) - plain).max() > 20
+    found = read_image(heic_with_profile(content, rgb_profile())).pixels
+    assert found.shape == plain.shape and np.abs(found.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("source", ["palette", "RGBA", "opened by Pillow"])
