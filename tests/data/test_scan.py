@@ -89,7 +89,7 @@ def test_large_jpegs_are_scanned_at_the_size_that_is_needed(tmp_path):
 def test_no_readable_photo_at_all_is_an_error(tmp_path):
     data = photos_set(tmp_path, 1)
     (tmp_path / "1.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of the 1 images can be read \(corrupt image: .*1\.png"):
+    with pytest.raises(DataError, match=r"none of the 1 images can be used \(corrupt image: .*1\.png"):
         scan(data)
 
 

@@ -114,13 +114,13 @@ def outlines(count, corners, center=(0.1, 0.9)):
     [
         (tracked(20), "2 more, such as a confidence and a track id"),
         (tracked(1), "2 more, such as a confidence and a track id"),
-        (key_points(20, 1), "2 more, such as 1 key points of x and y"),
+        (key_points(20, 1), "2 more, such as two confidences or a key point"),
         (key_points(20, 2), "4 more, such as 2 key points of x and y"),
         (key_points(20, 5), "10 more, such as 5 key points of x and y"),
         (key_points(20, 17), "34 more, such as 17 key points of x and y"),
         (key_points(20, 2, visible=True), "6 more, such as 2 key points of x, y and visibility"),
         ([BOX + " .3 .3" * 5], "10 more, such as 5 key points of x and y"),
-        (columns(20, 2), "2 more, such as 1 key points of x and y"),
+        (columns(20, 2), "2 more, such as two confidences or a key point"),
         (columns(20, 4), "4 more, such as 2 key points of x and y"),
         (flags(20), "4 more, such as 2 key points of x and y"),
         (outlines(3, 6) + key_points(20, 5), "10 more, such as 5 key points of x and y"),
@@ -156,6 +156,28 @@ def test_a_few_rows_with_more_columns_among_outlines_are_refused_one_by_one(stra
             assert row in strange
     reader.check(Path("data.yaml"))
     assert refused == 9
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (outlines(60, 8) + columns(9, 2), "2 more, such as two confidences or a key point"),
+        (outlines(60, 8) + key_points(20, 2), "4 more, such as 2 key points of x and y"),
+        (outlines(60, 8) + columns(5, 2), None),  # so few may be triangles
+        (outlines(60, 8) + outlines(40, 3), None),
+        (outlines(60, 8) + outlines(40, 4, (0.45, 0.55)), None),
+    ],
+)
+def test_rows_of_one_length_among_outlines_that_are_boxes_with_more_columns_are_refused(rows, words):
+    reader = RowReader(None)
+    for number, row in enumerate(rows):
+        with suppress(RowError):
+            reader(row, f"line {number}")
+    if words is None:
+        reader.check(Path("data.yaml"))
+    else:
+        with pytest.raises(DataError, match=f"no outlines but a class, a box and {words} .line 6"):
+            reader.check(Path("data.yaml"))
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,21 @@
 """COCO-style JSON files with boxes."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
 
-import numpy as np
-
-from vision_app.core.errors import DataError, ImageError
+from vision_app.core.errors import DataError
 from vision_app.core.files import parse_json, read_text
-from vision_app.core.images import read_size
-from vision_app.data.layout import ImageFolders, found_name, is_leftover
-from vision_app.data.parse import flag, key, number, numbers
-from vision_app.data.samples import AnnotatedImage, DetectionSet, ImageAnnotations
+from vision_app.data.coco_rows import ImageReader, Row, count_type, problem_of
+from vision_app.data.layout import ImageFolders, is_leftover
+from vision_app.data.parse import key, number
+from vision_app.data.samples import DetectionSet
 from vision_app.data.scan_report import ScanReport
 from vision_app.released.landmarks import NO_LANDMARKS, Landmarks
 
-Row = dict[str, Any]
+CUT = 0.1  # part of the annotations, of images that are not listed, from which on the list of images is a cut
 
 
 def load_coco(path: str | Path, images: Sequence[Path] = ()) -> DetectionSet:
@@ -49,7 +47,7 @@ def load_coco(path: str | Path, images: Sequence[Path] = ()) -> DetectionSet:
     categories = _categories(content, path, report)
     names = tuple(dict.fromkeys(row["name"] for row in categories.values()))
     landmarks = _landmarks(list(categories.values()), path)
-    reader = _ImageReader(ImageFolders.of_json(path, images), names, landmarks, categories, report)
+    reader = ImageReader(ImageFolders.of_json(path, images), names, landmarks, categories, report)
     listed = _well_formed(content["images"], report)
     annotations = _by_image(content["annotations"], {key(row["id"]): row["id"] for row in listed}, path, report)
     first: dict[tuple[str, str | None], Row] = {}
@@ -70,6 +68,7 @@ def load_coco(path: str | Path, images: Sequence[Path] = ()) -> DetectionSet:
     for file in [file for file, count in uses.items() if count > 1]:
         report.add("duplicate image", f"{file} is all that is found for {uses[file]} images (left out)")
     samples = tuple(sample for sample in read if sample and uses[sample.path] == 1)
+    reader.form.check(path)
     report.check_rows(path)
     if not samples:
         raise DataError(f"{path}: none of its {len(content['images'])} images can be used ({report.first()})")
@@ -98,23 +97,13 @@ def _is_side(value: object) -> bool:
     return value is None or (number(value) or 0) >= 1 or value == 0
 
 
-def _problem(row: object, where: str, fields: Mapping[str, Callable[[object], object]]) -> str | None:
-    """Say what is wrong with a row of the file; None where nothing is."""
-    if not isinstance(row, dict):
-        return f"{where} is {shortened(row)}, not an object"
-    if missing := next((name for name in fields if name not in row), None):
-        return f"{where} has no '{missing}'"
-    wrong = next((name for name, valid in fields.items() if valid(row[name]) in (None, False)), None)
-    return wrong and f"{where} has '{wrong}': {shortened(row[wrong])}"
-
-
 def _categories(content: dict[str, list[Any]], path: Path, report: ScanReport) -> dict[str | None, Row]:
     """Return the categories by id, with names as text."""
     found: dict[str | None, Row] = {}
     for i, row in enumerate(content["categories"]):
         if isinstance(row, dict) and isinstance(row.get("name"), int) and not isinstance(row["name"], bool):
             row = {**row, "name": str(row["name"])}
-        if problem := _problem(row, f"categories[{i}]", {"id": key, "name": _is_name}):
+        if problem := problem_of(row, f"categories[{i}]", {"id": key, "name": _is_name}):
             raise DataError(f"{path}: malformed row: {problem}")
         if (same := found.setdefault(key(row["id"]), row))["name"] != row["name"]:
             raise DataError(f"{path}: categories '{same['name']}' and '{row['name']}' both have the id {row['id']}")
@@ -123,8 +112,10 @@ def _categories(content: dict[str, list[Any]], path: Path, report: ScanReport) -
             raise DataError(
                 f"{path}: categories {like!r} and {row['name']!r} differ in spaces alone; give both one name"
             )
-        if row["name"] in others:
-            report.count("category listed twice", f"'{row['name']}'")
+        if twice := [other["id"] for other in found.values() if other is not row and other["name"] == row["name"]]:
+            report.count(
+                "category listed twice", f"'{row['name']}' with the ids {twice[0]} and {row['id']} (one class)"
+            )
     return found
 
 
@@ -132,13 +123,13 @@ def _well_formed(rows: list[Any], report: ScanReport) -> list[Row]:
     """Return the images that are complete, with sizes as numbers and 0 where one is not known; report the others."""
     found = []
     for i, row in enumerate(rows):
-        if problem := _problem(row, f"images[{i}]", {"id": key, "file_name": _is_name}):
+        if problem := problem_of(row, f"images[{i}]", {"id": key, "file_name": _is_name}):
             report.add("malformed row", problem)
             continue
         if is_leftover(row["file_name"]):
             continue
         row = {"width": None, "height": None, **row}
-        if problem := _problem(row, f"images[{i}]", dict.fromkeys(("width", "height"), _is_side)):
+        if problem := problem_of(row, f"images[{i}]", dict.fromkeys(("width", "height"), _is_side)):
             report.add("malformed row", problem)
             continue
         sides = {side: int(number(row[side]) or 0) for side in ("width", "height") if isinstance(row[side], str)}
@@ -151,23 +142,33 @@ def _by_image(
 ) -> dict[str | None, list[tuple[int, Row]]]:
     """Return the annotations of each image by its id, with their places in the file; report those of none.
 
+    Those of images that are not listed are only counted where they are many: the images are a cut of the set then. But
+    if one of them has another kind of id than the images, ids are wrong.
+
     Raises:
         DataError: None of them is of an image of the file.
     """
     found: dict[str | None, list[tuple[int, Row]]] = defaultdict(list)
-    strange = None
+    others = []  # ids and sentences of those of no image
     for i, row in enumerate(rows):
-        if problem := _problem(row, f"annotations[{i}]", {"image_id": key}):
+        if problem := problem_of(row, f"annotations[{i}]", {"image_id": key}):
             report.refuse("malformed row", problem)
         elif (image := key(row["image_id"])) in known:
             found[image].append((i, row))
-            _count_type(row, "image_id", known[image], report)
+            count_type(row, "image_id", known[image], report)
         else:
-            strange = f"annotation {row.get('id')} names image {row['image_id']}, which is not listed"
-            report.refuse("annotation without image", strange)
-    if strange and not found:
-        raise DataError(f"{path}: none of its annotations is of an image that it lists ({strange})")
+            others.append((image, f"annotation {row.get('id')} names image {row['image_id']}, which is not listed"))
+    if others and not found:
+        raise DataError(f"{path}: none of its annotations is of an image that it lists ({others[-1][1]})")
+    kinds = {_is_number(place) for place in known}
+    is_cut = len(others) > CUT * len(rows) and all(_is_number(image) in kinds for image, _ in others)
+    for _, sentence in others:
+        (report.count if is_cut else report.refuse)("annotation without image", sentence)
     return found
+
+
+def _is_number(place: str | None) -> bool:
+    return bool(place) and str(place).lstrip("-").isdigit()
 
 
 def _check_written(one: Row, other: Row, path: Path) -> None:
@@ -177,13 +178,6 @@ def _check_written(one: Row, other: Row, path: Path) -> None:
         named = f"'{one['file_name']}' and '{other['file_name']}' have the ids {texts[0]!r} and {texts[1]!r}"
         if key(texts[0]) == key(texts[1]):
             raise DataError(f"{path}: {named}, which are one number; give each image an id of its own")
-
-
-def _count_type(row: Row, name: str, original: object, report: ScanReport) -> None:
-    """Count an id that is written otherwise than what it refers to."""
-    if type(row[name]) is not type(original) or row[name] != original:
-        kind = "id written otherwise" if type(row[name]) is type(original) else "id of another type"
-        report.count(kind, f"'{name}': {row[name]!r} for {original!r}")
 
 
 def _landmarks(categories: list[Row], path: Path) -> Landmarks:
@@ -200,113 +194,3 @@ def _landmarks(categories: list[Row], path: Path) -> Landmarks:
             "a detector learns one list of them, with v = 0 for those that an object has not"
         )
     return Landmarks(lists[0], tuple(named)) if named else NO_LANDMARKS
-
-
-class _ImageReader:
-    """Turns an image of the file and its annotations into a sample.
-
-    Args:
-        folders: Where the images are.
-        names: Of the classes.
-        landmarks: Of the set.
-        categories: Rows by id.
-        report: Takes what is wrong.
-    """
-
-    def __init__(
-        self,
-        folders: ImageFolders,
-        names: tuple[str, ...],
-        landmarks: Landmarks,
-        categories: dict[str | None, Row],
-        report: ScanReport,
-    ):
-        self.folders, self.categories, self.report = folders, categories, report
-        self.index = {place: names.index(row["name"]) for place, row in categories.items()}
-        count = len(landmarks)
-        self.points = {place: count * (row["name"] in landmarks.classes) for place, row in categories.items()}
-
-    def __call__(self, image: Row, rows: Sequence[tuple[int, Row]]) -> AnnotatedImage | None:
-        name = image["file_name"]
-        try:
-            path = self.folders.find(name, self.report)
-            name = found_name(name, path)
-            size = image["width"], image["height"]
-            width, height = size if all(size) else read_size(path)
-        except DataError as error:
-            self.report.add("missing image", str(error))
-            return None
-        except ImageError as error:
-            self.report.add("corrupt image", str(error))
-            return None
-        points = max(self.points.values(), default=0)
-        annotations = ImageAnnotations(name, width, height, self.report, points)
-        for place, row in rows:
-            self._add(place, row, annotations)
-        return annotations.sample(path, self.index.values(), exhaustive=image.get("labels") != "voc20")
-
-    def _add(self, place: int, row: Row, annotations: ImageAnnotations) -> None:
-        """Add an annotation to those of its image, or report it."""
-        where, report = f"annotation {row.get('id')} of {annotations.name}", self.report
-        box = _box(row, where, report)
-        fields: dict[str, Callable[[object], object]] = {"category_id": key} | ({} if box else {"bbox": numbers})
-        if (problem := _problem(row, f"annotations[{place}]", fields)) or not box:
-            problem = problem or f"annotations[{place}] has 'bbox': {shortened(row['bbox'])}"
-            annotations.refuse("malformed row", problem)
-            return
-        category = key(row["category_id"])
-        if category not in self.index:
-            annotations.refuse("unknown category", f"{where}: {row['category_id']}")
-            return
-        _count_type(row, "category_id", self.categories[category]["id"], report)
-        x, y, w, h = box
-        what = f"{where}: {row['bbox'] if row.get('bbox') else box}"
-        ignored = [_switch(row, name, where, report) for name in ("iscrowd", "difficult")]
-        landmarks = _points(row, self.points[category], what, report)
-        annotations.add(
-            (x, y, x + w, y + h), self.index[category], what,
-            ignored=any(ignored), area=number(row.get("area")), landmarks=landmarks,
-        )  # fmt: skip
-
-
-def _box(row: Row, where: str, report: ScanReport) -> list[float] | None:
-    """Return the x, y, width and height of an annotation; without a box, or with an empty one, those of its outline."""
-    given = row.get("bbox")
-    box = numbers(given)
-    box = box if box and len(box) == 4 else None
-    if not box or min(box[2:]) <= 0:
-        parts = row.get("segmentation")
-        rings = parts if isinstance(parts, list) and all(isinstance(part, list) for part in parts) else [parts]
-        values = [numbers(ring) or [] for ring in rings]
-        if all(len(ring) >= 6 and len(ring) % 2 == 0 for ring in values) and values:
-            x, y = (np.concatenate([ring[start::2] for ring in values]) for start in (0, 1))
-            report.count("box from its outline", where)
-            return [float(x.min()), float(y.min()), float(np.ptp(x)), float(np.ptp(y))]
-    if box and any(isinstance(value, str) for value in given or ()):
-        report.count("number written as text", f"{where}: {given}")
-    return box
-
-
-def _switch(row: Row, name: str, where: str, report: ScanReport) -> bool:
-    """Return whether a flag is set, which it is not where it is left out."""
-    value = row.get(name)
-    if value is None or value == "":
-        return False
-    if (found := flag(value)) is None:
-        report.count("unknown flag", f"{where}: '{name}' is {shortened(value)} (taken as not set)")
-    elif isinstance(value, str):
-        report.count("flag written as text", f"{where}: '{name}' is {value!r}")
-    return bool(found)
-
-
-def _points(row: Row, points: int, what: str, report: ScanReport) -> np.ndarray | None:
-    """Return the (K, 2) keypoints of an annotation, NaN where one is not known; None where it has none."""
-    given = row.get("keypoints")
-    if not points or not given:
-        return None
-    values = numbers(given)
-    if values is None or len(values) != 3 * points:
-        report.add("malformed keypoints", f"{what} has {shortened(given)}, not x, y, v of {points} points (none known)")
-        return None
-    table = np.array(values, np.float64).reshape(points, 3)
-    return np.where(table[:, 2:] > 0, table[:, :2], np.nan)

@@ -93,6 +93,7 @@ class ImageFolders:
     ):
         self.roots, self.given = tuple(dict.fromkeys(roots)), tuple(given)
         self._nearby, self._stem = tuple(dict.fromkeys(nearby)), stem.lower()
+        self._listings: dict[Path, dict[str, list[Path]]] = {}  # files by name in lower case
 
     @classmethod
     def of_json(cls, path: Path, given: Sequence[Path] = ()) -> "ImageFolders":
@@ -107,6 +108,8 @@ class ImageFolders:
     def find(self, name: str, report: ScanReport) -> Path:
         """Return the image of a name; report where the end of a path alone leads to it, or nothing names its folder.
 
+        One whose name differs in upper and lower case alone is taken where there is no other, which is reported.
+
         Raises:
             DataError: It is in none of the folders, or in several and nothing tells which.
         """
@@ -114,6 +117,9 @@ class ImageFolders:
         found, named = found or relocated(name, self.roots), True
         if not found:
             found, named = self._beside(name)
+        if not found and (found := self._in_other_case(name)):
+            report.count("photo named in another case", f"{found} for {name}")
+            return found
         if found and found.is_file():
             if not named or found_name(name, found) != name:
                 report.count("photo found elsewhere", f"{found} for {name}")
@@ -131,6 +137,24 @@ class ImageFolders:
         if len({file.resolve() for file in found}) > 1:
             raise DataError(f"{name} may be {found[0]} or {found[1]}; --images names the folder that has it")
         return found[0] if found else None
+
+    def _in_other_case(self, name: str) -> Path | None:
+        """Return the image whose name differs in upper and lower case alone, such as p0.jpg for p0.JPG."""
+        for part in _ends(name):
+            found = [file for root in (*self.given, *self.roots) for file in self._spellings(root / part)]
+            if found:
+                return self._single(name, found)
+        return None
+
+    def _spellings(self, path: Path) -> list[Path]:
+        """Return the files of a folder that are called like a path in any case."""
+        folder = path.parent
+        if folder not in self._listings:
+            names: defaultdict[str, list[Path]] = defaultdict(list)
+            for file in folder.iterdir() if folder.is_dir() else ():
+                names[file.name.lower()].append(file)
+            self._listings[folder] = dict(names)
+        return [file for file in self._listings[folder].get(path.name.lower(), []) if file.is_file()]
 
     def _beside(self, name: str) -> tuple[Path | None, bool]:
         """Return the image in one of the sub-folders, and whether the file or the name mentions this folder."""

@@ -62,7 +62,7 @@ def scan(
         kept.append(sample)
         images.keep(sample.path, image.pixels)
     if not kept:
-        raise DataError(f"none of the {len(data)} images can be read ({report.first()})")
+        raise DataError(f"none of the {len(data)} images can be used ({report.first()})")
     return replace(data, samples=tuple(kept), report=report, images=images)
 
 

@@ -1,17 +1,21 @@
 """Rows of YOLO's labels: boxes and outlines, told from boxes with columns of another kind behind them."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vision_app.core.errors import DataError
+from vision_app.data.box_form import BoxForm
 from vision_app.data.parse import number
 
 Box = tuple[float, float, float, float]
 NORMALIZED = 1.5  # a part of an image's side is 1 at most; boxes over the edge are a little more
 SLACK = 0.01  # of the image's side, by which rounding may miss an edge
 DOUBTFUL = 0.1  # part of the rows with more than four numbers from which on the set has no outlines
+TRIANGLES = 6  # of which one at least does not begin like a box
+CROSSING = 0.2  # for each row that begins like a box and may be an outline, rows of its length that cannot be one
 CORNERS = 64  # of an outline that are looked at, to keep this fast
 
 
@@ -39,6 +43,8 @@ class RowReader:
         self.key_points = key_points
         self._first = ""  # row that looks like a box with more columns
         self._longer = self._doubtful = self._outlines = 0
+        self._by_length: defaultdict[int, Counter[str]] = defaultdict(Counter)  # rows that begin with a box or not
+        self._form = BoxForm("center x, center y, width and height")
 
     def __call__(self, line: str, where: str) -> tuple[float, Box]:
         """Return the class index and the box of a row, x1, y1, x2, y2 as parts of the image's sides.
@@ -69,16 +75,20 @@ class RowReader:
             raise RowError("not normalized", "is in pixels or percent; write parts of the image's sides, from 0 to 1")
         if not more:
             x, y, w, h = values
-            return label, (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+            box = x - w / 2, y - h / 2, x + w / 2, y + h / 2
+            self._form.add(values, box, 1, 1)
+            return label, box
         return label, (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
 
     def check(self, source: Path) -> None:
-        """Refuse a set whose outlines are boxes with more columns, by all that was read of it.
+        """Refuse a set whose outlines are boxes with more columns, or its boxes corners, by all that was read of it.
 
         Raises:
             DataError: They are; names `source`.
         """
-        if self._doubtful > max(self._outlines, DOUBTFUL * self._longer):
+        self._form.check(source)
+        mixed = any(map(self._is_mixed, self._by_length))
+        if mixed or self._doubtful > max(self._outlines, DOUBTFUL * self._longer):
             raise DataError(
                 f"{source}: rows of its labels are no outlines but a class, a box and {self._first}; delete these "
                 "columns or, if they are key points, describe them with 'kpt_shape'"
@@ -93,14 +103,29 @@ class RowReader:
             certain: Whether it is none if it may begin with a box.
         """
         self._longer += not certain
+        kinds = self._by_length[len(values)]
         if not _is_box(values):
             self._outlines += not certain
+            kinds["outline"] += 1
             return True
         columns = certain or _is_tracked(values[4:]) or _has_visibility(values) or not _is_simple(values)
         if not certain and (columns or len(values) == 6 or _are_flags(values[4:])):  # nobody draws triangles
             self._doubtful += 1
             self._first = self._first or f"{_columns(values[4:])} ({where})"
+        kinds["columns" if columns else "either"] += not certain
         return not columns
+
+    def _is_mixed(self, length: int) -> bool:
+        """Return whether the rows of a length are boxes with more columns, though some of them passed as outlines.
+
+        Outlines do not cross themselves, and some of many triangles do not begin like a box.
+        """
+        kinds = self._by_length[length]
+        if not kinds["either"]:
+            return False
+        if length == 6:
+            return not kinds["outline"] and kinds.total() >= TRIANGLES
+        return kinds["columns"] > CROSSING * kinds["either"]
 
 
 def _is_box(values: Sequence[float]) -> bool:
@@ -137,6 +162,8 @@ def _columns(more: Sequence[float]) -> str:
         return "1 more, such as a confidence"
     if _is_tracked(more):
         return "2 more, such as a confidence and a track id"
+    if len(more) == 2:
+        return "2 more, such as two confidences or a key point"
     if len(more) % 3 == 0 and set(more[2::3]) <= {0, 1, 2}:
         return f"{len(more)} more, such as {len(more) // 3} key points of x, y and visibility"
     return f"{len(more)} more" + f", such as {len(more) // 2} key points of x and y" * (len(more) % 2 == 0)
