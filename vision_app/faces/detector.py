@@ -1,7 +1,7 @@
 """`FaceDetector`: finds faces and their landmarks, from 20 pixels to those that fill the photo. NumPy only."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from math import ceil
@@ -22,7 +22,7 @@ from vision_app.detection.load import TASK
 from vision_app.faces.align import LANDMARKS, landmarks_of
 from vision_app.faces.checker import FaceChecker
 from vision_app.faces.refine import refine
-from vision_app.faces.tiling import Tile, make_tiles
+from vision_app.faces.tiling import MAX_INPUT, Tile, make_tiles
 from vision_app.faces.upright import set_upright, turned_faces, without_duplicates
 from vision_app.released.find import Model, find
 from vision_app.released.landmarks import Landmarks
@@ -33,20 +33,21 @@ from vision_app.released.runtime import Execution, ExecutionOptions
 FACE = "face"
 SMALLEST = 20.0  # pixels
 EDGE = 0.02  # a box this close to the edge of a tile, in shares of its own size, is cut off by it
+BATCH = MAX_INPUT**2  # pixels of tiles that go through the network together
+ROWS = 1000  # faces that are compared with all others at a time
 
 
 @dataclass(frozen=True)
 class TiledImage:
-    """A photo and what the network takes of each of its tiles."""
+    """A photo and its tiles. They are cut out and scaled a few at a time, when the network takes them."""
 
     image: RGBImage
     tiles: tuple[Tile, ...]
-    inputs: Inputs
 
 
 @dataclass(frozen=True)
 class RawFaces:
-    """The network's raw output for the tiles of several photos, one after the other."""
+    """The network's raw output for the tiles of several photos, one tile after the other."""
 
     images: tuple[TiledImage, ...]
     raw: list[GridOutput]
@@ -105,16 +106,22 @@ class FaceDetector(Detector):
         return read_image(source, **options)
 
     def preprocess(self, images: RGBImage | Sequence[RGBImage]) -> tuple[TiledImage, ...]:
-        """Cut the tiles out of one or several images and scale them."""
-        return tuple(self._tiled(image) for image in several(images))
+        """Choose the tiles of one or several images."""
+        size, smallest = self.detector.size, self.smallest
+        tiles = [tuple(make_tiles(image.width, image.height, size, smallest)) for image in several(images)]
+        return tuple(TiledImage(*both) for both in zip(several(images), tiles, strict=True))
 
     def join(self, parts: Sequence[tuple[TiledImage, ...]]) -> tuple[TiledImage, ...]:
         """Join the inputs of several images to those of one batch."""
         return tuple(chain.from_iterable(parts))
 
     def forward(self, inputs: tuple[TiledImage, ...], stages: Stages | None = None) -> RawFaces:
-        """Run the network, tiles of one shape together."""
-        return RawFaces(inputs, self.detector.forward(self.detector.join([one.inputs for one in inputs]), stages))
+        """Run the network, a few tiles at a time, those of one shape together."""
+        stages = stages or Stages()
+        raw: list[GridOutput] = []
+        for part in chain.from_iterable(map(self._parts, inputs)):
+            raw += self.detector.forward(part, stages)
+        return RawFaces(inputs, raw)
 
     def postprocess(self, raw: RawFaces, options: DetectOptions = DetectOptions()) -> list[Detections]:
         """Merge the faces of each image's tiles and refine their landmarks, for which the network runs once more.
@@ -126,14 +133,23 @@ class FaceDetector(Detector):
             UsageError: See `DetectOptions.resolved`.
         """
         options = options.resolved(self)
-        found = iter(self.detector.postprocess(raw.raw, options))
+        found = iter(raw.raw)
         merged = [(one.image, self._merged(one, islice(found, len(one.tiles)), options)) for one in raw.images]
         refined = [(image, refine(self.detector, image, faces)) for image, faces in merged]
         return [self._upright(image, faces, options) for image, faces in refined]
 
-    def _tiled(self, image: RGBImage) -> TiledImage:
-        tiles = make_tiles(image.width, image.height, self.detector.size, self.smallest)
-        return TiledImage(image, tuple(tiles), self.detector.join([self._input(image, tile) for tile in tiles]))
+    def _parts(self, tiled: TiledImage) -> Iterator[Inputs]:
+        """Yield what the network takes of a photo's tiles, as many together as `BATCH` allows."""
+        part: list[Inputs] = []
+        pixels = 0
+        for tile in tiled.tiles:
+            one = self._input(tiled.image, tile)
+            pixels += one.pixels[0].size // 3
+            if part and pixels > BATCH:
+                yield self.detector.join(part)
+                part, pixels = [], one.pixels[0].size // 3
+            part.append(one)
+        yield self.detector.join(part)
 
     def _input(self, image: RGBImage, tile: Tile) -> Inputs:
         """Return what the network takes of one tile; photo pixels of its letterbox start at the frame's edge."""
@@ -164,11 +180,12 @@ class FaceDetector(Detector):
         found, _ = without_duplicates(found.joined(more), is_new, is_new)
         return found[np.argsort(-found.scores, kind="stable")[: options.max_detections]]
 
-    def _merged(self, tiled: TiledImage, found: Iterable[Detections], options: ResolvedOptions) -> Detections:
-        """Return one photo's faces, given those of each tile."""
+    def _merged(self, tiled: TiledImage, raw: Iterable[GridOutput], options: ResolvedOptions) -> Detections:
+        """Return one photo's faces, given the network's output for each tile."""
         width, height = tiled.image.width, tiled.image.height
         parts = []
-        for tile, back, one in zip(tiled.tiles, tiled.inputs.letterboxes, found, strict=True):
+        for tile, output in zip(tiled.tiles, raw, strict=True):
+            (one,), back = self.detector.postprocess([output], options), output.letterbox
             start = np.array([tile.left - tile.frame / back.scale_x, tile.top - tile.frame / back.scale_y], np.float32)
             moved = one.boxes + np.tile(start, 2)
             counts = _whole(moved, tile, width, height) & ((moved[:, 2:] - moved[:, :2]).max(axis=1) <= tile.largest)
@@ -197,6 +214,10 @@ def _inside(boxes: np.ndarray, points: np.ndarray, scores: np.ndarray) -> np.nda
     """Return (N,) which faces lie among the landmarks of a face at least twice as large that scores no less."""
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     low, high = points.min(axis=1), points.max(axis=1)  # (N, 2)
-    among = ((middles[:, None] > low) & (middles[:, None] < high)).all(axis=2)  # (N, N): row's middle in column's
-    part = among & (2 * area(boxes)[:, None] < area(boxes)) & (scores[:, None] <= scores)
-    return np.asarray(part.any(axis=1))
+    is_inside = np.zeros(len(boxes), bool)
+    for start in range(0, len(boxes), ROWS):
+        some = slice(start, start + ROWS)
+        among = ((middles[some, None] > low) & (middles[some, None] < high)).all(axis=2)  # row's middle in column's
+        part = among & (2 * area(boxes[some])[:, None] < area(boxes)) & (scores[some, None] <= scores)
+        is_inside[some] = part.any(axis=1)
+    return is_inside
