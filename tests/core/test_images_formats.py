@@ -68,7 +68,9 @@ def test_avif_is_read_upright(monkeypatch, brand, orientation):
     monkeypatch.setattr(decode, "_HAS_HEIC", False)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = Image.fromarray(quadrants()).transpose(decode.UPRIGHT[orientation]) if orientation > 1 else quadrants()
+    flip = Image.Transpose.FLIP_TOP_BOTTOM
+    turns = {6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90, 4: flip}
+    stored = Image.fromarray(quadrants()).transpose(turns[orientation]) if orientation > 1 else quadrants()
     content = encode(Image.fromarray(quadrants()), "AVIF", quality=95, subsampling="4:4:4", exif=exif)
     assert content[4:12] == b"ftypavif"
     image = read_image(content[:8] + brand + content[12:])

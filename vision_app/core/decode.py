@@ -31,17 +31,10 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _ORIENTATION_TAG = 0x0112
-UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright (EXIF 2.32, section 4.6.4)
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 TURNED_BY_PILLOW = ("TIFF", "HEIF")  # whose size is that of the upright image from the start
+
+STRIP = 2**20  # pixels that are converted at a time: a few copies of these are small, of a whole photo they are not
 
 PILLOW_LIMIT = Image.MAX_IMAGE_PIXELS or float("inf")  # up to here Pillow neither warns nor refuses
 _pillow_limit_lock = threading.Lock()
@@ -122,10 +115,9 @@ def load(image: Image.Image, source: BinaryIO | Image.Image, target: int | None)
         source.seek(0)
         content = source.read().removesuffix(_END[:1])
         ended = _ended(content, b"", target)
-        pixels = ended.tobytes()
         if not _has_all_scans(content):
             raise
-        if any(_ended(content, tail, target).tobytes() != pixels for tail in _more(content)):
+        if not all(_are_equal(_ended(content, tail, target), ended) for tail in _more(content)):
             raise
         return ended
 
@@ -145,6 +137,11 @@ def _ended(content: bytes, tail: bytes, target: int | None) -> Image.Image:
         reduce(image, target)
     image.load()
     return image
+
+
+def _are_equal(a: Image.Image, b: Image.Image) -> bool:
+    """Return whether two images of one size and mode have equal pixels."""
+    return all(a.crop(box).tobytes() == b.crop(box).tobytes() for box in _strips(a.size))
 
 
 def _has_all_scans(content: bytes) -> bool:
@@ -171,6 +168,44 @@ def orientation(image: Image.Image) -> int:
     except Exception:  # the pixels are fine, and the parser of a damaged block can raise anything
         return 1
     return value
+
+
+def _strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield boxes of whole rows, left, top, right, bottom, of `STRIP` pixels or a little more."""
+    width, height = size
+    rows = -(-STRIP // width)
+    for top in range(0, height, rows):
+        yield 0, top, width, min(top + rows, height)
+
+
+def upright_pixels(image: Image.Image, turn: int = 1) -> tuple[np.ndarray, np.ndarray | None]:
+    """Turn a decoded image of any mode upright and convert it with `to_rgb`, a strip at a time.
+
+    Args:
+        image: The image; it stays as it is.
+        turn: EXIF orientation (EXIF 2.32, section 4.6.4).
+
+    Returns:
+        (H, W, 3) uint8, laid on white, and its opacity, (H, W) uint8; None where it is opaque.
+    """
+    width, height = image.size if turn not in SIDEWAYS else image.size[::-1]
+    pixels, alpha = np.empty((height, width, 3), np.uint8), None
+    for box in _strips(image.size):
+        rows = slice(box[1], box[3])
+        part, opacity = to_rgb(image if box[2:] == image.size and not box[1] else image.crop(box))
+        as_stored(pixels, turn)[rows] = np.asarray(part)
+        if opacity is not None:
+            alpha = np.full((height, width), 255, np.uint8) if alpha is None else alpha
+            as_stored(alpha, turn)[rows] = opacity
+    return pixels, alpha
+
+
+def as_stored(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Return a view of the pixels of an upright image, (H, W, ...), as a file of an EXIF orientation stores them."""
+    flipped = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
+    rows, columns = flipped.get(turn, (1, 1))
+    view = pixels[::rows, ::columns]
+    return view.swapaxes(0, 1) if turn in SIDEWAYS else view
 
 
 def to_rgb(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:

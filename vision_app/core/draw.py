@@ -8,6 +8,7 @@ from zlib import crc32
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vision_app.core.decode import upright_pixels
 from vision_app.core.images import ImageSource, read_image
 from vision_app.core.results import Detections
 from vision_app.core.several import several
@@ -30,7 +31,7 @@ def draw(image: ImageSource, detections: Detections, captions: str | Sequence[st
     Raises:
         ImageError: The image cannot be read.
     """
-    drawn = Image.fromarray(read_image(image).pixels).copy()
+    drawn = Image.fromarray(read_image(image).pixels)  # a copy: Pillow stores RGB with four bytes a pixel
     scale = np.tile([drawn.width / detections.width, drawn.height / detections.height], 2)
     thickness = max(2, round(max(drawn.size) / 300))
     font = _font(max(11, max(drawn.size) // 50))
@@ -43,7 +44,7 @@ def draw(image: ImageSource, detections: Detections, captions: str | Sequence[st
         for x, y in [] if detection.landmarks is None else detection.landmarks * scale[:2]:
             canvas.circle((x, y), thickness + 1, fill=color)
         draw_label(canvas, caption, (left, top), color, font)
-    return np.array(drawn)
+    return upright_pixels(drawn)[0]
 
 
 def label_color(label: str) -> tuple[int, int, int]:

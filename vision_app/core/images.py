@@ -20,13 +20,13 @@ from vision_app.core.decode import (
     PILLOW_LIMIT,
     SIDEWAYS,
     TURNED_BY_PILLOW,
-    UPRIGHT,
     load,
     open_image,
     orientation,
     raised_pillow_limit,
     reduce,
     to_rgb,
+    upright_pixels,
 )
 from vision_app.core.errors import ImageError, nearest
 from vision_app.core.files import atomic_write
@@ -206,8 +206,8 @@ def _from_array(array: np.ndarray, name: str) -> RGBImage:
         raise ImageError(name, f"the array is empty: its shape is {array.shape}")
     if channels == 3:
         return RGBImage(np.ascontiguousarray(array), array.shape[1], array.shape[0])
-    image, alpha = to_rgb(Image.fromarray(array if channels == 4 else array.reshape(array.shape[:2])))
-    return RGBImage(np.asarray(image), image.width, image.height, alpha)
+    pixels, alpha = upright_pixels(Image.fromarray(array if channels == 4 else array.reshape(array.shape[:2])))
+    return RGBImage(pixels, array.shape[1], array.shape[0], alpha)
 
 
 def _decode(source: BinaryIO | Image.Image, name: str, target: int | None, max_pixels: int) -> RGBImage:
@@ -225,10 +225,8 @@ def _decode(source: BinaryIO | Image.Image, name: str, target: int | None, max_p
         turn = orientation(image)  # after loading: Pillow has turned TIFF and HEIC upright by now
         if reduced and reduced[2:] != image.size:  # the last column and row reach past the edge of the image
             image = image.resize(image.size, Image.Resampling.BICUBIC, box=reduced)
-        if turn in UPRIGHT:
-            image = image.transpose(UPRIGHT[turn])
-        image, alpha = to_rgb(image)
-        pixels = np.asarray(image)  # (h, w, 3)
+        pixels, alpha = upright_pixels(image, turn)
+        pixels.flags.writeable = False
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
