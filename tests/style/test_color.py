@@ -122,7 +122,7 @@ def test_any_two_images_give_an_image(content, style, strength):
 
 def test_strips_give_the_same_result(photo, pale, monkeypatch):
     whole = [transfer(photo, pale), keep_luminance(photo, photo[::-1])]
-    monkeypatch.setattr(color, "ROWS", 7)
+    monkeypatch.setattr(color, "STRIP", 7)
     assert np.array_equal(transfer(photo, pale), whole[0])
     assert np.array_equal(keep_luminance(photo, photo[::-1]), whole[1])
 

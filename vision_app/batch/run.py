@@ -10,6 +10,7 @@ from vision_app.batch.journal import Journal
 from vision_app.batch.sinks import OutputError
 from vision_app.batch.sources import Input
 from vision_app.core.errors import ImageError
+from vision_app.core.memory import taking_turns
 
 Row = dict[str, Any]
 
@@ -47,7 +48,8 @@ def run(
 
     With the journal's batch size B, batch k holds the inputs k·B … (k + 1)·B - 1, whatever fails among them. A
     worker takes a whole batch from reading to saving, so that reading one batch overlaps with predicting another; at
-    most `workers` batches of images are in memory. The journal is flushed after every batch.
+    most `workers` batches of images are in memory, and large images take turns, see `core.memory`. The journal is
+    flushed after every batch.
 
     Args:
         task: What to do with an input.
@@ -77,6 +79,7 @@ def run(
         pool.shutdown(cancel_futures=True)
 
 
+@taking_turns()
 def _handle(task: Task[Any], batch: Sequence[Input]) -> list[Row]:
     """Read, predict and save one batch and return its rows. The dicts below go by the place in the batch."""
     images: dict[int, Any] = {}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 RUNTIMES = ("auto", "onnx", "torch")
+LARGE = 2**20  # pixels of an input from which ONNX Runtime gives back the memory of a run
 
 
 class ExecutionOptions(TypedDict, total=False):
@@ -177,6 +178,26 @@ def open_session(path: Path, threads: int | None = None) -> "InferenceSession":
         raise ModelError(f"{path}: ONNX Runtime cannot load it ({error})") from error
 
 
+def run_session(session: "InferenceSession", inputs: dict[str, "np.ndarray"], pixels: int) -> "list[np.ndarray]":
+    """Run a session, and give back its memory after an input of many pixels: it would keep it, for every shape anew.
+
+    Args:
+        session: See `open_session`.
+        inputs: By name.
+        pixels: Height times width of each image.
+
+    Returns:
+        All outputs.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    if pixels >= LARGE:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    outputs: list[np.ndarray] = session.run(None, inputs, options)
+    return outputs
+
+
 def load_weights(network: "Module", path: Path) -> None:
     """Fill a torch network from a safetensors file.
 
@@ -204,8 +225,7 @@ class OnnxNetwork:
     def __call__(self, pixels: "np.ndarray", stages: Stages | None = None) -> "np.ndarray":
         """Run the network on (B, H, W, 3) uint8."""
         with (stages or Stages()).stage("network"):
-            answer: np.ndarray = self._session.run(None, {self._input: pixels})[0]
-            return answer
+            return run_session(self._session, {self._input: pixels}, pixels.shape[1] * pixels.shape[2])[0]
 
 
 class TorchNetwork:

@@ -1,6 +1,6 @@
 """Color transfer: a photo in the colors of a style, or a stylized image in those of its content. NumPy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -8,7 +8,7 @@ LARGEST_GAIN = 4.0  # of a direction in color space: more would show the steps o
 SMALLEST_VARIANCE = 1e-9  # squared levels of 256: less counts as none
 SHOULDER = 64.0  # levels at each end of 0..255 into which values beyond are compressed
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # of red, green and blue (ITU-R BT.601)
-ROWS = 256  # processed at a time, which bounds the memory
+STRIP = 2**21  # pixels of whole rows that are processed at a time, which bounds the memory
 
 
 def transfer(content: np.ndarray, style: np.ndarray, strength: float = 1.0) -> np.ndarray:
@@ -26,18 +26,45 @@ def transfer(content: np.ndarray, style: np.ndarray, strength: float = 1.0) -> n
     Returns:
         (H, W, 3) uint8.
     """
-    mean, covariance = _moments(content)
-    wanted_mean, wanted_covariance = _moments(style)
-    matrix = (1 - strength) * np.eye(3) + strength * _monge_kantorovich(covariance, wanted_covariance)
-    offset = mean + strength * (wanted_mean - mean) - matrix @ mean
-    matrix, offset = matrix.astype(np.float32), offset.astype(np.float32)
-    strips = (mapped for _, mapped in _mapped(content, matrix, offset))
-    ends = np.array([[(channel.min(), channel.max()) for channel in np.moveaxis(strip, 2, 0)] for strip in strips])
-    lowest, highest = ends[..., 0].min(axis=0), ends[..., 1].max(axis=0)  # (3,)
+    return transfer_mixed(content, [style], [1.0], strength)
+
+
+def transfer_mixed(
+    content: np.ndarray, styles: Sequence[np.ndarray], shares: Sequence[float], strength: float = 1.0
+) -> np.ndarray:
+    """Return the mean of what `transfer` gives for several styles, with weights whose sum is 1."""
+    maps = [_ColorMap(content, style, strength) for style in styles]
     result = np.empty_like(content)
-    for rows, mapped in _mapped(content, matrix, offset):
-        result[rows] = _to_bytes(255 - _compressed(255 - _compressed(mapped, highest), 255 - lowest))
+    for rows, colors in _strips(content):
+        if len(maps) == 1:
+            result[rows] = maps[0](colors)
+            continue
+        mixed = np.zeros(colors.shape, np.float32)
+        for share, one in zip(shares, maps, strict=True):
+            mixed += np.float32(share) * one(colors)
+        result[rows] = np.rint(mixed).astype(np.uint8)
     return result
+
+
+class _ColorMap:
+    """What `transfer` does with colors, (h, W, 3) float32, of a content for one style; it gives uint8."""
+
+    def __init__(self, content: np.ndarray, style: np.ndarray, strength: float):
+        mean, covariance = _moments(content)
+        wanted_mean, wanted_covariance = _moments(style)
+        matrix = (1 - strength) * np.eye(3) + strength * _monge_kantorovich(covariance, wanted_covariance)
+        offset = mean + strength * (wanted_mean - mean) - matrix @ mean
+        self._matrix, self._offset = matrix.astype(np.float32), offset.astype(np.float32)
+        strips = (self._mapped(colors) for _, colors in _strips(content))
+        ends = np.array([[(channel.min(), channel.max()) for channel in np.moveaxis(strip, 2, 0)] for strip in strips])
+        self._lowest, self._highest = ends[..., 0].min(axis=0), ends[..., 1].max(axis=0)  # (3,)
+
+    def __call__(self, colors: np.ndarray) -> np.ndarray:
+        dark = 255 - _compressed(self._mapped(colors), self._highest)
+        return _to_bytes(255 - _compressed(dark, 255 - self._lowest))
+
+    def _mapped(self, colors: np.ndarray) -> np.ndarray:
+        return np.asarray(colors @ self._matrix.T + self._offset)
 
 
 def keep_luminance(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
@@ -75,25 +102,31 @@ def match_histogram(content: np.ndarray, stylized: np.ndarray) -> np.ndarray:
     """
     result = np.empty_like(stylized)
     for channel in range(3):
-        wanted, found = (np.bincount(pixels[..., channel].ravel(), minlength=256) for pixels in (content, stylized))
+        wanted, found = (_histogram(pixels[..., channel]) for pixels in (content, stylized))
         values = wanted.nonzero()[0]
         ranks = np.cumsum(wanted)[values] / wanted.sum()
-        table = np.interp(np.cumsum(found) / found.sum(), ranks, values)  # (256,)
-        result[..., channel] = _to_bytes(table)[stylized[..., channel]]
+        table = _to_bytes(np.interp(np.cumsum(found) / found.sum(), ranks, values))  # (256,)
+        for rows in _rows(stylized):
+            result[rows, :, channel] = table[stylized[rows, :, channel]]
     return result
 
 
+def _histogram(values: np.ndarray) -> np.ndarray:
+    """Return (256,) how often each value is among (H, W) uint8."""
+    return np.asarray(sum(np.bincount(values[rows].ravel(), minlength=256) for rows in _rows(values)))
+
+
+def _rows(pixels: np.ndarray) -> Iterator[slice]:
+    """Yield slices of the rows of an image (H, W, ...)."""
+    count = max(1, STRIP // pixels.shape[1])
+    for begin in range(0, len(pixels), count):
+        yield slice(begin, begin + count)
+
+
 def _strips(pixels: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (H, W, 3) uint8 as float32, `ROWS` rows at a time, and which ones."""
-    for begin in range(0, len(pixels), ROWS):
-        rows = slice(begin, begin + ROWS)
+    """Yield (H, W, 3) uint8 as float32, some rows at a time, and which ones."""
+    for rows in _rows(pixels):
         yield rows, pixels[rows].astype(np.float32)
-
-
-def _mapped(pixels: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield `_strips` with each color x mapped to matrix x + offset."""
-    for rows, colors in _strips(pixels):
-        yield rows, colors @ matrix.T + offset
 
 
 def without_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -107,8 +140,7 @@ def without_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         (H, W, 3) uint8; white where nothing is to be seen.
     """
     result = np.empty_like(pixels)
-    for start in range(0, len(pixels), ROWS):
-        part = slice(start, start + ROWS)
+    for part in _rows(pixels):
         opacity = np.maximum(alpha[part, :, None], 1) / np.float32(255)
         result[part] = np.rint((255 - (255 - pixels[part]) / opacity).clip(0, 255))
     return result

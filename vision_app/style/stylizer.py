@@ -232,13 +232,8 @@ class ColorStylizer(Stylizer):
     method = "color"
 
     def _stylize(self, request: Request) -> Output:
-        results = [color.transfer(request.content, style, request.options.strength) for style in request.styles.pixels]
-        if len(results) == 1:
-            return Output(results[0])
-        mixed = np.zeros(request.content.shape, np.float32)
-        for share, result in zip(request.shares, results, strict=True):
-            mixed += np.float32(share) * result
-        return Output(np.rint(mixed).astype(np.uint8))
+        strength = request.options.strength
+        return Output(color.transfer_mixed(request.content, request.styles.pixels, request.shares, strength))
 
 
 def name_of(source: ImageSource) -> str:
