@@ -15,7 +15,7 @@ from vision_app import __version__
 from vision_app.cli import main
 from vision_app.cli.app import app
 from vision_app.cli.options import Batch, FaceModels
-from vision_app.core.limits import MAX_PIXELS
+from vision_app.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from vision_app.faces.detector import SMALLEST
 
 pytestmark = pytest.mark.slow
@@ -92,6 +92,10 @@ def test_a_group_without_a_verb_shows_its_help_and_fails(words, capsys):
             "detect a.jpg --output o --max-megapixels 0",
             "--max-megapixels 0: must be at least 0.000001; the nearest valid value is 0.000001",
         ),
+        (
+            "detect a.jpg --output o --max-megabytes 0",
+            "--max-megabytes 0: must be at least 0.000001; the nearest valid value is 0.000001",
+        ),
         ("detect a.jpg --output o --classes person,dgo", "--classes: unknown class 'dgo'; did you mean 'dog'?"),
         ("detect a.jpg --output o --classes ,", "--classes"),
         ("detect a.jpg --output o --model yolq", "unknown model 'yolq'; did you mean 'yolo'?"),
@@ -124,7 +128,8 @@ def test_completion_of_the_shell_is_offered(environment):
 
 
 def test_defaults_are_those_of_the_package():
-    assert Batch().max_pixels == MAX_PIXELS and FaceModels.smallest == SMALLEST
+    assert Batch().limits == {"max_pixels": MAX_PIXELS, "max_bytes": MAX_IMAGE_BYTES}
+    assert FaceModels.smallest == SMALLEST
 
 
 def test_a_program_may_call_the_command_and_keeps_its_streams_and_warnings(monkeypatch):

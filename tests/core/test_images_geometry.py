@@ -105,6 +105,22 @@ def test_the_size_in_a_header_is_that_of_the_decoded_image(tmp_path, kind, orien
     assert read_size(tmp_path / "a") == (image.width, image.height)
 
 
+@pytest.mark.parametrize("place", ["before its pixels", "behind its pixels"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_size_of_a_png_is_read_without_its_pixels(tmp_path, place, orientation, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(Image.fromarray(quadrants()), "PNG", exif=exif)
+    start, end = content.index(b"eXIf") - 4, content.index(b"IDAT") - 4
+    assert start < end
+    if place == "behind its pixels":
+        content = content[:start] + content[end:-12] + content[start:end] + content[-12:]
+    (tmp_path / "a.png").write_bytes(content)
+    expected = read_image(content)
+    monkeypatch.setattr(Image, "_getdecoder", None)  # whoever decodes fails
+    assert read_size(tmp_path / "a.png") == (expected.width, expected.height) == ((64, 48), (48, 64))[orientation == 6]
+
+
 def test_the_size_in_a_heic_header_is_that_of_the_decoded_image():
     pytest.importorskip("pi_heif")
     path = Path(__file__).parents[1] / "data" / "sideways.heic"

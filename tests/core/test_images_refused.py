@@ -177,6 +177,33 @@ def test_a_bomb_is_refused_by_its_header(kind, monkeypatch):
         read_image(BOMBS[kind], name="bomb")
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", BOMBS)
+def test_the_size_of_a_bomb_is_refused_too(kind, tmp_path):
+    (tmp_path / "bomb").write_bytes(BOMBS[kind])
+    with pytest.raises(ImageError, match=r"bomb: too large: .* the limit of 100,000,000 pixels"):
+        read_size(tmp_path / "bomb")
+
+
+@pytest.mark.parametrize("name", ["x.webp", "x.png", "x.jpg", "x.tif", "x.avif"])
+def test_a_file_over_the_limit_of_bytes_is_refused_unread(name, tmp_path):
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(3_000_000_000)
+    reason = f"{name}: too large: 3,000,000,000 bytes are over the limit of 200,000,000"
+    for read in (read_image, read_size):
+        with pytest.raises(ImageError, match=reason):
+            read(tmp_path / name)
+    with (tmp_path / name).open("rb") as file, pytest.raises(ImageError, match=reason):
+        read_image(file)
+
+
+def test_the_limit_of_bytes_can_be_moved():
+    content = encode(Image.new("RGB", (100, 50)), "PNG")
+    assert read_image(content, max_bytes=len(content)).width == 100
+    with pytest.raises(ImageError, match=rf"photo: too large: {len(content)} bytes are over the limit of 9"):
+        read_image(io.BytesIO(content), max_bytes=9, name="photo")
+
+
 def test_the_limit_counts_pixels_and_can_be_moved():
     content = encode(Image.new("RGB", (100, 50)), "PNG")
     assert read_image(content, max_pixels=5000).width == 100

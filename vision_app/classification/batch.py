@@ -5,7 +5,7 @@ from typing import Any
 
 from vision_app.batch.sources import Input
 from vision_app.classification.classifier import Classifier
-from vision_app.core.limits import MAX_PIXELS
+from vision_app.core.limits import DEFAULT_LIMITS, ReadLimits
 from vision_app.core.results import Classes
 from vision_app.detection.batch import ModelTask
 
@@ -17,13 +17,18 @@ class ClassifyTask(ModelTask):
         classifier: The model.
         top: Number of classes per row, the most probable ones; all by default.
         localize: Whether a row holds the box of the best object, too.
-        max_pixels: Largest image to decode.
+        limits: See `read_image`.
     """
 
     def __init__(
-        self, classifier: Classifier, *, top: int | None = None, localize: bool = False, max_pixels: int = MAX_PIXELS
+        self,
+        classifier: Classifier,
+        *,
+        top: int | None = None,
+        localize: bool = False,
+        limits: ReadLimits = DEFAULT_LIMITS,
     ):
-        super().__init__(classifier, max_pixels=max_pixels)
+        super().__init__(classifier, limits=limits)
         self.classifier, self.top, self.localize = classifier, top, localize
 
     def predict(self, items: Sequence[Input], images: Sequence[Any]) -> list[Classes]:

@@ -58,7 +58,7 @@ def detect(
         "--classes": options.classes,
         "--max-detections": options.max_detections,
         "--agnostic-nms": options.agnostic,
-        "--max-megapixels": batch.max_megapixels,
+        **batch.limit_settings,
         "--images": images,
     }
     table, folder = output / "detections.csv", output / "images"
@@ -66,7 +66,7 @@ def detect(
 
     def make_task() -> DetectTask:
         copies = ImageFolder(folder) if images else None
-        return DetectTask(detector, options, max_pixels=batch.max_pixels, copies=copies)
+        return DetectTask(detector, options, limits=batch.limits, copies=copies)
 
     return run_batch(
         make_task,
@@ -134,10 +134,10 @@ def classify(
         **runtime_settings(classifier),
         "--top": top,
         "--localize": localize,
-        "--max-megapixels": batch.max_megapixels,
+        **batch.limit_settings,
     }
     return run_batch(
-        lambda: ClassifyTask(classifier, top=top, localize=localize, max_pixels=batch.max_pixels),
+        lambda: ClassifyTask(classifier, top=top, localize=localize, limits=batch.limits),
         output / "classes.jsonl",
         inputs=gather(sources, output, named=False),
         settings=settings,

@@ -57,7 +57,7 @@ def detect(
         **runtime_settings(finder),
         "--confidence": options.confidence,
         "--smallest": smallest,
-        "--max-megapixels": batch.max_megapixels,
+        **batch.limit_settings,
         "--images": images,
     }
 
@@ -66,7 +66,7 @@ def detect(
             lambda image: Faces.of(image, finder(image, options), finder.checker),
             {"model": finder.name},
             device=finder.device,
-            max_pixels=batch.max_pixels,
+            limits=batch.limits,
             copies=ImageFolder(folder) if images else None,
         )
 
@@ -206,7 +206,7 @@ def embed_images(
     finder = recognizer.detector
     about = {"model": finder.name, "contract": recognizer.model_id}
     return run_batch(
-        lambda: FacesTask(recognizer, about, device=finder.device, max_pixels=batch.max_pixels),
+        lambda: FacesTask(recognizer, about, device=finder.device, limits=batch.limits),
         path,
         inputs=inputs,
         settings=recognizer_settings(recognizer, models, batch),
@@ -224,5 +224,5 @@ def recognizer_settings(recognizer: "FaceRecognizer", models: FaceModels, batch:
         "--detector": f"{models.detector} {recognizer.detector.digest[:12]}",
         **runtime_settings(recognizer.detector),
         "--smallest": models.smallest,
-        "--max-megapixels": batch.max_megapixels,
+        **batch.limit_settings,
     }

@@ -67,7 +67,7 @@ def identify(
                 lambda image: opened.identify(image, fpir=fpir, repeats=repeats),
                 {"contract": recognizer.model_id},
                 device=recognizer.detector.device,
-                max_pixels=batch.max_pixels,
+                limits=batch.limits,
             ),
             output / "identities.jsonl",
             inputs=gather(sources, output, named=False),

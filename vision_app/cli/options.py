@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 from vision_app.core.errors import UsageError
 from vision_app.core.flags import range_error
-from vision_app.core.limits import MAX_PIXELS
+from vision_app.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS, ReadLimits
 from vision_app.released.names import DETECTOR, FACE_DETECTOR, FACE_EMBEDDER
 from vision_app.released.runtime import Execution
 
@@ -137,6 +137,7 @@ SHARED = {
     "device": Text("auto|cpu|cuda|cuda:N", "Device to run on; a number N alone means cuda:N."),
     "runtime": Text("auto|onnx|torch", "Inference runtime."),
     "max_megapixels": Text("N", "Refuse images larger than this."),
+    "max_megabytes": Text("N", "Refuse files of images larger than this."),
     "resume": Text("", "Resume an interrupted run."),
     "overwrite": Text("", "Replace files of the same names; others stay."),
 }  # fmt: skip
@@ -158,23 +159,32 @@ class Batch:
     """How a command over many images runs.
 
     Raises:
-        UsageError: --max-megapixels is less than one pixel.
+        UsageError: --max-megapixels is less than one pixel, or --max-megabytes less than one byte.
     """
 
     workers: int | None = None
     max_megapixels: float = MAX_PIXELS // 1_000_000
+    max_megabytes: float = MAX_IMAGE_BYTES // 1_000_000
     resume: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.max_pixels < 1:
-            given = f"--max-megapixels {self.max_megapixels:g}"
-            raise UsageError(f"{given}: must be at least 0.000001; the nearest valid value is 0.000001")
+        for name, value in (("--max-megapixels", self.max_megapixels), ("--max-megabytes", self.max_megabytes)):
+            if round(value * 1e6) < 1:
+                raise UsageError(f"{name} {value:g}: must be at least 0.000001; the nearest valid value is 0.000001")
 
     @property
-    def max_pixels(self) -> int:
-        """The value of --max-megapixels in pixels."""
-        return round(self.max_megapixels * 1e6)
+    def limits(self) -> ReadLimits:
+        """The limits of images in pixels and bytes."""
+        return {"max_pixels": round(self.max_megapixels * 1e6), "max_bytes": round(self.max_megabytes * 1e6)}
+
+    @property
+    def limit_settings(self) -> dict[str, float]:
+        """The limits of images as settings of a journal; that of bytes only where it is not the default one."""
+        settings = {"--max-megapixels": self.max_megapixels}
+        if self.max_megabytes != Batch.max_megabytes:  # which runs before this option did not name
+            settings["--max-megabytes"] = self.max_megabytes
+        return settings
 
 
 @dataclass(frozen=True)

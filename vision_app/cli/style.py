@@ -125,7 +125,7 @@ def style(
     }
     if stylizer.name is not None:
         settings["--encoder" if slow else "--model"] = f"{stylizer.name} {stylizer.digest(options)[:12]}"
-    settings |= {**runtime_settings(stylizer), "--max-megapixels": batch.max_megapixels}
+    settings |= {**runtime_settings(stylizer), **batch.limit_settings}
 
     state, previews = output / "unfinished.safetensors", output / "previews"
 
@@ -134,7 +134,7 @@ def style(
             remove(state)
         return StyleTask(
             stylizer, options, ImageFolder(output, ".png"),
-            max_pixels=batch.max_pixels,
+            limits=batch.limits,
             state=state if slow else None,
             previews=ImageFolder(previews, ".png") if preview_every else None,
             preview_every=preview_every or 1,

@@ -1,9 +1,11 @@
 """How the kinds of image files are opened and decoded with Pillow; `images.read_image` puts it together."""
 
 import io
+import math
+import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import BinaryIO
@@ -18,12 +20,13 @@ from PIL import (
     Image,
     JpegImagePlugin,
     PngImagePlugin,  # noqa: F401
-    TiffImagePlugin,  # noqa: F401
+    TiffImagePlugin,
     WebPImagePlugin,  # noqa: F401
 )
 
 from vision_app.core.color_profile import to_srgb
 from vision_app.core.errors import ImageError
+from vision_app.core.guarded_file import GuardedFile
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _HAS_HEIC = find_spec("pi_heif") is not None
@@ -35,9 +38,15 @@ SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 TURNED_BY_PILLOW = ("TIFF", "HEIF")  # whose size is that of the upright image from the start
 
 STRIP = 2**20  # pixels that are converted at a time: a few copies of these are small, of a whole photo they are not
+MAX_TILE = 4096 * 4096  # pixels of a tile of a TIFF; larger ones may be little larger than the image
+_TILE_SIZE = (322, 323)  # tags: width, height
 
 PILLOW_LIMIT = Image.MAX_IMAGE_PIXELS or float("inf")  # up to here Pillow neither warns nor refuses
 _pillow_limit_lock = threading.Lock()
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER = (b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # the chunks that tell size and orientation
+_PNG_LARGEST, _PNG_CHUNKS = 10_000_000, 200_000  # bytes of such a chunk, and chunks that are looked at
 
 _END = b"\xff\xd9"  # the marker at the end of a JPEG
 _NOISES = [bytes((start + step * i * i) % 0xFF for i in range(300)) for start, step in ((0x55, 37), (0xA9, 59))]
@@ -45,8 +54,8 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")  # the eight markers that come in tur
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd9]")  # with a segment behind it
 
 
-def open_image(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
-    """Read the header of a known kind of image.
+def open_image(stream: BinaryIO, name: str, max_pixels: int, *, only_header: bool = False) -> Image.Image:
+    """Read the header of a known kind of image; with `only_header`, its pixels need not be there afterwards.
 
     `Image.open` is not used: it would apply Pillow's global limit of pixels instead of ours.
 
@@ -57,23 +66,41 @@ def open_image(stream: BinaryIO, name: str, max_pixels: int) -> Image.Image:
     stream.seek(0)
     if not prefix:
         raise ImageError(name, "the file is empty")
+    if only_header and prefix.startswith(_PNG):
+        stream = _header_of_png(stream)
     if prefix[4:8] == b"ftyp":
         # The first brand may be a general one, of both formats; those that follow it tell them apart.
         brands = [prefix[i : i + 4] for i in (8, *range(16, min(int.from_bytes(prefix[:4]), 64), 4))]
         if any(brand in _AVIF_BRANDS for brand in brands):
-            return AvifImagePlugin.AvifImageFile(stream)
+            return _guarded(AvifImagePlugin.AvifImageFile, stream, name)
         if brands[0] in _HEIC_BRANDS:
             return _open_heic(stream, name)
     for kind in FORMATS:
         factory, accepts = Image.OPEN[kind]
         if accepts and accepts(prefix):
             try:
-                return factory(stream, "")
+                return _guarded(factory, stream, name)
             except Image.DecompressionBombError:  # WebP and GIF ask Pillow's limit while they read the header
                 stream.seek(0)
                 with raised_pillow_limit(max_pixels):
-                    return factory(stream, "")
+                    return _guarded(factory, stream, name)
     raise ImageError(name, f"not an image of a known kind ({', '.join(FORMATS)}, AVIF, HEIC)")
+
+
+def _guarded(factory: Callable[..., Image.Image], stream: BinaryIO, name: str) -> Image.Image:
+    """Open a file as one kind of image, such that its decoding cannot take for ever.
+
+    Raises:
+        ImageError: A TIFF has tiles that are larger than it is; or see `GuardedFile`.
+    """
+    file = GuardedFile(stream, name)
+    image = factory(file, "")
+    file.opened(image)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tile = math.prod(image.tag_v2.get(tag, 0) for tag in _TILE_SIZE)
+        if tile > max(MAX_TILE, 1.25 * image.width * image.height):
+            raise ImageError(name, "has tiles that are larger than the image; save it anew")
+    return image
 
 
 def _open_heic(stream: BinaryIO, name: str) -> Image.Image:
@@ -100,7 +127,7 @@ def reduce(image: Image.Image, target: int) -> tuple[float, float, float, float]
     return None
 
 
-def load(image: Image.Image, source: BinaryIO | Image.Image, target: int | None) -> Image.Image:
+def load(image: Image.Image, source: BinaryIO | Image.Image, name: str, target: int | None) -> Image.Image:
     """Decode the pixels of an image that was opened from a source; return it, or what takes its place.
 
     A JPEG whose rows can all be decoded is taken without the marker at its end, too. What is missing is told by
@@ -114,10 +141,10 @@ def load(image: Image.Image, source: BinaryIO | Image.Image, target: int | None)
             raise
         source.seek(0)
         content = source.read().removesuffix(_END[:1])
-        ended = _ended(content, b"", target)
+        ended = _ended(content, b"", name, target)
         if not _has_all_scans(content):
             raise
-        if not all(_are_equal(_ended(content, tail, target), ended) for tail in _more(content)):
+        if not all(_are_equal(_ended(content, tail, name, target), ended) for tail in _more(content)):
             raise
         return ended
 
@@ -130,9 +157,9 @@ def _more(content: bytes) -> Iterator[bytes]:
         yield b"".join(noise + bytes((0xFF, 0xD0 + (following + i) % 8)) for i in range(16))
 
 
-def _ended(content: bytes, tail: bytes, target: int | None) -> Image.Image:
+def _ended(content: bytes, tail: bytes, name: str, target: int | None) -> Image.Image:
     """Decode a JPEG with more data and the marker behind its own."""
-    image = JpegImagePlugin.JpegImageFile(io.BytesIO(content + tail + _END))
+    image = _guarded(JpegImagePlugin.JpegImageFile, io.BytesIO(content + tail + _END), name)
     if target is not None:
         reduce(image, target)
     image.load()
@@ -161,10 +188,25 @@ def _has_all_scans(content: bytes) -> bool:
     return len(missing) == 64 * components and not any(missing.values())
 
 
+def _header_of_png(stream: BinaryIO) -> BinaryIO:
+    """Return what tells the size and the orientation of a PNG, whose EXIF block may be behind its pixels."""
+    header = [stream.read(8)]
+    for _ in range(_PNG_CHUNKS):
+        start = stream.read(8)
+        length = int.from_bytes(start[:4])
+        if start[4:] in _PNG_HEADER and length <= _PNG_LARGEST:
+            header.append(start + stream.read(length + 4))
+        elif start[4:] in (b"", b"IEND"):
+            break
+        else:
+            stream.seek(length + 4, os.SEEK_CUR)
+    return io.BytesIO(b"".join([*header, b"\0\0\0\0IDAT"]))
+
+
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; a damaged EXIF block counts as upright."""
+    """Return the EXIF orientation, 1 to 8; a damaged EXIF block counts as upright. Nothing is decoded for it."""
     try:
-        value: int = image.getexif().get(_ORIENTATION_TAG, 1)
+        value: int = Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
     except Exception:  # the pixels are fine, and the parser of a damaged block can raise anything
         return 1
     return value

@@ -30,7 +30,7 @@ from vision_app.core.decode import (
 )
 from vision_app.core.errors import ImageError, nearest
 from vision_app.core.files import atomic_write
-from vision_app.core.limits import MAX_PIXELS
+from vision_app.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from vision_app.core.memory import claim
 
 SUFFIXES = frozenset(
@@ -71,7 +71,12 @@ ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 
 def read_image(
-    source: ImageSource, *, target: int | None = None, max_pixels: int = MAX_PIXELS, name: str | None = None
+    source: ImageSource,
+    *,
+    target: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_IMAGE_BYTES,
+    name: str | None = None,
 ) -> RGBImage:
     """Decode an image into upright 8-bit RGB.
 
@@ -82,6 +87,7 @@ def read_image(
         target: The caller needs no more than this many pixels on the long side. A JPEG is then decoded at 1/2, 1/4
             or 1/8 of its size where that leaves at least `target` pixels; other formats are decoded in full.
         max_pixels: Largest width x height that is decoded.
+        max_bytes: Largest file that is read.
         name: What errors call the source; the path by default.
 
     Returns:
@@ -99,18 +105,19 @@ def read_image(
         return _decode(source, name, None, max_pixels)  # in full, for it stays as it is
     if isinstance(source, str | os.PathLike):
         name = name or os.fsdecode(source)
-        with open_file(Path(source), name) as stream:
+        with open_file(Path(source), name, max_bytes) as stream:
             return _decode(stream, name, target, max_pixels)
     content: object = source
     default_name = "<bytes>"
     if not isinstance(source, bytes | bytearray | memoryview) and hasattr(source, "read"):
         default_name = str(getattr(source, "name", "<file>"))
-        content = _content(source, name or default_name)
+        content = _content(source, name or default_name, max_bytes)
     if not isinstance(content, bytes | bytearray | memoryview):
         kind = f"{type(source).__module__}.{type(source).__qualname__}".removeprefix("builtins.")
         raise ImageError(
             name or f"<{kind}>", f"expected a path, bytes, a binary file, an array or an image, got {kind}"
         )
+    _check_bytes(len(content), name or default_name, max_bytes)
     return _decode(io.BytesIO(content), name or default_name, target, max_pixels)
 
 
@@ -123,11 +130,14 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     name = os.fsdecode(path)
     with open_file(Path(path), name) as stream:
         try:
-            image = open_image(stream, name, MAX_PIXELS)
+            image = open_image(stream, name, MAX_PIXELS, only_header=True)
             width, height = image.size
+            _check_pixels(width, height, name, MAX_PIXELS)
             turned = orientation(image) in SIDEWAYS and image.format not in TURNED_BY_PILLOW
         except ImageError:
             raise
+        except Image.DecompressionBombError as error:
+            raise ImageError(name, f"too large: over the limit of {MAX_PIXELS:,} pixels") from error
         except Exception as error:  # a damaged header can make a plugin raise anything
             raise ImageError(name, f"damaged, cut short or unsupported ({_reason(error)})") from error
     return (height, width) if turned else (width, height)
@@ -163,34 +173,47 @@ def save_image(pixels: np.ndarray, target: Path | BinaryIO, suffix: str) -> None
     image.save(target, **options)
 
 
-def _content(stream: BinaryIO, name: str) -> bytes:
+def _content(stream: BinaryIO, name: str, max_bytes: int) -> bytes:
     """Read an open file from its start."""
     try:
         if stream.seekable():
+            _check_bytes(stream.seek(0, os.SEEK_END), name, max_bytes)
             stream.seek(0)
         return stream.read()
     except (OSError, ValueError) as error:  # ValueError: the file is closed
         raise ImageError(name, f"cannot be read: {_reason(error)}") from error
 
 
-def open_file(path: Path, name: str) -> BinaryIO:
+def _check_bytes(size: int, name: str, limit: int) -> None:
+    if size > limit:
+        raise ImageError(name, f"too large: {size:,} bytes are over the limit of {limit:,}")
+
+
+def _check_pixels(width: int, height: int, name: str, limit: int) -> None:
+    if width * height > limit:
+        raise ImageError(name, f"too large: {width} x {height} is over the limit of {limit:,} pixels")
+
+
+def open_file(path: Path, name: str, max_bytes: int = MAX_IMAGE_BYTES) -> BinaryIO:
     """Open a regular file; devices and pipes are refused, since reading one may never end.
 
     Args:
         path: The file.
         name: What errors call it.
+        max_bytes: Larger files are refused.
 
     Raises:
-        ImageError: It is missing, of another kind or must not be read.
+        ImageError: It is missing, of another kind, too large or must not be read.
     """
     if not name:
         raise ImageError("''", "an empty path; give the path of an image")
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
             raise ImageError(name, "is a folder, not an image")
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(found.st_mode):
             raise ImageError(name, "is not a regular file")
+        _check_bytes(found.st_size, name, max_bytes)
         return path.open("rb")
     except FileNotFoundError as error:
         raise ImageError(name, "no such file") from error
@@ -216,15 +239,14 @@ def _decode(source: BinaryIO | Image.Image, name: str, target: int | None, max_p
     try:
         image = source if isinstance(source, Image.Image) else open_image(source, name, max_pixels)
         width, height = image.size
-        if width * height > max_pixels:
-            raise ImageError(name, f"too large: {width} x {height} is over the limit of {max_pixels:,} pixels")
+        _check_pixels(width, height, name, max_pixels)
         if image.mode in ("I", "F"):
             raise ImageError(name, "32-bit pixels have no known range; save it with 8 or 16 bits a channel")
         reduced = None if target is None else reduce(image, target)
         # A progressive JPEG is in memory at full size, as coefficients, while it is decoded at a reduced one.
         claim(width * height if "progressive" in image.info else image.width * image.height)
         with raised_pillow_limit(max_pixels) if width * height > PILLOW_LIMIT else nullcontext():
-            image = load(image, source, target)
+            image = load(image, source, name, target)
         turn = orientation(image)  # after loading: Pillow has turned TIFF and HEIC upright by now
         if reduced and reduced[2:] != image.size:  # the last column and row reach past the edge of the image
             image = image.resize(image.size, Image.Resampling.BICUBIC, box=reduced)

@@ -1,5 +1,7 @@
 """Limits that hold everywhere. The command line shows some of them before anything heavy is imported."""
 
+from typing import TypedDict
+
 MAX_PIXELS = 100_000_000
 """Images with more pixels are refused unless the caller raises the limit."""
 
@@ -11,3 +13,16 @@ MAX_BYTES = 2_000_000_000
 
 MAX_SETTINGS_BYTES = 2_000_000
 """So are files that people write by hand and that take long to read: YAML, `model.json`, settings."""
+
+DECODE_SECONDS = 60
+"""Processor time for decoding one image beyond fixed limits of pixels and scans; no ordinary file depends on it."""
+
+
+class ReadLimits(TypedDict, total=False):
+    """Limits that `read_image` takes by name."""
+
+    max_pixels: int
+    max_bytes: int
+
+
+DEFAULT_LIMITS: ReadLimits = {}

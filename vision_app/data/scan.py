@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from vision_app.core.errors import DataError, ImageError
+from vision_app.core.files import read_bytes
 from vision_app.core.images import RGBImage, read_image
+from vision_app.core.limits import MAX_IMAGE_BYTES
 from vision_app.core.text import amount
 from vision_app.data.samples import GIGABYTE, AnnotatedImage, DetectionSet, ImageCache
 from vision_app.data.scan_report import ScanReport
@@ -73,7 +75,7 @@ def _decoded(
 
     def decode(sample: AnnotatedImage) -> tuple[AnnotatedImage, RGBImage | ImageError, str]:
         try:
-            content = sample.path.read_bytes()
+            content = read_bytes(sample.path, MAX_IMAGE_BYTES)
             image = read_image(content, target=target, name=str(sample.path))
             return sample, image, hashlib.blake2b(content, digest_size=16).hexdigest()
         except OSError as error:

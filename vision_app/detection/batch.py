@@ -9,7 +9,7 @@ from vision_app.batch.sinks import ImageFolder
 from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
 from vision_app.core.images import read_image
-from vision_app.core.limits import MAX_PIXELS
+from vision_app.core.limits import DEFAULT_LIMITS, ReadLimits
 from vision_app.core.results import Detections
 from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.grid_detector import GridModel
@@ -24,14 +24,14 @@ class ModelTask:
     photos.
     """
 
-    def __init__(self, model: Detector | GridModel, *, max_pixels: int = MAX_PIXELS):
-        self._model, self.max_pixels = model, max_pixels
+    def __init__(self, model: Detector | GridModel, *, limits: ReadLimits = DEFAULT_LIMITS):
+        self._model, self.limits = model, limits
         # Batches take turns on a GPU, or each worker would need memory there.
         self._turn: AbstractContextManager[Any] = nullcontext() if model.device == "cpu" else Lock()
 
     def read(self, item: Input) -> Any:
         """Decode and preprocess one image."""
-        return self._model.preprocess([self._model.read(item.file, max_pixels=self.max_pixels)])
+        return self._model.preprocess([self._model.read(item.file, **self.limits)])
 
     def forward(self, images: Sequence[Any]) -> Any:
         """Return the network's output for what `read` gave of several images."""
@@ -47,10 +47,10 @@ class DetectTask(ModelTask):
     """Finds objects in images and, if asked to, writes annotated copies, for which it decodes them at full size."""
 
     def __init__(
-        self, detector: Detector, options: DetectOptions, *, max_pixels: int = MAX_PIXELS,
+        self, detector: Detector, options: DetectOptions, *, limits: ReadLimits = DEFAULT_LIMITS,
         copies: ImageFolder | None = None,
     ):  # fmt: skip
-        super().__init__(detector, max_pixels=max_pixels)
+        super().__init__(detector, limits=limits)
         self.detector, self.options, self.copies = detector, options.resolved(detector), copies
 
     def predict(self, items: Sequence[Input], images: Sequence[Any]) -> list[Detections]:
@@ -60,7 +60,7 @@ class DetectTask(ModelTask):
     def save(self, item: Input, image: Any, result: Detections) -> None:
         """Write the annotated copy."""
         if self.copies is not None:
-            photo = read_image(item.file, max_pixels=self.max_pixels)
+            photo = read_image(item.file, **self.limits)
             self.copies.write(item.name, draw(photo, result))
 
     def row(self, item: Input, result: Detections | None) -> dict[str, Any]:

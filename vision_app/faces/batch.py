@@ -15,7 +15,7 @@ from vision_app.core.draw import draw
 from vision_app.core.errors import DataError
 from vision_app.core.files import OWNER_ONLY, atomic_write, remove_with_leftovers
 from vision_app.core.images import RGBImage, read_image
-from vision_app.core.limits import MAX_PIXELS
+from vision_app.core.limits import ReadLimits
 from vision_app.core.results import Detections
 
 
@@ -38,14 +38,14 @@ class FacesTask:
         recognize: Returns the faces of an image.
         about: What each row says of the models, such as their name, between the image's size and the faces.
         device: Where the networks run.
-        max_pixels: See `read_image`.
+        limits: See `read_image`.
         copies: Takes annotated copies.
     """
 
     recognize: Callable[[RGBImage], FaceAnswer]
     about: dict[str, str]
     device: str = field(kw_only=True)
-    max_pixels: int = field(default=MAX_PIXELS, kw_only=True)
+    limits: ReadLimits = field(default_factory=ReadLimits, kw_only=True)
     copies: ImageFolder | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class FacesTask:
 
     def read(self, item: Input) -> RGBImage:
         """Decode one image, at full size: faces are cut out of it."""
-        return read_image(item.file, max_pixels=self.max_pixels)
+        return read_image(item.file, **self.limits)
 
     def predict(self, items: Sequence[Input], images: list[RGBImage]) -> list[FaceAnswer]:
         """Find the faces of each image."""

@@ -11,7 +11,7 @@ from vision_app.batch.sources import Input, Names
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.images import RGBImage
 from vision_app.core.interrupt import Interrupt
-from vision_app.core.limits import MAX_PIXELS
+from vision_app.core.limits import ReadLimits
 from vision_app.style.options import StyleOptions
 from vision_app.style.results import Progress, Report, Stylized
 from vision_app.style.stylizer import SAMPLE, PreparedStyles, Stylizer
@@ -47,7 +47,7 @@ class StyleTask:
         stylizer: The method.
         options: How to stylize.
         output: Writes the results.
-        max_pixels: Larger contents are refused.
+        limits: See `read_image`.
         state: Checkpoint file from which "optimize" resumes inside an image.
         previews: Writes the current image of "optimize" after every `preview_every` iterations; None: not written.
         preview_every: Iterations between two previews.
@@ -57,7 +57,7 @@ class StyleTask:
     stylizer: Stylizer
     options: StyleOptions
     output: ImageFolder
-    max_pixels: int = field(default=MAX_PIXELS, kw_only=True)
+    limits: ReadLimits = field(default_factory=ReadLimits, kw_only=True)
     state: Path | None = field(default=None, kw_only=True)
     previews: ImageFolder | None = field(default=None, kw_only=True)
     preview_every: int = field(default=1, kw_only=True)
@@ -74,7 +74,7 @@ class StyleTask:
 
     def read(self, item: StyleInput) -> RGBImage:
         """Decode one content."""
-        return self.stylizer.read(item.file, self.options, max_pixels=self.max_pixels)
+        return self.stylizer.read(item.file, self.options, **self.limits)
 
     def predict(self, items: Sequence[StyleInput], images: list[RGBImage]) -> list[Stylized]:
         """Stylize each content."""
