@@ -102,6 +102,13 @@ def test_an_image_that_fails_its_batch_fails_only_itself(tmp_path):
     ]  # fmt: skip
 
 
+def test_what_saving_says_becomes_a_note_of_the_row(tmp_path):
+    task = Letters()
+    task.save = lambda item, image, result: "no copy" if image == "b" else None
+    rows = run_over(task, "abc", tmp_path / "rows.jsonl")
+    assert rows == [ok("a"), ok("b") | {"notes": ["no copy"]}, ok("c")]
+
+
 def test_a_predictor_that_answers_too_little_fails_its_images_and_not_the_run(tmp_path):
     task = Letters()
     task.predict = lambda items, images: []
@@ -126,7 +133,7 @@ def test_as_many_batches_run_at_once_as_there_are_workers(tmp_path):
     """Four batches meet at a barrier, which takes four threads."""
     barrier = threading.Barrier(4, timeout=20)
     task = Letters()
-    task.save = lambda *_: barrier.wait()
+    task.save = lambda *_: barrier.wait() and None
     rows = run_over(task, "abcd", tmp_path / "rows.jsonl", batch_size=1, workers=4)
     assert rows == [ok(file) for file in "abcd"]
 

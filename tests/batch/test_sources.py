@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_app.batch.sources import list_inputs
+from vision_app.batch.sources import Names, list_inputs
 from vision_app.core.errors import UsageError
 
 
@@ -240,3 +240,22 @@ def test_a_folder_that_cannot_be_listed_gets_a_row(here, monkeypatch):
         ("photos/secret", "the folder cannot be listed: Permission denied"),
         ("photos/z.jpg", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (["a.jpg", "a.jpg.jpg/b.jpg"], ["a.jpg", "a.jpg.jpg-2/b.jpg"]),
+        (["a.jpg.jpg/b.jpg", "a.jpg"], ["a.jpg.jpg/b.jpg", "a.jpg-2"]),
+        (
+            ["a.jpg", "a.jpg.jpg/b", "a.jpg.jpg/c", "a.jpg.jpg/b"],
+            ["a.jpg", *(f"a.jpg.jpg-2/{x}" for x in ("b", "c", "b-2"))],
+        ),
+        (["a", "a.jpg/b/c", "a.jpg/b"], ["a", "a.jpg-2/b/c", "a.jpg-2/b"]),
+        (["a", "a.jpg-2", "a.jpg/x"], ["a", "a.jpg-2", "a.jpg-2/x"]),
+        (["a/b", "a", "a"], ["a/b", "a", "a-2"]),
+    ],
+)
+def test_no_file_is_to_be_made_where_another_one_needs_a_folder(wanted, names):
+    claim = Names(".jpg").claim
+    assert [claim(name) for name in wanted] == names

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -242,19 +244,39 @@ def test_a_copy_that_cannot_be_written_stops_with_a_clear_error(photos, run_here
     assert len(rows_of(tmp_path / "out")) == 24
 
 
-def test_copies_that_get_in_each_others_way_fail_alone(run_here, tmp_path):
+def test_detections_are_kept_where_only_their_copy_cannot_be_written(run_here, tmp_path):
     for place in ("in/a.jpg", "in/a.jpg.jpg/b.jpg", f"in/{'x' * 248}.png", "in/z.jpg"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(quadrants()).save(tmp_path / place)
     flags = ["--output", "out", "--images", "--batch-size", 1, "--workers", 1]
-    assert run_here("detect", "in", *flags, cwd=tmp_path).returncode == 1
-    reasons = {row["file"]: row["error"] for row in rows_of(tmp_path / "out")}
-    assert reasons == {
-        "in/a.jpg": None,
-        "in/a.jpg.jpg/b.jpg": "the copy cannot be written: File exists",
-        f"in/{'x' * 248}.png": "the copy cannot be written: File name too long",
-        "in/z.jpg": None,
-    }
+    result = run_here("detect", "in", *flags, cwd=tmp_path)
+    long, note = f"in/{'x' * 248}.png", "the copy cannot be written: File name too long"
+    assert result.returncode == 0 and f"note: {long}: {note}" in result.stderr
+    rows = rows_of(tmp_path / "out")
+    assert [(row["file"], row["status"], row.get("notes")) for row in rows] == [
+        ("in/a.jpg", "ok", None),
+        ("in/a.jpg.jpg/b.jpg", "ok", None),
+        (long, "ok", [note]),
+        ("in/z.jpg", "ok", None),
+    ]
+    assert rows[2]["detections"] == rows[0]["detections"] and rows[2]["width"] == rows[0]["width"]
+    copies = sorted(path for path in (tmp_path / "out/images").rglob("*") if path.is_file())
+    assert [str(path.relative_to(tmp_path / "out/images")) for path in copies] == [
+        "a.jpg.jpg", "a.jpg.jpg-2/b.jpg.jpg", "z.jpg.jpg",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("closed", [[1], [2], [0, 1, 2]])
+def test_rows_are_written_whole_where_standard_streams_are_closed(photos, run_here, tmp_path, closed):
+    words = ["detect", photos / "a.jpg", photos / "missing.png", "--images", "--output"]
+    run_here(*words, tmp_path / "open")
+    shell = f'exec "$@" {" ".join(f"{number}>&-" for number in closed)}'
+    command = ["sh", "-c", shell, "sh", sys.executable, "-m", "vision_app", *map(str, words), str(tmp_path / "closed")]
+    result = subprocess.run(command, check=False, capture_output=True)
+    assert result.returncode == 1, "one photo is missing"
+    for name in ("detections.jsonl", "detections.settings.json", "images/a.jpg.jpg"):
+        assert (tmp_path / "closed" / name).read_bytes() == (tmp_path / "open" / name).read_bytes()
+    assert (2 in closed) == (result.stderr == b"") and (1 in closed) == (result.stdout == b"")
 
 
 def test_sources_without_images_are_named(photos, run_here, tmp_path):

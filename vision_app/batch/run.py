@@ -30,8 +30,12 @@ class Task(Protocol[Item]):
     def predict(self, items: Sequence[Item], images: list[Any]) -> Sequence[Any]:
         """Return one result an input, each independent of the others; `images` are what `read` gave for `items`."""
 
-    def save(self, item: Item, image: Any, result: Any) -> None:
-        """Write what belongs to one input beside its row; it is in place before the row is."""
+    def save(self, item: Item, image: Any, result: Any) -> str | None:
+        """Write what belongs to one input beside its row; it is in place before the row is.
+
+        Returns:
+            A note for the row, for example that a copy is missing; None: all is well.
+        """
 
     def row(self, item: Item, result: Any | None) -> Row:
         """Return the task's part of a row, with the same keys when there is no result."""
@@ -102,13 +106,15 @@ def _handle(task: Task[Any], batch: Sequence[Input]) -> list[Row]:
     except Exception:  # find out which image it was
         for place, image in images.items():
             attempt(place, results, _predict_one, task, batch[place], image)
+    notes: dict[int, str | None] = {}
     for place, result in results.items():
-        attempt(place, {}, task.save, batch[place], images[place], result)
+        attempt(place, notes, task.save, batch[place], images[place], result)
     rows = []
     for place, item in enumerate(batch):
         failed = place in errors
         row = {"file": item.file, "status": "failed" if failed else "ok", "error": errors.get(place)}
-        rows.append(row | task.row(item, None if failed else results[place]))
+        row |= task.row(item, None if failed else results[place])
+        rows.append(row | ({"notes": [note]} if (note := notes.get(place)) else {}))
     return rows
 
 

@@ -3,7 +3,7 @@
 import csv
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -87,6 +87,27 @@ class ImageFolder:
         self.folder = folder
         self.suffix = suffix
         remove_all_leftovers(folder)
+
+    def try_to_write(self, name: str, draw: Callable[[], np.ndarray]) -> str | None:
+        """Write a copy that the row can do without; see `write`.
+
+        Args:
+            name: See `write`.
+            draw: Returns the pixels.
+
+        Returns:
+            Why there is none, or None.
+
+        Raises:
+            OutputError: The folder or the disk takes no image.
+        """
+        try:
+            self.write(name, draw())
+        except ImageError as error:
+            return error.reason
+        except MemoryError:
+            return "the copy cannot be written: not enough memory"
+        return None
 
     def write(self, name: str, pixels: np.ndarray) -> None:
         """Write `pixels`, (H, W, 3) or (H, W, 4) uint8, to `<folder>/<name><suffix>`; the whole file appears at once.

@@ -37,6 +37,7 @@ def list_inputs(
     suffixes: Collection[str],
     output: str | os.PathLike[str],
     named: bool = True,
+    made: str = "",
 ) -> tuple[list[Input], int, list[str], int]:
     """List what the sources stand for, source after source.
 
@@ -55,6 +56,7 @@ def list_inputs(
         suffixes: Known suffixes in lower case, with the dot; a file's own may be in any case.
         output: The folder that the command writes to.
         named: Whether to give the inputs names, which take memory.
+        made: Suffix of the files that are made from the inputs.
 
     Returns:
         The inputs, the number of other files (of no known suffix) in folders and patterns, the sources without any
@@ -65,7 +67,7 @@ def list_inputs(
     """
     known = tuple(suffixes)
     given, output = os.fspath(output), os.path.realpath(output)
-    names = Names()
+    names = Names(made)
     inputs, others, empty, copies = [], 0, [], 0
     holds_run = cache(_holds_run)
     for source in [os.fspath(source) for source in several(sources)]:
@@ -207,18 +209,35 @@ def _no_such_source(source: str) -> str:
 
 
 class Names:
-    """Gives out relative paths, each only once: the second `a.png` becomes `a.png-2`."""
+    """Gives out relative paths for files to be made, each only once: the second `a.png` becomes `a.png-2`.
 
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
+    No file takes the place of a folder that another one needs: of `a.png` and `a.png.jpg/b.png`, whose copies end in
+    `.jpg`, the second one becomes `a.png.jpg-2/b.png`.
+
+    Args:
+        suffix: What the names of the files have behind the names given out.
+    """
+
+    def __init__(self, suffix: str = "") -> None:
+        self._suffix = suffix
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
         self._uses: dict[str, int] = {}
 
     def claim(self, wanted: str) -> str:
-        """Return `wanted` without `..`, or with a number behind it where that is taken."""
-        wanted = os.path.join(*[part for part in wanted.split(os.sep) if part != os.pardir])
-        name = wanted
-        while name in self._taken:
+        """Return `wanted` without `..`, with numbers behind those of its parts that are taken."""
+        *folders, last = [part for part in wanted.split(os.sep) if part != os.pardir]
+        parent = ""
+        for part in folders:
+            wanted = parent = os.path.join(parent, part)
+            number = 1
+            while parent in self._files:
+                number += 1
+                parent = f"{wanted}-{number}"
+            self._folders.add(parent)
+        wanted = name = os.path.join(parent, last)
+        while name + self._suffix in self._files or name + self._suffix in self._folders:
             self._uses[wanted] = self._uses.get(wanted, 1) + 1
             name = f"{wanted}-{self._uses[wanted]}"
-        self._taken.add(name)
+        self._files.add(name + self._suffix)
         return name

@@ -16,6 +16,7 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 every input was handled, 1 some failed, 2 wrong usage or nothing to do, 130 interrupted.
     """
+    _open_closed_streams()
     try:
         import warnings
 
@@ -24,6 +25,17 @@ def main(args: list[str] | None = None) -> int:
             return _run(sys.argv[1:] if args is None else args)
     except KeyboardInterrupt:  # while modules are loaded
         return INTERRUPTED
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for each standard stream that is closed; the next file would take its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
 def _run(args: list[str]) -> int:

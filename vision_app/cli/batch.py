@@ -1,6 +1,5 @@
 """What every command over many files does around its task: list the inputs, show progress, sum up, stop cleanly."""
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vision_app.batch.sources import Input, list_inputs
 from vision_app.cli.exit_codes import FAILED, INTERRUPTED, OK
-from vision_app.cli.progress import show_progress
+from vision_app.cli.progress import say, show_progress
 from vision_app.core.errors import UsageError
 from vision_app.core.text import amount, format_rate
 
@@ -19,29 +18,30 @@ if TYPE_CHECKING:
     from vision_app.cli.options import Batch
 
 
-def gather(sources: list[str], output: Path, *, named: bool) -> list[Input]:
+def gather(sources: list[str], output: Path, *, named: bool, made: str = "") -> list[Input]:
     """List the images that the sources stand for, and say what was passed over.
 
     Args:
         sources: Paths and patterns.
         output: The folder that the command writes to.
         named: Whether the inputs need names.
+        made: Suffix of the files that are made from the inputs.
 
     Raises:
         UsageError: A source does not exist, or there are no images at all.
     """
     from vision_app.core.images import SUFFIXES
 
-    inputs, others, empty, copies = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named)
+    inputs, others, empty, copies = list_inputs(sources, suffixes=SUFFIXES, output=output, named=named, made=made)
     parts = [f"{amount(others, 'other file')} skipped"] * (others > 0)
     passed_over = ", ".join(parts + [f"{amount(copies, 'image')} of earlier runs skipped"] * (copies > 0))
     if not inputs:
         note = f" ({passed_over})" if passed_over else ""
         raise UsageError(f"no images in {', '.join(sources)}{note}; hidden files and --output are not searched")
     if empty:
-        print(f"no images in {', '.join(empty)}", file=sys.stderr)
+        say(f"no images in {', '.join(empty)}")
     if passed_over:
-        print(passed_over, file=sys.stderr)
+        say(passed_over)
     return inputs
 
 
@@ -136,7 +136,7 @@ def run_batch(
 def say_stopped(journal: "Journal") -> None:
     """Say how far an interrupted run came and how to continue it."""
     rows = f"{journal.written:,} of {len(journal.inputs):,} rows are in {journal.path}"
-    print(f"stopped: {rows}; run the same command with --resume to continue", file=sys.stderr)
+    say(f"stopped: {rows}; run the same command with --resume to continue")
 
 
 def _run(task: "Task[Any]", journal: "Journal", workers: int | None) -> int:

@@ -109,7 +109,7 @@ def compare(
             if known and ground_truth:
                 known = check_classes(f"model '{workers[-1].name}'", workers[-1].classes, known, ground_truth)
         files = sources or [str(sample.path) for sample in known.samples] if known else sources or []
-        inputs = gather(files, output, named=True)
+        inputs = gather(files, output, named=True, made=".jpg")
         parts = [(worker, inputs[: limits.get(spec.model)]) for worker, spec in zip(workers, specs, strict=True)]
         settings = {
             "--models": [f"{worker.name} {worker.digest[:12]}" for worker in workers],

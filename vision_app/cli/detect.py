@@ -62,7 +62,7 @@ def detect(
         "--images": images,
     }
     table, folder = output / "detections.csv", output / "images"
-    inputs = gather(sources, output, named=images)
+    inputs = gather(sources, output, named=images, made=".jpg")
 
     def make_task() -> DetectTask:
         copies = ImageFolder(folder) if images else None

@@ -70,7 +70,7 @@ def detect(
             copies=ImageFolder(folder) if images else None,
         )
 
-    inputs, folder = gather(sources, output, named=images), output / "images"
+    inputs, folder = gather(sources, output, named=images, made=".jpg"), output / "images"
     copies = (image_path(folder, item.name) for item in inputs if images)
     return run_batch(make_task, output / "faces.jsonl", inputs=inputs, settings=settings, options=batch, images=copies)
 

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from vision_app.core.text import format_rate
@@ -16,6 +16,12 @@ FAILURES_SHOWN = 10  # and so many notes
 def printable(text: str) -> str:
     """Return the text with control characters, which could move the cursor or color the terminal, escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def say(line: str) -> None:
+    """Print a line to stderr, if anybody can read it: the work goes on where a pipe or a terminal is gone."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 class Report:
@@ -80,10 +86,10 @@ def _bar(total: int, done: int) -> Iterator[Report]:
             ok += good
             progress.update(bar, advance=count, rate=format_rate(ok, time.monotonic() - start))
 
-        def say(line: str) -> None:
+        def show(line: str) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        yield Report(advance, say, lambda text: progress.update(bar, step=printable(text)))
+        yield Report(advance, show, lambda text: progress.update(bar, step=printable(text)))
 
 
 @contextmanager
@@ -100,9 +106,6 @@ def _lines(total: int, done: int) -> Iterator[Report]:
             left = (now - start) / (done - before) * (total - done)
             parts = f"{done:,}/{total:,} images", format_rate(ok, now - start), f"{_format_time(left)} left"
             say(", ".join(filter(None, parts)))
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
 
     def step(text: str) -> None:
         nonlocal last

@@ -39,8 +39,9 @@ class ModelTask:
         with self._turn:
             return self._model.forward(batch)
 
-    def save(self, item: Input, image: Any, result: Any) -> None:
+    def save(self, item: Input, image: Any, result: Any) -> str | None:
         """Write nothing beside the rows."""
+        return None
 
 
 class DetectTask(ModelTask):
@@ -57,11 +58,11 @@ class DetectTask(ModelTask):
         """Find the objects of each image."""
         return self.detector.postprocess(self.forward(images), self.options)
 
-    def save(self, item: Input, image: Any, result: Detections) -> None:
-        """Write the annotated copy."""
-        if self.copies is not None:
-            photo = read_image(item.file, **self.limits)
-            self.copies.write(item.name, draw(photo, result))
+    def save(self, item: Input, image: Any, result: Detections) -> str | None:
+        """Write the annotated copy; a row does without one that cannot be written."""
+        if self.copies is None:
+            return None
+        return self.copies.try_to_write(item.name, lambda: draw(read_image(item.file, **self.limits), result))
 
     def row(self, item: Input, result: Detections | None) -> dict[str, Any]:
         """Return the keys `width`, `height`, `model` and `detections`."""

@@ -61,10 +61,11 @@ class FacesTask:
         with self._turn:
             return [self.recognize(image) for image in images]
 
-    def save(self, item: Input, image: RGBImage, result: FaceAnswer) -> None:
-        """Write the annotated copy."""
-        if self.copies is not None:
-            self.copies.write(item.name, draw(image, result.detections))
+    def save(self, item: Input, image: RGBImage, result: FaceAnswer) -> str | None:
+        """Write the annotated copy; a row does without one that cannot be written."""
+        if self.copies is None:
+            return None
+        return self.copies.try_to_write(item.name, lambda: draw(image, result.detections))
 
     def row(self, item: Input, result: FaceAnswer | None) -> dict[str, Any]:
         """Return the keys of `Faces.to_dict`, or of `Identities.to_dict`."""

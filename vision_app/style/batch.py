@@ -30,7 +30,7 @@ class StyleInput(Input):
 
 def pair_inputs(contents: Iterable[Input], styles: Sequence[PreparedStyles]) -> list[StyleInput]:
     """Return every content in every style, contents in their order, each under a name of its own, CONTENT__STYLE."""
-    claim = Names().claim
+    claim = Names(".png").claim
     labels = ["+".join(Path(name.removeprefix(SAMPLE)).name for name in prepared.names) for prepared in styles]
     return [
         StyleInput(item.file, claim(f"{item.name}__{label}"), item.problem, styles=prepared)
@@ -82,7 +82,7 @@ class StyleTask:
             return [self._stylize(item, image) for item, image in zip(items, images, strict=True)]
 
     def save(self, item: StyleInput, image: RGBImage, result: Stylized) -> None:
-        """Write the image."""
+        """Write the image; an input fails without it."""
         self.output.write(item.name, result.pixels)
 
     def row(self, item: StyleInput, result: Stylized | None) -> dict[str, Any]:
