@@ -268,13 +268,13 @@ def test_detections_are_kept_where_only_their_copy_cannot_be_written(run_here, t
 
 @pytest.mark.parametrize("closed", [[1], [2], [0, 1, 2]])
 def test_rows_are_written_whole_where_standard_streams_are_closed(photos, run_here, tmp_path, closed):
-    words = ["detect", photos / "a.jpg", photos / "missing.png", "--images", "--output"]
+    words = ["detect", photos / "day 0/00.JPG", photos / "missing.png", "--images", "--output"]
     run_here(*words, tmp_path / "open")
     shell = f'exec "$@" {" ".join(f"{number}>&-" for number in closed)}'
     command = ["sh", "-c", shell, "sh", sys.executable, "-m", "vision_app", *map(str, words), str(tmp_path / "closed")]
     result = subprocess.run(command, check=False, capture_output=True)
     assert result.returncode == 1, "one photo is missing"
-    for name in ("detections.jsonl", "detections.settings.json", "images/a.jpg.jpg"):
+    for name in ("detections.jsonl", "detections.settings.json", "images/00.JPG.jpg"):
         assert (tmp_path / "closed" / name).read_bytes() == (tmp_path / "open" / name).read_bytes()
     assert (2 in closed) == (result.stderr == b"") and (1 in closed) == (result.stdout == b"")
 

@@ -22,6 +22,7 @@ from vision_app.core.files import (
     read_bytes,
     refuse_existing,
     refuse_sources,
+    remove_leftovers,
 )
 from vision_app.core.limits import MAX_SETTINGS_BYTES
 
@@ -102,6 +103,7 @@ class Journal:
             raise UsageError(f"--output {path.parent}: {error.strerror or error}") from error
 
     def _start(self, settings: dict[str, Any]) -> None:
+        remove_leftovers(self._settings_path)
         end = self._keep_whole_batches()
         if end:
             self._check_settings(settings)
