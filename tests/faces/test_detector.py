@@ -12,7 +12,7 @@ from vision_app.core.errors import ModelError, UsageError
 from vision_app.core.images import RGBImage
 from vision_app.detection.base import DetectOptions
 from vision_app.faces import detector as detector_module
-from vision_app.faces.detector import FaceDetector, _inside
+from vision_app.faces.detector import FaceDetector, _inside, _one_of_each
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +83,63 @@ def test_a_faint_large_face_does_not_hide_a_good_one_inside_it():
     assert _inside(boxes, points, np.float32([0.2, 0.9])).tolist() == [True, False]
     boxes[0] = [60, 70, 180, 195]  # more than half as large: another person in front
     assert _inside(boxes, points, np.float32([0.2, 0.9])).tolist() == [False, False]
+
+
+FRONT = [100, 100, 200, 220]  # a face's box, with its landmarks in the usual places
+
+
+@pytest.mark.parametrize(
+    ("box", "moved", "kept"),
+    [
+        ([80, 70, 225, 260], 0, [0]),  # around all the hair
+        ([80, 70, 225, 260], 0.3, [0]),  # with landmarks that are off a little
+        ([120, 120, 180, 190], 0.1, [0]),  # the inner face
+        ([80, 70, 225, 260], 0.6, [0, 1]),  # another face that hides behind it, with landmarks of its own
+        ([80, 70, 225, 260], 2.0, [0, 1]),
+        ([160, 100, 260, 220], 0.1, [0, 1]),  # boxes that hardly share anything
+        ([210, 100, 310, 220], 0.1, [0, 1]),
+    ],
+)
+def test_of_nested_boxes_with_the_same_landmarks_the_best_one_remains(box, moved, kept):
+    points = np.float32(FRONT[:2] + IN_BOX * [100, 120])
+    eyes = np.linalg.norm(points[1] - points[0])
+    both = np.stack([points, points + np.float32([0, moved * eyes])])
+    assert _one_of_each(np.float32([FRONT, box]), both).tolist() == kept
+
+
+def test_a_face_that_is_found_twice_is_reported_once(monkeypatch):
+    pixels = room(416, 416)
+    paint_face(pixels, (100, 100, 200, 220))
+    paint_face(pixels, (300, 100, 340, 150))
+    detector = green_detector()
+    before = detector(pixels)
+    merged = FaceDetector._merged
+
+    def twice(self, *arguments):
+        found = merged(self, *arguments)
+        larger = replace(found, boxes=found.boxes + np.float32([-25, -30, 25, 30]), scores=found.scores - 0.1)
+        return found.joined(larger)
+
+    monkeypatch.setattr(FaceDetector, "_merged", twice)
+    assert len(before) == 2 and detector(pixels).to_dict() == before.to_dict()
+
+
+@pytest.mark.parametrize(("glimpse", "searched"), [(0.14, False), (0.16, True)])
+def test_turned_copies_are_searched_only_where_something_looks_faintly_like_a_face(monkeypatch, glimpse, searched):
+    calls, detector = [], green_detector(checker=object())
+    monkeypatch.setattr(detector_module, "set_upright", lambda *faces: (faces[-1], np.zeros(0, bool)))
+    monkeypatch.setattr(detector_module, "turned_faces", lambda *_: calls.append(1) or green_detector()(room(400, 300)))
+    pixels = room(400, 300)
+    paint_face(pixels, (50, 60, 130, 150))
+    network, logit = detector.detector.network, np.log(glimpse / (1 - glimpse))
+
+    def faint(inputs, stages=None):
+        answer = type(network).__call__(network, inputs, stages)
+        answer[..., 0] = np.minimum(answer[..., 0], logit)
+        return answer
+
+    monkeypatch.setattr(detector.detector, "network", faint)
+    assert len(detector(pixels)) == 0 and bool(calls) is searched
 
 
 def test_an_image_gets_the_same_faces_alone_in_a_batch_and_at_reduced_size():

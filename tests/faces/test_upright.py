@@ -152,6 +152,43 @@ def test_small_faces_are_left_as_they_are_and_all_others_are_looked_at_together(
     np.testing.assert_array_equal(found.boxes[[0, 3]], before.boxes[[0, 3]])
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "looks"),
+    [  # how unsure a turned face seems before and after each look at it, and how many looks are worth it
+        (0.97, [0.4, 0.4, 0.4], 3),
+        (0.99, [0.4, 0.4, 0.4], 0),
+        (0.9, [0.59, 0.59, 0.59], 3),
+        (0.9, [0.61, 0.4, 0.4], 1),
+        (0.9, [0.4, 0.61, 0.4], 2),
+        (0.9, [0.4, 0.4, 0.61], 3),
+    ],
+)
+def test_a_face_that_remains_hopeless_is_not_looked_at_again(monkeypatch, before, after, looks):
+    world, calls = World([[300, 200]], [40], {0: before}), []
+
+    def second_look(*arguments):
+        world.unsure = {0: after[len(calls)], 5: before}
+        calls.append(len(arguments[2]))
+        return world.second_look(*arguments)
+
+    at = world.at
+    monkeypatch.setattr(world, "at", lambda *faces: replace(at(*faces), roll=at(*faces).roll * 0.5))
+    landmarks = points_at([300, 200], 100, 0)[None]
+    monkeypatch.setattr(upright, "second_look", second_look)
+    set_upright(None, world, IMAGE, detections([box_of(landmarks[0])], [0.9], landmarks))
+    assert len(calls) == looks
+
+
+def test_of_very_many_doubtful_faces_the_largest_are_looked_at(monkeypatch):
+    monkeypatch.setattr(upright, "MOST", 2)
+    places, sides = [[100, 100], [300, 100], [500, 100], [300, 300]], [60, 100, 80, 50]
+    world = World(places, [90, 90, 90, 90], CLEAR)
+    _, found, is_sure = upright_in(world, monkeypatch, sides)
+    assert is_sure.tolist() == [False, True, True, False]
+    assert [round(angle_of(points)) for points in found.landmarks] == [0, 90, 90, 0]
+    assert len(world.seen[1]) == 2 * 12
+
+
 class Copies:
     """A detector that finds one face in each turned copy, where it is not."""
 

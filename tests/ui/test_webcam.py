@@ -10,6 +10,8 @@ from painted_people import BLURRED, CALIBRATION, paint, painted_recognizer
 from vision_app import Gallery
 from vision_app.core.results import Detections
 from vision_app.faces.challenge import LOOK_AHEAD
+from vision_app.faces.detector import FaceDetector
+from vision_app.faces.recognizer import FaceRecognizer
 from vision_app.ui import models, webcam
 from vision_app.ui.webcam import ASKED, FAILED, NO_PROOF, ONE
 
@@ -50,6 +52,16 @@ class Camera:
         """Run the page with a frame that shows people, each a number and the number of a photo."""
         self.people = people
         return run(page)
+
+
+def test_the_video_is_not_searched_for_faces_in_turned_copies(monkeypatch):
+    grid = SimpleNamespace(name="any", models=(), classes=("face",), defaults={}, runtime="onnx", device="cpu")
+    full = FaceRecognizer(FaceDetector(grid, checker=object()), embedder=object())
+    monkeypatch.setattr(models, "recognizer", lambda: full)
+    found = webcam.quick()
+    assert (full.detector.turned, found.detector.turned) == (True, False)
+    assert (found.detector.detector, found.detector.checker) == (grid, full.detector.checker)
+    assert found.detector.smallest == webcam.SMALLEST > full.detector.smallest and found.embedder is full.embedder
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from math import ceil
+from math import ceil, inf
 from typing import Any, Unpack
 
 import numpy as np
@@ -32,6 +32,9 @@ from vision_app.released.runtime import Execution, ExecutionOptions
 
 FACE = "face"
 SMALLEST = 20.0  # pixels
+GLIMPSE = 0.15  # score of anything in a photo without which no turned copies of it are searched
+NESTED = 0.7  # of the smaller one of two boxes of a face, the part that the larger one covers, at least
+SAME_POINTS = 0.4  # mean distance of their landmarks, in distances between the eyes, at most
 EDGE = 0.02  # a box this close to the edge of a tile, in shares of its own size, is cut off by it
 BATCH = MAX_INPUT**2  # pixels of tiles that go through the network together
 ROWS = 1000  # faces that are compared with all others at a time
@@ -126,17 +129,16 @@ class FaceDetector(Detector):
     def postprocess(self, raw: RawFaces, options: DetectOptions = DetectOptions()) -> list[Detections]:
         """Merge the faces of each image's tiles and refine their landmarks, for which the network runs once more.
 
-        Turned faces are set upright. In a photo without a face that stands upright, or can be set so, those are
-        searched that are to be seen in small copies of it, turned by 45, 90 and so on to 315 degrees.
+        Turned faces are set upright. In a photo without a face that stands upright, or can be set so, but with a place
+        that looks faintly like a face, those are searched that are to be seen in small copies of it, turned by 45, 90
+        and so on to 315 degrees.
 
         Raises:
             UsageError: See `DetectOptions.resolved`.
         """
         options = options.resolved(self)
-        found = iter(raw.raw)
-        merged = [(one.image, self._merged(one, islice(found, len(one.tiles)), options)) for one in raw.images]
-        refined = [(image, refine(self.detector, image, faces)) for image, faces in merged]
-        return [self._upright(image, faces, options) for image, faces in refined]
+        outputs = iter(raw.raw)
+        return [self._faces(one, list(islice(outputs, len(one.tiles))), options) for one in raw.images]
 
     def _parts(self, tiled: TiledImage) -> Iterator[Inputs]:
         """Yield what the network takes of a photo's tiles, as many together as `BATCH` allows."""
@@ -168,17 +170,26 @@ class FaceDetector(Detector):
         width, height = ceil(back.width + 2 * frame / back.scale_x), ceil(back.height + 2 * frame / back.scale_y)
         return Inputs((pixels,), (replace(back, width=width, height=height),))
 
-    def _upright(self, image: RGBImage, found: Detections, options: ResolvedOptions) -> Detections:
-        """Return the faces of a photo, turned ones with the landmarks of a look at them set upright."""
+    def _faces(self, tiled: TiledImage, raw: Sequence[GridOutput], options: ResolvedOptions) -> Detections:
+        """Return the faces of a photo, given the network's output for each tile, turned ones set upright."""
+        image = tiled.image
+        found = refine(self.detector, image, self._merged(tiled, raw, options))
+        found = found[_one_of_each(found.boxes, landmarks_of(found))]
         if self.checker is None:
             return found
         found, is_sure = set_upright(self.detector, self.checker, image, found)
-        if is_sure.any() or not self.turned:
+        if is_sure.any() or not self.turned or not self._has_glimpse(tiled, raw):
             return found
         more = turned_faces(self.detector, self.checker, image, self.name, options.confidence)
         is_new = np.arange(len(found) + len(more)) >= len(found)
         found, _ = without_duplicates(found.joined(more), is_new, is_new)
         return found[np.argsort(-found.scores, kind="stable")[: options.max_detections]]
+
+    def _has_glimpse(self, tiled: TiledImage, raw: Sequence[GridOutput]) -> bool:
+        """Return whether something large looks faintly like a face, as turned faces do."""
+        whole = [output for tile, output in zip(tiled.tiles, raw, strict=True) if tile.largest == inf]
+        faint = DetectOptions(confidence=GLIMPSE, max_detections=1)
+        return any(map(len, self.detector.postprocess(whole, faint)))
 
     def _merged(self, tiled: TiledImage, raw: Iterable[GridOutput], options: ResolvedOptions) -> Detections:
         """Return one photo's faces, given the network's output for each tile."""
@@ -194,6 +205,24 @@ class FaceDetector(Detector):
         kept = nms(boxes, scores, score_threshold=0, iou_threshold=options.iou, max_detections=len(boxes))
         kept = kept[~_inside(boxes[kept], points[kept], scores[kept])][: options.max_detections]
         return Detections(boxes[kept], scores[kept], (FACE,) * len(kept), width, height, self.name, points[kept])
+
+
+def _one_of_each(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the indices of faces, in order, without further boxes of one face: nested, with much the same landmarks.
+
+    Args:
+        boxes: (N, 4) xyxy in photo pixels, the best first.
+        points: (N, 5, 2) landmarks after the second look, which are the same for boxes of different sizes.
+    """
+    areas, eyes = area(boxes), np.linalg.norm(points[:, 1] - points[:, 0], axis=1)
+    kept: list[int] = []
+    for i in range(len(boxes)):
+        sides = np.minimum(boxes[kept, 2:], boxes[i, 2:]) - np.maximum(boxes[kept, :2], boxes[i, :2])
+        shared = np.maximum(sides, 0).prod(axis=1) >= NESTED * np.minimum(areas[kept], areas[i])
+        apart = np.linalg.norm(points[kept] - points[i], axis=2).mean(axis=1)
+        if not (shared & (apart < SAME_POINTS * np.maximum(eyes[kept], eyes[i]))).any():
+            kept.append(i)
+    return np.array(kept, int)
 
 
 def _finds_faces(model: Model) -> bool:

@@ -23,6 +23,7 @@ ANGLES = 12  # at which a face of unsure landmarks is looked at
 DOUBT = 0.1  # probability of unsure landmarks from which a face is looked at again
 TURNED = 20.0  # degrees by which a face must seem turned for landmarks that were sure to be doubted
 FAR_ANGLE = 45.0  # degrees between the two best of the angles
+MOST = 32  # doubtful faces of a photo that are looked at again, the largest
 HOPELESS = 0.98, 0.6, 0.6  # probability of unsure landmarks from which a first, second or third look is in vain
 MIDDLE, SIDES = np.array([56.0, 60.0]), np.array([76.0, 92.0])  # of a face's box, in an aligned face
 COPY, STEP = 160, 45  # side in pixels of a turned copy of the photo, and degrees from one to the next
@@ -91,11 +92,13 @@ def _candidates(checker: FaceChecker, image: RGBImage, found: Detections, checks
     """Return three candidates for each doubtful face that is large enough, but those that change too little.
 
     They are the first landmarks turned by the roll that is seen, and a mean face in the box at the angle at which it
-    looks most upright, and at the best one that is far from that.
+    looks most upright, and at the best one that is far from that. Of more than `MOST` such faces, the smaller ones have
+    none.
     """
     first, spans = landmarks_of(found), (found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)
     is_large = np.sqrt(spans) >= MIN_SIZE
     doubtful = np.flatnonzero((~checks.sure | (checks.unsure > DOUBT)) & is_large)
+    doubtful = np.sort(doubtful[np.argsort(-spans[doubtful], kind="stable")[:MOST]])
     middles = (found.boxes[doubtful, :2] + found.boxes[doubtful, 2:]) / 2
     sides = np.sqrt(spans[doubtful].astype(float))
     turns = np.exp(2j * np.pi * np.arange(ANGLES) / ANGLES)
