@@ -148,7 +148,7 @@ def merge(models: FaceModels, execution: Execution, name: str, into: str, galler
 
     Exit code: 0 merged, 1 not confirmed, 2 wrong usage.
     """
-    from vision_app.faces.gallery.gallery import ADVICE
+    from vision_app.faces.gallery.compare import ADVICE
 
     with _open(gallery, recognizer=None if yes else load_recognizer(models, execution)) as opened:
         try:

@@ -11,7 +11,8 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import box_iou
 
 from vision_app.core.labeled_boxes import LabeledBoxes
-from vision_app.detection.model.rcnn import BOX_WEIGHTS, CANONICAL, RCNN, RCNNConfig, Regions, StrideAnchors
+from vision_app.detection.model.rcnn import BOX_WEIGHTS, CANONICAL, RCNN, RCNNConfig, Regions
+from vision_app.detection.model.rcnn_parts import StrideAnchors
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.detection.region_detector import decode
 from vision_app.detection.train.export import write_model

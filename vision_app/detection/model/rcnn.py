@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import MultiScaleRoIAlign, box_iou, roi_align
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import MultiScaleRoIAlign, roi_align
 from torchvision.ops.poolers import initLevelMapper
 
 from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.detection.model.backbone import BACKBONES
 from vision_app.detection.model.blocks import ConvUnit
+from vision_app.detection.model.rcnn_parts import BoxPredictor, ProposalNetwork, StrideAnchors
 from vision_app.detection.model.yolo import Layout, Targets, layout
 
 PROPOSALS = {"rcnn": 500, "fast-rcnn": 500, "faster-rcnn": 300}  # regions per image, by kind
@@ -232,55 +232,6 @@ class Trunk(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Turn the backbone's maps into features, (B, c, H/s, W/s) for each stride s."""
         return [tower(x) for tower, x in zip(self.towers, self.neck(maps), strict=True)]
-
-
-class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
-    """torchvision's, which leaves out anchors on ignored boxes."""
-
-    def assign_targets_to_anchors(
-        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """See torchvision: labels 1, 0 or -1 (left out) of each image's anchors, and the boxes that they match."""
-        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
-        for label, anchor, target in zip(labels, anchors, targets, strict=True):
-            if len(target["ignored"]):
-                ignored = box_iou(anchor, target["ignored"]).amax(dim=1) >= self.proposal_matcher.low_threshold
-                label[ignored & (label == 0)] = -1
-        return labels, boxes
-
-
-class StrideAnchors(AnchorGenerator):  # type: ignore[misc]
-    """torchvision's anchors at given strides. It would divide the input's size by the map's, which is rounded up."""
-
-    def __init__(
-        self, sizes: tuple[tuple[int, ...], ...], ratios: tuple[tuple[float, ...], ...], strides: Sequence[int]
-    ):
-        super().__init__(sizes, ratios)
-        self.strides = strides
-
-    def grid_anchors(self, grid_sizes: list[list[int]], strides: list[list[Tensor]]) -> list[Tensor]:
-        """See torchvision; the given strides are not used."""
-        device = strides[0][0].device
-        own = [[torch.tensor(stride, device=device)] * 2 for stride in self.strides]
-        anchors: list[Tensor] = super().grid_anchors(grid_sizes, own)
-        return anchors
-
-
-class BoxPredictor(nn.Module):
-    """Predicts class logits and one box for all classes, repeated for each of them as `RoIHeads` expects it."""
-
-    def __init__(self, hidden: int, classes: int):
-        super().__init__()
-        self.class_logits = nn.Linear(hidden, 1 + classes)
-        self.deltas = nn.Linear(hidden, 4)
-        nn.init.normal_(self.class_logits.weight, std=0.01)
-        nn.init.normal_(self.deltas.weight, std=0.001)
-        for layer in (self.class_logits, self.deltas):
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn (R, hidden) into (R, 1 + p) logits and (R, (1 + p) 4) deltas."""
-        return self.class_logits(x), self.deltas(x).repeat(1, self.class_logits.out_features)
 
 
 def _proposal_network(config: RCNNConfig) -> ProposalNetwork:

@@ -5,15 +5,14 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import numpy as np
-
-from vision_app.core.errors import FaceError, GalleryError, ModelError, UsageError
+from vision_app.core.errors import GalleryError, UsageError
 from vision_app.core.images import ImageSource
 from vision_app.core.several import several
 from vision_app.faces.calibration import FPIR
 from vision_app.faces.gallery import transfer
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.check import check
+from vision_app.faces.gallery.compare import compare, known_face, merge
 from vision_app.faces.gallery.database import resolve, writer_lock
 from vision_app.faces.gallery.enroll import enroll_photo, reembed
 from vision_app.faces.gallery.forget import finish, forget
@@ -25,19 +24,10 @@ from vision_app.faces.gallery.results import (
     Identities,
     Person,
     checked_name,
-    different_from,
 )
 from vision_app.faces.gallery.store import Store
-from vision_app.faces.quality import Quality
 from vision_app.faces.recognizer import FaceRecognizer
-from vision_app.faces.results import DIFFERENT, Face, Faces, Verification
-
-DIFFERENT_PEOPLE, NOT_COMPARABLE = "different_people", "not_comparable"
-ADVICE = "; `allow_different=True` merges them"
-
-
-class NoPhotoError(GalleryError):
-    """A person without a photo, whom a damaged gallery may hold."""
+from vision_app.faces.results import Face, Faces, Verification
 
 
 class Gallery:
@@ -221,7 +211,7 @@ class Gallery:
     def verify_face(self, face: Face, name: str, *, far: float | None = None) -> Verification:
         """Decide whether a face with an embedding is an enrolled person; see `verify`."""
         with self.store.snapshot():
-            person, known = self._known(name)
+            person, known = known_face(self.store, self.recognizer, name)
         answer = self.recognizer.compare(face, known, far=far, photos=person.photos)
         self.audit.write("verify", [person.id])
         return answer
@@ -234,24 +224,7 @@ class Gallery:
             FaceError: They cannot be compared ("not_comparable"): one has no photo, the embeddings are of another
                 model than the recognizer's, or that is not calibrated.
         """
-        try:
-            with self.store.snapshot():
-                (first, face_a), (second, face_b) = self._known(a), self._known(b)
-            return self.recognizer.compare(face_a, face_b, far=far, photos=second.photos, photos_a=first.photos)
-        except (NoPhotoError, ModelError) as error:
-            raise FaceError(a, NOT_COMPARABLE, f"cannot be compared with {b} ({error})") from error
-
-    def _known(self, name: str) -> tuple[Person, Face]:
-        """Return a person, and the face on the best photo with the mean of all embeddings; within a snapshot."""
-        self.store.require(self.recognizer.model_id)
-        person = self.store.person(name)
-        samples, centroid = self.store.samples(person.id), self.store.centroid(person.id)
-        if not samples or centroid is None:
-            raise NoPhotoError(f"{self.path}: {name} has no photo; `vision-app faces check` tells more")
-        best = max(samples, key=lambda sample: sample.quality["score"])
-        judged = Quality(**best.quality | {"reasons": tuple(best.quality["reasons"])})
-        box, landmarks = np.array(best.box, np.float32), np.array(best.landmarks, np.float32)
-        return person, Face(box, 1.0, landmarks, judged, centroid)
+        return compare(self.store, self.recognizer, a, b, far)
 
     def rename(self, old: str, new: str) -> None:
         """Change a person's name.
@@ -280,15 +253,7 @@ class Gallery:
             FaceError: They look like different people ("different_people"), or cannot be compared ("not_comparable"),
                 see `compare`; with `allow_different`, they are merged all the same.
         """
-        people = self.store.person(source).id, self.store.person(target).id
-        if people[0] == people[1]:
-            raise UsageError(f"name {source!r}: the same person twice; name two to merge")
-        if not allow_different and (answer := self.compare(source, target)).verdict == DIFFERENT:
-            reason = different_from(target, answer.similarity, answer.threshold)
-            raise FaceError(source, DIFFERENT_PEOPLE, reason + ADVICE)
-        with self.store.change() as change:
-            self.store.merge(*people)
-            self.audit.write("merge", people)
+        change = merge(self.store, self.audit, source, target, None if allow_different else self.recognizer)
         self.matcher.index.follow(change)
 
     def forget(self, name: str) -> Forgotten:
