@@ -4,12 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from io import FileIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from vision_app.batch.in_flight import InFlight
 from vision_app.batch.sinks import write_text, writing
 from vision_app.batch.sources import Input
 from vision_app.core.errors import UsageError
@@ -39,7 +41,8 @@ class Journal:
 
     A kill can tear the last line only; opening the journal with `resume` cuts it off. The settings on which the rows
     depend are beside it in `<stem>.settings.json`, so that a run is not resumed with others. The file is locked while
-    it is open, so that no two runs write to it.
+    it is open, so that no two runs write to it. Another file beside it, `<stem>.inflight`, names the inputs that are
+    being handled; it stays there after a kill alone.
 
     Attributes:
         path: The file.
@@ -47,6 +50,8 @@ class Journal:
         batch_size: Inputs a batch; rows are kept in whole batches.
         rows: Number of rows in it.
         failed: Number of those with the status "failed".
+        suspects: Places of the inputs at which the run that is continued was killed, as one of them may kill this one.
+        known: Rows of inputs, by their places, that were handled in another process and are not written yet.
     """
 
     def __init__(
@@ -83,7 +88,12 @@ class Journal:
         if resume and overwrite:
             raise UsageError("--overwrite: not together with --resume, which continues a run; leave one of them out")
         self.path, self.inputs, self.batch_size, others = path, inputs, batch_size, list(others)
-        refuse_sources([path, self._settings_path, *others], chain(sources, (item.file for item in inputs)))
+        self._resume = resume
+        self._in_flight = InFlight(path.with_suffix(".inflight"), permissions)
+        self.known: dict[int, dict[str, Any]] = {}
+        refuse_sources(
+            [path, self._settings_path, self._in_flight.path, *others], chain(sources, (item.file for item in inputs))
+        )
         if not path.exists():  # beside a journal, they are of its run
             refuse_existing(others, overwrite)
         self.rows = self.failed = 0
@@ -108,6 +118,12 @@ class Journal:
         if end:
             self._check_settings(settings)
         self._stream.truncate(end)
+        begun = self._in_flight.places() if self._resume else {}
+        open_places = range(self.rows, len(self.inputs))
+        self.suspects = [
+            place for place in sorted(begun) if place in open_places and self.inputs[place].file == begun[place]
+        ]
+        self._in_flight.keep(self.suspects)
         if not end:  # after the cut: no row is ever beside settings that it was not made with
             write_text(self._settings_path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
 
@@ -115,7 +131,19 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        left = {*self.suspects, *self.known}
+        with suppress(OSError):
+            self._in_flight.keep(place for place in left if place >= self.rows)
         self._stream.close()
+
+    def begin(self, start: int, batch: Sequence[Input]) -> None:
+        """Note that a batch of inputs, the first of them at a place, is being handled from now on.
+
+        Raises:
+            OutputError: It could not be written.
+        """
+        with writing(self._in_flight.path):
+            self._in_flight.begin(start, batch, self.rows)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append rows.

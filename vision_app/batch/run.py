@@ -74,7 +74,7 @@ def run(
 
     try:
         for start in range(journal.rows, len(journal.inputs), journal.batch_size):
-            pending.append(pool.submit(_handle, task, journal.inputs[start : start + journal.batch_size]))
+            pending.append(pool.submit(_handle_batch, task, journal, start))
             if len(pending) > 2 * workers:
                 finish_oldest()
         while pending:
@@ -83,8 +83,16 @@ def run(
         pool.shutdown(cancel_futures=True)
 
 
+def _handle_batch(task: Task[Any], journal: Journal, start: int) -> list[Row]:
+    """Return the rows of the batch that starts at a place."""
+    batch, known = journal.inputs[start : start + journal.batch_size], journal.known
+    journal.begin(start, batch)
+    new = iter(handle(task, [item for place, item in enumerate(batch, start) if place not in known]))
+    return [known[place] if place in known else next(new) for place in range(start, start + len(batch))]
+
+
 @taking_turns()
-def _handle(task: Task[Any], batch: Sequence[Input]) -> list[Row]:
+def handle(task: Task[Any], batch: Sequence[Input]) -> list[Row]:
     """Read, predict and save one batch and return its rows. The dicts below go by the place in the batch."""
     images: dict[int, Any] = {}
     results: dict[int, Any] = {}

@@ -6,6 +6,9 @@ from io import TextIOWrapper
 
 from vision_app.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 
+words: list[str] = []
+"""What the command line was called with."""
+
 
 def main(args: list[str] | None = None) -> int:
     """Run the command line.
@@ -22,7 +25,8 @@ def main(args: list[str] | None = None) -> int:
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # about sloppy files that can be read all the same
-            return _run(sys.argv[1:] if args is None else args)
+            words[:] = sys.argv[1:] if args is None else args
+            return _run(list(words))
     except KeyboardInterrupt:  # while modules are loaded
         return INTERRUPTED
 

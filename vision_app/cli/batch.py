@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vision_app.batch.sources import Input, list_inputs
+from vision_app.cli import alone
 from vision_app.cli.exit_codes import FAILED, INTERRUPTED, OK
 from vision_app.cli.progress import say, show_progress
 from vision_app.core.errors import UsageError
@@ -114,6 +115,8 @@ def run_batch(
     from vision_app.batch.journal import Journal, read_rows
     from vision_app.batch.sinks import remove
 
+    if alone.wanted:
+        return alone.answer(make_task(), inputs)
     with Journal(
         path,
         settings=settings,
@@ -146,6 +149,8 @@ def _run(task: "Task[Any]", journal: "Journal", workers: int | None) -> int:
 
     ok_before, start = journal.rows - journal.failed, time.monotonic()
     try:
+        if journal.suspects:
+            alone.try_suspects(task, journal)
         with show_progress(len(journal.inputs), journal.rows) as report:
             if isinstance(task, Watchable):
                 task.watch(report.step)
