@@ -6,9 +6,6 @@ from io import TextIOWrapper
 
 from vision_app.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 
-words: list[str] = []
-"""What the command line was called with."""
-
 
 def main(args: list[str] | None = None) -> int:
     """Run the command line.
@@ -25,8 +22,11 @@ def main(args: list[str] | None = None) -> int:
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # about sloppy files that can be read all the same
-            words[:] = sys.argv[1:] if args is None else args
-            return _run(list(words))
+            from vision_app.cli import alone
+
+            words = sys.argv[1:] if args is None else args
+            alone.called = main, words
+            return _run(words)
     except KeyboardInterrupt:  # while modules are loaded
         return INTERRUPTED
 

@@ -9,12 +9,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_app import cli
 from vision_app.batch.sources import Input
 from vision_app.cli.exit_codes import OK
 from vision_app.cli.progress import say
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 KILLED = "kills the process even when it is handled alone, most often for the memory that it takes"
 
+called: tuple[Callable[[list[str]], int], list[str]] | None = None  # the function of the command line, and its words
 wanted: list[int] = []  # in the other process: places of the inputs to handle
 _answers = ""  # and the file that takes their rows
 
@@ -42,6 +42,7 @@ def try_suspects(task: "Task[Any]", journal: "Journal") -> None:
     """
     from vision_app.core.child_process import ChildKilledError, ChildProcess
 
+    assert called is not None
     left, file = list(journal.suspects), journal.path.with_suffix(".alone.jsonl")
     say(f"the last run was killed; trying the {amount(len(left), 'image')} alone that it was handling")
     try:
@@ -50,7 +51,7 @@ def try_suspects(task: "Task[Any]", journal: "Journal") -> None:
             was_killed = False
             with _ctrl_c_at_once(), ChildProcess() as child:
                 try:
-                    child.call(_handle, cli.words, left, os.fspath(file))
+                    child.call(_handle, *called, left, os.fspath(file))
                 except ChildKilledError:
                     was_killed = True
                 except Exception as error:  # not of an input: the run itself will come to it, and say it
@@ -81,7 +82,7 @@ def answer(task: "Task[Any]", inputs: Sequence[Input]) -> int:
     return OK
 
 
-def _handle(words: list[str], places: list[int], answers: str) -> None:
+def _handle(main: Callable[[list[str]], int], words: list[str], places: list[int], answers: str) -> None:
     """Run the command line in this process for some inputs alone."""
     global _answers
     wanted[:], _answers = places, answers
@@ -89,7 +90,7 @@ def _handle(words: list[str], places: list[int], answers: str) -> None:
         sys.stdout = sys.stderr = nothing
         with suppress(OSError):  # where memory ends, this process is to go, not its parent
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-        cli.main(words)
+        main(words)
 
 
 def _read(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
