@@ -36,7 +36,7 @@ VERBS = {
     "style --method fast": ["style", "--style", "sample:mosaic", "--output", "out"],
     "style --method color": ["style", "--style", "sample:mosaic", "--method", "color", "--output", "out"],
 }
-COPIES = 3  # photos that a command handles
+COPIES = 2  # photos that a command handles; large ones take turns, so more of them need no more
 INTERVAL = 0.005  # seconds between two readings
 
 

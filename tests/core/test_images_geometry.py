@@ -1,13 +1,16 @@
 """Images come out upright and in their own size, also where they are decoded smaller."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from image_files import RED, encode, quadrants
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from skimage import data
 
+from vision_app.core import decode
 from vision_app.core.errors import ImageError
 from vision_app.core.images import read_image, read_size
 
@@ -135,3 +138,48 @@ def test_a_header_that_cannot_be_read_is_named(tmp_path):
             read_size(tmp_path / "a.png")
     with pytest.raises(ImageError, match="no such file"):
         read_size(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("PNG", "RGBA"), ("PNG", "P"), ("JPEG", "CMYK"), ("PNG", "L"), ("TIFF", "LA")]
+)
+def test_images_are_the_same_whole_and_in_strips(monkeypatch, kind, mode, orientation):
+    image = Image.fromarray(data.coffee()[::4, ::4])
+    if mode in ("RGBA", "LA"):
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes() if mode == "RGBA" else None
+    content = encode(image.convert(mode), kind, exif=exif, icc_profile=profile)
+    whole = read_image(content)
+    monkeypatch.setattr(decode, "STRIP", 1000)  # 6 or 7 rows
+    strips = read_image(content)
+    np.testing.assert_array_equal(strips.pixels, whole.pixels)
+    assert (whole.alpha is None) == (mode not in ("RGBA", "LA"))
+    np.testing.assert_array_equal(strips.alpha, whole.alpha)
+
+
+@pytest.mark.slow
+def test_a_large_image_takes_few_copies_of_itself(tmp_path):
+    """Four bytes a pixel are Pillow's, three are the result; turned and transparent ones have some more."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("P", (6000, 4000)).save(tmp_path / "flat.png", exif=exif)
+    image = Image.new("LA", (6000, 4000), (90, 100))
+    image.save(tmp_path / "clear.png", exif=exif)
+    code = """if True:
+        import resource, sys
+        from vision_app import read_image
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        read_image(sys.argv[2])
+        before = peak()
+        image = read_image(sys.argv[1])
+        print((peak() - before) / image.width / image.height)
+    """
+    Image.new("LA", (9, 9)).save(tmp_path / "small.png")
+    for name, most in (("flat.png", 5.5), ("clear.png", 9.5)):
+        command = [sys.executable, "-c", code, str(tmp_path / name), str(tmp_path / "small.png")]
+        found = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert float(found.stdout) < most, name

@@ -197,3 +197,28 @@ def test_a_model_that_finds_no_faces_is_refused():
         FaceDetector.load("nope")
     with pytest.raises(UsageError, match="--smallest 1: must be at least 4; the nearest valid value is 4"):
         FaceDetector.load("yolo", smallest=1)
+
+
+def test_few_tiles_of_a_large_photo_go_through_the_network_together(monkeypatch):
+    monkeypatch.setattr(detector_module, "BATCH", 500_000)
+    detector, together = green_detector(), []
+    network = detector.detector.network
+    detector.detector.network = lambda pixels, stages=None: together.append(pixels.shape) or network(pixels, stages)
+    pixels = room(2600, 1900)
+    paint_face(pixels, (1240, 930, 1262, 955))
+    assert len(detector(pixels)) == 1
+    batches = [shape for shape in together if shape[1:3] != (256, 256)]
+    assert len(batches) > 3
+    assert all(count == 1 or count * rows * columns <= 500_000 for count, rows, columns, _ in batches)
+
+
+def test_many_faces_are_compared_a_few_at_a_time(monkeypatch):
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 100, (50, 2))
+    boxes = np.hstack([corners, corners + rng.uniform(2, 60, (50, 2))]).astype(np.float32)
+    points = (boxes[:, None, :2] + IN_BOX * (boxes[:, None, 2:] - boxes[:, None, :2])).astype(np.float32)
+    scores = rng.uniform(size=50).astype(np.float32)
+    whole = _inside(boxes, points, scores)
+    monkeypatch.setattr(detector_module, "ROWS", 7)
+    np.testing.assert_array_equal(_inside(boxes, points, scores), whole)
+    assert 0 < whole.sum() < 50
