@@ -1,6 +1,8 @@
 """`vision-app faces` as users run it: rows, embeddings in one file, verdicts and their exit codes."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -83,6 +85,19 @@ def test_detect_writes_a_row_a_file_and_annotated_copies(home, tmp_path, capsys)
     copies = sorted(path.name for path in (tmp_path / "out" / "images").iterdir())
     assert copies == ["a.png.jpg", "b.png.jpg", "c.png.jpg", "e.png.jpg"]
     assert "5 images: 4 ok, 1 failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shape", [(1, 100_000), (100_000, 1), (40, 60_000)])
+def test_a_photo_of_any_shape_is_searched_in_little_memory(tmp_path, shape):
+    """The first one is a file of 92 bytes, and took 92,000 tiles in one batch."""
+    Image.new("1", shape[::-1], 1).save(tmp_path / "thin.png")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 * 10**9, -1)); "
+    run = "import sys; from vision_app.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["faces", "detect", str(tmp_path / "thin.png"), "--output", str(tmp_path / "out")]
+    result = subprocess.run([sys.executable, "-c", limit + run, *words], check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    (row,) = rows_of(tmp_path / "out/faces.jsonl")
+    assert (row["height"], row["width"], row["status"], row["faces"]) == (*shape, "ok", [])
 
 
 def test_an_interrupted_run_resumes_where_it_was(home, tmp_path):

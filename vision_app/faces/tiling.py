@@ -37,9 +37,10 @@ def make_tiles(width: int, height: int, size: int, smallest: float) -> list[Tile
     The whole photo; a small copy in a gray frame, where a face that fills the photo, or is cut off by its edges, is
     like any other; and where the smallest faces are too small for the first, the photo at a larger scale, in several
     tiles if the network's input became larger than `MAX_INPUT`. There, faces count up to twice the smallest that the
-    next smaller scale finds: parts of larger ones are mistaken for faces. Tiles overlap so far that each face lies
-    whole in one. A photo so large that they would overlap by more than `MAX_OVERLAP` is searched at scales in between,
-    and of one that would need more than `MAX_TILES`, the smallest faces are left out.
+    first tile finds: parts of larger ones are mistaken for faces. Tiles overlap so far that each face lies whole in
+    one. In a photo so large that they would overlap by more than `MAX_OVERLAP`, faces count up to the size of that
+    overlap, and larger ones at scales in between; of one that would need more than `MAX_TILES`, the smallest faces are
+    left out.
 
     Args:
         width: Of the photo in pixels.
@@ -71,7 +72,8 @@ def _larger_tiles(width: int, height: int, least: float, scale: float) -> list[T
     tiles = []
     for left_out in range(steps - 1, -1, -1):
         now = scale / ratio ** (left_out / steps)
-        side, overlap = MAX_INPUT / now, 2 * least / ratio ** ((steps - 1 - left_out) / steps)
+        side = MAX_INPUT / now
+        overlap = 2 * least if steps == 1 else MAX_OVERLAP * side
         for top, bottom in _spans(height, side, overlap):
             for left, right in _spans(width, side, overlap):
                 size = math.ceil(now * max(right - left, bottom - top))
