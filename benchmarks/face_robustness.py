@@ -2,6 +2,7 @@
 
     python benchmarks/face_robustness.py ../data/faces/images.csv                         # the full table
     python benchmarks/face_robustness.py ../data/faces/images.csv --people 17 --step 30   # a quick look
+    python benchmarks/face_robustness.py ../data/faces/images.csv --step 0 --damages negative "12 px"   # a part of it
 
 Two photos of each of some people are padded with gray so far that turning cuts nothing off. Then all of them are turned
 by the same angle, or damaged in the same way, and pairs of them are compared as `vision-app faces verify --largest`
@@ -14,9 +15,8 @@ of the false accept rate comes from resampling people, as in `faces calibrate`, 
 """
 
 import argparse
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,11 +24,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from face_treatments import DAMAGES, Treatment, padded, turned
 
 from vision_app import Face, FaceRecognizer, read_image
 from vision_app.cli.progress import show_progress
 from vision_app.core.errors import FaceError, VisionAppError
-from vision_app.faces.align import similarity
 from vision_app.faces.calibration import FAR
 from vision_app.faces.evaluate.calibrate import resamples
 from vision_app.faces.evaluate.metrics import Share
@@ -36,134 +36,11 @@ from vision_app.faces.evaluate.pairs import load_photos, numbers, share_of
 from vision_app.faces.recognizer import only
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
 
-GRAY = 114
 ITSELF = 0.95  # share of photos that must be the same as themselves, at any angle
 COLUMNS = {
-    "photos": 15, "against": 8, "strangers same": 18, "FAR, 95 % interval": 24, "strangers uncertain": 19,
+    "photos": 26, "against": 8, "strangers same": 18, "FAR, 95 % interval": 24, "strangers uncertain": 19,
     "one person same": 15, "uncertain": 9, "different": 9, "itself": 8, "no face": 8, "reasons": 8,
 }  # fmt: skip
-MASKS = ((225, 228, 230), (150, 190, 215), (40, 42, 48), (190, 150, 160))  # RGB
-LENSES = ((14, 14, 16), (50, 34, 22), (30, 40, 62))
-FINE = 4  # pixels of a drawn mask for one of an aligned face
-
-# Outlines in pixels of an aligned face of 112, see `align.TEMPLATE`.
-MASK = [
-    (56, 60), (72, 64), (92, 68), (95, 84), (86, 106), (70, 118),
-    (56, 121), (42, 118), (26, 106), (17, 84), (20, 68), (40, 64),
-]  # fmt: skip
-STRAPS = [((20, 70), (2, 56)), ((92, 70), (110, 56)), ((20, 92), (2, 78)), ((92, 92), (110, 78))]
-PLEATS = [((24, y), (88, y)) for y in (78, 88, 98)]
-EYES, LENS = [(38, 53), (74, 53)], (17, 13)
-FRAME = [((52, 49), (60, 49)), ((22, 50), (0, 46)), ((90, 50), (112, 46))]
-
-Treatment = Callable[[np.ndarray, Face, np.random.Generator], np.ndarray]
-"""Gives the treated photo from its (H, W, 3) pixels, its face and a source of chance that is the photo's own."""
-
-
-def turned(degrees: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
-    """Turn a square clockwise around its middle."""
-    middle = (len(pixels) - 1) / 2
-    matrix = cv2.getRotationMatrix2D((middle, middle), -degrees, 1)
-    return cv2.warpAffine(pixels, matrix, pixels.shape[1::-1], flags=cv2.INTER_CUBIC, borderValue=(GRAY,) * 3)
-
-
-def shrunk(size: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
-    """Shrink a photo until its face is so many pixels large."""
-    scale = size / face.quality.size
-    return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-
-
-def darkened(share: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
-    """Keep a share of the light, in whole levels."""
-    return np.round(pixels * share).astype(np.uint8)
-
-
-def blurred(share: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
-    """Blur with a Gaussian whose sigma is a share of the face's side."""
-    return cv2.GaussianBlur(pixels, (0, 0), share * face.quality.size)
-
-
-def stretched(factor: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
-    """Make a photo wider."""
-    return cv2.resize(pixels, None, fx=factor, fy=1, interpolation=cv2.INTER_LINEAR)
-
-
-def negative(pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
-    """Return the negative of a photo."""
-    return 255 - pixels
-
-
-def masked(pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
-    """Draw a face mask."""
-    canvas, cover = _canvas(MASKS[rng.integers(len(MASKS))])
-    _lines(cover, STRAPS, 255, 2)
-    cv2.fillPoly(cover, [_fine(MASK)], 255, cv2.LINE_AA)
-    across = (np.arange(112 * FINE) / FINE - 56) / 40  # darker towards the sides
-    canvas = canvas * (1 - 0.3 * np.minimum(across**2, 1))[None, :, None]
-    _lines(canvas, PLEATS, (canvas.mean() * 0.8,) * 3, 1)
-    return _laid_on(pixels, face, canvas, cover)
-
-
-def sunglasses(pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
-    """Draw sunglasses."""
-    canvas, cover = _canvas(LENSES[rng.integers(len(LENSES))])
-    _lines(cover, FRAME, 255, 3)
-    for eye in EYES:
-        cv2.ellipse(cover, _fine([eye])[0].tolist(), [FINE * axis for axis in LENS], 0, 0, 360, 255, -1, cv2.LINE_AA)
-    return _laid_on(pixels, face, canvas, cover)
-
-
-DAMAGES: dict[str, Treatment] = {
-    "24 px": partial(shrunk, 24),
-    "12 px": partial(shrunk, 12),
-    "9 px": partial(shrunk, 9),
-    "light / 5": partial(darkened, 1 / 5),
-    "light / 10": partial(darkened, 1 / 10),
-    "light / 20": partial(darkened, 1 / 20),
-    "blurred, 2 %": partial(blurred, 0.02),
-    "blurred, 4 %": partial(blurred, 0.04),
-    "blurred, 8 %": partial(blurred, 0.08),
-    "stretched 1.4x": partial(stretched, 1.4),
-    "stretched 2x": partial(stretched, 2),
-    "negative": negative,
-    "masked": masked,
-    "sunglasses": sunglasses,
-}
-
-
-def _canvas(color: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return an aligned face's square in one color, (S, S, 3), and what is to be seen of it, (S, S) uint8: nothing."""
-    side = 112 * FINE
-    return np.full((side, side, 3), color, float), np.zeros((side, side), np.uint8)
-
-
-def _fine(points: Sequence[tuple[int, int]]) -> np.ndarray:
-    return np.array(points, np.int32) * FINE
-
-
-def _lines(canvas: np.ndarray, lines: Sequence[Sequence[tuple[int, int]]], color: object, width: int) -> None:
-    for line in lines:
-        cv2.polylines(canvas, [_fine(line)], False, color, width * FINE, cv2.LINE_AA)
-
-
-def _laid_on(pixels: np.ndarray, face: Face, canvas: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """Lay a drawing on a face; in gray on a gray photo."""
-    if (pixels == pixels[..., :1]).all():
-        canvas = np.repeat(canvas @ [[0.299], [0.587], [0.114]], 3, axis=2)
-    way = cv2.invertAffineTransform(similarity(face.landmarks)) @ np.diag([1 / FINE, 1 / FINE, 1])
-    size = pixels.shape[1::-1]
-    there = cv2.warpAffine(cover, way, size, flags=cv2.INTER_AREA)[..., None] / 255
-    drawn = cv2.warpAffine(canvas, way, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-    return np.round(pixels * (1 - there) + drawn * there).astype(np.uint8)
-
-
-def padded(pixels: np.ndarray) -> np.ndarray:
-    """Lay a photo into the middle of a gray square that holds it at any angle."""
-    side = math.ceil(math.hypot(*pixels.shape[:2]))
-    top, left = ((side - length) // 2 for length in pixels.shape[:2])
-    square = np.full((side, side, 3), GRAY, np.uint8)
-    square[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return square
 
 
 @dataclass(frozen=True, eq=False)

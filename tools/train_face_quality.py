@@ -1,9 +1,10 @@
-"""Train `face-quality`, which sees whether an aligned face is upright, natural and not covered.
+"""Train `face-quality`, which sees whether an aligned face is upright, natural, whole and clear.
 
     python tools/train_face_quality.py --data PEOPLE/|FILE.csv|crops.npz --validation crops.npz --output RUN
 
-The faces are taken as they are for good ones; what spoils them is drawn, see `face_damage.py`. A few of them
-are held out to choose the best network; --validation, of other people, only measures that one.
+The faces are taken as they are for good ones; what spoils them is drawn, see `spoiled_faces.py`. A face is degraded
+where `face-embedder` does not know it again. A few faces are held out to choose the best network; --validation, of
+other people, only measures that one.
 """
 
 import argparse
@@ -12,24 +13,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import face_damage as damage
 import numpy as np
 import torch
+from safetensors.torch import load_file
+from spoiled_faces import SpoiledFaces, changes
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from vision_app.core.errors import VisionAppError
 from vision_app.faces.checker import CHECKS, TASK, FaceChecker
 from vision_app.faces.detector import FaceDetector
+from vision_app.faces.embedder import Embedder
 from vision_app.faces.model.quality import ROLL_NUMBERS, QualityNetwork
-from vision_app.faces.train.augment import compressed, gray, lit, low_resolution
 from vision_app.faces.train.crops import FaceCrops
 from vision_app.faces.train.datasets import SCAN, Reader
 from vision_app.faces.train.export import write_checker
-from vision_app.released.find import find
-from vision_app.released.runtime import load_weights
+from vision_app.released.find import Model, find
 from vision_app.released.write import describe
 from vision_app.training.augment import random_numbers
 from vision_app.training.config import TrainConfig
@@ -38,111 +38,8 @@ from vision_app.training.loop import fit
 from vision_app.training.runs import check_run_folder
 from vision_app.training.sampling import batch_indices, batches_per_epoch
 
-# Good up to the first, bad from the second, unknown between:
-ALIGNMENT = 0.16, 0.28  # distance that the landmarks are off by, in distances between the eyes
-STRETCH = 1.22, 1.55  # ratio
-COVER = 0.25, 0.7  # hidden share of the mouth or the eyes
-PLACE = 0.5  # misalignment up to which what covers a face is where it can be learned
-ROLLS = 60.0  # degrees of roll that are learned
-DRAWINGS = ((damage.mask, 0.18), (damage.glasses, 0.24), (damage.hand, 0.05), (damage.blob, 0.1))  # and how often
 HELD_OUT = 500
-LIMITS = (0.5, 0.4, 0.5, 0.5, 0.5)  # of the probability of each check
-VIEWS = 4  # of each face, which is drawn on once
-
-
-def label(value: float, limits: tuple[float, float]) -> float:
-    """Return 0 up to the first limit, 1 from the second one on, NaN (not to be learned) between."""
-    return 0.0 if value <= limits[0] else 1.0 if value >= limits[1] else np.nan
-
-
-@dataclass(frozen=True, eq=False)
-class Spoiled:
-    """A face with what was drawn on it.
-
-    Attributes:
-        crop: (160, 160, 3) uint8, aligned with its margin.
-        tone: Whether its tones are unnatural.
-        mouth, eyes: Share of them that is hidden.
-    """
-
-    crop: np.ndarray
-    tone: bool
-    mouth: float
-    eyes: float
-
-
-def spoiled(crop: np.ndarray, other: np.ndarray, random: np.random.Generator) -> Spoiled:
-    """Return a face that may be covered, mirrored, or of another tone; `other` is a face to make textures of."""
-    if random.random() < 0.5:
-        crop = np.ascontiguousarray(crop[:, ::-1])
-    alpha = np.zeros(crop.shape[:2], np.float32)
-    for draw, share in DRAWINGS:
-        if random.random() < share:
-            texture, field = draw(crop, other, random)
-            crop, alpha = damage.covered(crop, texture, field), np.maximum(alpha, field)
-    if tone := random.random() < 0.12:
-        crop = damage.unnatural_tone(crop, random)
-    mouth, eyes = (
-        damage.hidden(alpha, damage.MOUTH.mean(axis=0)[None], (19, 9)),
-        damage.hidden(alpha, damage.EYES, (9, 5)),
-    )
-    return Spoiled(crop, tone, mouth, eyes)
-
-
-def view(face: Spoiled, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return a face as it might come from a photo, aligned well or badly, and what is wrong with it.
-
-    Returns:
-        (112, 112, 3) uint8, and (7,) float32: cosine and sine of the roll, then a value for each of `CHECKS`; NaN where
-        it is neither.
-    """
-    ratio = float(np.exp(random.uniform(0, np.log(2.4)))) if random.random() < 0.25 else 1.0
-    roll, scale, shift = random.normal(0, 3.5), random.normal(0, 0.05), random.normal(0, 2.2, 2)
-    kind = random.random()
-    if kind < 0.22:
-        roll, scale, shift = random.normal(0, 25), random.normal(0, 0.15), random.normal(0, 6, 2)
-    elif kind < 0.38:
-        roll, scale, shift = random.uniform(-180, 180), random.normal(0, 0.2), random.normal(0, 7, 2)
-    elif kind < 0.45:  # anything but a face
-        roll, scale, shift = random.uniform(-180, 180), random.uniform(-1, 1), random.uniform(-60, 60, 2)
-    matrix = damage.similarity_matrix(roll, float(np.exp(scale)), shift)
-    stretched = damage.stretch(ratio, random.choice([0.0, 90.0]) if random.random() < 0.8 else random.uniform(0, 180))
-    around = np.column_stack([stretched, damage.CENTER - stretched @ damage.CENTER])
-    full = np.vstack([matrix, [0, 0, 1]]) @ np.vstack([around, [0, 0, 1]])
-    pixels = damage.warped(face.crop, full[:2], random)
-    chance = random.random(5)
-    if chance[0] < 0.6 and not face.tone:
-        pixels = lit(pixels, random)
-    if chance[1] < 0.35 and not face.tone:
-        pixels = gray(pixels)
-    if chance[2] < 0.3:
-        pixels = low_resolution(pixels, random)
-    if chance[3] < 0.12:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), random.uniform(0.5, 2))
-    if chance[4] < 0.15:
-        pixels = compressed(pixels, random)
-    wrong = damage.misalignment(matrix)
-    turn = np.radians(roll) if abs(roll) < ROLLS and wrong < 2 * PLACE else np.nan
-    shape = label(ratio, STRETCH) if wrong < 2 * PLACE else np.nan
-    covers = [label(share, COVER) if wrong < PLACE else np.nan for share in (face.mouth, face.eyes)]
-    values = [np.cos(turn), np.sin(turn), label(wrong, ALIGNMENT), shape, float(face.tone), *covers]
-    return pixels, np.array(values, np.float32)
-
-
-class SpoiledFaces(Dataset[tuple[Tensor, Tensor]]):
-    """The faces of one epoch, (V, 3, 112, 112) uint8 views of each, with what is wrong with them, (V, 7)."""
-
-    def __init__(self, crops: FaceCrops, seed: int, epoch: int):
-        self.crops, self.seed, self.epoch = crops, seed, epoch
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        random = random_numbers("face quality", self.seed, self.epoch, index)
-        face = spoiled(self.crops.pixels[index], self.crops.pixels[random.integers(len(self.crops))], random)
-        pixels, values = zip(*(view(face, random) for _ in range(VIEWS)), strict=True)
-        return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.stack(values))
+LIMITS = (0.5, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5)  # of the probability of each check
 
 
 @dataclass(eq=False)
@@ -151,8 +48,10 @@ class QualityTask:
 
     network: QualityNetwork
     crops: FaceCrops
+    changes: np.ndarray
     validation: FaceCrops
     about: dict[str, Any]
+    embedder: Embedder
     workers: int = 1
 
     def batches_per_epoch(self, config: TrainConfig) -> int:
@@ -162,9 +61,9 @@ class QualityTask:
     def batches(
         self, config: TrainConfig, epoch: int, *, rank: int = 0, world: int = 1, start: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield views of spoiled faces, (B V, 3, 112, 112) in 0..255, and (B V, 7) what is wrong with them."""
+        """Yield views of spoiled faces, (B V, 3, 112, 112) in 0..255, and (B V, 9) what is wrong with them."""
         indices = batch_indices(len(self.crops), config, epoch, rank=rank, world=world, start=start)
-        faces = SpoiledFaces(self.crops, config.seed, epoch)
+        faces = SpoiledFaces(self.crops, self.changes, config.seed, epoch)
         for pixels, targets in DataLoader(faces, batch_sampler=indices, num_workers=self.workers):
             yield pixels.flatten(0, 1).float(), targets.flatten(0, 1)
 
@@ -181,14 +80,14 @@ class QualityTask:
     def release(self, network: QualityNetwork, folder: Path) -> dict[str, float]:
         """Write a model folder and measure what was written."""
         write_checker(network, folder, name=folder.parent.name, limits=LIMITS, **self.about)
-        measured = measure(FaceChecker.load(folder.resolve()), self.validation)
+        measured = measure(FaceChecker.load(folder.resolve()), self.validation, self.embedder)
         describe(folder, measured=measured)
         return measured
 
 
-def measure(checker: FaceChecker, crops: FaceCrops) -> dict[str, float]:
+def measure(checker: FaceChecker, crops: FaceCrops, embedder: Embedder) -> dict[str, float]:
     """Return the mean share of damage that is found, and for each check its hits and false alarms."""
-    spoiled_faces = SpoiledFaces(crops, 0, 0)
+    spoiled_faces = SpoiledFaces(crops, changes(crops, 0, embedder), 0, 0)
     pixels, values = zip(*(spoiled_faces[i] for i in range(len(crops))), strict=True)
     targets = torch.cat(values).numpy()[:, ROLL_NUMBERS:]
     found = checker.check(torch.cat(pixels).permute(0, 2, 3, 1).contiguous().numpy())
@@ -201,6 +100,21 @@ def measure(checker: FaceChecker, crops: FaceCrops) -> dict[str, float]:
     figures["any on good faces"] = float(clean.bad.any(axis=1).mean())
     hits = float(np.mean([value for name, value in figures.items() if name.endswith("found")]))
     return {name: round(value, 4) for name, value in {"damage found": hits, **figures}.items()}
+
+
+def start_from(network: QualityNetwork, model: Model) -> None:
+    """Take over the weights of a model; of the last layer, those of the checks that it makes.
+
+    Raises:
+        ModelError: See `Model.file`.
+    """
+    weights = load_file(model.file("weights.safetensors"))
+    rows = [*range(ROLL_NUMBERS), *(ROLL_NUMBERS + CHECKS.index(name) for name in model.classes)]
+    for name in ("output.weight", "output.bias"):
+        values = network.state_dict()[name].clone()
+        values[rows] = weights[name].to(values.dtype)
+        weights[name] = values
+    network.load_state_dict(weights)
 
 
 def train(
@@ -221,13 +135,16 @@ def train(
     network = QualityNetwork(len(CHECKS))
     initialize(network, "he")
     if initial is not None:
-        load_weights(network, find(initial, TASK).file("weights.safetensors"))
+        start_from(network, find(initial, TASK))
     about = {"trained": {"faces": len(crops), **asdict(config)}}
     aside = random_numbers("held out", config.seed).permutation(len(crops)) < min(HELD_OUT, len(crops) // 10)
-    task = QualityTask(network, crops.subset(~aside), crops.subset(aside), about, workers)
+    embedder, learned = Embedder.load(), crops.subset(~aside)
+    task = QualityTask(
+        network, learned, changes(learned, config.seed, embedder), crops.subset(aside), about, embedder, workers
+    )
     measured = fit(task, config, output, inputs={"data": crops.digest()}, resume=resume)
     if validation is not None:
-        measured = measure(FaceChecker.load((output / "best").resolve()), FaceCrops.load(validation))
+        measured = measure(FaceChecker.load((output / "best").resolve()), FaceCrops.load(validation), embedder)
         describe(output / "best", measured=measured)
     return measured
 

@@ -1,4 +1,4 @@
-"""The table of turned and damaged photos: what is done to them, which pairs are compared, and that all are counted."""
+"""The table of turned and damaged photos: which pairs are compared, and that all are counted."""
 
 from collections import Counter
 from dataclasses import replace
@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import face_robustness
 import numpy as np
-import pytest
-from face_robustness import DAMAGES, Pairs
+from face_robustness import Pairs
 from PIL import Image
 from tiny_faces import ASTRONAUT, green_detector, paint_face, write_tiny_embedder
 
@@ -19,52 +18,6 @@ from vision_app.faces.results import Face
 RNG = np.random.default_rng(0)
 FINE = Quality(100.0, 0.2, 0.0, 0.0, 0.0, 0.5, (), 0.9)
 FACE = Face(np.array([185.0, 60, 265, 180]), 1.0, ASTRONAUT, FINE)
-
-
-@pytest.mark.parametrize(("degrees", "quarters"), [(0, 0), (90, -1), (180, 2), (270, 1)])
-def test_photos_turn_clockwise(degrees, quarters):
-    pixels = RNG.integers(0, 256, (31, 31, 3), np.uint8)
-    turned = face_robustness.turned(degrees, pixels, FACE, RNG)
-    np.testing.assert_array_equal(turned, np.rot90(pixels, quarters))
-
-
-def test_a_padded_photo_keeps_its_corners_at_every_angle():
-    pixels = np.full((30, 50, 3), 200, np.uint8)
-    square = face_robustness.padded(pixels)
-    assert square.shape == (59, 59, 3) and (square == 200).all(axis=2).sum() == 30 * 50
-    for degrees in (30, 45, 90, 200):
-        turned = face_robustness.turned(degrees, square, FACE, RNG)
-        assert (turned > 150).all(axis=2).sum() == pytest.approx(30 * 50, rel=0.05)
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "value"),
-    [
-        ("12 px", (24, 36), 200),
-        ("9 px", (18, 27), 200),
-        ("light / 10", (200, 300), 20),
-        ("blurred, 4 %", (200, 300), 200),
-        ("stretched 2x", (200, 600), 200),
-        ("negative", (200, 300), 55),
-    ],
-)
-def test_damages_change_size_and_light_as_they_say(name, shape, value):
-    pixels = np.full((200, 300, 3), 200, np.uint8)
-    damaged = DAMAGES[name](pixels, FACE, RNG)
-    assert damaged.shape == (*shape, 3) and damaged.dtype == np.uint8 and (damaged == value).all()
-
-
-@pytest.mark.parametrize(("name", "hidden", "seen"), [("masked", (3, 4), (0, 1)), ("sunglasses", (0, 1), (2, 3, 4))])
-def test_masks_and_sunglasses_lie_on_the_landmarks(name, hidden, seen):
-    pixels = np.full((512, 512, 3), (200, 120, 90), np.uint8)
-    damaged = DAMAGES[name](pixels, FACE, np.random.default_rng(3))
-    changed = (damaged != pixels).any(axis=2)
-    x, y = ASTRONAUT.round().astype(int).T
-    assert changed[y[list(hidden)], x[list(hidden)]].all() and not changed[y[list(seen)], x[list(seen)]].any()
-    assert 0.005 < changed.mean() < 0.1
-    gray = np.repeat(pixels[..., :1], 3, axis=2)
-    drawn = DAMAGES[name](gray, FACE, np.random.default_rng(3))
-    assert (drawn == drawn[..., :1]).all(), "gray on a gray photo"
 
 
 def test_pairs_are_drawn_by_a_seed_from_all_pairs_of_strangers():
@@ -166,9 +119,9 @@ def test_the_table_has_two_lines_for_each_angle_and_damage(tmp_path, monkeypatch
     first, head, *lines = done.stdout.splitlines()
     assert first.startswith("4 photos of 2 people, no face found in 0; verdicts at a false accept rate of 0.001")
     assert head.split() == " ".join(face_robustness.COLUMNS).split()
-    assert [line[:24].split() for line in lines[:4]] == [
+    assert [line[:35].split() for line in lines[:4]] == [
         ["turned", "0", "alike"], ["turned", "0", "clean"], ["turned", "90", "alike"], ["turned", "90", "clean"],
     ]  # fmt: skip
-    assert [line[:24].split() for line in lines[8:10]] == [["light", "/", "5", "alike"], ["light", "/", "5", "clean"]]
+    assert [line[:35].split() for line in lines[8:10]] == [["light", "/", "5", "alike"], ["light", "/", "5", "clean"]]
     assert all(" of 4 " in line for line in lines[:10]) and len(lines) > 10
     assert "error: " in str(benchmark("face_robustness.py", tmp_path / "missing.csv").returncode)

@@ -23,7 +23,7 @@ def tiny_network():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_checker(tiny_network(), folder, name="tiny", limits=(0.5, 0.4, 0.5, 0.6, 0.5), half=False)
+    write_checker(tiny_network(), folder, name="tiny", limits=(0.5, 0.4, 0.5, 0.6, 0.5, 0.5, 0.3), half=False)
     return folder
 
 
@@ -41,7 +41,7 @@ def test_both_runtimes_answer_what_the_network_says(folder, chips, runtime):
     found = checker.check(chips)
     np.testing.assert_allclose(found.probabilities, expected[:, 2:], atol=1e-5)
     np.testing.assert_allclose(found.roll, np.degrees(np.arctan2(expected[:, 1], expected[:, 0])), atol=1e-2)
-    assert checker.check(chips[:0]).bad.shape == (0, 5)
+    assert checker.check(chips[:0]).bad.shape == (0, len(CHECKS))
 
 
 class Answers:
@@ -60,13 +60,13 @@ class Answers:
 def test_a_face_is_bad_above_the_limits_and_unsure_where_it_seems_turned(folder):
     model = FaceChecker.load(folder).model
     rolls = [0, MAX_ROLL + 1, -MAX_ROLL - 1, MAX_ROLL - 1]
-    odds = [[0.1] * 5, [0.1] * 5, [0.45] * 5, [0.55] * 5]
+    odds = [[0.1] * 7, [0.1] * 7, [0.45] * 7, [0.55] * 7]
     found = FaceChecker(model, Answers(rolls, odds)).check(np.zeros((4, 112, 112, 3), np.uint8))
     assert found.bad.tolist() == [
-        [False] * 5,
-        [True, False, False, False, False],
-        [True, True, False, False, False],
-        [True, True, True, False, True],
+        [False] * 7,
+        [True, False, False, False, False, False, False],
+        [True, True, False, False, False, False, True],
+        [True, True, True, False, True, True, True],
     ]
     assert found.sure.tolist() == [True, False, False, False]
     assert CHECKS[0] == UNSURE_LANDMARKS
@@ -82,10 +82,11 @@ def test_faces_of_a_photo_are_checked_as_they_are_aligned(folder):
 def test_a_model_of_other_checks_or_for_something_else_is_refused(folder, tmp_path):
     with pytest.raises(ModelError, match="for face-embedding, not for face-quality"):
         FaceChecker.load("face-embedder")
-    write_checker(tiny_network(), tmp_path / "one", name="one", limits=[0.5] * 5)
+    write_checker(tiny_network(), tmp_path / "one", name="one", limits=[0.5] * len(CHECKS))
     describe(tmp_path / "one", defaults={"limits": [0.5]})
     with pytest.raises(ModelError, match="limits"):
         FaceChecker.load(tmp_path / "one")
-    describe(tmp_path / "one", defaults={"limits": [0.5] * 5}, classes=["ugly"] * 5)
-    with pytest.raises(ModelError, match="classes"):
+    describe(tmp_path / "one", defaults={"limits": [0.5] * 5}, classes=list(CHECKS[:5]))  # as version 1 of the model
+    expected = "one' checks unsure_landmarks, .*, eyes_covered; this version needs .*, degraded, half_hidden: use"
+    with pytest.raises(ModelError, match=expected):
         FaceChecker.load(tmp_path / "one")

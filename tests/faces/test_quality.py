@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, ImageFilter
 from scipy.spatial.transform import Rotation
 from skimage import data
 from tiny_faces import ASTRONAUT
@@ -13,6 +14,7 @@ from vision_app.core.images import read_image
 from vision_app.faces.align import align
 from vision_app.faces.quality import (
     BLURRED,
+    DEGRADED,
     EXTREME_POSE,
     MIN_DETAIL,
     OVER_EXPOSED,
@@ -36,8 +38,8 @@ def seen(yaw, pitch, roll, distance=np.inf):
     return 37 * closer * turned[:, :2] + [210, 95]
 
 
-def judged(pixels, landmarks=ASTRONAUT, box=BOX):
-    return judge(read_image(pixels), box, landmarks)
+def judged(pixels, landmarks=ASTRONAUT, box=BOX, seen=()):
+    return judge(read_image(pixels), box, landmarks, seen)
 
 
 @given(st.floats(-80, 80), st.floats(-70, 70), st.floats(-170, 170))
@@ -96,10 +98,19 @@ def test_detail_is_lost_by_blur_and_by_shrinking_alike_and_does_not_depend_on_co
         (lambda pixels: pixels // 3, ()),
         (lambda pixels: pixels // 14 + 20, (UNDER_EXPOSED,)),  # no pixel is black, and hardly two differ
         (lambda pixels: pixels // 14 + 220, (OVER_EXPOSED,)),
+        (lambda pixels: np.array(Image.fromarray(pixels).filter(ImageFilter.CONTOUR)), (DEGRADED,)),
+        (lambda pixels: np.array(Image.fromarray(pixels).filter(ImageFilter.EMBOSS)), (DEGRADED,)),
+        (lambda pixels: np.array(Image.fromarray(pixels).filter(ImageFilter.SHARPEN)), ()),
     ],
 )
 def test_limits_lie_where_strangers_begin_to_look_alike(spoil, reasons):
     assert judged(spoil(data.astronaut())).reasons == reasons
+
+
+def test_a_relief_is_degraded_once_and_only_if_somebody_looked():
+    relief = np.array(Image.fromarray(data.astronaut()).filter(ImageFilter.EMBOSS))
+    assert judged(relief, seen=(DEGRADED, "half_hidden")).reasons == (DEGRADED, "half_hidden")
+    assert judged(relief, seen=None).reasons == ()
 
 
 def test_what_lies_outside_the_photo_neither_darkens_nor_sharpens_a_face():

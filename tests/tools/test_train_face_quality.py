@@ -1,4 +1,4 @@
-"""Training of `face-quality`: what faces are labeled with, and a run from crops to a model folder."""
+"""Training of `face-quality`: where it starts, and a run from crops to a model folder."""
 
 import json
 
@@ -21,33 +21,17 @@ def crops():
     return FaceCrops(np.stack(pixels), np.full(24, ""), np.array([f"{i}.png" for i in range(24)]), TEMPLATE)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(0, 0), (0.16, 0), (0.2, np.nan), (0.28, 1), (3, 1)])
-def test_a_value_is_good_bad_or_unknown(value, expected):
-    np.testing.assert_equal(tool.label(value, tool.ALIGNMENT), expected)
-
-
-def test_every_kind_of_damage_is_drawn_and_most_faces_have_none_of_a_kind(crops):
-    faces = tool.SpoiledFaces(crops.subset(np.zeros(80, int)), 0, 0)
-    pixels, values = (torch.cat(parts).numpy() for parts in zip(*(faces[i] for i in range(80)), strict=True))
-    assert pixels.shape == (80 * tool.VIEWS, 3, 112, 112) and pixels.dtype == np.uint8
-    rates = np.nanmean(values[:, 2:], axis=0)
-    assert len(rates) == len(CHECKS) and (rates > 0.05).all() and (rates < 0.55).all()
-    lengths = np.hypot(*values[:, :2].T)
-    assert np.allclose(lengths[~np.isnan(lengths)], 1) and 0.02 < np.isnan(lengths).mean() < 0.4
-    np.testing.assert_array_equal(values[: tool.VIEWS], faces[0][1])
-    np.testing.assert_array_equal(pixels[: tool.VIEWS], faces[0][0])
-
-
-def test_the_roll_of_a_view_is_the_angle_that_its_face_is_turned_by():
-    crop = np.zeros((SIDE, SIDE, 3), np.uint8)
-    crop[:, : SIDE // 2] = 200  # light on the left of the image
-    face = tool.Spoiled(crop, False, 0.0, 0.0)
-    for seed in range(60):
-        pixels, values = tool.view(face, np.random.default_rng(seed))
-        if not np.isnan(values[0]) and values[2] == 0 and values[3] == 0:  # neither moved nor stretched much
-            light = np.argwhere(pixels.mean(axis=2) > pixels.mean()).mean(axis=0) - 55.5
-            angle = np.degrees(np.arctan2(-light[0], -light[1]))  # of what was on the left
-            assert abs(angle - np.degrees(np.arctan2(values[1], values[0]))) < 10
+def test_a_run_starts_from_a_model_with_fewer_checks(crops, tmp_path):
+    torch.manual_seed(3)
+    old = tool.QualityNetwork(2, (4, 4, 6, 6, 8), (2, 5)).eval()
+    tool.write_checker(old, tmp_path / "old", name="old", limits=[0.5] * len(CHECKS), half=False)
+    tool.describe(tmp_path / "old", classes=[CHECKS[0], CHECKS[3]])
+    new = tool.QualityNetwork(len(CHECKS), (4, 4, 6, 6, 8), (2, 5)).eval()
+    tool.start_from(new, tool.find(tmp_path / "old", tool.TASK))
+    faces = torch.from_numpy(np.ascontiguousarray(crops.chips[:5])).permute(0, 3, 1, 2).float()
+    with torch.inference_mode():
+        expected, answers = old(faces), new(faces)
+    torch.testing.assert_close(answers[:, [0, 1, 2, 5]], expected)
 
 
 @pytest.mark.training

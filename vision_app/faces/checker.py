@@ -1,4 +1,4 @@
-"""`FaceChecker`: sees whether aligned faces are upright, natural and not covered. NumPy only."""
+"""`FaceChecker`: sees whether aligned faces are upright, natural, whole and clear. NumPy only."""
 
 import os
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
+from vision_app.core.errors import ModelError
 from vision_app.core.images import RGBImage
 from vision_app.core.results import subset
 from vision_app.faces.align import SIZE, align_face
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 TASK = "face-quality"
 UNSURE_LANDMARKS, UNNATURAL_SHAPE, UNNATURAL_TONE = "unsure_landmarks", "unnatural_shape", "unnatural_tone"
 MOUTH_COVERED, EYES_COVERED = "mouth_covered", "eyes_covered"
-CHECKS = (UNSURE_LANDMARKS, UNNATURAL_SHAPE, UNNATURAL_TONE, MOUTH_COVERED, EYES_COVERED)
+DEGRADED, HALF_HIDDEN = "degraded", "half_hidden"
+CHECKS = (
+    UNSURE_LANDMARKS, UNNATURAL_SHAPE, UNNATURAL_TONE, MOUTH_COVERED, EYES_COVERED, DEGRADED, HALF_HIDDEN,
+)  # fmt: skip
 MAX_ROLL = 12.0  # degrees by which an aligned face may still seem turned
 BATCH = 64  # faces that go through the network together
 
@@ -30,8 +34,8 @@ class Checks:
 
     Attributes:
         roll: (N,) degrees by which each is still turned clockwise.
-        probabilities: (N, 5) of what `CHECKS` names.
-        bad: (N, 5) bool, which of them are above their limit; a face that seems turned has unsure landmarks, too.
+        probabilities: (N, C) of what `CHECKS` names.
+        bad: (N, C) bool, which of them are above their limit; a face that seems turned has unsure landmarks, too.
     """
 
     roll: np.ndarray
@@ -60,7 +64,7 @@ class FaceChecker:
     """A released network that judges aligned faces.
 
     Raises:
-        ModelError: Something is missing from model.json.
+        ModelError: Something is missing from model.json, or the model makes other checks, as one of an older version.
     """
 
     def __init__(self, model: Model, network: Network):
@@ -68,7 +72,10 @@ class FaceChecker:
         self.name = model.name
         self.limits = np.array(model.value("defaults.limits", list), np.float32)
         if model.classes != CHECKS:
-            raise model.lacks("classes")
+            made, wanted = (", ".join(names) or "nothing" for names in (model.classes, CHECKS))
+            raise ModelError(
+                f"model '{model.name}' checks {made}; this version needs {wanted}: use '{FACE_QUALITY}' or train again"
+            )
         if self.limits.shape != (len(CHECKS),):
             raise model.lacks("defaults.limits")
 

@@ -14,7 +14,7 @@ import numpy as np
 from vision_app.core.images import RGBImage
 from vision_app.core.results import rounded
 from vision_app.faces.align import SIZE, align, align_face, decoded_scale, scale_of, similarity
-from vision_app.faces.checker import CHECKS, FaceChecker
+from vision_app.faces.checker import CHECKS, DEGRADED, FaceChecker
 
 TOO_SMALL, BLURRED, EXTREME_POSE = "too_small", "blurred", "extreme_pose"
 UNDER_EXPOSED, OVER_EXPOSED = "under_exposed", "over_exposed"
@@ -24,6 +24,7 @@ MAX_BLUR = 0.93  # that of a sharp face of 112 pixels after a Gaussian of sigma 
 MIN_DETAIL = (
     0.06  # of an aligned face: from here on strangers look alike; as after a Gaussian of 3 % of the face's side
 )
+MAX_DETAIL = 0.95  # more than 998 of 1,000 ordinary faces have; reliefs and contours have more
 MIN_CONTRAST = 7.0  # standard deviation of the luminance, 0 to 255
 MAX_YAW, MAX_PITCH = 50.0, 40.0  # degrees
 MAX_CLIPPED = 0.5  # share of pixels that are nearly black, or nearly white
@@ -75,13 +76,19 @@ def judge_all(
     Without a checker, no face gets the reasons that it would see.
     """
     chips = np.reshape([align_face(image, points) for points in landmarks], (-1, SIZE, SIZE, 3)).astype(np.uint8)
-    seen = np.zeros((len(boxes), len(CHECKS)), bool) if checker is None else checker.check(chips).bad
-    codes = [tuple(code for code, is_bad in zip(CHECKS, bad, strict=True) if is_bad) for bad in seen]
+    codes: list[tuple[str, ...] | None] = [None] * len(boxes)
+    if checker is not None:
+        seen = checker.check(chips).bad
+        codes = [tuple(code for code, is_bad in zip(CHECKS, bad, strict=True) if is_bad) for bad in seen]
     return tuple(judge(image, *face) for face in zip(boxes, landmarks, codes, chips, strict=True))
 
 
 def judge(
-    image: RGBImage, box: np.ndarray, landmarks: np.ndarray, seen: Sequence[str] = (), chip: np.ndarray | None = None
+    image: RGBImage,
+    box: np.ndarray,
+    landmarks: np.ndarray,
+    seen: Sequence[str] | None = None,
+    chip: np.ndarray | None = None,
 ) -> Quality:
     """Return the quality of one face.
 
@@ -89,7 +96,7 @@ def judge(
         image: The photo.
         box: (4,) x1, y1, x2, y2 in pixels of the photo.
         landmarks: (5, 2) x, y in pixels of the photo.
-        seen: Reasons that a `FaceChecker` saw, to add.
+        seen: Reasons that a `FaceChecker` saw, to add; None: nobody looked, and no face is `degraded`.
         chip: (112, 112, 3) uint8 the face as `align_face` gives it, if it is there already.
 
     Raises:
@@ -111,17 +118,19 @@ def judge(
         margin:-margin, margin:-margin
     ]
     within = cv2.cvtColor(within, cv2.COLOR_RGB2GRAY)
+    detail = detail_of(within)
     is_flat, is_dark = float(within.std()) < MIN_CONTRAST, float(within.mean()) < 128
     bad = {
         TOO_SMALL: size < MIN_SIZE,
-        BLURRED: blur > MAX_BLUR or (size >= MIN_SIZE and detail_of(within) < MIN_DETAIL),
+        BLURRED: blur > MAX_BLUR or (size >= MIN_SIZE and detail < MIN_DETAIL),
         EXTREME_POSE: abs(yaw) > MAX_YAW or abs(pitch) > MAX_PITCH,
         UNDER_EXPOSED: dark > MAX_CLIPPED or (is_flat and is_dark),
         OVER_EXPOSED: bright > MAX_CLIPPED or (is_flat and not is_dark),
+        DEGRADED: seen is not None and DEGRADED not in seen and size >= MIN_SIZE and detail > MAX_DETAIL,
     }
     facing = max(math.cos(math.radians(yaw)) * math.cos(math.radians(pitch)), 0)
     score = min(size / SIZE, 1) ** 0.5 * (1 - blur) ** 0.5 * facing * (1 - dark) * (1 - bright)
-    reasons = (*(code for code, is_bad in bad.items() if is_bad), *seen)
+    reasons = (*(code for code, is_bad in bad.items() if is_bad), *(seen or ()))
     return Quality(size, blur, yaw, pitch, roll, float(gray.mean()) / 255, reasons, score)
 
 

@@ -15,6 +15,8 @@ _WORDS = {  # code: (what the face is, what helps)
     "unnatural_tone": ("in unnatural tones, as in a negative", "Use a photo of natural tones"),
     "mouth_covered": ("covered at the mouth", "Use a photo without a mask"),
     "eyes_covered": ("covered at the eyes", "Use a photo without sunglasses"),
+    "degraded": ("pixelated, noisy or heavily compressed", "Use a clearer photo, such as the original file"),
+    "half_hidden": ("half hidden or cut off", "Use a photo that shows the whole face"),
 }
 
 
