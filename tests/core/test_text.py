@@ -1,9 +1,9 @@
-"""Counts in words."""
+"""Counts in words, and text that a terminal may show."""
 
 import pytest
 
 from vision_app import Detector
-from vision_app.core.text import aligned, amount, amounts, format_rate, plural
+from vision_app.core.text import aligned, amount, amounts, format_rate, plural, printable
 
 IRREGULAR = {
     "broccoli": "broccoli",
@@ -55,3 +55,29 @@ def test_a_table_has_its_first_columns_to_the_left_and_numbers_to_the_right():
 )
 def test_rates_say_something_at_any_speed(count, seconds, text):
     assert format_rate(count, seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Zo\u00eb \u4e2d\u6587 \U0001f600", None),
+        ("a\tb\nc\x7f\x9b", r"a\tb\nc\x7f\x9b"),
+        ("\u202eevil\u2066\ufeff", r"\u202eevil\u2066\ufeff"),
+        ("\u0dc1\u0dca\u200d\u0dbb\u0dd3 \u0dbd\u0d82\u0d9a\u0dcf", None),  # Sri Lanka in Sinhala
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", None),  # a Persian word of two parts
+        ("\u0646\u0627\u0645\u0647\u200c\u0627\u06cc", None),
+        ("\u0915\u094d\u200c\u0937", None),  # Devanagari, not joined
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466", None),  # a family
+        ("\U0001f469\U0001f3fd\u200d\U0001f52c \u2764\ufe0f\u200d\U0001f525", None),
+        ("A\u200dda", r"A\u200dda"),
+        ("A\u200cda", r"A\u200cda"),
+        ("\u062f\u200c\u0627", "\u062f\\u200c\u0627"),  # these letters never join: nothing would be seen
+        ("\u200d\U0001f467", "\\u200d\U0001f467"),
+        ("\U0001f467\u200d", "\U0001f467\\u200d"),
+        ("\u200c", r"\u200c"),
+        ("\ue000\u200c\ue000", r"\ue000\u200c\ue000"),
+        ("\U0001f467\u200d\u200d\U0001f467", "\U0001f467\\u200d\\u200d\U0001f467"),
+    ],
+)
+def test_what_cannot_be_printed_is_escaped_and_joiners_stay_where_scripts_and_emoji_need_them(text, shown):
+    assert printable(text) == (text if shown is None else shown)

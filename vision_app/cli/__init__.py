@@ -46,7 +46,7 @@ def _run(args: list[str]) -> int:
     import typer
 
     from vision_app.cli.app import app
-    from vision_app.cli.progress import printable
+    from vision_app.cli.terminal import say
     from vision_app.core.errors import ModelError, UsageError, VisionAppError
 
     for stream in (sys.stdout, sys.stderr):
@@ -71,5 +71,5 @@ def _run(args: list[str]) -> int:
         if error.filename is None:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # or Python fails once more when it ends
         message, code = f"{error.filename or 'the standard output'}: {error.strerror or error}", FAILED
-    print(f"vision-app: {printable(' '.join(message.split()))}", file=sys.stderr)
+    say(f"vision-app: {' '.join(message.split())}", err=True)
     return code

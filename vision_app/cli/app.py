@@ -19,6 +19,7 @@ from vision_app.cli import (
     train_detector,
 )
 from vision_app.cli.commands import Commands, Help, show_help
+from vision_app.cli.terminal import say
 
 app = Commands(
     help="Object detection, face recognition and style transfer on your own machine.",
@@ -62,6 +63,6 @@ def root(
     if version:
         from vision_app import __version__
 
-        typer.echo(f"vision-app {__version__}")
+        say(f"vision-app {__version__}")
         raise typer.Exit
     show_help(context, help)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from vision_app.batch.sources import Input, list_inputs
 from vision_app.cli import alone
 from vision_app.cli.exit_codes import FAILED, INTERRUPTED, OK
-from vision_app.cli.progress import say, show_progress
+from vision_app.cli.progress import show_progress
+from vision_app.cli.terminal import say
 from vision_app.core.errors import UsageError
 from vision_app.core.text import amount, format_rate
 
@@ -40,9 +41,9 @@ def gather(sources: list[str], output: Path, *, named: bool, made: str = "") -> 
         note = f" ({passed_over})" if passed_over else ""
         raise UsageError(f"no images in {', '.join(sources)}{note}; hidden files and --output are not searched")
     if empty:
-        say(f"no images in {', '.join(empty)}")
+        say(f"no images in {', '.join(empty)}", err=True)
     if passed_over:
-        say(passed_over)
+        say(passed_over, err=True)
     return inputs
 
 
@@ -139,7 +140,7 @@ def run_batch(
 def say_stopped(journal: "Journal") -> None:
     """Say how far an interrupted run came and how to continue it."""
     rows = f"{journal.written:,} of {len(journal.inputs):,} rows are in {journal.path}"
-    say(f"stopped: {rows}; run the same command with --resume to continue")
+    say(f"stopped: {rows}; run the same command with --resume to continue", err=True)
 
 
 def _run(task: "Task[Any]", journal: "Journal", workers: int | None) -> int:
@@ -165,5 +166,5 @@ def _run(task: "Task[Any]", journal: "Journal", workers: int | None) -> int:
     rate = format_rate(ok - ok_before, time.monotonic() - start)
     where = f" (see {journal.path.name})" if journal.failed else ""
     counts = f"{amount(journal.rows, 'image')}: {ok:,} ok, {journal.failed:,} failed{where}"
-    print(", ".join(filter(None, (counts, rate))))
+    say(", ".join(filter(None, (counts, rate))))
     return FAILED if journal.failed else OK

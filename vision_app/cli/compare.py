@@ -1,6 +1,5 @@
 """`vision-app compare`: several detectors on the same images, side by side."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -14,6 +13,7 @@ from vision_app.cli.evaluate import check_classes, load_ground_truth
 from vision_app.cli.exit_codes import INTERRUPTED
 from vision_app.cli.options import BOXES, IMAGES, SHARED, Fields, Text, output_folder, positive_int, with_options
 from vision_app.cli.progress import show_progress
+from vision_app.cli.terminal import say
 from vision_app.core.errors import UsageError, unknown
 from vision_app.detection.compare import FAMILY
 from vision_app.released.find import available
@@ -130,13 +130,13 @@ def compare(
                 say_stopped(journal)
                 return INTERRUPTED
             lines, rows = _sum_up(parts, read_rows(path), known)
-            print("drawing detections", file=sys.stderr)
+            say("drawing detections", err=True)
             with show_progress(min(shown, len(inputs)), 0) as report:
                 one = [{"status": "ok"}]
                 run = Run(__version__, cores(), ground_truth.resolve().name if ground_truth else None)
                 write_comparison(output, lines, rows, inputs, settings, run, shown=shown, report=partial(report, one))
-            print(format_table(lines))
-            print(f"\nthe report is {output / 'report.html'}")
+            say(format_table(lines))
+            say(f"\nthe report is {output / 'report.html'}")
             return 1 if journal.failed else 0
 
 
@@ -183,7 +183,7 @@ def _measure(parts: "Sequence[tuple[Worker, Sequence[Input]]]", journal: "Journa
         before += len(part)
         if done == len(part):
             continue
-        print(f"{worker.name}, {place} of {len(parts)}", file=sys.stderr)
+        say(f"{worker.name}, {place} of {len(parts)}", err=True)
         with show_progress(len(part), done) as report:
             for row in worker.rows(item.file for item in part[done:]):
                 journal.write([row])
@@ -199,7 +199,7 @@ def _sum_up(
     lines, rows, first = [], {}, None
     for worker, part in parts:
         own = rows[worker.name] = list(islice(every, len(part)))
-        print(f"{worker.name}: summing up, counting multiply-adds", file=sys.stderr)
+        say(f"{worker.name}: summing up, counting multiply-adds", err=True)
         readable = next((row["file"] for row in own if row["status"] == "ok"), None)
         lines.append(make_line(own, worker.cost(readable), known, first, worker.conditions))
         first = first or own

@@ -1,6 +1,5 @@
 """`vision-app evaluate detector` and `classifier`: how good a model is on images with ground truth."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from vision_app.cli.batch import default_batch_size, runtime_settings
 from vision_app.cli.commands import group_of_commands
 from vision_app.cli.options import DETECTION_MODEL, IMAGES, ONE_THREAD, Text, with_options
 from vision_app.cli.progress import show_progress
+from vision_app.cli.terminal import say
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.files import PUBLIC, refuse_existing, refuse_sources
 from vision_app.data.names import canonical, in_case_of
@@ -97,14 +97,14 @@ def detector(
         truth = check_labels(rows, answers, truth, data)
         table = Table.make(truth, rows_in_order(truth, answers))
         if len(table.detections) and (lowest := table.detections.scores[-1]) > DOUBTFUL:
-            print(f"{rows}: no score is below {lowest:.2f}; AP needs the boxes with low scores too", file=sys.stderr)
+            say(f"{rows}: no score is below {lowest:.2f}; AP needs the boxes with low scores too", err=True)
     evaluation = evaluate(table)
     about = {"data": str(data), "split": split, "model": answers[0].get("model")}
-    print(f"{about['model']} on {data}" + (f", {split}" if split else ""), *summary(evaluation), sep="\n")
+    say(f"{about['model']} on {data}" + (f", {split}" if split else ""), *summary(evaluation))
     output.mkdir(parents=True, exist_ok=True)
     write_report(evaluation, output, about)
     write_plots(evaluation, output)
-    print(f"\nmetrics, tables and plots are in {output}")
+    say(f"\nmetrics, tables and plots are in {output}")
     return 0
 
 
@@ -142,9 +142,9 @@ def classifier(
     with written_rows(task, found, files, path, {"--localize": True}, overwrite=overwrite):
         pass
     evaluation = evaluate(truth, list(read_rows(path)))
-    print(f"{found.name} on {data}" + (f", {split}" if split else ""), *summary(evaluation), sep="\n")
+    say(f"{found.name} on {data}" + (f", {split}" if split else ""), *summary(evaluation))
     write_report(evaluation, output, {"data": str(data), "split": split, "model": found.name})
-    print(f"\nmetrics and rows are in {output}")
+    say(f"\nmetrics and rows are in {output}")
     return 0
 
 
@@ -179,14 +179,14 @@ def load_ground_truth(
 
     source = open_dataset(path, images or ())
     if split is None and (split := next((name for name in ("val", "test") if name in source.splits), None)):
-        print(f"{path}: using the split '{split}'; --split selects another one", file=sys.stderr)
+        say(f"{path}: using the split '{split}'; --split selects another one", err=True)
     data = source.load(split=split)
     if faults := data.report.faults:
         raise DataError(f"{path}: {_shortened(faults)}; fix or remove these; `vision-app check` lists all issues")
     if not data.has_boxes:
         raise DataError(f"{path}: has no boxes; an evaluation needs some")
     for line in data.report.counts:
-        print(f"{path}: {line}", file=sys.stderr)
+        say(f"{path}: {line}", err=True)
     return data, split
 
 
@@ -212,7 +212,7 @@ def check_classes(source: str, classes: Sequence[str], truth: "DetectionSet", pa
     """
     found = _in_case_of(source, classes, truth, path)
     if unknown := [name for name in found.classes if not {name, canonical(name)} & set(classes)]:
-        print(f"not known to {source}: {', '.join(unknown)}", file=sys.stderr)
+        say(f"not known to {source}: {', '.join(unknown)}", err=True)
     return found
 
 
@@ -231,7 +231,7 @@ def _in_case_of(source: str, classes: Sequence[str], truth: "DetectionSet", path
     if not {each for name in names for each in (name, canonical(name))} & set(classes):
         raise DataError(f"{path}: none of its classes is known to {source} ({', '.join(names[:5])})")
     if changed := [f"'{old}' as '{new}'" for old, new in zip(truth.classes, names, strict=True) if old != new]:
-        print(f"{path}: takes {', '.join(changed)}, which {source} knows", file=sys.stderr)
+        say(f"{path}: takes {', '.join(changed)}, which {source} knows", err=True)
     return replace(truth, classes=names)
 
 

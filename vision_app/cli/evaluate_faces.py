@@ -1,6 +1,5 @@
 """`vision-app evaluate faces` and `faces calibrate`: how well people are told apart, and from which threshold."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ from vision_app.cli.evaluate import app, check_empty, written_rows
 from vision_app.cli.faces import app as faces_app
 from vision_app.cli.faces import load_recognizer
 from vision_app.cli.options import FACE_MODELS_OF_ANY_SIZE, ONE_THREAD, FaceModels, Text, with_options
+from vision_app.cli.terminal import say
 from vision_app.core.errors import UsageError
 from vision_app.core.files import OWNER_ONLY
 from vision_app.released.find import Model, find
@@ -66,11 +66,11 @@ def faces(
     photos = load_photos(data, images, split)
     embeddings = embed_photos(recognizer, photos, output, overwrite)
     evaluation = evaluate(photos, embeddings)
-    print(f"{models.model} on {data}", *evaluation_summary(evaluation), sep="\n")
+    say(f"{models.model} on {data}", *evaluation_summary(evaluation))
     about = {"data": str(data), "model": models.model, "detector": models.detector, "contract": recognizer.model_id}
-    print("drawing plots and maps", file=sys.stderr)
+    say("drawing plots and maps", err=True)
     write_evaluation(evaluation, output, about)
-    print(f"\nmetrics, tables and plots are in {output}")
+    say(f"\nmetrics, tables and plots are in {output}")
     return 0
 
 
@@ -133,15 +133,15 @@ def calibrate(
             f"--data {data}: has embeddings of another model than '{models.model}'; embed the photos with it"
         )
     outcome = thresholds.calibrate(photos, embeddings, fars)
-    print(*calibration_summary(outcome), sep="\n")
+    say(*calibration_summary(outcome))
     output.mkdir(parents=True, exist_ok=True)
     write_calibration(outcome, output, {"data": str(data), "contract": model_id})
-    print(f"\nmetrics, tables and plots are in {output}")
+    say(f"\nmetrics, tables and plots are in {output}")
     if target:
         from vision_app.released.write import describe
 
         describe(target.folder, **{KEY: calibration_dict(outcome)})
-        print(f"the thresholds are in {target.folder / 'model.json'}")
+        say(f"the thresholds are in {target.folder / 'model.json'}")
     return 0
 
 

@@ -5,15 +5,15 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from vision_app.batch.sources import Input
 from vision_app.cli.batch import gather, run_batch, runtime_settings
 from vision_app.cli.commands import group_of_commands
 from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, Text, output_folder, with_options
-from vision_app.cli.progress import FAILURES_SHOWN, printable
+from vision_app.cli.progress import FAILURES_SHOWN
+from vision_app.cli.terminal import say
 from vision_app.core.errors import UsageError, VisionAppError
 from vision_app.core.files import OWNER_ONLY
+from vision_app.core.text import printable
 from vision_app.released.names import FACE_DETECTOR
 from vision_app.released.runtime import Execution
 
@@ -109,9 +109,9 @@ def _name_images_without_faces(rows: Iterable[dict[str, Any]]) -> None:
     """Name the images in which no face was found."""
     files = [row["file"] for row in rows if row["status"] == "ok" and not row["faces"]]
     for file in files[:FAILURES_SHOWN]:
-        typer.echo(f"no face: {printable(file)}", err=True)
+        say(f"no face: {printable(file)}", err=True)
     if len(files) > FAILURES_SHOWN:
-        typer.echo(f"no face in {len(files):,} images; the rows say in which", err=True)
+        say(f"no face in {len(files):,} images; the rows say in which", err=True)
 
 
 @app.command()
@@ -161,15 +161,15 @@ def verify(
         raise UsageError(str(error)) from error
     if json:
         other = {"file_b": b} if person is None else {"person": person}
-        typer.echo(dumps({"file_a": a, **other, **answer.to_dict()}))
+        say(dumps({"file_a": a, **other, **answer.to_dict()}))
     else:
         basis = f"threshold {answer.threshold:.3f} at a false accept rate of {answer.far:g}, model {answer.model_id}"
         why = "" if answer.face_a.is_fit and answer.face_b.is_fit else " (a face is hard to recognize)"
         if answer.is_close:
             why = " (too close to tell: different below {:.3f}, same from {:.3f})".format(*answer.band)
-        typer.echo(f"{answer.verdict}{why}: similarity {answer.similarity:.3f}, {basis}")
+        say(f"{answer.verdict}{why}: similarity {answer.similarity:.3f}, {basis}")
         for file, face in ((a, answer.face_a), (b or f"best photo of {person}", answer.face_b)):
-            typer.echo(_description(file, face))
+            say(_description(file, face))
     return 0 if answer.same else 1
 
 

@@ -6,14 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from vision_app.cli.batch import gather
 from vision_app.cli.faces import app, load_recognizer
 from vision_app.cli.options import FACE_MODELS, FACE_MODELS_OF_ANY_SIZE, FaceModels, Text, with_options
-from vision_app.cli.progress import printable, show_progress
+from vision_app.cli.progress import show_progress
+from vision_app.cli.terminal import say
 from vision_app.core.errors import FaceError, UsageError
-from vision_app.core.text import amount
+from vision_app.core.text import amount, printable
 from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def enroll(
                     raise
                 answer = Enrollment(str(file), person, "bad_name", str(error))
             if answer.code == DIFFERENT_PERSON and folder is None and sys.stdin.isatty():
-                typer.echo(printable(f"warning: {file} {answer.reason}"), err=True)
+                say(printable(f"warning: {file} {answer.reason}"), err=True)
                 if _confirmed(f"Enroll it as {printable(person)} all the same?"):
                     (answer,) = opened.enroll(person, file, consent=consent, allow_different=True, **how)
             _say(answer)
@@ -103,9 +102,9 @@ def list_people(gallery: Path) -> int:
         people = opened.people()
     for person in people:
         photos = amount(person.photos, "photo")
-        typer.echo(f"{printable(person.name):<32} {photos:>10}  since {person.added}")
+        say(f"{printable(person.name):<32} {photos:>10}  since {person.added}")
     if not people:
-        typer.echo("no one is enrolled", err=True)
+        say("no one is enrolled", err=True)
     return 0
 
 
@@ -117,7 +116,7 @@ def show(name: str, gallery: Path) -> int:
         samples = opened.samples(name)
     for sample in samples:
         quality, consent = sample.quality, f", consent: {printable(sample.consent)}" if sample.consent else ""
-        typer.echo(
+        say(
             f"photo {sample.source.hex()[:12]} of {sample.added}: face of {quality['size']:g} px, "
             f"quality {quality['score']:g}, model {sample.contract}{consent}"
         )
@@ -130,7 +129,7 @@ def rename(name: str, new_name: str, gallery: Path) -> int:
     """Rename a person."""
     with _open(gallery) as opened:
         opened.rename(name, new_name)
-    typer.echo(f"{printable(name)} is now {printable(new_name)}")
+    say(f"{printable(name)} is now {printable(new_name)}")
     return 0
 
 
@@ -154,12 +153,12 @@ def merge(models: FaceModels, execution: Execution, name: str, into: str, galler
         try:
             opened.merge(name, into, allow_different=yes)
         except FaceError as error:
-            typer.echo(printable(f"warning: {name} {error.reason.removesuffix(ADVICE)}"), err=True)
+            say(printable(f"warning: {name} {error.reason.removesuffix(ADVICE)}"), err=True)
             if not _confirmed(f"Merge {printable(name)} into {printable(into)} all the same?"):
-                typer.echo("nothing was merged; --yes merges without asking", err=True)
+                say("nothing was merged; --yes merges without asking", err=True)
                 return 1
             opened.merge(name, into, allow_different=True)
-    typer.echo(f"{printable(name)} is now {printable(into)}")
+    say(f"{printable(name)} is now {printable(into)}")
     return 0
 
 
@@ -176,14 +175,14 @@ def forget(name: str, gallery: Path, yes: bool = False) -> int:
     with _open(gallery) as opened:
         count = opened.store.person(name).photos
         if not yes and not _confirmed(f"Delete {printable(name)} and {amount(count, 'photo')} permanently?"):
-            typer.echo("nothing was deleted", err=True)
+            say("nothing was deleted", err=True)
             return 1
         done = opened.forget(name)
     files = ", ".join(Path(file).name for file in done.searched)
-    typer.echo(f"deleted: {printable(name)}; none of {done.traces} traces is left in {files}")
+    say(f"deleted: {printable(name)}; none of {done.traces} traces is left in {files}")
     if done.unsought:
         texts = ", ".join(map(printable, done.unsought))
-        typer.echo(f"deleted, but not searched for (too short, or shared with other people): {texts}")
+        say(f"deleted, but not searched for (too short, or shared with other people): {texts}")
     return 0
 
 
@@ -199,7 +198,7 @@ def export(output: Path, gallery: Path, person: list[str] | None = None, overwri
     """
     with _open(gallery, readonly=True) as opened:
         photos = opened.export(output, person, overwrite=overwrite)
-    typer.echo(f"{printable(str(output))}: {amount(photos, 'photo')}")
+    say(f"{printable(str(output))}: {amount(photos, 'photo')}")
     return 0
 
 
@@ -239,7 +238,7 @@ def reembed(models: FaceModels, execution: Execution, gallery: Path) -> int:
         total = sum(person.photos for person in opened.people())
         with show_progress(total, 0) as report:
             photos = opened.reembed(lambda person: report([{"status": "ok"}] * person.photos))
-    typer.echo(f"{amount(photos, 'photo')} embedded again, model {recognizer.model_id}")
+    say(f"{amount(photos, 'photo')} embedded again, model {recognizer.model_id}")
     return 0
 
 
@@ -254,11 +253,11 @@ def check(gallery: Path) -> int:
         problems = opened.check()
         people = [] if problems else opened.people()
     for problem in problems:
-        typer.echo(printable(problem), err=True)
+        say(printable(problem), err=True)
     if not problems:
         photos = sum(person.photos for person in people)
         counts = f"{amount(len(people), 'person', 'people')}, {amount(photos, 'photo')}"
-        typer.echo(f"{printable(str(gallery))}: {counts}, no problems found")
+        say(f"{printable(str(gallery))}: {counts}, no problems found")
     return 1 if problems else 0
 
 
@@ -272,14 +271,14 @@ def _open(gallery: Path, *, readonly: bool = False, recognizer: "FaceRecognizer 
 def _say(answer: "Enrollment") -> None:
     """Print what became of a photo; if accepted, it is saved by now."""
     why = f": {answer.reason}" if answer.reason else f" as {answer.name}"
-    print(printable(f"{answer.file}: {answer.code}{why}"), flush=True)
+    say(printable(f"{answer.file}: {answer.code}{why}"))
 
 
 def _sum_up(answers: "list[Enrollment]") -> int:
     """Print the last line of an enrollment, and return its exit code."""
     counts = Counter(answer.code for answer in answers)
     parts = ", ".join(f"{count:,} {code}" for code, count in counts.most_common())
-    typer.echo(f"{amount(len(answers), 'photo')}: {parts or 'nothing to do'}")
+    say(f"{amount(len(answers), 'photo')}: {parts or 'nothing to do'}")
     return 1 if any(answer.refused for answer in answers) else 0
 
 

@@ -5,11 +5,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from vision_app.cli.batch import gather, run_batch
 from vision_app.cli.faces import app, embed_images, load_recognizer, recognizer_settings
 from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, Text, output_folder, with_options
+from vision_app.cli.terminal import say
 from vision_app.core.files import OWNER_ONLY
 from vision_app.core.text import amount
 from vision_app.released.runtime import Execution
@@ -55,7 +54,7 @@ def identify(
         if people := opened.store.count_people():
             lowest = f"named from similarity {opened.matcher.threshold(fpir):.3f}"
             more = "slightly more is needed for people with several photos"
-            print(f"{amount(people, 'person', 'people')}, {lowest}; {more}")
+            say(f"{amount(people, 'person', 'people')}, {lowest}; {more}")
         settings = {
             "--gallery": f"{gallery} {opened.store.revision}",
             "--fpir": fpir,
@@ -118,6 +117,6 @@ def group(
             remove(groups)
             known_by = None if opened is None else opened.matcher.person_of
             people = write_groups(groups, rows, threshold=threshold, far=far, person_of=known_by)
-            typer.echo(f"{amount(people, 'person', 'people')}, see {groups.name}")
+            say(f"{amount(people, 'person', 'people')}, see {groups.name}")
 
         return embed_images(recognizer, models, batch, inputs, output / "faces.jsonl", groups, finish)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from vision_app.cli.commands import group_of_commands
 from vision_app.cli.options import Text, positive_int, with_options
+from vision_app.cli.terminal import say
 from vision_app.core.errors import ModelError
 from vision_app.core.text import amount
 from vision_app.released.find import Model, available, find, write_file
@@ -23,11 +22,11 @@ def list_models() -> int:
         try:
             model = find(name)
         except ModelError as error:
-            typer.echo(f"{name}: {error}", err=True)
+            say(f"{name}: {error}", err=True)
             code = 1
         else:
             classes = f"{len(model.classes):>4} classes" if model.classes else ""
-            typer.echo(f"{name:<16}{model.task:<16}{classes:<12}  {_size(model):>9}")
+            say(f"{name:<16}{model.task:<16}{classes:<12}  {_size(model):>9}")
     return code
 
 
@@ -53,7 +52,7 @@ def info(name: str) -> int:
     lines |= {f"on {data}": _plain(values) for data, values in about.get("measured", {}).items()}
     for key, value in lines.items():
         if value:
-            typer.echo(f"{key + ':':<14} {value}")
+            say(f"{key + ':':<14} {value}")
     return 0
 
 
@@ -76,7 +75,7 @@ def summary(name: str, size: int | None = None) -> int:
 
     model = find(name)
     size, layers = summarize_model(model, size)
-    typer.echo(f"{model.name}: input 3 x {size} x {size}\n\n{format_table(layers)}")
+    say(f"{model.name}: input 3 x {size} x {size}\n\n{format_table(layers)}")
     return 0
 
 
@@ -90,10 +89,10 @@ def verify(names: list[str] | None = None) -> int:
             model = find(name)
             model.verify()
         except ModelError as error:
-            typer.echo(f"{name}: {error}")
+            say(f"{name}: {error}")
             code = 1
         else:
-            typer.echo(f"{name}: {amount(len(model.info['files']), 'file')} ok")
+            say(f"{name}: {amount(len(model.info['files']), 'file')} ok")
     return code
 
 
@@ -110,7 +109,7 @@ def export(model: str, output: Path, overwrite: bool = False) -> int:
     Exit code: 0 written, 2 wrong usage.
     """
     write_file(find(model), output, overwrite)
-    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    say(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

@@ -4,24 +4,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
-from vision_app.core.text import format_rate
+from vision_app.cli.terminal import say
+from vision_app.core.text import format_rate, printable
 
 SECONDS_BETWEEN_LINES = 5
 FAILURES_SHOWN = 10  # and so many notes
-
-
-def printable(text: str) -> str:
-    """Return the text with control characters, which could move the cursor or color the terminal, escaped."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def say(line: str) -> None:
-    """Print a line to stderr, if anybody can read it: the work goes on where a pipe or a terminal is gone."""
-    with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
 
 
 class Report:
@@ -105,15 +96,15 @@ def _lines(total: int, done: int) -> Iterator[Report]:
             last = now
             left = (now - start) / (done - before) * (total - done)
             parts = f"{done:,}/{total:,} images", format_rate(ok, now - start), f"{_format_time(left)} left"
-            say(", ".join(filter(None, parts)))
+            say(", ".join(filter(None, parts)), err=True)
 
     def step(text: str) -> None:
         nonlocal last
         if (now := time.monotonic()) - last >= SECONDS_BETWEEN_LINES:
             last = now
-            say(printable(text))
+            say(text, err=True)
 
-    yield Report(advance, say, step)
+    yield Report(advance, partial(say, err=True), step)
 
 
 def _format_time(seconds: float) -> str:

@@ -9,7 +9,8 @@ import typer
 
 from vision_app.cli.commands import group_of_commands
 from vision_app.cli.options import BOXES, IMAGES, Fields, Text, output_folder, with_options
-from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, RunOptions, say, trained, validation
+from vision_app.cli.terminal import say
+from vision_app.cli.train_options import DATA, KEPT, RUN, TEACHER_BOXES, RunOptions, trained, validation
 from vision_app.core.errors import UsageError
 from vision_app.core.figures import import_matplotlib
 from vision_app.detection.train.options import DetectionOptions
@@ -39,7 +40,7 @@ def train(
         from vision_app.training.learning_rate import plot_schedule as plot
 
         plot(settings, plot_schedule)
-        print(plot_schedule)
+        say(plot_schedule)
         return 0
     kind = str(context.command.name)
     if run.resume and run.output and not data:
@@ -76,7 +77,7 @@ def train(
             say("stopped before the first checkpoint; nothing to resume: run the same command to start over")
         raise
     if first and find_lr:
-        print(f"suggested: --learning-rate {found['learning_rate']:g}")
+        say(f"suggested: --learning-rate {found['learning_rate']:g}")
     return 0
 
 
@@ -124,7 +125,7 @@ def rcnn(initial: Path, output: Path) -> int:
     from vision_app.detection.train.rcnn import write_rcnn
 
     write_rcnn(initial, output)
-    print(output)
+    say(output)
     return 0
 
 

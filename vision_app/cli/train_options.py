@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +10,7 @@ import typer
 
 from vision_app.cli.commands import HIDDEN_ALIASES
 from vision_app.cli.options import BOXES, Fields, Text, is_folder, positive_int
+from vision_app.cli.terminal import say
 from vision_app.core.errors import UsageError, unknown
 from vision_app.core.figures import import_matplotlib
 from vision_app.core.files import atomic_write
@@ -96,7 +96,6 @@ LOOP = (  # the fields of `TrainConfig` that every command has
 )  # fmt: skip
 
 KEPT = "options.yaml"  # in the folder of a run
-say = partial(print, flush=True)
 DATA = Text(
     BOXES, "Images with boxes: a COCO file, a YOLO data.yaml or a PASCAL VOC folder; may be repeated.", exists=True
 )

@@ -1,7 +1,8 @@
-"""Text for people: counts of things in words, tables, and names in Markdown."""
+"""Text for people: counts of things in words, tables, names in Markdown and on a terminal."""
 
 import re
 from collections.abc import Mapping, Sequence
+from unicodedata import category
 
 _IRREGULAR = {"broccoli": "broccoli", "knife": "knives", "mouse": "mice", "sheep": "sheep"}
 
@@ -55,3 +56,26 @@ def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
 def escape(text: str) -> str:
     """Return `text` such that Markdown shows it literally: file names are not formatting."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def printable(text: str) -> str:
+    """Return the text with what cannot be printed escaped: control characters could move the cursor of a terminal.
+
+    Joiners of letters and of emoji stay where Unicode's profile for identifiers has them (UAX #31, 2.3).
+    """
+    return "".join(c if c.isprintable() or _joins(text, i) else repr(c)[1:-1] for i, c in enumerate(text))
+
+
+def _joins(text: str, place: int) -> bool:
+    """Return whether a joiner or a non-joiner stands where it changes how a script is written, or joins two emoji."""
+    if text[place] not in "\u200c\u200d":
+        return False
+    before, after = text[:place].rstrip("\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"), text[place + 1 :]
+    if text[place] == "\u200d" and before and after and {category(before[-1]), category(after[0])} == {"So"}:
+        return True
+    from idna.core import valid_contextj  # a large table, which few texts need
+
+    try:
+        return bool(valid_contextj(text, place))
+    except ValueError:  # a character without a name beside it
+        return False

@@ -99,12 +99,22 @@ def test_an_empty_gallery_and_a_photo_without_faces_are_answered(path, recognize
         assert answer.to_dict()["faces"][0]["similarity"] is None and answer.faces[0].candidates == ()
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J", "x" * (LONGEST_NAME + 1)])
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J", "A\u200dda", "\u202eAda", "x" * (LONGEST_NAME + 1)])
 def test_invalid_names_are_refused(gallery, name):
     with pytest.raises(UsageError, match="name "):
         gallery.enroll(name, [paint((EVE, 1))])
     with pytest.raises(UsageError, match="name "):
         gallery.rename("Ada", name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\u0dc1\u0dca\u200d\u0dbb\u0dd3", "\u0645\u06cc\u200c\u062e\u0648", "\U0001f468\u200d\U0001f469\u200d\U0001f467"],
+)
+def test_names_with_joiners_are_names(gallery, name):
+    assert gallery.enroll(name, [paint((EVE, 1))])[0].code == "accepted"
+    assert name in [person.name for person in gallery.people()]
+    assert gallery.forget(name).photos == 1
 
 
 def test_one_name_is_one_person_however_it_is_typed(gallery):

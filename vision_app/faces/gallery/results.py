@@ -10,6 +10,7 @@ import numpy as np
 
 from vision_app.core.errors import UsageError
 from vision_app.core.results import Detections, NoTruthValue, rounded
+from vision_app.core.text import printable
 from vision_app.faces.quality import Quality
 from vision_app.faces.results import UNCERTAIN
 
@@ -283,6 +284,6 @@ def checked_name(name: str) -> str:
     if not isinstance(name, str):
         raise UsageError(f"name {name!r}: must be text")
     name = unicodedata.normalize("NFC", name).strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+    if not name or len(name) > LONGEST_NAME or printable(name) != name:
         raise UsageError(f"name {name[:40]!r}: must be 1 to {LONGEST_NAME} characters that can be printed")
     return name
