@@ -1,5 +1,7 @@
 """The web page's front door: `streamlit run streamlit_app.py`, or `make app`."""
 
-from vision_app.ui.app import main
+from streamlit.starlette import App
 
-main()
+from vision_app.ui import server
+
+app = App(**server.options())

@@ -7,7 +7,7 @@ from painted_people import paint
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-APP = Path(__file__).parents[1] / "streamlit_app.py"
+APP = Path(__file__).parents[1] / "vision_app" / "ui" / "app.py"
 ADA, BOB, EVE = 1, 2, 3
 
 

@@ -1,10 +1,12 @@
 """The page served as users serve it, and a browser that opens it."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +20,18 @@ ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PATIENCE = 30_000  # milliseconds, for a busy machine
+WATCH = """
+import sys
+
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        address = arguments[0] if isinstance(arguments[0], str | bytes) else arguments[1]
+        with open({log!r}, "a") as log:
+            log.write(f"{{event}} {{address}}\\n")
+
+sys.addaudithook(watch)
+"""
+OWN = re.compile(r"'?(127\.0\.0\.1|localhost|::1|0\.0\.0\.0)'?|None|\(.(127\.0\.0\.1|::1).,.*\)")  # addresses
 
 browser_test = [
     pytest.mark.browser,
@@ -25,16 +39,40 @@ browser_test = [
 ]
 
 
+class Address(str):
+    """Where a page is served.
+
+    Attributes:
+        pid: Of the server's process.
+    """
+
+    pid: int
+
+
 @contextmanager
-def serve(**environment: str) -> Iterator[str]:
-    """Serve the page with these variables; yields its address."""
+def serve(**environment: str) -> Iterator[Address]:
+    """Serve the page with these variables; yields its address. Its server must not ask any other host for anything."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        Path(folder, "sitecustomize.py").write_text(WATCH.format(log=str(log)))  # which Python imports first
+        path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+        with _served(port, environment | {"PYTHONPATH": path}) as address:
+            yield address
+        asked = log.read_text().splitlines() if log.exists() else []
+    foreign = [line for line in asked if not OWN.fullmatch(line.partition(" ")[2])]
+    assert not foreign, foreign
+
+
+@contextmanager
+def _served(port: int, environment: dict[str, str]) -> Iterator[Address]:
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
     command += [f"--server.port={port}", "--server.headless=true"]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=os.environ | environment)
-    address = f"http://127.0.0.1:{port}"
+    address = Address(f"http://127.0.0.1:{port}")
+    address.pid = server.pid
     deadline = time.monotonic() + PATIENCE / 1000
     try:
         while not _answers(address):

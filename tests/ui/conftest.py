@@ -8,11 +8,13 @@ from image_files import encode
 from painted_people import painted_recognizer
 from PIL import Image
 from skimage import data
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from tiny_detectors import write_tiny
 
 from vision_app import Detector, Gallery
+from vision_app.core import images as core_images
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.ui import models
+from vision_app.ui import images, models, style, style_job
 from vision_app.ui.widgets.faces import GALLERY
 
 
@@ -20,6 +22,20 @@ from vision_app.ui.widgets.faces import GALLERY
 def main_module(monkeypatch):
     """Restore `__main__`, which Streamlit replaces by the page: processes that other tests start would import it."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(autouse=True)
+def turns(monkeypatch):
+    """Let no page decode an image of a visitor unless it is that image's turn."""
+    decode = core_images._decode
+
+    def decode_in_turn(source, name, *rest):
+        turns = images.TURN, style.TURN, style_job.TURN
+        if get_script_run_ctx(suppress_warning=True):  # not a test itself
+            assert any(turn.locked() for turn in turns), f"{name} is decoded out of turn"
+        return decode(source, name, *rest)
+
+    monkeypatch.setattr(core_images, "_decode", decode_in_turn)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Images in memory, and what the session keeps of the networks' outputs, and for how long."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +12,21 @@ from PIL import Image
 from skimage import data
 
 from vision_app import DetectOptions
-from vision_app.core.errors import ImageError
+from vision_app.core.errors import ImageError, UsageError, VisionAppError
 from vision_app.detection.grid_detector import GridDetector
 from vision_app.ui import images as ui_images
-from vision_app.ui.images import CACHE, SCREEN_SIZE, ImageFile, detect, from_uploads, infer, screen_image
+from vision_app.ui.images import (
+    CACHE,
+    MEGAPIXELS,
+    SCREEN_SIZE,
+    TURN,
+    ImageFile,
+    decoding,
+    detect,
+    from_uploads,
+    infer,
+    screen_image,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +83,41 @@ def test_uploads_of_one_name_are_told_apart():
     uploads = [SimpleNamespace(name=name, getvalue=lambda: b"") for name in ("a.jpg", "a.jpg", "a (2).jpg", "a.jpg")]
     names = [image.name for image in from_uploads(uploads)]
     assert names == ["a.jpg", "a (2).jpg", "a (2) (2).jpg", "a (3).jpg"]
+
+
+@pytest.mark.parametrize(("limit", "accepted"), [("0.24", True), ("0.2", False), ("", True), ("100", True)])
+def test_an_image_with_more_pixels_than_the_page_takes_is_refused_by_its_header(monkeypatch, limit, accepted):
+    monkeypatch.setenv(MEGAPIXELS, limit)
+    image = ImageFile("big.png", encode(Image.new("1", (600, 400)), "PNG")[:60])  # there is no more to read
+    if accepted:
+        with decoding(image):
+            assert TURN.locked()
+    else:
+        with pytest.raises(ImageError, match=r"big\.png: too large: 600 x 400; this page takes up to 0\.2 megapixels"):
+            decoding(image).__enter__()
+    assert not TURN.locked()
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-1", "nan", "inf", "101"])
+def test_a_wrong_limit_of_pixels_is_an_error_that_names_the_variable(monkeypatch, text):
+    monkeypatch.setenv(MEGAPIXELS, text)
+    with pytest.raises(UsageError, match=f"{MEGAPIXELS}: must be a number from 0 to 100, not '{text}'"):
+        decoding(ImageFile("a.png", b"")).__enter__()
+
+
+def test_images_of_all_visitors_are_looked_at_one_after_the_other(monkeypatch):
+    at_once, most = [], []
+
+    def look(number):
+        with decoding(ImageFile(f"{number}.png", b"")):
+            at_once.append(number)
+            most.append(len(at_once))
+            time.sleep(0.01)
+            at_once.remove(number)
+
+    with ThreadPoolExecutor(6) as visitors:
+        list(visitors.map(look, range(6)))
+    assert most == [1] * 6
+    monkeypatch.setattr(ui_images, "PATIENCE", 0.01)
+    with TURN, pytest.raises(VisionAppError, match="the page is busy with other visitors' images; try again"):
+        look(7)

@@ -1,13 +1,14 @@
 """The People page: who is enrolled, and that the gallery holds what the page says."""
 
 import json
+import os
 import stat
 import time
 from collections import OrderedDict
 from dataclasses import replace
 
 import pytest
-from app_pages import ADA, BOB, EVE, labeled, photo_of, press, run, said, snap, upload, visit
+from app_pages import ADA, BOB, EVE, labeled, photo_of, press, run, said, snap, upload, visit, words
 from painted_people import BLURRED, paint, painted_recognizer, run_sql
 
 from vision_app import Gallery
@@ -19,6 +20,7 @@ from vision_app.faces.gallery.store import to_blob
 from vision_app.ui import models
 from vision_app.ui.images import CACHE
 from vision_app.ui.people import AGREED
+from vision_app.ui.widgets.faces import GALLERIES, GALLERY
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +62,37 @@ def test_without_a_gallery_nothing_is_written(painted, monkeypatch, tmp_path):
     run(page)
     assert "Nobody is enrolled" in said(page)[0] and escape(str(tmp_path / "own.db")) in said(page)[0]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(
+    "name", ["../{}.db", "/etc/{}", "{}/people.db", "{}.txt", "{}", "~/{}.db", "~root/{}.db", "a\0/../../{}", "link.db"]
+)
+def test_visitors_open_galleries_of_the_configured_folders_only_and_learn_nothing_of_others(
+    painted, gallery_path, monkeypatch, name, there
+):
+    folder = gallery_path.parent / "galleries"
+    (folder / "hosts").mkdir(parents=True)
+    monkeypatch.setenv(GALLERIES, str(folder))
+    monkeypatch.delenv(GALLERY)
+    for other in (gallery_path.parent, folder, folder / "hosts"):
+        for file in ("hosts.db", "hosts.txt", "people.db"):
+            (other / file).write_text("secret")
+    (folder / "link.db").unlink(missing_ok=True)
+    (folder / "link.db").symlink_to(gallery_path.parent / ("hosts.db" if there else "missing.db"))
+    page = visit("people")
+    labeled(page.text_input, "Gallery").set_value(name.format("hosts" if there else "missing"))
+    (text,) = said(run(page))
+    assert text.startswith("Galleries on this page are files that end in `.db` in ") and "secret" not in text
+    assert not page.dataframe and not page.form_submit_button
+
+
+def test_galleries_of_other_folders_are_opened_where_they_are_configured(known, monkeypatch):
+    monkeypatch.setenv(GALLERIES, os.pathsep.join(["/nowhere", str(known.parent)]))
+    monkeypatch.delenv(GALLERY)
+    page = visit("people")
+    labeled(page.text_input, "Gallery").set_value(str(known))
+    assert "**2 people**" in words(run(page))
 
 
 def test_each_photo_gets_an_answer_and_the_good_ones_are_kept(page, gallery_path):

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import streamlit as st
-from starlette.formparsers import MultiPartParser
 
 from vision_app.core.errors import VisionAppError
 from vision_app.core.text import escape
@@ -15,9 +14,6 @@ ICON = Path(__file__).with_name("icon.png")  # a named icon would be fetched fro
 
 def main() -> None:
     """Draw the page that the visitor chose."""
-    # The web server keeps an upload above 1 MB in a temporary file while it arrives. Photos stay in memory here: allow
-    # as much as an upload may be, and a little for the form around it.
-    MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
     st.set_page_config(page_title="Vision App", page_icon=ICON, layout="wide")
     objects = [
         st.Page(detect.page, title="Detect", icon=":material/center_focus_strong:", default=True),
@@ -37,3 +33,7 @@ def main() -> None:
         page.run()
     except VisionAppError as error:
         st.error(escape(str(error)), icon=":material/error:")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ from vision_app.batch.sinks import write_table
 from vision_app.core.errors import ImageError
 from vision_app.core.images import save_image
 from vision_app.detection.batch import CSV_COLUMNS, csv_lines
-from vision_app.ui.images import ImageFile
+from vision_app.ui.images import ImageFile, decoding
 
 Answer = tuple[ImageFile, Detections | ImageError]
 
@@ -36,7 +36,8 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
 
 def annotated(image: ImageFile, detections: Detections, suffix: str) -> bytes:
     """Return the image at full size with its boxes, as a file of the kind that `suffix` names."""
-    return encoded(draw(read_image(image.data, name=image.name), detections), suffix)
+    with decoding(image):
+        return encoded(draw(read_image(image.data, name=image.name), detections), suffix)
 
 
 def encoded(pixels: np.ndarray, suffix: str) -> bytes:

@@ -4,8 +4,12 @@ Inference is the costly part: it is done once and kept for the session. The sett
 `Detector.postprocess`, which runs on the kept output.
 """
 
+import math
+import os
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -21,13 +25,19 @@ from PIL import Image
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vision_app import Classifier, Detections, DetectOptions, Detector, RGBImage, read_image
-from vision_app.core.errors import ImageError
+from vision_app.core.decode import open_image
+from vision_app.core.errors import ImageError, UsageError, VisionAppError
+from vision_app.core.limits import MAX_PIXELS
 from vision_app.core.timing import timed
 
 SAMPLES = {"Cat": "cat.jpg", "Coffee": "coffee.jpg"}
 SCREEN_SIZE = 1024  # pixels of the long side
 MAX_ENTRIES = 80
 CACHE = "inference cache"  # in the session's state
+MEGAPIXELS = "VISION_APP_MAX_MEGAPIXELS"  # the environment variable with the largest images that the page takes
+MAX_MEGAPIXELS = 50.0
+PATIENCE = 30.0  # seconds to wait for other visitors' images
+TURN = threading.Lock()
 
 Value = TypeVar("Value")
 
@@ -129,6 +139,56 @@ def screen_image(image: ImageFile) -> RGBImage:
     return cached(image, "screen", compute)
 
 
+@contextmanager
+def decoding(image: ImageFile) -> Iterator[None]:
+    """Decode an image and look at it in the block, when it is its turn.
+
+    Each takes memory by the hundred megabytes and all cores: images of all visitors are looked at one after the other.
+
+    Raises:
+        ImageError: It has more pixels than the page takes.
+        VisionAppError: The page is busy with the images of others.
+    """
+    check_size(image)
+    if not TURN.acquire(timeout=PATIENCE):
+        raise VisionAppError("the page is busy with other visitors' images; try again in a moment")
+    try:
+        yield
+    finally:
+        TURN.release()
+
+
+def check_size(image: ImageFile) -> None:
+    """Check that an image has no more pixels than the page takes, by its header.
+
+    Raises:
+        ImageError: It has more.
+    """
+    limit = max_megapixels()
+    try:
+        width, height = open_image(image.open(), image.name, MAX_PIXELS).size
+    except Exception:  # a damaged header can raise anything, and whoever decodes it says so
+        return
+    if width * height > 1e6 * limit:
+        raise ImageError(image.name, f"too large: {width} x {height}; this page takes up to {limit:g} megapixels")
+
+
+def max_megapixels() -> float:
+    """Return the megapixels of the largest images that the page takes.
+
+    Raises:
+        UsageError: The environment variable that sets them is no positive number.
+    """
+    text = os.environ.get(MEGAPIXELS) or str(MAX_MEGAPIXELS)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit <= MAX_PIXELS / 1e6:
+        raise UsageError(f"{MEGAPIXELS}: must be a number from 0 to {MAX_PIXELS / 1e6:g}, not {text!r}")
+    return limit
+
+
 def cached(image: ImageFile, key: Hashable, compute: Callable[[], Value]) -> Value:
     """Return what was computed for an image under this key, or compute it.
 
@@ -141,7 +201,8 @@ def cached(image: ImageFile, key: Hashable, compute: Callable[[], Value]) -> Val
     place = (image.digest, key)
     if place not in entries:
         try:
-            entries[place] = compute()
+            with decoding(image):
+                entries[place] = compute()
         except ImageError as error:
             entries[place] = ImageError(image.name, error.reason)  # without the traceback, which holds the pixels
     entries.move_to_end(place)

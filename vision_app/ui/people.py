@@ -5,13 +5,13 @@ from pathlib import Path
 import streamlit as st
 
 from vision_app import Gallery
-from vision_app.core.errors import FaceError
+from vision_app.core.errors import FaceError, ImageError
 from vision_app.core.text import amount, escape
 from vision_app.faces.gallery import Enrollment, Forgotten, Person
 from vision_app.faces.gallery.results import ACCEPTED
 from vision_app.faces.results import DIFFERENT
 from vision_app.ui import models
-from vision_app.ui.images import CACHE
+from vision_app.ui.images import CACHE, decoding
 from vision_app.ui.widgets.faces import gallery_file
 from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_several
 
@@ -85,13 +85,17 @@ def enroll(path: Path) -> None:
     news, enrolled = [], False
     with Gallery.open(path, recognizer=models.recognizer()) as gallery:
         for number, image in enumerate(images, 1):
-            with st.spinner(f"Enrolling {escape(image.name)} ({number} of {len(images)}) …"):
-                (answer,) = gallery.enroll(
-                    name, [image.data], consent=note.strip() or AGREED, largest=largest, allow_similar=similar,
-                    allow_different=different,
-                )  # fmt: skip
-            news.append(enrollment_news(image.name, answer))
-            enrolled |= answer.code == ACCEPTED
+            try:
+                with st.spinner(f"Enrolling {escape(image.name)} ({number} of {len(images)}) …"), decoding(image):
+                    (answer,) = gallery.enroll(
+                        name, [image.data], consent=note.strip() or AGREED, largest=largest, allow_similar=similar,
+                        allow_different=different,
+                    )  # fmt: skip
+            except ImageError as error:
+                news.append((False, f"{escape(image.name)}: not accepted, {escape(error.reason)}."))
+            else:
+                news.append(enrollment_news(image.name, answer))
+                enrolled |= answer.code == ACCEPTED
     if enrolled:
         st.session_state["enrollment"] += 1
         restart(news)

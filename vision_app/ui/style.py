@@ -67,7 +67,8 @@ class StyleRequest:
 
     def prepare(self) -> PreparedStyles:
         """Compute what the stylizer needs of the styles."""
-        return self.stylizer.prepare([style.source for style in self.styles])
+        with TURN:
+            return self.stylizer.prepare([style.source for style in self.styles])
 
     def stylize_at_once(self, prepared: PreparedStyles, size: int | None) -> Stylized:
         """Stylize in a single pass at some size when it is this visitor's turn."""

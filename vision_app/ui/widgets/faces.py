@@ -22,7 +22,9 @@ from vision_app.ui import models
 from vision_app.ui.images import ImageFile, cached, screen_image
 from vision_app.ui.widgets.outputs import show_error, show_image
 
-GALLERY = "VISION_APP_GALLERY"
+GALLERY = "VISION_APP_GALLERY"  # the environment variable with the default gallery
+GALLERIES = "VISION_APP_GALLERIES"  # and that with the folders of galleries, separated as those of PATH are
+LONGEST_NAME = 240  # bytes, so that there is room for the names of the files beside it
 FPIRS = (0.1, 0.03, 0.01, 0.003, 0.001)
 LIMITS = (
     "The cosine similarity of two embeddings ranges from -1 to 1 and is not a probability. Siblings, children and poor "
@@ -36,10 +38,15 @@ _VERDICTS = {
 
 
 def gallery_file() -> Path:
-    """Draw the sidebar's field for the gallery file and return the file; stop the page with a hint if it is empty."""
+    """Draw the sidebar's field for the gallery file and return the file.
+
+    Stop the page with a hint if the field is empty, and with an error if visitors may not open the file: that does not
+    tell whether there is such a file.
+    """
+    default = os.environ.get(GALLERY, "")
     name = st.sidebar.text_input(
         "Gallery",
-        os.environ.get(GALLERY, ""),
+        default,
         key="gallery",
         persist_state="session",  # on all pages
         placeholder="people.db",
@@ -49,7 +56,26 @@ def gallery_file() -> Path:
     if not name:
         st.info("Enter a gallery file in the sidebar, such as `people.db`. People are stored there and nowhere else.")
         st.stop()
-    return Path(name).expanduser().absolute()
+    if name == default:
+        return Path(default).expanduser().absolute()
+    folders = gallery_folders()
+    path = Path(os.path.realpath(folders[0] / name.replace("\0", "")))
+    if path.parent not in folders or path.suffix != ".db" or len(os.fsencode(path.name)) > LONGEST_NAME:
+        places = " or ".join(escape(str(folder)) for folder in folders)
+        st.error(
+            f"Galleries on this page are files that end in `.db` in {places}. The environment variable `{GALLERIES}` "
+            "sets other folders.",
+            icon=":material/error:",
+        )
+        st.stop()
+    return path
+
+
+def gallery_folders() -> list[Path]:
+    """Return the folders whose galleries visitors may open: those set, else that of the default gallery or this one."""
+    named = filter(None, os.environ.get(GALLERIES, "").split(os.pathsep))
+    default = Path(os.environ.get(GALLERY, "") or "people.db").expanduser()
+    return [Path(folder).expanduser().resolve() for folder in named] or [default.absolute().parent.resolve()]
 
 
 @contextmanager

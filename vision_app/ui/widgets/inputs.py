@@ -13,7 +13,10 @@ MAX_IMAGES = 20
 FILE_TYPES = sorted(suffix[1:] for suffix in SUFFIXES)
 FILES, CAMERA = "Files", "Camera"
 T = TypeVar("T")
-MEMORY_ONLY = "Images stay in the memory of the machine that runs this page while the page is open. None are saved."
+MEMORY_ONLY = (
+    "Images stay in the memory of the machine that runs this page while the page is open, and up to 30 seconds longer: "
+    "after a short break of the connection they are still there, after a longer one they are deleted. None are saved."
+)
 
 
 def choose_source(key: str) -> str:
