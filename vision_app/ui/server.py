@@ -7,6 +7,7 @@ is the one file that looks into them.
 import asyncio
 import ctypes
 import gc
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.state import SessionState
 
 PAGE = Path(__file__).with_name("app.py")  # the script that Streamlit runs for each visitor
+LOGGER = logging.getLogger(__name__)
 KEEP = 15.0  # seconds that a session outlives its connection: a short break loses nothing
 SWEEP = 3.0  # seconds from one look for such sessions to the next
 SESSION_QUOTA, TOTAL_QUOTA = 300, 2000  # megabytes of uploads of one visitor and of all
@@ -114,7 +116,12 @@ async def _sweep_forever() -> None:
     lost: dict[str, float] = {}
     while True:
         await asyncio.sleep(SWEEP)
-        if sweep(get_instance(), lost, time.monotonic()):
+        over = True
+        try:
+            over = sweep(get_instance(), lost, time.monotonic())
+        except Exception:  # whatever it was, later visits are to be deleted
+            LOGGER.exception("images of a visit that is over may still be at their addresses")
+        if over:
             await asyncio.to_thread(free_memory)
 
 
