@@ -102,7 +102,7 @@ def _lines(total: int, done: int) -> Iterator[Report]:
         nonlocal last
         if (now := time.monotonic()) - last >= SECONDS_BETWEEN_LINES:
             last = now
-            say(text, err=True)
+            say(printable(text), err=True)
 
     yield Report(advance, partial(say, err=True), step)
 
