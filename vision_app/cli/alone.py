@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision_app.batch.sources import Input
 from vision_app.cli.exit_codes import OK
-from vision_app.cli.progress import say
+from vision_app.cli.terminal import say
 from vision_app.core.files import OWNER_ONLY
 from vision_app.core.text import amount
 
@@ -44,7 +44,7 @@ def try_suspects(task: "Task[Any]", journal: "Journal") -> None:
 
     assert called is not None
     left, file = list(journal.suspects), journal.path.with_suffix(".alone.jsonl")
-    say(f"the last run was killed; trying the {amount(len(left), 'image')} alone that it was handling")
+    say(f"the last run was killed; trying the {amount(len(left), 'image')} alone that it was handling", err=True)
     try:
         while left:
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY))
@@ -55,7 +55,7 @@ def try_suspects(task: "Task[Any]", journal: "Journal") -> None:
                 except ChildKilledError:
                     was_killed = True
                 except Exception as error:  # not of an input: the run itself will come to it, and say it
-                    say(f"{type(error).__name__}: {error}")
+                    say(f"{type(error).__name__}: {error}", err=True)
             rows = dict(_read(file))
             journal.known |= rows
             left = [place for place in left if place not in rows]
