@@ -134,6 +134,25 @@ def test_weights_are_fetched_once_and_checked(home, tmp_path, monkeypatch):
     assert not (place.parent / wrong.name).exists()
 
 
+def test_the_whole_digest_is_remembered_at_the_first_use_and_checked_from_then_on(home, tmp_path, monkeypatch):
+    """The name of published weights holds eight characters of their digest, which another file may have, too."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    weights = get_model_weights(SMALL).DEFAULT.value
+    monkeypatch.setattr(weights, "url", home[1].as_uri())
+    digest = Detector.load(NAME).digest
+    place = tmp_path / "hub" / "checkpoints" / home[1].name
+    kept = place.with_name(f"{place.name}.sha256")
+    assert kept.read_text() == f"{hashlib.sha256(place.read_bytes()).hexdigest()}  {place.name}\n"
+    assert Detector.load(NAME).digest == digest
+    alike = f"{place.stem[-8:]}{'0' * 56}"  # as if a file of the same eight characters had been used first
+    kept.write_text(f"{alike}  {place.name}\n")
+    with pytest.raises(ModelError, match=rf"changed, its digest is not the one in {kept.name}; delete both if"):
+        Detector.load(NAME)
+    place.unlink()  # fetched again, it must be what was used first
+    with pytest.raises(ModelError, match="its digest is not the one in"):
+        Detector.load(NAME)
+
+
 def test_a_file_that_was_changed_or_runs_code_is_not_loaded(home, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     place = tmp_path / "hub" / "checkpoints" / home[1].name

@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from vision_app.core.errors import ModelError, UsageError
 from vision_app.released.find import find, write_file
-from vision_app.released.onnx_file import halve, pack, unpack
+from vision_app.released.onnx_file import check_network, entry, halve, pack, unpack
 
 INFO = {
     "name": "double",
@@ -187,3 +187,69 @@ def test_weights_that_half_precision_represents_are_stored_in_it_and_nothing_cha
     pixels = {"x": generator.normal(size=(1, 40)).astype(np.float32)}
     one, two = (onnxruntime.InferenceSession(each).run(None, pixels)[0] for each in (whole, half))
     np.testing.assert_array_equal(one, two)
+
+
+def stored_elsewhere(network, location):
+    """Let an initializer be in another file, as in a network that is too large for one."""
+    model = ModelProto.FromString(network)
+    tensor = model.graph.initializer.add(name="w", data_type=TensorProto.FLOAT, dims=[2])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    return model.SerializeToString()
+
+
+def in_a_constant(network, location):
+    """The same in the attribute of a node."""
+    model = ModelProto.FromString(network)
+    tensor = ModelProto.FromString(stored_elsewhere(network, location)).graph.initializer[0]
+    model.graph.node.append(helper.make_node("Constant", [], ["w"], value=tensor))
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("location", ["w.bin", "../w.bin", "/etc/passwd"])
+@pytest.mark.parametrize("store", [stored_elsewhere, in_a_constant])
+def test_weights_that_no_digest_covers_are_refused(folder, network, store, location, tmp_path):
+    (folder / "w.bin").write_bytes(bytes(8))
+    content = store(network, location)
+    (folder / "model.onnx").write_bytes(content)
+    (folder / "model.json").write_text(json.dumps(INFO | {"files": {"model.onnx": entry(content)}}))
+    reason = r"model\.onnx: its weights are in other files, which no digest covers; save it as one file"
+    for use in (
+        find(folder).verify,
+        lambda: find(folder).file("model.onnx"),
+        lambda: write_file(find(folder), tmp_path / "f.onnx"),
+    ):
+        with pytest.raises(ModelError, match=reason):
+            use()
+    (tmp_path / "packed.onnx").write_bytes(pack(content, INFO))
+    with pytest.raises(ModelError, match="its weights are in other files"):
+        find(tmp_path / "packed.onnx").verify()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16, np.float64])
+@pytest.mark.parametrize("value", [1.0, np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(network, kind, value):
+    model = ModelProto.FromString(network)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, value, 2], kind), "w"))
+    if np.isfinite(value):
+        check_network(model.SerializeToString())
+        return
+    with pytest.raises(ValueError, match="its weights are not finite"):
+        check_network(model.SerializeToString())
+
+
+def test_a_network_that_mentions_a_location_is_taken(network):
+    model = ModelProto.FromString(network)
+    model.doc_string = "a network of a location"
+    check_network(model.SerializeToString())
+
+
+def test_a_damaged_network_is_no_onnx_file(network):
+    """Of damage that leaves a network, nothing but the digest tells."""
+    for length in range(len(network)):
+        try:
+            check_network(network[:length])
+        except ValueError as error:
+            assert str(error) == "not an ONNX file, or a damaged one"
+    with pytest.raises(ValueError, match="not an ONNX file"):
+        check_network(b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")

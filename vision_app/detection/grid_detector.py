@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from vision_app.core.errors import ModelError
 from vision_app.core.letterbox import Letterbox
 from vision_app.core.results import Detections
 from vision_app.core.timing import Stages
@@ -41,6 +42,16 @@ class GridModel(LetterboxModel):
         super().__init__(model, runtime=network.runtime, device=network.device)
         self.network = network
         self.strides, self.anchors = strides_and_anchors(model)
+        if network.runtime == "onnx":  # on torch, the weights would not fit
+            self._check_columns()
+
+    def _check_columns(self) -> None:
+        """Raise ModelError where the network's outputs are not those of the classes and landmarks of model.json."""
+        side = max(64, *self.strides)
+        columns = self.network(np.zeros((1, side, side, 3), np.uint8)).shape[-1]
+        if columns != FIRST_CLASS + len(self.classes) + 2 * len(Landmarks.of(self.model)):
+            found = f"the network gives {columns - FIRST_CLASS} values besides {FIRST_CLASS} a box"
+            raise ModelError(f"{self.model.folder}: {found}, but model.json names {len(self.classes)} classes")
 
     @classmethod
     def open(cls, model: Model, execution: Execution) -> Self:

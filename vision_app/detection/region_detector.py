@@ -17,7 +17,7 @@ from vision_app.detection.model.yolo import to_floats
 from vision_app.detection.proposals import selective_search
 from vision_app.released.find import Model
 from vision_app.released.letterbox_model import Inputs, batches
-from vision_app.released.runtime import Execution
+from vision_app.released.runtime import Execution, check_finite
 
 Propose = Callable[..., np.ndarray]  # see `proposals.selective_search`
 
@@ -75,6 +75,7 @@ class RegionDetector(LetterboxDetector):
             images = to_floats(torch.from_numpy(pixels).to(self.device))  # channels last
             for i, regions in zip(indices, self._classified(images, proposals, stages), strict=True):
                 arrays = {name: tensor.float().cpu().numpy() for name, tensor in vars(regions).items()}
+                check_finite(np.concatenate([arrays["logits"], arrays["deltas"]], axis=1), self.name)
                 found[i] = RegionOutput(**arrays, letterbox=inputs.letterboxes[i])
         return [found[i] for i in range(len(inputs.pixels))]
 

@@ -3,7 +3,6 @@
 They go by `torchvision:NAME`, e.g. `torchvision:fasterrcnn_resnet50_fpn_v2`. Nothing else in Vision App goes online.
 """
 
-import hashlib
 import os
 import pickle
 import sys
@@ -22,6 +21,7 @@ from vision_app.core.several import several
 from vision_app.core.timing import Stages
 from vision_app.detection.base import Detector, ResolvedOptions
 from vision_app.released.find import Model
+from vision_app.released.published import check_published
 from vision_app.released.runtime import Execution
 
 PREFIX = "torchvision:"
@@ -103,7 +103,7 @@ def _fetched(name: str, url: str, megabytes: float) -> Path:
     """Return the file of published weights in the folder where torch keeps such files, fetched if it is not there.
 
     Raises:
-        ModelError: It cannot be fetched, or its digest does not begin with what its name ends in.
+        ModelError: It cannot be fetched, or see `check_published`.
     """
     path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     prefix = path.stem.rpartition("-")[2]
@@ -114,9 +114,7 @@ def _fetched(name: str, url: str, megabytes: float) -> Path:
             torch.hub.download_url_to_file(url, str(path), prefix)
         except (OSError, RuntimeError) as error:  # no network, no room on the disk; a wrong digest
             raise ModelError(f"{name}: cannot fetch its weights ({error}); put {url} at {path} by hand") from error
-    with path.open("rb") as file:
-        if not hashlib.file_digest(file, "sha256").hexdigest().startswith(prefix):
-            raise ModelError(f"{path}: damaged or changed, its digest does not begin with {prefix}; delete it")
+    check_published(path)
     return path
 
 

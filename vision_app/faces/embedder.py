@@ -87,6 +87,8 @@ class Embedder:
             wanted = f"N x {SIZE} x {SIZE} x 3 of uint8"
             raise ValueError(f"chips: expected {wanted}, got {' x '.join(map(str, chips.shape))} of {chips.dtype}")
         parts = [self.network(chips[start : start + BATCH]) for start in range(0, len(chips), BATCH)]
+        if any(part.shape[1:] != (self.dimension,) for part in parts):
+            raise self.model.lacks("architecture.embedding")
         embeddings = np.concatenate([np.zeros((0, self.dimension), np.float32), *parts])  # (N, D)
         if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
             raise ModelError(f"model '{self.name}' does not give unit vectors; its weights are damaged")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from vision_app.core.errors import ModelError, UsageError, unknown
-from vision_app.core.files import atomic_write, read_text, refuse_existing
-from vision_app.released.onnx_file import NETWORK, pack, unpack
-
-_KEYS = {"task": str, "classes": list, "architecture": dict, "input": dict, "defaults": dict, "files": dict}
+from vision_app.core.files import atomic_write, parse_json, read_bytes, read_text, refuse_existing
+from vision_app.core.limits import MAX_SETTINGS_BYTES
+from vision_app.released.onnx_file import NETWORK, check_network, pack, unpack
+from vision_app.released.schema import unusable_key
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,26 @@ class Model:
         """Return the path of one of the model's files, after its digest was checked.
 
         Raises:
-            ModelError: The model has no such file, or it is missing or not the one released.
+            ModelError: The model has no such file, or it is missing or not the one released, or an ONNX file that has
+                weights elsewhere or not finite.
         """
         if not self.has(name):
             raise ModelError(f"model '{self.name}' has no {name}")
         path, entry = self.folder if self.is_file else self.folder / name, self.info["files"][name]
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise ModelError(f"{path}: {error.strerror}") from error
+        whole = content
         if self.is_file:  # the network, without the metadata that the digest is a part of
             content = content[: entry.get("bytes")]
         if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
             raise ModelError(f"{path}: damaged or changed, its digest is not the one in model.json")
+        if name.endswith(".onnx"):
+            try:
+                check_network(whole)
+            except ValueError as error:
+                raise ModelError(f"{path}: {error}") from error
         return path
 
     def verify(self) -> None:
@@ -146,7 +153,10 @@ def find(
     Raises:
         ModelError: There is no such model, it is for another task, or its model.json cannot be used.
     """
-    model = _find(name, task, suits)
+    try:
+        model = _find(name, task, suits)
+    except OSError as error:  # too long a name, or a folder that must not be read
+        raise ModelError(f"model {model_name(name)!r}: {error.strerror}") from error
     if task not in (None, model.task):
         raise ModelError(f"model '{model.name}' is for {model.task}, not for {task}")
     return model
@@ -216,14 +226,15 @@ def write_file(model: Model, path: Path, overwrite: bool = False) -> None:
 def _open(name: str, path: Path) -> Model:
     """Open a model folder, or an exported file."""
     try:
-        info = json.loads(read_text(path / "model.json")) if path.is_dir() else unpack(path.read_bytes())
+        if path.is_dir():
+            info = parse_json(read_text(path / "model.json", MAX_SETTINGS_BYTES))
+        else:
+            info = unpack(read_bytes(path))
     except (OSError, ValueError) as error:
         if path.is_dir():
             raise ModelError(f"{path / 'model.json'}: cannot be read ({error})") from error
         raise ModelError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     model = Model(name, path, info)
-    for key, kind in _KEYS.items():
-        model.value(key, kind)
-    if not all(isinstance(entry, dict) for entry in info["files"].values()):
-        raise model.lacks("files")
+    if key := unusable_key(info):
+        raise model.lacks(key)
     return model

@@ -6,8 +6,13 @@ The metadata comes last, so that the file's first bytes are the network alone, a
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from vision_app.core.files import parse_json
+
+_GRAPH, _INITIALIZER, _DATA_TYPE, _RAW_DATA = 7, 5, 2, 9  # fields of Protobuf messages, see onnx.proto3
+_FLOATS = {1: "<f4", 10: "<f2", 11: "<f8"}  # by TensorProto.DataType
 NETWORK = "model.onnx"  # what model.json's "files" calls the network
 KEY = "model.json"  # of the metadata
 
@@ -34,6 +39,83 @@ def pack(network: bytes, info: dict[str, Any], **texts: str) -> bytes:
     metadata = [StringStringEntryProto(key=key, value=text) for key, text in texts.items()]
     appended: bytes = ModelProto(metadata_props=metadata).SerializeToString()
     return bare + appended  # messages in a row are one message
+
+
+def check_network(content: bytes) -> None:
+    """Refuse an ONNX file whose weights are elsewhere, where no digest covers them, or are not finite.
+
+    Raises:
+        ValueError: It is so, or not an ONNX file; the message says which.
+    """
+    import numpy as np
+
+    if b"location" in content:  # the key by which external data is named; most files are not parsed for it
+        _refuse_external_data(content)
+    weights: dict[int, list[memoryview]] = {kind: [] for kind in _FLOATS}
+    try:
+        for graph in _messages(memoryview(content), _GRAPH):
+            for tensor in _messages(graph, _INITIALIZER):
+                fields = dict(_fields(tensor))
+                if fields.get(_DATA_TYPE) in weights:
+                    weights[fields[_DATA_TYPE]].append(fields.get(_RAW_DATA, memoryview(b"")))
+        finite = all(np.isfinite(np.frombuffer(b"".join(weights[kind]), _FLOATS[kind])).all() for kind in weights)
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError("not an ONNX file, or a damaged one") from error
+    if not finite:
+        raise ValueError("its weights are not finite")
+
+
+def _refuse_external_data(content: bytes) -> None:
+    from onnx import TensorProto
+
+    waiting: list[Any] = [_parsed(content)]
+    while waiting:
+        message = waiting.pop()
+        if isinstance(message, TensorProto) and (message.external_data or message.data_location):
+            raise ValueError("its weights are in other files, which no digest covers; save it as one file")
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting += value if field.is_repeated else [value]
+
+
+def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
+    return (value for number, value in _fields(message) if number == wanted and isinstance(value, memoryview))
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
+    """Yield number and value of the fields of a Protobuf message, contents by reference.
+
+    `onnx` would do, but its import takes longer than all else that opens a model.
+    """
+    place, end = 0, len(message)
+    while place < end:
+        key, place = _varint(message, place)
+        kind = key & 7
+        if kind == 2:
+            size, place = _varint(message, place)
+        elif kind == 0:
+            value, place = _varint(message, place)
+            yield key >> 3, value
+            continue
+        else:
+            size = {1: 8, 5: 4}[kind]
+        if place + size > end:
+            raise IndexError
+        yield key >> 3, message[place : place + size]
+        place += size
+
+
+def _varint(message: memoryview, place: int) -> tuple[int, int]:
+    if (byte := message[place]) < 0x80:
+        return byte, place + 1
+    value = shift = 0
+    while True:
+        byte = message[place]
+        value, place, shift = value | (byte & 0x7F) << shift, place + 1, shift + 7
+        if byte < 0x80:
+            return value, place
+        if shift > 63:
+            raise IndexError
 
 
 def halve(network: bytes) -> bytes:
@@ -67,17 +149,20 @@ def unpack(content: bytes) -> dict[str, Any]:
     Raises:
         ValueError: The content is not an ONNX file, or has no such metadata; the message says which.
     """
-    from onnx import ModelProto
-
-    try:
-        model = ModelProto.FromString(content)
-    except Exception as error:  # Protobuf's own, and only onnx depends on Protobuf
-        raise ValueError("not an ONNX file, or a damaged one") from error
-    texts = {entry.key: entry.value for entry in model.metadata_props}
+    texts = {entry.key: entry.value for entry in _parsed(content).metadata_props}
     if KEY not in texts:
         raise ValueError(f"has no {KEY} in its metadata; only files that `vision-app export` wrote do")
     try:
-        info: dict[str, Any] = json.loads(texts[KEY])
+        info: dict[str, Any] = parse_json(texts[KEY])
     except ValueError as error:
         raise ValueError(f"{KEY} in its metadata cannot be read ({error})") from error
     return info
+
+
+def _parsed(content: bytes) -> Any:
+    from onnx import ModelProto
+
+    try:
+        return ModelProto.FromString(content)
+    except Exception as error:  # Protobuf's own, and only onnx depends on Protobuf
+        raise ValueError("not an ONNX file, or a damaged one") from error

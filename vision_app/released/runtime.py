@@ -4,9 +4,11 @@ ONNX Runtime starts in a sixth of a second and is the faster one on a CPU; torch
 when it is used.
 """
 
+import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
@@ -208,9 +210,52 @@ def load_weights(network: "Module", path: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        network.load_state_dict(load_file(path))
+        weights = load_file(path)
+        network.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path}: not the weights of this network ({error})") from error
+    if not all(tensor.isfinite().all() for tensor in weights.values()):
+        raise ModelError(f"{path}: its weights are not finite")
+
+
+@contextmanager
+def built_from(model: Model, weights: str = "weights.safetensors") -> Iterator[None]:
+    """Build a torch network from model.json: an architecture that cannot be built is an error of the model.
+
+    Nor may it have more parameters than the file of weights has bytes, which `model.json` tells before memory is taken.
+
+    Raises:
+        ModelError: The architecture cannot be used.
+    """
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    left = model.info["files"].get(weights, {}).get("bytes", math.inf)
+
+    def count(module: object, name: str, parameter: Any) -> None:
+        nonlocal left
+        left -= 0 if parameter is None else parameter.numel()
+        if left < 0:
+            raise ValueError("more parameters than weights")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise model.lacks("architecture") from error
+    finally:
+        hook.remove()
+
+
+def check_finite(values: "np.ndarray", name: str) -> None:
+    """Refuse an output from which nothing can be told.
+
+    Raises:
+        ModelError: Something in it is not finite.
+    """
+    import numpy as np
+
+    if not np.isfinite(values.min(initial=0) + values.max(initial=0)):
+        raise ModelError(f"model '{name}' gives numbers that are not finite for this image")
 
 
 class OnnxNetwork:
@@ -219,13 +264,15 @@ class OnnxNetwork:
     runtime, device = "onnx", "cpu"
 
     def __init__(self, model: Model, threads: int | None = None):
-        self._session = open_session(model.file("model.onnx"), threads)
+        self._name, self._session = model.name, open_session(model.file("model.onnx"), threads)
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, pixels: "np.ndarray", stages: Stages | None = None) -> "np.ndarray":
         """Run the network on (B, H, W, 3) uint8."""
         with (stages or Stages()).stage("network"):
-            return run_session(self._session, {self._input: pixels}, pixels.shape[1] * pixels.shape[2])[0]
+            answer = run_session(self._session, {self._input: pixels}, pixels.shape[1] * pixels.shape[2])[0]
+        check_finite(answer, self._name)
+        return answer
 
 
 class TorchNetwork:
@@ -237,8 +284,9 @@ class TorchNetwork:
         import torch
 
         execution.limit_threads()
-        self.device = execution.device
-        module: Any = build()  # torch types the attributes of modules as tensors or modules
+        self.device, self._name = execution.device, model.name
+        with built_from(model):
+            module: Any = build()  # torch types the attributes of modules as tensors or modules
         load_weights(module.network, model.file("weights.safetensors"))
         self.module: Any = module.eval().to(self.device, memory_format=torch.channels_last)
 
@@ -250,4 +298,5 @@ class TorchNetwork:
             batch = torch.from_numpy(pixels).to(self.device)
             found = self.module.timed(batch, stages) if stages else self.module(batch)
             answer: np.ndarray = found.float().cpu().numpy()
-            return answer
+        check_finite(answer, self._name)
+        return answer

@@ -9,6 +9,7 @@ from vision_app.core.timing import Stages
 from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X
 from vision_app.detection.model.yolo import YOLO, YOLOConfig, to_floats
 from vision_app.released.find import Model
+from vision_app.released.runtime import built_from
 
 SCALE, BIAS = 4.0, 1.0  # initial values that about fit photos of VOC: a sum of 0.37 makes a class 50 % probable
 SMALLEST = 1e-30  # added to sums that may be too small for single precision
@@ -80,7 +81,5 @@ def build_network(model: Model) -> ClassifierNetwork:
     architecture = model.info["architecture"]
     if architecture.get("type") != "classifier":
         raise model.lacks("architecture.type")
-    try:
+    with built_from(model):
         return ClassifierNetwork(YOLOConfig.from_dict(architecture))
-    except (KeyError, TypeError, ValueError) as error:
-        raise model.lacks("architecture") from error

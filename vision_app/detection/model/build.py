@@ -7,7 +7,7 @@ from torch import nn
 from vision_app.core.errors import ModelError
 from vision_app.detection.model.yolo import YOLO, YOLOConfig
 from vision_app.released.find import Model
-from vision_app.released.runtime import load_weights
+from vision_app.released.runtime import built_from, load_weights
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -24,7 +24,7 @@ def build_network(model: Model, kind: type[N]) -> N:
     """
     architecture = model.info["architecture"]
     found = architecture.get("type")
-    try:
+    with built_from(model):
         if found == "yolo":
             network: nn.Module = YOLO(YOLOConfig.from_dict(architecture))
         else:
@@ -33,8 +33,6 @@ def build_network(model: Model, kind: type[N]) -> N:
             if found not in PROPOSALS:
                 raise ModelError(f"{model.folder}: not a detector of the kinds yolo, {', '.join(PROPOSALS)}")
             network = RCNN(RCNNConfig.from_dict(architecture))
-    except (KeyError, TypeError, ValueError) as error:
-        raise model.lacks("architecture") from error
     if not isinstance(network, kind):
         raise ModelError(f"{model.folder}: a detector of the kind {found} does not fit here")
     return network

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from vision_app.core.errors import ModelError
 from vision_app.released.find import find
 from vision_app.released.names import STYLE_ENCODER
-from vision_app.released.runtime import load_weights
+from vision_app.released.runtime import built_from, load_weights
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_LAYER = "conv4_2"
@@ -138,10 +138,8 @@ def load_encoder(name: str | os.PathLike[str] = STYLE_ENCODER, device: str = "cp
 
 def _released(name: str) -> EncoderNetwork:
     model = find(name, TASK)
-    try:
+    with built_from(model):
         network = EncoderNetwork(EncoderConfig.from_dict(model.value("architecture", dict)))
-    except (TypeError, ValueError) as error:
-        raise model.lacks("architecture") from error
     load_weights(network, model.file("weights.safetensors"))
     return network
 
