@@ -191,9 +191,9 @@ def processes_left_behind(folder: Path) -> Iterator[Trial]:
                 parent.send_signal(each)
             parent.wait(60)
             time.sleep(1)
-            left = subprocess.run(["pgrep", "-s", str(parent.pid)], capture_output=True, check=False).stdout.split()
-            for one in left:
-                os.kill(int(one), signal.SIGKILL)
+            left = _alive_in_session(parent.pid)
+            for process in left:
+                os.kill(process, signal.SIGKILL)
             yield Trial(f"{[each.name for each in signals]} after {pause} s", not left)
 
 
@@ -203,6 +203,12 @@ def a_full_disk(folder: Path) -> Iterator[Trial]:
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(_command(*words), stdout=full, stderr=subprocess.PIPE, check=False)
         yield Trial(" ".join(words), done.returncode == 1 and done.stderr.count(b"\n") == 1)
+
+
+def _alive_in_session(session: int) -> list[int]:
+    """Return the processes of a session, without those that ended and that nobody waits for."""
+    listed = subprocess.run(["ps", "-o", "pid=,stat=", "-s", str(session)], capture_output=True, text=True, check=False)
+    return [int(pid) for pid, state in map(str.split, listed.stdout.splitlines()) if not state.startswith("Z")]
 
 
 def _command(*words: object) -> list[str]:
