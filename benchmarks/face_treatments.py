@@ -86,7 +86,10 @@ def sunglasses(pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.n
 def pixelated(
     face_size: float, side: int, kind: str, pixels: np.ndarray, face: Face, rng: np.random.Generator
 ) -> np.ndarray:
-    """Make squares of a photo whose face is so large: of their "mean", their "median", or their "nearest" pixel."""
+    """Make squares of a photo whose face is so large: of their "mean", their "median", or their "nearest" pixel.
+
+    A "jpeg" is one of their mean, compressed at a usual quality.
+    """
     photo = shrunk(face_size, pixels, face, rng)
     rows, columns = (length // side for length in photo.shape[:2])
     photo = photo[: rows * side, : columns * side]
@@ -94,8 +97,9 @@ def pixelated(
     if kind == "nearest":
         small = blocks[:, side // 2, :, side // 2]
     else:
-        small = (np.mean if kind == "mean" else np.median)(blocks, axis=(1, 3)).round().astype(np.uint8)
-    return np.ascontiguousarray(small.repeat(side, axis=0).repeat(side, axis=1))
+        small = (np.median if kind == "median" else np.mean)(blocks, axis=(1, 3)).round().astype(np.uint8)
+    mosaic = np.ascontiguousarray(small.repeat(side, axis=0).repeat(side, axis=1))
+    return _encoded(mosaic, ".jpg", 85) if kind == "jpeg" else mosaic
 
 
 def noisy(
@@ -124,6 +128,11 @@ def compressed(
     """Blur and compress a photo whose face is 60 pixels large."""
     photo = shrunk(60, pixels, face, rng)
     photo = cv2.GaussianBlur(photo, (0, 0), blur) if blur else photo
+    return _encoded(photo, kind, quality)
+
+
+def _encoded(photo: np.ndarray, kind: str, quality: int) -> np.ndarray:
+    """Return what a file of a photo shows."""
     key = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY}[kind]
     return np.asarray(cv2.imdecode(cv2.imencode(kind, photo, (key, quality))[1], cv2.IMREAD_COLOR))
 
@@ -178,6 +187,8 @@ DAMAGES: dict[str, Treatment] = {
     **{f"60 px, squares of {n}": partial(pixelated, 60, n, "mean") for n in (3, 4, 5, 6, 8, 12)},
     "60 px, single pixels of 5": partial(pixelated, 60, 5, "nearest"),
     "60 px, medians of 5": partial(pixelated, 60, 5, "median"),
+    "60 px, squares of 3, JPEG 85": partial(pixelated, 60, 3, "jpeg"),
+    "60 px, squares of 4, JPEG 85": partial(pixelated, 60, 4, "jpeg"),
     "36 px, squares of 3": partial(pixelated, 36, 3, "mean"),
     **{f"120 px, squares of {n}": partial(pixelated, 120, n, "mean") for n in (6, 8, 12)},
     "noise of 12": partial(noisy, 1, 12, "gaussian"),

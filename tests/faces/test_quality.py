@@ -23,6 +23,7 @@ from vision_app.faces.quality import (
     UNDER_EXPOSED,
     blur_of,
     detail_of,
+    is_in_squares,
     judge,
     judge_all,
     pose,
@@ -36,6 +37,10 @@ def seen(yaw, pitch, roll, distance=np.inf):
     turned = Rotation.from_euler("xyz", [-pitch, -yaw, roll], degrees=True).apply(POINTS)
     closer = 1 if distance == np.inf else distance / (distance + turned[:, 2:])
     return 37 * closer * turned[:, :2] + [210, 95]
+
+
+def compressed(pixels, quality):
+    return cv2.imdecode(cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, quality))[1], cv2.IMREAD_UNCHANGED)
 
 
 def judged(pixels, landmarks=ASTRONAUT, box=BOX, seen=()):
@@ -111,6 +116,25 @@ def test_a_relief_is_degraded_once_and_only_if_somebody_looked():
     relief = np.array(Image.fromarray(data.astronaut()).filter(ImageFilter.EMBOSS))
     assert judged(relief, seen=(DEGRADED, "half_hidden")).reasons == (DEGRADED, "half_hidden")
     assert judged(relief, seen=None).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("side", "square", "expected"),
+    [(60, 3, True), (61, 3, True), (120, 6, True), (120, 10, True), (60, 2, False), (120, 3, False), (60, 1, False)],
+)
+def test_a_face_of_fewer_squares_than_pixels_needed_is_in_squares(side, square, expected):
+    face = cv2.cvtColor(data.astronaut()[60:180, 165:285], cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(face, (side // square,) * 2, interpolation=cv2.INTER_AREA)
+    mosaic = cv2.resize(small, (side, side), interpolation=cv2.INTER_NEAREST)
+    assert is_in_squares(mosaic) == is_in_squares(compressed(mosaic, 85)) == expected
+    assert not is_in_squares(np.full_like(face, 90))
+
+
+def test_a_mosaic_is_degraded_though_it_has_the_detail_of_a_face():
+    face = data.astronaut()[:400, :400]
+    mosaic = cv2.resize(face, (80, 80), interpolation=cv2.INTER_AREA).repeat(5, axis=0).repeat(5, axis=1)
+    assert judged(mosaic).reasons == (DEGRADED,)
+    assert judged(face).reasons == ()
 
 
 def test_what_lies_outside_the_photo_neither_darkens_nor_sharpens_a_face():

@@ -25,6 +25,7 @@ MIN_DETAIL = (
     0.06  # of an aligned face: from here on strangers look alike; as after a Gaussian of 3 % of the face's side
 )
 MAX_DETAIL = 0.95  # more than 998 of 1,000 ordinary faces have; reliefs and contours have more
+MAX_PERIOD = 0.42  # of the steps between pixels, see `is_in_squares`; natural faces have 0.41 at most
 MIN_CONTRAST = 7.0  # standard deviation of the luminance, 0 to 255
 MAX_YAW, MAX_PITCH = 50.0, 40.0  # degrees
 MAX_CLIPPED = 0.5  # share of pixels that are nearly black, or nearly white
@@ -119,6 +120,7 @@ def judge(
     ]
     within = cv2.cvtColor(within, cv2.COLOR_RGB2GRAY)
     detail = detail_of(within)
+    is_degraded = detail > MAX_DETAIL or is_in_squares(_inside(image, box))
     is_flat, is_dark = float(within.std()) < MIN_CONTRAST, float(within.mean()) < 128
     bad = {
         TOO_SMALL: size < MIN_SIZE,
@@ -126,7 +128,7 @@ def judge(
         EXTREME_POSE: abs(yaw) > MAX_YAW or abs(pitch) > MAX_PITCH,
         UNDER_EXPOSED: dark > MAX_CLIPPED or (is_flat and is_dark),
         OVER_EXPOSED: bright > MAX_CLIPPED or (is_flat and not is_dark),
-        DEGRADED: seen is not None and DEGRADED not in seen and size >= MIN_SIZE and detail > MAX_DETAIL,
+        DEGRADED: seen is not None and DEGRADED not in seen and size >= MIN_SIZE and is_degraded,
     }
     facing = max(math.cos(math.radians(yaw)) * math.cos(math.radians(pitch)), 0)
     score = min(size / SIZE, 1) ** 0.5 * (1 - blur) ** 0.5 * facing * (1 - dark) * (1 - bright)
@@ -145,6 +147,31 @@ def detail_of(gray: np.ndarray) -> float:
     ]
     fine, coarse = smooth[0] - smooth[1], smooth[2] - smooth[3]
     return float(fine.var()) / max(float(coarse.var()), 1e-6)
+
+
+def is_in_squares(gray: np.ndarray) -> bool:
+    """Return whether a face (H, W) uint8 is a mosaic of about `MIN_SIZE` squares a side or fewer, to a third of that.
+
+    Such a face has no more to recognize than one of that few pixels. The steps from a pixel to the next one, summed
+    over columns and over rows, are then a train of pulses: the magnitude of its Fourier transform at the frequency of
+    the squares, in relation to that at 0, is near 1, lower after compression, and low for a natural face.
+    """
+    for axis in (0, 1):
+        steps = np.abs(np.diff(gray.astype(np.float32), axis=axis)).sum(axis=1 - axis)
+        frequencies = np.arange(MIN_SIZE / 3, MIN_SIZE + 2, 0.25) / gray.shape[axis]
+        waves = np.exp(-2j * np.pi * np.outer(frequencies[frequencies <= 0.5], np.arange(len(steps))))
+        if np.abs(waves @ steps).max(initial=0) <= MAX_PERIOD * steps.sum():
+            return False
+    return True
+
+
+def _inside(image: RGBImage, box: np.ndarray) -> np.ndarray:
+    """Return the luminance (H, W) of what a box shows of a photo, in the pixels that were decoded."""
+    height, width = image.pixels.shape[:2]
+    ends = np.round(np.reshape(box, (2, 2)) * decoded_scale(image)).astype(int)
+    (left, top), (right, bottom) = ends.clip(0, [width, height])
+    part = image.pixels[top:bottom, left:right]
+    return cv2.cvtColor(part, cv2.COLOR_RGB2GRAY) if part.size else np.zeros((1, 1), np.uint8)
 
 
 def pose(landmarks: np.ndarray) -> tuple[float, float, float]:
