@@ -12,7 +12,7 @@ random photos; their other photos are probes, and so are all photos of everybody
 - as shipped: FPIR and FNIR at the similarity from which `Gallery.identify` gives a name by default (FPIR 1 %).
 
 A face is compared with the mean of the photos of each person, as a gallery does, or with the nearest of them. Photos in
-which no face is found cannot be enrolled, and are not recognized as probes.
+which no face is found, or one that is hard to recognize (`Face.is_fit`), cannot be enrolled, and as probes get no name.
 """
 
 import argparse
@@ -77,12 +77,15 @@ def main() -> None:
 
 
 def embed(recognizer: FaceRecognizer, paths: Sequence[Path]) -> np.ndarray:
-    """(N, D) embeddings of the largest faces, zeros where there is none."""
+    """(N, D) embeddings of the largest faces, zeros where there is none or it is hard to recognize."""
     embeddings = np.zeros((len(paths), recognizer.embedder.dimension), np.float32)
     for number, path in enumerate(paths):
         print(f"{number:,} of {len(paths):,} photos embedded", end="\r", file=sys.stderr)
         try:
-            embeddings[number] = recognizer.face(path, largest=True).embedding
+            if (face := recognizer.face(path, largest=True)).is_fit:
+                embeddings[number] = face.embedding
+            else:
+                print(f"{path}: {', '.join(face.quality.reasons)}", file=sys.stderr)
         except FaceError as error:
             print(error, file=sys.stderr)
     return embeddings
@@ -92,12 +95,12 @@ def report(embeddings: np.ndarray, names: np.ndarray, calibration: Calibration) 
     """Print a line for each number of people and of photos, and way to compare.
 
     Args:
-        embeddings: (N, D) unit vectors, zeros where no face was found.
+        embeddings: (N, D) unit vectors, zeros where there is no usable face.
         names: (N,) of the people.
         calibration: says from which similarity a face gets a name.
     """
     there = embeddings.any(axis=1)
-    print(f"{len(names):,} photos of {len(np.unique(names)):,} people, no face found in {(~there).sum():,}")
+    print(f"{len(names):,} photos of {len(np.unique(names)):,} people, no usable face in {(~there).sum():,}")
     print(*COLUMNS, sep="\t")
     for photos in PHOTOS:
         people, counts = np.unique(names[there], return_counts=True)

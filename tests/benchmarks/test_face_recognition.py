@@ -32,7 +32,7 @@ def test_the_report_counts_the_strangers_behind_each_rate(capsys, monkeypatch):
     names[:40] = ""  # people without a name
     face_recognition.report(embeddings, names, CALIBRATION)
     first, _, *lines = (line.split("\t") for line in capsys.readouterr().out.splitlines())
-    assert first == ["120 photos of 21 people, no face found in 0"]
+    assert first == ["120 photos of 21 people, no usable face in 0"]
     assert [line[:3] for line in lines[:3]] == [["10", "1", "mean"], ["20", "1", "mean"], ["10", "2", "mean"]]
     assert lines[0][3:5] == ["1.0000", "0.0000 (8 of 80)"]
     assert lines[1][5].endswith("(0 of 40)")
