@@ -47,15 +47,6 @@ def test_the_answer_is_sorted_and_its_box_is_that_of_the_row_that_won(classifier
     assert make_grid(*inputs.pixels[0].shape[:2], (8, 16, 32), ANCHORS).strides[7] == 8
 
 
-def test_an_image_gets_the_same_numbers_in_a_batch_of_any_size():
-    released = Classifier.load(threads=1)
-    inputs = [released.preprocess([released.read(make()[:400, :400])]) for make in IMAGES for _ in range(2)]
-    alone = [released.forward(one)[0].values for one in inputs]
-    for size in (2, 3, 6):
-        together = [released.forward(released.join(inputs[i : i + size])) for i in range(0, len(inputs), size)]
-        np.testing.assert_array_equal([one.values for batch in together for one in batch], alone)
-
-
 def test_there_is_no_box_where_no_class_is_as_probable_as_not(classifier):
     inputs = classifier.preprocess([read_image(data.rocket())])
     for logit, located in ((-0.01, False), (0.01, True)):

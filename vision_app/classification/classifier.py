@@ -9,7 +9,6 @@ import numpy as np
 
 from vision_app.core.images import ImageSource, RGBImage
 from vision_app.core.results import Classes
-from vision_app.core.timing import Stages
 from vision_app.detection.grid import FIRST_CLASS, T_W, T_X, make_grid
 from vision_app.detection.grid_detector import GridModel, GridOutput
 from vision_app.released.find import Model, digest, find
@@ -84,12 +83,6 @@ class Classifier(GridModel):
             (box,) = back.to_photo(grid.decode(output[None, T_X : T_W + 1], rows))
         labels = tuple(self.classes[i] for i in order)
         return Classes(labels, probabilities[order], back.width, back.height, self.name, box)
-
-    def _run(self, pixels: np.ndarray, stages: Stages | None) -> np.ndarray:
-        """Run the network on two images at least: for one, its last layer rounds in another way than for several."""
-        if len(pixels) > 1:
-            return super()._run(pixels, stages)
-        return super()._run(np.repeat(pixels, 2, axis=0), stages)[:1]
 
     @staticmethod
     def _build(model: Model) -> "ClassifierNetwork":

@@ -68,13 +68,9 @@ class GridModel(LetterboxModel):
         """Run the network, images of one shape together; each gets the output that it would get alone."""
         values: dict[int, np.ndarray] = {}
         for indices, pixels in batches(inputs):
-            values |= zip(indices, self._run(pixels, stages), strict=True)
+            values |= zip(indices, self.network(pixels, stages), strict=True)
         images = enumerate(zip(inputs.pixels, inputs.letterboxes, strict=True))
         return [GridOutput(values[i], (pixels.shape[0], pixels.shape[1]), back) for i, (pixels, back) in images]
-
-    def _run(self, pixels: np.ndarray, stages: Stages | None) -> np.ndarray:
-        """Return what the network gives for images of one shape, (B, H, W, 3) uint8."""
-        return self.network(pixels, stages)
 
     @staticmethod
     def _build(model: Model) -> "YOLO":
