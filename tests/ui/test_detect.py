@@ -165,7 +165,8 @@ def test_the_page_says_which_model_runs_and_what_its_card_says(page, detector, m
 
 def test_damaged_models_are_left_out_with_a_warning(monkeypatch, tmp_path, detector):
     """Beside a good model: one whose model.json says nothing, two for other pages, one without its weights."""
-    others = {"style": {"task": "style"}, "faces": {"classes": ["face"]}}
+    one_class = {"classes": ["face"], "architecture": detector.model.info["architecture"] | {"classes": 1}}
+    others = {"style": {"task": "style"}, "faces": one_class}
     contents = {"a": "{}"} | {name: json.dumps(detector.model.info | other) for name, other in others.items()}
     for name, content in contents.items():
         (tmp_path / name).mkdir()
