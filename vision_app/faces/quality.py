@@ -120,15 +120,15 @@ def judge(
     ]
     within = cv2.cvtColor(within, cv2.COLOR_RGB2GRAY)
     detail = detail_of(within)
-    is_degraded = detail > MAX_DETAIL or is_in_squares(_inside(image, box))
     is_flat, is_dark = float(within.std()) < MIN_CONTRAST, float(within.mean()) < 128
+    is_doubtful = seen is not None and DEGRADED not in seen and size >= MIN_SIZE  # a face that may yet be degraded
     bad = {
         TOO_SMALL: size < MIN_SIZE,
         BLURRED: blur > MAX_BLUR or (size >= MIN_SIZE and detail < MIN_DETAIL),
         EXTREME_POSE: abs(yaw) > MAX_YAW or abs(pitch) > MAX_PITCH,
         UNDER_EXPOSED: dark > MAX_CLIPPED or (is_flat and is_dark),
         OVER_EXPOSED: bright > MAX_CLIPPED or (is_flat and not is_dark),
-        DEGRADED: seen is not None and DEGRADED not in seen and size >= MIN_SIZE and is_degraded,
+        DEGRADED: is_doubtful and (detail > MAX_DETAIL or is_in_squares(_inside(image, box))),
     }
     facing = max(math.cos(math.radians(yaw)) * math.cos(math.radians(pitch)), 0)
     score = min(size / SIZE, 1) ** 0.5 * (1 - blur) ** 0.5 * facing * (1 - dark) * (1 - bright)
