@@ -25,7 +25,7 @@ def taking_turns() -> Iterator[None]:
         yield
     finally:
         if _thread.pixels:
-            _trim()
+            give_back()
         _take(-_thread.pixels)
         del _thread.pixels
 
@@ -44,8 +44,8 @@ def claim(pixels: int) -> None:
     _thread.pixels = wanted
 
 
-def _trim() -> None:
-    """Let the C library give memory back to the system: it keeps some of it, for every thread."""
+def give_back() -> None:
+    """Let the C library give freed memory back to the system: it keeps some of it, for every thread."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 

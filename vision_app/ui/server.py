@@ -26,6 +26,8 @@ from streamlit.runtime import Runtime, get_instance
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.state import SessionState
 
+from vision_app.core.memory import give_back
+
 PAGE = Path(__file__).with_name("app.py")  # the script that Streamlit runs for each visitor
 LOGGER = logging.getLogger(__name__)
 KEEP = 15.0  # seconds that a session outlives its connection: a short break loses nothing
@@ -164,8 +166,7 @@ def return_memory() -> None:
 def free_memory() -> None:
     """Free what nobody refers to, and give it back to the system, see `return_memory`."""
     gc.collect()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
 
 
 def _uploads() -> dict[str, dict[str, Any]]:
