@@ -16,7 +16,7 @@ from vision_app.core.errors import ModelError, UsageError, unknown
 from vision_app.core.files import atomic_write, parse_json, read_bytes, read_text, refuse_existing
 from vision_app.core.limits import MAX_SETTINGS_BYTES
 from vision_app.released.onnx_file import NETWORK, check_network, pack, unpack
-from vision_app.released.schema import unusable_key
+from vision_app.released.schema import lookup, unusable_key
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,7 @@ class Model:
         Raises:
             ModelError: There is no value of this kind.
         """
-        found: Any = self.info
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
+        found = lookup(self.info, key)
         if not isinstance(found, kind):
             raise self.lacks(key)
         return found

@@ -10,7 +10,7 @@ from typing import Any
 
 Check = Callable[[Any], bool]
 
-_MISSING = object()
+MISSING = object()
 MOST = 100_000  # classes, values of a section, and any number in it that has no closer bound
 
 
@@ -100,19 +100,20 @@ def unusable_key(info: Any) -> str | None:
 
     The number of classes and landmarks in the architecture must be that of their names.
     """
-    has_landmarks = _find(info, "landmarks") is not _MISSING
+    has_landmarks = lookup(info, "landmarks") is not MISSING
     required = {*REQUIRED, *(["landmarks.names", "landmarks.classes"] if has_landmarks else [])}
     for key, check in (REQUIRED | OPTIONAL).items():
-        found = _find(info, key)
-        if key in required if found is _MISSING else not check(found):
+        found = lookup(info, key)
+        if key in required if found is MISSING else not check(found):
             return key
-    if _find(info, "architecture.classes") not in (_MISSING, len(info["classes"])):
+    if lookup(info, "architecture.classes") not in (MISSING, len(info["classes"])):
         return "classes"
     landmarks = len(info["landmarks"]["names"]) if has_landmarks else 0
-    return "landmarks.names" if _find(info, "architecture.landmarks") not in (_MISSING, landmarks) else None
+    return "landmarks.names" if lookup(info, "architecture.landmarks") not in (MISSING, landmarks) else None
 
 
-def _find(info: Any, key: str) -> Any:
+def lookup(info: Any, key: str) -> Any:
+    """Return the value of a key such as "input.size", or MISSING."""
     for part in key.split("."):
-        info = info.get(part, _MISSING) if isinstance(info, dict) else _MISSING
+        info = info.get(part, MISSING) if isinstance(info, dict) else MISSING
     return info
