@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from vision_app.batch.sources import Input
-from vision_app.core.files import atomic_write, remove_with_leftovers
+from vision_app.core.files import atomic_write, parse_json, read_bytes, remove_with_leftovers
 
 _MAX_BYTES = 2**20  # of the file, from which on it is written anew
 
@@ -47,12 +47,12 @@ class InFlight:
         """Return the files that were begun by their places; a line that a kill tore is left out."""
         found: dict[int, str] = {}
         try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_bytes(self.path).decode(errors="replace").splitlines()
         except OSError:
             return {}
         for line in lines:
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 found[int(entry["place"])] = str(entry["file"])
             except (ValueError, TypeError, KeyError):
                 continue
