@@ -5,9 +5,9 @@ values are divided by 256 (so a file that uses only 12 of its 16 bits comes out 
 and transparent pixels are laid on white. Nothing is decoded before the header has told the size.
 """
 
+import errno
 import io
 import os
-import stat
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from vision_app.core.decode import (
     upright_pixels,
 )
 from vision_app.core.errors import ImageError, nearest
-from vision_app.core.files import atomic_write
+from vision_app.core.files import UnreadableFileError, atomic_write, open_regular
 from vision_app.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from vision_app.core.memory import claim
 
@@ -208,15 +208,13 @@ def open_file(path: Path, name: str, max_bytes: int = MAX_IMAGE_BYTES) -> Binary
     if not name:
         raise ImageError("''", "an empty path; give the path of an image")
     try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise ImageError(name, "is a folder, not an image")
-        if not stat.S_ISREG(found.st_mode):
-            raise ImageError(name, "is not a regular file")
-        _check_bytes(found.st_size, name, max_bytes)
-        return path.open("rb")
+        return open_regular(path, max_bytes)
     except FileNotFoundError as error:
         raise ImageError(name, "no such file") from error
+    except IsADirectoryError as error:
+        raise ImageError(name, "is a folder, not an image") from error
+    except UnreadableFileError as error:
+        raise ImageError(name, "is not a regular file" if error.errno == errno.EINVAL else str(error)) from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise ImageError(name, f"cannot be opened: {_reason(error)}") from error
 
