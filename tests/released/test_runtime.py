@@ -17,7 +17,7 @@ from vision_app.detection.model.yolo import YOLO, ByteInput, YOLOConfig
 from vision_app.detection.train.export import write_model
 from vision_app.released import runtime
 from vision_app.released.find import find
-from vision_app.released.runtime import Execution, open_network
+from vision_app.released.runtime import Execution, check_finite, open_network
 
 pytestmark = pytest.mark.slow
 
@@ -231,3 +231,13 @@ def test_finding_objects_on_a_cpu_imports_no_torch_and_reports_nothing_to_the_ma
     answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["100", "False", "True", "1"]
     assert [path for path in home.rglob("*") if "microsoft" in str(path).lower() or "onnx" in str(path).lower()] == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_output_with_a_number_that_is_not_finite_is_refused(value):
+    largest = np.full((2, 3), np.finfo(np.float32).max, np.float32)
+    check_finite(largest, "any")  # though the sum of two would not be finite
+    check_finite(largest[:0], "any")
+    largest[1, 2] = value
+    with pytest.raises(ModelError, match="model 'any' gives numbers that are not finite"):
+        check_finite(largest, "any")
