@@ -3,7 +3,7 @@
     python benchmarks/peak_memory.py                     # photos of painted noise, JPEG and PNG
     python benchmarks/peak_memory.py --workers 4 --sizes 100 --verbs detect faces-embed
 
-Each command handles four photos of a size and a kind. The memory is what the process and those that it starts have in
+Each command handles two photos of a size and a kind. The memory is what the process and those that it starts have in
 RAM together, in MB, read every few milliseconds.
 """
 

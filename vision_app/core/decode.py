@@ -235,14 +235,14 @@ def upright_pixels(image: Image.Image, turn: int = 1) -> tuple[np.ndarray, np.nd
     for box in _strips(image.size):
         rows = slice(box[1], box[3])
         part, opacity = to_rgb(image if box[2:] == image.size and not box[1] else image.crop(box))
-        as_stored(pixels, turn)[rows] = np.asarray(part)
+        _as_stored(pixels, turn)[rows] = np.asarray(part)
         if opacity is not None:
             alpha = np.full((height, width), 255, np.uint8) if alpha is None else alpha
-            as_stored(alpha, turn)[rows] = opacity
+            _as_stored(alpha, turn)[rows] = opacity
     return pixels, alpha
 
 
-def as_stored(pixels: np.ndarray, turn: int) -> np.ndarray:
+def _as_stored(pixels: np.ndarray, turn: int) -> np.ndarray:
     """Return a view of the pixels of an upright image, (H, W, ...), as a file of an EXIF orientation stores them."""
     flipped = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
     rows, columns = flipped.get(turn, (1, 1))
