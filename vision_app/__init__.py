@@ -9,6 +9,8 @@ The names below load on first use, so that importing the package stays quick and
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from vision_app.core.telemetry import turn_off
+
 if TYPE_CHECKING:
     from vision_app.classification.classifier import Classifier
     from vision_app.core.draw import crop, draw
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from vision_app.style.stylizer import Stylizer
 
 __version__ = "0.2.0"
+
+turn_off()  # before any library is imported
 
 _HOMES = {
     "classification.classifier": ["Classifier"],

@@ -167,7 +167,6 @@ def open_session(path: Path, threads: int | None = None) -> "InferenceSession":
     Raises:
         ModelError: It cannot be loaded.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import; it would report this machine to its maker
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -4,19 +4,16 @@ Every random choice of a sample comes from one generator of its own, seeded by (
 processes, their number and a resumed run cannot change it.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import albumentations as A
 import cv2
 import numpy as np
 
 from vision_app.core.labeled_boxes import LabeledBoxes
 from vision_app.core.letterbox import PAD, letterbox_shape
 from vision_app.data.samples import DetectionSet
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would look for a newer version over the network
-import albumentations as A
 
 SMALLEST_SIDE = 2.0  # pixels; what is left of a box below this is no object any more
 SMALLEST_PART = 0.2  # fraction of a box that must stay in the image
