@@ -8,13 +8,17 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -91,6 +95,19 @@ def _answers(address: str) -> bool:
         return False
 
 
+def connects(address: str, origin: str, host: str | None = None) -> bool:
+    """Return whether the page's socket opens for a website, under the name of a host that leads to this machine."""
+    place = urlsplit(address)
+    url = f"ws://{host or place.hostname}:{place.port}/_stcore/stream"
+    with socket.create_connection((place.hostname, place.port)) as stream:
+        try:
+            with connect(url, sock=stream, origin=origin, proxy=None):
+                return True
+        except InvalidStatus as refused:
+            assert refused.response.status_code == 403, refused  # a request that was not even understood proves nothing
+            return False
+
+
 @contextmanager
 def visit(browser: BrowserContext, address: str, path: str = "") -> Iterator[Page]:
     """Open a page. Its browser must not ask any other host for anything."""
@@ -109,3 +126,27 @@ def visit(browser: BrowserContext, address: str, path: str = "") -> Iterator[Pag
 def settle(page: Page) -> None:
     """Wait until the page is drawn completely: input that comes earlier would be lost."""
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=PATIENCE)
+
+
+def status(url: str) -> int:
+    """Return the status of the answer to a request."""
+    try:
+        return urllib.request.urlopen(url).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def memory_holds(pid: int, marks: Iterable[bytes]) -> set[bytes]:
+    """Return those of some byte strings that are in the memory of a process."""
+    found = set()
+    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
+        for line in maps:
+            start, end = (int(place, 16) for place in line.split()[0].split("-"))
+            if " rw" in line:
+                memory.seek(start)
+                try:
+                    content = memory.read(end - start)
+                except OSError:  # the system's own
+                    continue
+                found |= {mark for mark in marks if mark in content}
+    return found

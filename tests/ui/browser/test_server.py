@@ -3,41 +3,15 @@
 import re
 import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
 from image_files import encode
 from PIL import Image, PngImagePlugin
 from playwright.sync_api import expect
-from served_page import PATIENCE, browser_test, serve, settle, visit
+from served_page import PATIENCE, browser_test, memory_holds, serve, settle, status, visit
 
 pytestmark = browser_test
-
-
-def status(url: str) -> int:
-    try:
-        return urllib.request.urlopen(url).status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-def memory_holds(pid: int, marks: list[bytes]) -> set[bytes]:
-    """Return those of some byte strings that are in the memory of a process."""
-    found = set()
-    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
-        for line in maps:
-            start, end = (int(place, 16) for place in line.split()[0].split("-"))
-            if " rw" in line:
-                memory.seek(start)
-                try:
-                    content = memory.read(end - start)
-                except OSError:  # the system's own
-                    continue
-                found |= {mark for mark in marks if mark in content}
-    return found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of the server")
