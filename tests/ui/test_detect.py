@@ -15,7 +15,7 @@ from vision_app.core.text import escape
 from vision_app.detection.compare import FAMILY
 from vision_app.released.find import find
 from vision_app.ui import models
-from vision_app.ui.images import SAMPLES, sample
+from vision_app.ui.images import SAMPLES, SESSION_QUOTA, sample
 from vision_app.ui.widgets.inputs import MAX_IMAGES
 
 pytestmark = pytest.mark.slow
@@ -24,6 +24,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def page() -> AppTest:
     return visit_app()
+
+
+def test_the_uploader_says_why_an_upload_is_refused_and_how_long_images_are_kept(page):
+    (uploader,) = page.file_uploader
+    assert f"{SESSION_QUOTA} MB" in uploader.help and "busy with the images of other visitors" in uploader.help
+    assert "up to 30 seconds longer" in uploader.help
 
 
 def add(page: AppTest, files: dict[str, bytes]) -> AppTest:

@@ -37,6 +37,7 @@ CACHE = "inference cache"  # in the session's state
 MEGAPIXELS = "VISION_APP_MAX_MEGAPIXELS"  # the environment variable with the largest images that the page takes
 MAX_MEGAPIXELS = 50.0
 PATIENCE = 30.0  # seconds to wait for other visitors' images
+SESSION_QUOTA = 300  # megabytes of uploads of one visitor
 TURN = threading.Lock()
 
 Value = TypeVar("Value")

@@ -27,12 +27,13 @@ from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.state import SessionState
 
 from vision_app.core.memory import give_back
+from vision_app.ui.images import SESSION_QUOTA
 
 PAGE = Path(__file__).with_name("app.py")  # the script that Streamlit runs for each visitor
 LOGGER = logging.getLogger(__name__)
 KEEP = 15.0  # seconds that a session outlives its connection: a short break loses nothing
 SWEEP = 3.0  # seconds from one look for such sessions to the next
-SESSION_QUOTA, TOTAL_QUOTA = 300, 2000  # megabytes of uploads of one visitor and of all
+TOTAL_QUOTA = 2000  # megabytes of uploads of all visitors
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
 UPLOADS = "/_stcore/upload_file/"
 HEADERS = {

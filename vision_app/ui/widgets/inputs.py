@@ -7,7 +7,7 @@ import streamlit as st
 
 from vision_app.core.images import SUFFIXES
 from vision_app.core.text import amount
-from vision_app.ui.images import SAMPLES, ImageFile, from_uploads, sample
+from vision_app.ui.images import SAMPLES, SESSION_QUOTA, ImageFile, from_uploads, sample
 
 MAX_IMAGES = 20
 FILE_TYPES = sorted(suffix[1:] for suffix in SUFFIXES)
@@ -17,6 +17,11 @@ MEMORY_ONLY = (
     "Images stay in the memory of the machine that runs this page while the page is open, and up to 30 seconds longer: "
     "after a short break of the connection they are still there, after a longer one they are deleted. None are saved."
 )
+QUOTA_HELP = (  # of a refused upload, Streamlit shows no reason
+    f"An upload shown in red was refused. A visit may hold {SESSION_QUOTA} MB of images: remove some. If it holds "
+    "less, the page is busy with the images of other visitors: try again in a moment."
+)
+UPLOAD_HELP = f"{MEMORY_ONLY}\n\n{QUOTA_HELP}"
 
 
 def choose_source(key: str) -> str:
@@ -26,7 +31,7 @@ def choose_source(key: str) -> str:
 
 def upload_one(label: str) -> ImageFile | None:
     """Draw an uploader for one image and return the image."""
-    upload = st.file_uploader(label, type=FILE_TYPES, help=MEMORY_ONLY)
+    upload = st.file_uploader(label, type=FILE_TYPES, help=UPLOAD_HELP)
     return from_uploads([upload])[0] if upload else None
 
 
@@ -35,7 +40,7 @@ def upload_several(
 ) -> list[ImageFile]:
     """Draw an uploader for several images and return up to MAX_IMAGES of them; `command` takes more."""
     uploads = st.file_uploader(
-        label, type=FILE_TYPES, accept_multiple_files=True, key=key, on_change=on_change, help=MEMORY_ONLY
+        label, type=FILE_TYPES, accept_multiple_files=True, key=key, on_change=on_change, help=UPLOAD_HELP
     )
     return from_uploads(first_of(uploads, MAX_IMAGES, command))
 
