@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision_app.core.errors import DataError
+from vision_app.data.scan_report import ScanReport
 from vision_app.data.yolo_rows import RowError, RowReader
 
 BOX = "0 .4375 .5 .375 .5"
@@ -132,7 +133,7 @@ def test_outlines_that_are_boxes_with_more_columns_are_refused_by_naming_these(r
         with suppress(RowError):
             reader(row, f"line {number}")
     with pytest.raises(DataError, match=f"^data.yaml: .* no outlines but a class, a box and {words} .line"):
-        reader.check(Path("data.yaml"))
+        reader.check(Path("data.yaml"), ScanReport())
 
 
 @pytest.mark.parametrize("corners", [3, 4, 5, 8, 30])
@@ -141,7 +142,7 @@ def test_outlines_stay_outlines(corners, center):
     reader = RowReader(None)
     for row in outlines(40, max(corners, 4) if center[0] > 0.4 else corners, center):
         reader(row, "a row")
-    reader.check(Path("data.yaml"))
+    reader.check(Path("data.yaml"), ScanReport())
     assert reader("0 .4 .4 .6 .4 .6 .6 .4 .6", "") == (0, (0.4, 0.4, 0.6, 0.6))
 
 
@@ -154,7 +155,7 @@ def test_a_few_rows_with_more_columns_among_outlines_are_refused_one_by_one(stra
         except RowError:
             refused += 1
             assert row in strange
-    reader.check(Path("data.yaml"))
+    reader.check(Path("data.yaml"), ScanReport())
     assert refused == 9
 
 
@@ -174,10 +175,10 @@ def test_rows_of_one_length_among_outlines_that_are_boxes_with_more_columns_are_
         with suppress(RowError):
             reader(row, f"line {number}")
     if words is None:
-        reader.check(Path("data.yaml"))
+        reader.check(Path("data.yaml"), ScanReport())
     else:
         with pytest.raises(DataError, match=f"no outlines but a class, a box and {words} .line 6"):
-            reader.check(Path("data.yaml"))
+            reader.check(Path("data.yaml"), ScanReport())
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def load_coco(path: str | Path, images: Sequence[Path] = ()) -> DetectionSet:
     for file in [file for file, count in uses.items() if count > 1]:
         report.add("duplicate image", f"{file} is all that is found for {uses[file]} images (left out)")
     samples = tuple(sample for sample in read if sample and uses[sample.path] == 1)
-    reader.form.check(path)
+    reader.form.check(path, report)
     report.check_rows(path)
     if not samples:
         raise DataError(f"{path}: none of its {len(content['images'])} images can be used ({report.first()})")

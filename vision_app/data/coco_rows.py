@@ -100,7 +100,8 @@ class ImageReader:
         x, y, w, h = box
         what = f"{where}: {row['bbox'] if row.get('bbox') else box}"
         if numbers(row.get("bbox")) == box:
-            self.form.add(box, (x, y, x + w, y + h), annotations.width, annotations.height)
+            sides = annotations.width, annotations.height
+            self.form.add(box, (x, y, x + w, y + h), *sides, number(row.get("area")))
         ignored = [_switch(row, name, where, report) for name in ("iscrowd", "difficult")]
         landmarks = _points(row, self.points[category], what, report)
         annotations.add(

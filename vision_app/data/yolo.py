@@ -95,7 +95,7 @@ class YoloFile:
             for orphan in _without_image(places, labeled):
                 report.add("missing image", f"there is no photo for {orphan}")
         _check_indices(path, indices, index)
-        rows.check(path)
+        rows.check(path, report)
         report.check_rows(path)
         if samples and not labeled:
             first_image = samples[0].path

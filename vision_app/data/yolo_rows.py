@@ -9,6 +9,7 @@ import numpy as np
 from vision_app.core.errors import DataError
 from vision_app.data.box_form import BoxForm
 from vision_app.data.parse import number
+from vision_app.data.scan_report import ScanReport
 
 Box = tuple[float, float, float, float]
 NORMALIZED = 1.5  # a part of an image's side is 1 at most; boxes over the edge are a little more
@@ -80,13 +81,17 @@ class RowReader:
             return label, box
         return label, (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
 
-    def check(self, source: Path) -> None:
+    def check(self, source: Path, report: ScanReport) -> None:
         """Refuse a set whose outlines are boxes with more columns, or its boxes corners, by all that was read of it.
+
+        Args:
+            source: Names the set in errors.
+            report: Takes that boxes may be corners.
 
         Raises:
             DataError: They are; names `source`.
         """
-        self._form.check(source)
+        self._form.check(source, report)
         mixed = any(map(self._is_mixed, self._by_length))
         if mixed or self._doubtful > max(self._outlines, DOUBTFUL * self._longer):
             raise DataError(
