@@ -52,6 +52,17 @@ def test_every_format_gives_the_same_set(folder, name, split):
     assert [sample.boxes.labels.tolist() for sample in swapped.samples] == [[1], [0, 1]]
 
 
+@pytest.mark.parametrize("name", ["boxes.json", "voc", "data.yaml"])
+def test_two_classes_that_differ_in_case_alone_stay_two_and_are_told_in_every_format(folder, name):
+    for file in (folder / "boxes.json", folder / "data.yaml", folder / "voc" / "Annotations" / "b.xml"):
+        file.write_text(file.read_text().replace("dog", "Cat"))
+    found = load_detection(folder / name, split="train" if name == "data.yaml" else None)
+    assert sorted(found.classes) == ["Cat", "cat"] and found.boxes_per_class() == {"cat": 2, "Cat": 1}
+    (line,) = found.report.problems
+    assert line.startswith("classes that differ in case alone: 1, such as ") and "(two classes)" in line
+    assert not found.report.faults
+
+
 def test_yaml_and_voc_have_splits_and_a_coco_file_has_none(folder):
     found = [list(open_dataset(folder / name).splits) for name in ("boxes.json", "voc", "data.yaml")]
     assert found == [[], ["val"], ["train", "val"]]

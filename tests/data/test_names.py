@@ -2,7 +2,7 @@
 
 import pytest
 
-from vision_app.data.names import in_case_of
+from vision_app.data.names import alike, in_case_of
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,17 @@ from vision_app.data.names import in_case_of
 )
 def test_names_that_differ_in_case_alone(names, known, expected):
     assert in_case_of(names, iter(known)) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (["Dog", "cat", "dog", "DOG"], [("Dog", "dog"), ("Dog", "DOG")]),
+        (["a", "B", "A", "b"], [("a", "A"), ("B", "b")]),
+        (["Stra\N{LATIN SMALL LETTER SHARP S}e", "STRASSE"], [("Stra\N{LATIN SMALL LETTER SHARP S}e", "STRASSE")]),
+        (["dog", "cat", "dogs"], []),
+        ([], []),
+    ],
+)
+def test_names_of_one_list_that_differ_in_case_alone_are_found(names, pairs):
+    assert list(alike(names)) == pairs

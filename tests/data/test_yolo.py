@@ -202,6 +202,37 @@ def test_classes_that_are_counted_otherwise_than_their_names_are_refused(yolo, r
         assert str(error.value) == f"{path}: {refused}"
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("{0: screw, 5: nut}", "classes 1, 2, 3, 4"),
+        ("{0: screw, 2: nut}", "class 1"),
+        ("{1: screw, 2: nut}", "class 0"),
+        ("{0: screw, 90000000: nut}", "classes 1, 2, 3, 4, 5 and 89,999,994 more"),
+        ("{1: nut, 0: screw}", None),
+        ("[screw, nut]", None),
+    ],
+)
+def test_numbers_that_the_names_skip_are_told(yolo, given, words):
+    index = 0 if "0:" in given or "[" in given else 1
+    found = load_yolo(yolo(f"val: images\nnames: {given}", ["images/a.png"], {"labels/a.txt": f"{index} .5 .5 .5 .5"}))
+    lines = [f"missing class name: 'names' has none for {words}"] if words else []
+    assert (found.report.problems, found.report.faults) == (lines, [])
+
+
+@pytest.mark.parametrize(("index", "refused"), [(3, True), (1, True), (6, False), (-1, False), (2.5, False)])
+def test_labels_of_a_class_that_the_names_skip_are_refused_by_its_number(yolo, index, refused):
+    good = "".join(f"{label} .5 .5 .{i} .5\n" for i in range(1, 10) for label in (0, 5))
+    labels = {"labels/a.txt": good, "labels/b.txt": f"0 .5 .5 .5 .5\n{index} .5 .5 .2 .2"}
+    path = yolo("val: images\nnames: {0: screw, 5: nut}", ["images/a.png", "images/b.png"], labels)
+    if refused:
+        words = rf"rows of its labels have class {index}, for which 'names' has no name \(b.txt line 2: {index} .5 .5"
+        with pytest.raises(DataError, match=f"data.yaml: {words}"):
+            load_yolo(path)
+    else:
+        assert load_yolo(path).report.kinds["unknown category"] == 1
+
+
 def test_labels_without_a_photo_are_reported(yolo, tmp_path):
     row = "0 .5 .5 .5 .5"
     more = {"labels/train/gone.txt": row, "labels/val/sub/lost.txt": row, "labels/val/classes.txt": "screw\nnut\n"}
@@ -249,6 +280,10 @@ def test_keys_that_other_programs_read_pass(yolo):
         ("train: images\nnames: x.names", "its 'names' are in x.names, which is not there"),
         ("train: images\nnames: data/x.txt", "its 'names' are in data/x.txt, which is not there"),
         ("train: images\nnames: {screw: 0}", "'names' must list"),
+        (
+            "train: images\nnames: {-1: screw, 0: nut}",
+            "'names' must list the names of the classes, in order or by number",
+        ),
         ("train: images\nnc: 3\n" + NAMES, "'nc' is 3, but 'names' lists 2"),
         ("train: images\nkpt_shape: 17\n" + NAMES, "'kpt_shape' must be two whole numbers"),
         (NAMES, "lists no images"),

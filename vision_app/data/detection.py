@@ -9,6 +9,7 @@ from vision_app.core.errors import DataError, UsageError
 from vision_app.core.several import several_paths
 from vision_app.data.coco import load_coco
 from vision_app.data.layout import is_hidden
+from vision_app.data.names import alike
 from vision_app.data.samples import DetectionSet
 from vision_app.data.voc import load_voc, voc_files, voc_splits
 from vision_app.data.yolo import YoloFile
@@ -43,6 +44,8 @@ class Dataset:
             UsageError: It has no such split.
         """
         data = self.read(split)
+        for one, other in alike(data.classes):
+            data.report.count("classes that differ in case alone", f"{one!r} and {other!r} (two classes)")
         return data if classes is None else data.relabeled(classes, self.path)
 
 

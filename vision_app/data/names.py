@@ -1,6 +1,6 @@
 """Class names: COCO's eighty, and the other names under which data sets list the same things."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _COCO = """
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
@@ -43,3 +43,15 @@ def in_case_of(names: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
         for name in names
     )
     return found if len(set(map(canonical, found))) == len(set(map(canonical, names))) else tuple(names)
+
+
+def alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield a name with an earlier one from which nothing but upper and lower case tells it.
+
+    >>> list(alike(["Dog", "cat", "dog"]))
+    [('Dog', 'dog')]
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        if (one := first.setdefault(name.casefold(), name)) != name:
+            yield one, name

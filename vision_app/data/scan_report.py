@@ -12,7 +12,8 @@ from vision_app.core.files import atomic_write
 
 HARMLESS = {  # kinds of entries that leave the set what it says it is
     "box out of range", "duplicate box", "duplicate photo", "empty box", "image without annotation",
-    "point out of range", "renamed photo", "shared labels", "trained photo", "unknown key", "unlabeled image",
+    "missing class name", "point out of range", "renamed photo", "shared labels", "trained photo", "unknown key",
+    "unlabeled image",
 }  # fmt: skip
 MOST = 0.5  # part of the rows from which on a set cannot be trusted
 

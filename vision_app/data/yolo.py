@@ -16,6 +16,7 @@ from vision_app.data.yolo_description import (
     misspelled_keys,
     names_by_index,
     read_description,
+    unnamed,
 )
 from vision_app.data.yolo_rows import RowError, RowReader
 
@@ -72,6 +73,8 @@ class YoloFile:
             raise UsageError(f"{path}: {unknown('split', split, self.splits)}")
         for key in misspelled:
             report.add("unknown key", f"{path.name} has {key}")
+        if gaps := unnamed(index):
+            report.add("missing class name", f"'names' has none for {gaps}")
         samples: list[AnnotatedImage] = []
         seen: dict[Path, str] = {}
         labeled: set[Path] = set()
@@ -94,7 +97,7 @@ class YoloFile:
                     samples.append(sample)
             for orphan in _without_image(places, labeled):
                 report.add("missing image", f"there is no photo for {orphan}")
-        _check_indices(path, indices, index)
+        _check_indices(path, indices, index, report)
         rows.check(path, report)
         report.check_rows(path)
         if samples and not labeled:
@@ -168,20 +171,30 @@ class YoloFile:
         return next((file for file in named if file.is_file()), named[0])
 
 
-def _check_indices(path: Path, found: Counter[float | None], known: Mapping[int, int]) -> None:
-    """Refuse labels whose classes are counted otherwise than `names`, such as from 1.
+def _check_indices(path: Path, found: Counter[float | None], known: Mapping[int, int], report: ScanReport) -> None:
+    """Refuse labels whose classes are counted otherwise than `names`, such as from 1, or that `names` skips.
 
     Args:
         path: The data.yaml.
         found: How many rows have which class index; None stands for rows without one.
         known: The class indices of `names`.
+        report: Of the rows.
+
+    Raises:
+        DataError: They are; names `path`.
     """
+    numbers = [index for index in found if index is not None]
+    if skipped := sorted(index for index in numbers if 0 <= index < max(known) and int(index) == index not in known):
+        place = next(sentence for kind, sentence in report.entries if kind == "unknown category")
+        raise DataError(
+            f"{path}: rows of its labels have class {skipped[0]:g}, for which 'names' has no name ({place}); add the "
+            "name, or number the classes anew in 'names' and labels"
+        )
     strange = sum(count for index, count in found.items() if index is not None and index not in known)
     if strange > MISCOUNTED * found.total():
-        given = [index for index in found if index is not None]
         raise DataError(
             f"{path}: {strange} of {found.total()} rows of its labels have a class that 'names' lacks: class indices "
-            f"run {min(given):g}..{max(given):g}, names {min(known)}..{max(known)}"
+            f"run {min(numbers):g}..{max(numbers):g}, names {min(known)}..{max(known)}"
         )
 
 

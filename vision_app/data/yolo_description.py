@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vision_app.data.parse import class_names, whole_number
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # our name -> keys in use
 READ = {"path", "names", "nc", "kpt_shape"}.union(*SPLITS.values())
 MAX_CLASSES = 100_000
+SHOWN = 5  # class indices in a sentence
 OTHERS = {"author", "kpt_names", "minival"}  # keys of such files that only look like one of these
 
 
@@ -79,8 +81,9 @@ def names_by_index(path: Path, content: Mapping[Any, Any]) -> tuple[dict[int, in
     if listed is None and isinstance(count, int):
         listed = [f"class {i}" for i in range(count)]
     pairs = tuple(enumerate(listed)) if isinstance(listed, list) else listed
-    if not isinstance(pairs, tuple) or not pairs or None in (indices := [whole_number(place) for place, _ in pairs]):
-        raise DataError(f"{path}: 'names' must list the names of the classes")
+    indices = [whole_number(place) for place, _ in pairs] if isinstance(pairs, tuple) else []
+    if not isinstance(pairs, tuple) or not pairs or not all(index is not None and index >= 0 for index in indices):
+        raise DataError(f"{path}: 'names' must list the names of the classes, in order or by number from 0")
     if len(pairs) > MAX_CLASSES:
         raise DataError(f"{path}: 'names' lists {len(pairs):,} classes; at most {MAX_CLASSES:,} can be told apart")
     if isinstance(count, int) and count != len(pairs):
@@ -91,6 +94,19 @@ def names_by_index(path: Path, content: Mapping[Any, Any]) -> tuple[dict[int, in
     rows = {index: name for index, (_, name) in sorted(zip(indices, pairs, strict=True), key=lambda one: one[0] or 0)}
     names = class_names(list(rows.values()), f"{path}: 'names'")
     return {index: place for place, index in enumerate(rows) if index is not None}, names
+
+
+def unnamed(index: Mapping[int, int]) -> str:
+    """Return "class 2" or "classes 0, 3, 4", those below the largest that have no name; "" without any.
+
+    Args:
+        index: By class index, see `names_by_index`.
+    """
+    largest = max(index)
+    count = largest + 1 - len(index)
+    first = ", ".join(map(str, islice((i for i in range(largest) if i not in index), SHOWN)))
+    more = f" and {count - SHOWN:,} more" * (count > SHOWN)
+    return f"class{'es' * (count > 1)} {first}{more}" if count else ""
 
 
 def key_point_numbers(path: Path, content: Mapping[Any, Any]) -> int | None:
