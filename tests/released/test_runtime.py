@@ -17,7 +17,7 @@ from vision_app.detection.model.yolo import YOLO, ByteInput, YOLOConfig
 from vision_app.detection.train.export import write_model
 from vision_app.released import runtime
 from vision_app.released.find import find
-from vision_app.released.runtime import Execution, check_finite, open_network
+from vision_app.released.runtime import Execution, built_from, check_finite, open_network
 
 pytestmark = pytest.mark.slow
 
@@ -204,6 +204,36 @@ def test_weights_of_another_network_are_refused(folder):
     other = YOLOConfig(classes=4, anchors=ANCHORS, width=4, depths=(1, 1, 1, 1))
     with pytest.raises(ModelError, match=r"weights\.safetensors: not the weights of this network"):
         open_network(find(folder), lambda: ByteInput(YOLO(other)), Execution(runtime="torch"))
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, KeyError, AssertionError, ZeroDivisionError, RuntimeError])
+def test_an_architecture_that_cannot_be_built_is_an_error_of_the_model(folder, error):
+    def refuse():
+        raise error("no such network")
+
+    with pytest.raises(ModelError, match=r"tiny/model\.json: has no usable 'architecture'"):
+        open_network(find(folder), refuse, Execution(runtime="torch"))
+
+
+def test_a_network_has_at_most_as_many_parameters_as_its_weights_have_bytes(folder):
+    """An architecture of a few bytes may ask for all memory; the first parameters beyond the weights end it."""
+    model, made = find(folder), []
+    most = model.info["files"]["weights.safetensors"]["bytes"]
+
+    def build(*counts):
+        made.clear()
+        made.extend(torch.nn.ParameterList([torch.empty(count)]) for count in counts)
+
+    with built_from(model):
+        build(most - 1, 1)
+    for counts in ((most + 1,), (most, 1, 1), (most // 2, most // 2, 2, 2)):
+        with pytest.raises(ModelError, match="has no usable 'architecture'"), built_from(model):
+            build(*counts)
+        assert len(made) < len(counts)  # it ended before the rest was made
+    build(most + 1)  # others are free again
+    wide = YOLOConfig(classes=3, anchors=ANCHORS, width=256, depths=(1, 1, 1, 1))
+    with pytest.raises(ModelError, match="has no usable 'architecture'"):
+        open_network(model, lambda: ByteInput(YOLO(wide)), Execution(runtime="torch"))
 
 
 def test_a_changed_file_is_not_opened(changed):

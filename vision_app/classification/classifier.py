@@ -34,6 +34,8 @@ class Classifier(GridModel):
         device: "cpu", "cuda" or "cuda:N".
     """
 
+    pooled = True
+
     def __init__(self, model: Model, network: Network):
         super().__init__(model, network)
         self.confidence: float = model.value("defaults.confidence", Real)
@@ -80,6 +82,8 @@ class Classifier(GridModel):
         if probabilities[order[0]] >= self.confidence:
             rows = output[[ROW]].astype(int)
             grid = make_grid(*raw.shape, self.strides, self.anchors)
+            if not 0 <= rows[0] < len(grid.cells):
+                raise self.model.lacks("architecture.anchors")
             (box,) = back.to_photo(grid.decode(output[None, T_X : T_W + 1], rows))
         labels = tuple(self.classes[i] for i in order)
         return Classes(labels, probabilities[order], back.width, back.height, self.name, box)

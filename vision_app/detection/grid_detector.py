@@ -36,22 +36,28 @@ class GridOutput:
 
 
 class GridModel(LetterboxModel):
-    """A released model whose network predicts on a grid of cells: a detector or a classifier."""
+    """A released model whose network predicts on a grid of cells: a detector or a classifier.
+
+    Attributes:
+        pooled: Whether the network gives one row for the image instead of one for each row of the grid.
+    """
+
+    pooled = False
 
     def __init__(self, model: Model, network: Network):
         super().__init__(model, runtime=network.runtime, device=network.device)
         self.network = network
         self.strides, self.anchors = strides_and_anchors(model)
-        if network.runtime == "onnx":  # on torch, the weights would not fit
-            self._check_columns()
 
-    def _check_columns(self) -> None:
-        """Raise ModelError where the network's outputs are not those of the classes and landmarks of model.json."""
+    def _check_output(self) -> None:
+        """Raise ModelError where the network's output has not the rows and columns that model.json tells."""
         side = max(64, *self.strides)
-        columns = self.network(np.zeros((1, side, side, 3), np.uint8)).shape[-1]
-        if columns != FIRST_CLASS + len(self.classes) + 2 * len(Landmarks.of(self.model)):
-            found = f"the network gives {columns - FIRST_CLASS} values besides {FIRST_CLASS} a box"
+        shape = self.network(np.zeros((1, side, side, 3), np.uint8)).shape
+        if shape[-1:] != (FIRST_CLASS + len(self.classes) + 2 * len(Landmarks.of(self.model)),):
+            found = f"the network gives {sum(shape[-1:]) - FIRST_CLASS} values besides {FIRST_CLASS} a box"
             raise ModelError(f"{self.model.folder}: {found}, but model.json names {len(self.classes)} classes")
+        if shape[1:-1] != (() if self.pooled else (len(make_grid(side, side, self.strides, self.anchors).cells),)):
+            raise self.model.lacks("architecture.anchors")
 
     @classmethod
     def open(cls, model: Model, execution: Execution) -> Self:
@@ -62,7 +68,9 @@ class GridModel(LetterboxModel):
 
             return ByteInput(cls._build(model))
 
-        return cls(model, open_network(model, build, execution))
+        opened = cls(model, open_network(model, build, execution))
+        opened._check_output()
+        return opened
 
     def forward(self, inputs: Inputs, stages: Stages | None = None) -> list[GridOutput]:
         """Run the network, images of one shape together; each gets the output that it would get alone."""

@@ -179,23 +179,32 @@ def open_session(path: Path, threads: int | None = None) -> "InferenceSession":
         raise ModelError(f"{path}: ONNX Runtime cannot load it ({error})") from error
 
 
-def run_session(session: "InferenceSession", inputs: dict[str, "np.ndarray"], pixels: int) -> "list[np.ndarray]":
+def run_session(
+    session: "InferenceSession", inputs: dict[str, "np.ndarray"], pixels: int, name: str
+) -> "list[np.ndarray]":
     """Run a session, and give back its memory after an input of many pixels: it would keep it, for every shape anew.
 
     Args:
         session: See `open_session`.
         inputs: By name.
         pixels: Height times width of each image.
+        name: The model's name.
 
     Returns:
         All outputs.
+
+    Raises:
+        ModelError: The network takes other inputs.
     """
     import onnxruntime
 
     options = onnxruntime.RunOptions()
     if pixels >= LARGE:
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    outputs: list[np.ndarray] = session.run(None, inputs, options)
+    try:
+        outputs: list[np.ndarray] = session.run(None, inputs, options)
+    except Exception as error:  # ONNX Runtime's own errors share no base class
+        raise ModelError(f"model '{name}' cannot be run ({error})") from error
     return outputs
 
 
@@ -269,7 +278,7 @@ class OnnxNetwork:
     def __call__(self, pixels: "np.ndarray", stages: Stages | None = None) -> "np.ndarray":
         """Run the network on (B, H, W, 3) uint8."""
         with (stages or Stages()).stage("network"):
-            answer = run_session(self._session, {self._input: pixels}, pixels.shape[1] * pixels.shape[2])[0]
+            answer = run_session(self._session, {self._input: pixels}, math.prod(pixels.shape[1:3]), self._name)[0]
         check_finite(answer, self._name)
         return answer
 

@@ -1,5 +1,6 @@
 """The fast method: one pass of a network for any style, in tiles that bound memory. Torch only where a GPU needs it."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def open_onnx(model: Model, threads: int | None = None) -> FastModel:
         session = open_session(model.file(name), threads)
         names = [entry.name for entry in session.get_inputs()]
         return lambda *inputs: run_session(
-            session, dict(zip(names, inputs, strict=True)), inputs[0].shape[1] * inputs[0].shape[2]
+            session, dict(zip(names, inputs, strict=True)), math.prod(inputs[0].shape[1:3]), model.name
         )
 
     return FastModel(network("style.onnx"), network("model.onnx"), "onnx", "cpu")
