@@ -146,6 +146,52 @@ def test_outlines_stay_outlines(corners, center):
     assert reader("0 .4 .4 .6 .4 .6 .6 .4 .6", "") == (0, (0.4, 0.4, 0.6, 0.6))
 
 
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ("0 .5 .5 .2 .6 .5 .25 .5 .75", "9 .* 4 more, such as 2 key points of x and y"),  # head and feet
+        ("0 .5 .5 .6 .2 .25 .5 .75 .52", "9 .* 4 more, such as 2 key points of x and y"),  # nose and tail
+        ("0 .7 .6 .1 .1 .68 .58 .72 .62", "9 .* 4 more, such as 2 key points of x and y"),
+        ("0 .7 .6 .1 .1 0 0 .72 .58", "9 .* 4 more, such as 2 key points of x and y"),  # the first is not known
+        ("0 .7 .6 .1 .1 .7 .56 .74 .6 .7 .64", "11 .* 6 more, such as 3 key points of x and y"),
+        ("0 .7 .6 .1 .1 .7 .56 .74 .58 .74 .62 .7 .64", "13 .* 8 more, such as 4 key points of x and y"),
+        ("0 0 0 .01 .01 0 0 0 0", "9 .* 4 more, such as 2 key points of x and y"),
+        ("0 .4 .4 .6 .4 .6 .6 .4 .6", None),  # turned boxes, two of them in the middle, where one may be a box
+        ("0 .45 .4 .6 .45 .55 .6 .4 .55", None),
+        ("0 .3 .3 .32 .4 .3 .5 .28 .4", None),
+        ("0 .9 .9 .8 .5 .7 .9 .8 .8", None),  # an arrow that does not begin like a box
+        ("0 .5 .5 .4 .4 .75 .4 .52 .43", None),  # one of which a corner is outside of what may be a box
+        ("0 .4 .4 .6 .4 .6 .5 .5 .5 .5 .6 .4 .6", None),  # an L
+    ],
+)
+def test_key_points_of_x_and_y_alone_are_told_from_outlines_in_a_single_row(row, columns):
+    if columns is None:
+        assert RowReader(None)(row, "")[0] == 0
+        return
+    with pytest.raises(RowError, match=f"has {columns}"):
+        RowReader(None)(row, "")
+
+
+def test_sets_of_key_points_are_refused_although_every_row_may_be_an_outline_of_its_own_or_crosses_none():
+    reader = RowReader(None)
+    for row in ["0 .5 .5 .2 .6 .5 .25 .5 .75"] * 4 + ["0 .4 .4 .6 .4 .6 .6 .4 .6"] * 3:
+        with suppress(RowError):
+            reader(row, "a row")
+    with pytest.raises(DataError, match=r"a box and 4 more, such as 2 key points of x and y \(a row"):
+        reader.check(Path("data.yaml"), ScanReport())
+
+
+def test_a_few_arrows_among_outlines_cost_their_rows_alone():
+    reader, refused = RowReader(None), 0
+    for row in [*outlines(60, 4, (0.7, 0.9)), *["0 .4 .4 .6 .5 .4 .6 .5 .5"] * 3, "0 .4 .4 .6 .4 .6 .6 .4 .6"]:
+        try:
+            reader(row, "a row")
+        except RowError:
+            refused += 1
+    reader.check(Path("data.yaml"), ScanReport())
+    assert refused == 3
+
+
 @pytest.mark.parametrize("strange", [tracked(9), key_points(9, 8), key_points(9, 2, visible=True)])
 def test_a_few_rows_with_more_columns_among_outlines_are_refused_one_by_one(strange):
     reader, refused = RowReader(None), 0

@@ -15,8 +15,9 @@ Box = tuple[float, float, float, float]
 NORMALIZED = 1.5  # a part of an image's side is 1 at most; boxes over the edge are a little more
 SLACK = 0.01  # of the image's side, by which rounding may miss an edge
 DOUBTFUL = 0.1  # part of the rows with more than four numbers from which on the set has no outlines
-TRIANGLES = 6  # of which one at least does not begin like a box
+FEW = 6  # rows of a length that say nothing yet; of as many outlines, one at least does not begin like a box
 CROSSING = 0.2  # for each row that begins like a box and may be an outline, rows of its length that cannot be one
+APART = 2  # sides of the box around the others, by which a corner is far from them
 CORNERS = 64  # of an outline that are looked at, to keep this fast
 
 
@@ -114,23 +115,26 @@ class RowReader:
             kinds["outline"] += 1
             return True
         columns = certain or _is_tracked(values[4:]) or _has_visibility(values) or not _is_simple(values)
-        if not certain and (columns or len(values) == 6 or _are_flags(values[4:])):  # nobody draws triangles
+        unlikely = not columns and _are_likely_points(values)
+        if not certain and (
+            columns or unlikely or len(values) == 6 or _are_flags(values[4:])
+        ):  # nobody draws triangles
             self._doubtful += 1
             self._first = self._first or f"{_columns(values[4:])} ({where})"
-        kinds["columns" if columns else "either"] += not certain
-        return not columns
+        kinds["columns" if columns else "unlikely" if unlikely else "either"] += not certain
+        return not (columns or unlikely)
 
     def _is_mixed(self, length: int) -> bool:
         """Return whether the rows of a length are boxes with more columns, though some of them passed as outlines.
 
-        Outlines do not cross themselves, and some of many triangles do not begin like a box.
+        Outlines do not cross themselves, and some of many do not begin like a box.
         """
         kinds = self._by_length[length]
-        if not kinds["either"]:
+        if not kinds["either"] or kinds.total() < FEW:
             return False
-        if length == 6:
-            return not kinds["outline"] and kinds.total() >= TRIANGLES
-        return kinds["columns"] > CROSSING * kinds["either"]
+        if not kinds["outline"] and (length == 6 or kinds["columns"] + kinds["unlikely"] > kinds["either"]):
+            return True
+        return length > 6 and kinds["columns"] > CROSSING * kinds["either"]
 
 
 def _is_box(values: Sequence[float]) -> bool:
@@ -151,13 +155,44 @@ def _are_flags(more: Sequence[float]) -> bool:
 
 def _has_visibility(values: Sequence[float]) -> bool:
     more = values[4:]
-    return len(more) % 3 == 0 and set(more[2::3]) <= {0, 1, 2} and _in_box(values)
+    return len(more) % 3 == 0 and set(more[2::3]) <= {0, 1, 2} and _in_box(values, 3)
 
 
-def _in_box(values: Sequence[float]) -> bool:
-    """Return whether all points behind a box, three numbers each, lie in it, or at 0, 0, which stands for no point."""
+def _are_likely_points(values: Sequence[float]) -> bool:
+    """Return whether what may be an outline is more likely a box with key points of x and y.
+
+    These lie in the box, and as an outline its size would be a corner: one far from the others, or, of four, in the
+    wrong place for two diagonals that cross.
+    """
+    if len(values) == 6 or not _in_box(values, 2):
+        return False
+    corners = np.array(values, np.float64).reshape(-1, 2)
+    corners = np.vstack([corners[:2], corners[2:][corners[2:].any(axis=1)]])  # 0, 0 stands for no point
+    others = np.delete(corners, 1, axis=0)
+    low, high = others.min(axis=0), others.max(axis=0)
+    if np.maximum(low - corners[1], corners[1] - high).max() > APART * (high - low).max():
+        return True
+    kept = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
+    return len(kept) == 4 and not _is_convex(kept)
+
+
+def _is_convex(corners: np.ndarray) -> bool:
+    """Return whether an outline, which does not cross itself, turns the same way at all of its corners (N, 2)."""
+    sides = np.roll(corners, -1, axis=0) - corners
+    after = np.roll(sides, -1, axis=0)
+    turns = sides[:, 0] * after[:, 1] - sides[:, 1] * after[:, 0]
+    return bool((turns >= 0).all() or (turns <= 0).all())
+
+
+def _in_box(values: Sequence[float], numbers: int) -> bool:
+    """Return whether all points behind a box lie in it, or at 0, 0, which stands for no point.
+
+    Args:
+        values: Center x, center y, width, height and the points.
+        numbers: How many a point has, x and y first.
+    """
     x, y, w, h = values[:4]
-    points = zip(values[4::3], values[5::3], strict=False)
+    points = zip(values[4::numbers], values[5::numbers], strict=False)
     return all((a == b == 0) or (abs(a - x) <= w / 2 + SLACK and abs(b - y) <= h / 2 + SLACK) for a, b in points)
 
 
