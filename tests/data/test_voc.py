@@ -102,7 +102,7 @@ def test_a_size_that_is_left_out_is_the_photos(voc, size):
 def test_entries_that_cannot_be_used_are_reported(voc):
     bad_boxes = objects(("cat", "x", 1, 2, 3), ("cat", 1, 1, "nan", 9), ("", 1, 1, 9, 9), ("cat", 9, 9, 5, 20))
     files = {
-        "a": xml(bad_boxes + objects(("cat", 1, 1, 99, 40))),
+        "a": xml(bad_boxes + objects(("cat", 1, 1, 99, 40)) + "<object><name>cat</name></object>"),
         "b": "<annotation><object>",
         "c": xml(CAT),
         "d": xml(CAT, size="<size><width>wide</width><height>9</height></size>"),
@@ -119,14 +119,15 @@ def test_entries_that_cannot_be_used_are_reported(voc):
         [[10, 5, 30, 25], *([0, 0, x, 9] for x in range(5, 10))]
     ]
     assert found.report.kinds == {
-        "malformed row": 3, "empty box": 1, "box out of range": 1, "malformed annotation": 2, "missing image": 1,
+        "malformed row": 4, "empty box": 1, "box out of range": 1, "malformed annotation": 2, "missing image": 1,
         "corrupt image": 1, "image without annotation": 1, "unknown object": 1,
     }  # fmt: skip
     text = "\n".join(found.report.problems)
     for words in (
-        "object 1 of a.xml has no bndbox of four numbers", "object 3 of a.xml has no name", "object 4 of a.xml: [9.0, ",
+        "object 1 of a.xml has 'xmin': 'x', no number", "object 2 of a.xml has 'xmax': 'nan', no number",
+        "object 3 of a.xml has no name", "object 4 of a.xml: [9.0, ",
         "object 5 of a.xml", "b.xml cannot be read", "photo of c.xml is in none of", "d.xml has a size", "e.jpg: not",
-        "f.jpg has no XML file",
+        "f.jpg has no XML file", "object 6 of a.xml has no xmin",
     ):  # fmt: skip
         assert words in text, words
 

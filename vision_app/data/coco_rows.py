@@ -87,9 +87,9 @@ class ImageReader:
         """Add an annotation to those of its image, or report it."""
         where, report = f"annotation {row.get('id')} of {annotations.name}", self.report
         box = _box(row, where, report)
-        fields: dict[str, Callable[[object], object]] = {"category_id": key} | ({} if box else {"bbox": numbers})
+        fields: dict[str, Callable[[object], object]] = {"category_id": key} | ({} if box else {"bbox": lambda _: True})
         if (problem := problem_of(row, f"annotations[{place}]", fields)) or not box:
-            problem = problem or f"annotations[{place}] has 'bbox': {shortened(row['bbox'])}"
+            problem = problem or f"annotations[{place}] has 'bbox': {shortened(row['bbox'])}, not four numbers"
             annotations.refuse("malformed row", problem)
             return
         category = key(row["category_id"])

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as shortened
 from xml.etree import ElementTree
 
 from vision_app.core.errors import DataError, ImageError, UsageError, unknown
@@ -210,10 +211,12 @@ class _ImageReader:
         annotated = ImageAnnotations(image.name, width, height, report)
         for place, one in enumerate(root.iter("object"), start=1):
             what, name = f"object {place} of {stem}.xml", _text(one, "name")
-            given = [number(_text(one, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]
-            corners = [side for side in given if side is not None]
+            given = {side: _text(one, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")}
+            corners = [found for text in given.values() if (found := number(text)) is not None]
             if not name or len(corners) < 4:
-                annotated.refuse("malformed row", f"{what} has no {'bndbox of four numbers' if name else 'name'}")
+                side, text = next((pair for pair in given.items() if number(pair[1]) is None), ("", ""))
+                problem = f"'{side}': {shortened(text)}, no number" if text else f"no {side if name else 'name'}"
+                annotated.refuse("malformed row", f"{what} has {problem}")
                 continue
             x1, y1, x2, y2 = corners
             difficult = _text(one, "difficult")

@@ -243,7 +243,7 @@ def _sample(
             label, (x1, y1, x2, y2) = rows(line, what)
         except RowError as error:
             indices[None] += 1
-            annotations.refuse(error.kind, f"{what} {error.reason or f'(of {name})'}")
+            annotations.refuse(error.kind, f"{what} {error.reason}")
             continue
         indices[label] += 1
         if label not in index:

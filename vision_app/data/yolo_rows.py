@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from reprlib import repr as shortened
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from vision_app.data.box_form import BoxForm
 from vision_app.data.parse import number
 from vision_app.data.scan_report import ScanReport
 
+COLUMNS = "class", "center x", "center y", "width", "height"  # of a row that is a box
 Box = tuple[float, float, float, float]
 NORMALIZED = 1.5  # a part of an image's side is 1 at most; boxes over the edge are a little more
 SLACK = 0.01  # of the image's side, by which rounding may miss an edge
@@ -26,10 +28,10 @@ class RowError(ValueError):
 
     Attributes:
         kind: See `scan_report`.
-        reason: What is wrong, "" where that is the kind.
+        reason: What is wrong.
     """
 
-    def __init__(self, kind: str, reason: str = ""):
+    def __init__(self, kind: str, reason: str):
         super().__init__(kind, reason)
         self.kind, self.reason = kind, reason
 
@@ -58,12 +60,9 @@ class RowReader:
         Raises:
             RowError: It is no such row.
         """
-        row = [number(word) for word in line.split()]
-        values = [value for value in row if value is not None]
-        count = len(row)
-        if len(values) < count or count < 5:
-            raise RowError("malformed row")
-        label, values, more = values[0], values[1:], count - 5
+        label, *values = _numbers(line)
+        more = len(values) - 4
+        count = more + 5
         if self.key_points is not None:
             if more != self.key_points:
                 raise RowError("malformed row", f"has {count} columns, not {5 + self.key_points} as in 'kpt_shape'")
@@ -72,7 +71,7 @@ class RowReader:
         if more and not self._is_outline(values, where, certain=more % 2 == 1 or not in_range):
             raise RowError("malformed row", f"has {count} columns, a class, a box and {_columns(values[4:])}")
         if more % 2:
-            raise RowError("malformed row", f"has {count} columns")
+            raise RowError("malformed row", f"has {count} columns; an outline has a class and pairs of x and y")
         if not in_range:
             raise RowError("not normalized", "is in pixels or percent; write parts of the image's sides, from 0 to 1")
         if not more:
@@ -135,6 +134,27 @@ class RowReader:
         if not kinds["outline"] and (length == 6 or kinds["columns"] + kinds["unlikely"] > kinds["either"]):
             return True
         return length > 6 and kinds["columns"] > CROSSING * kinds["either"]
+
+
+def _numbers(line: str) -> list[float]:
+    """Return the class index and what follows, at least a box.
+
+    Raises:
+        RowError: There are fewer numbers, or something else; names the column.
+    """
+    words = line.split()
+    values = [number(word) for word in words]
+    if None in values:
+        place = values.index(None)
+        named = f" ({COLUMNS[place]})" if len(words) == len(COLUMNS) else ""
+        spaces = "; separate columns with spaces" * any(sign in words[place] for sign in ",;")
+        raise RowError(
+            "malformed row", f"has {shortened(words[place])} in column {place + 1}{named}, no number{spaces}"
+        )
+    if len(words) < len(COLUMNS):
+        columns = f"{len(words)} column{'s' * (len(words) > 1)}"
+        raise RowError("malformed row", f"has {columns}, fewer than the {len(COLUMNS)} of {', '.join(COLUMNS)}")
+    return [value for value in values if value is not None]
 
 
 def _is_box(values: Sequence[float]) -> bool:
