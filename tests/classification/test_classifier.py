@@ -70,6 +70,37 @@ def test_an_image_gets_the_same_answer_alone_and_in_a_batch(classifier):
     assert len({one.probabilities.tobytes() for one in together}) == len(IMAGES)  # not one constant
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_the_size_of_the_batches_changes_no_digit(folder, runtime):
+    """In a batch, the last digit of the released model's probabilities would differ in one image of a hundred."""
+    classifier = Classifier.load(folder, runtime=runtime, device="cpu", threads=1)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 6, 8, 3), np.uint8)
+    inputs = [classifier.preprocess([read_image(image.repeat(12, 0).repeat(12, 1))]) for image in pixels]
+    alone = [classifier.forward(one)[0].values for one in inputs]
+    assert len({values.tobytes() for values in alone}) == len(inputs)
+    for size in (2, 3, 8):
+        parts = [classifier.join(inputs[start : start + size]) for start in range(0, len(inputs), size)]
+        together = [output.values for part in parts for output in classifier.forward(part)]
+        np.testing.assert_array_equal(together, alone)
+
+
+def test_images_of_one_shape_go_through_a_gpu_together(folder, classifier):
+    calls = []
+
+    class OnGPU:
+        runtime, device = "torch", "cuda"
+
+        def __call__(self, pixels, stages=None):
+            calls.append(pixels.shape)
+            return classifier.network(pixels, stages)
+
+    images = [read_image(np.zeros((height, 96, 3), np.uint8)) for height in (96, 32, 96, 96)]
+    there = Classifier(classifier.model, OnGPU())
+    outputs = there.forward(there.preprocess(images))
+    assert calls == [(3, 96, 96, 3), (1, 64, 96, 3)]
+    assert [output.shape for output in outputs] == [(96, 96), (64, 96), (96, 96), (96, 96)]
+
+
 def test_every_kind_of_source_gets_the_same_answer(classifier, tmp_path):
     path = tmp_path / "cat.png"
     Image.fromarray(data.chelsea()).save(path)

@@ -73,9 +73,15 @@ class GridModel(LetterboxModel):
         return opened
 
     def forward(self, inputs: Inputs, stages: Stages | None = None) -> list[GridOutput]:
-        """Run the network, images of one shape together; each gets the output that it would get alone."""
+        """Run the network; on a GPU, images of one shape go through it together.
+
+        On a CPU each goes alone: in a batch, the last digits of its output would differ, and it would take as long.
+        """
+        groups = batches(inputs)
+        if self.device == "cpu":
+            groups = (([i], pixels[None]) for i, pixels in enumerate(inputs.pixels))
         values: dict[int, np.ndarray] = {}
-        for indices, pixels in batches(inputs):
+        for indices, pixels in groups:
             values |= zip(indices, self.network(pixels, stages), strict=True)
         images = enumerate(zip(inputs.pixels, inputs.letterboxes, strict=True))
         return [GridOutput(values[i], (pixels.shape[0], pixels.shape[1]), back) for i, (pixels, back) in images]
