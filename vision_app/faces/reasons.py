@@ -19,6 +19,8 @@ _WORDS = {  # code: (what the face is, what helps)
     "half_hidden": ("half hidden or cut off", "Use a photo that shows the whole face"),
 }
 
+CODES = tuple(_WORDS)
+
 
 def problem(quality: Quality) -> str:
     """Return what a face is, such as "too small (12 px; at least 24 needed), blurred"; empty where it is fit."""

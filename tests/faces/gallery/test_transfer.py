@@ -1,8 +1,11 @@
 """Export and import: everything is restored, and damaged files are refused whole."""
 
 import json
+import os
+import re
 import stat
 from base64 import b64encode
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -11,10 +14,14 @@ from painted_people import (
     paint,
     run_sql,
 )
+from PIL import Image
 
 from vision_app import Gallery
 from vision_app.core.errors import DataError, FaceError, GalleryError, ModelError, UsageError
 from vision_app.faces.gallery import transfer
+from vision_app.faces.reasons import CODES
+
+FIELDS = ("name", "source", "box", "landmarks", "quality", "consent", "added", "embedding", "crop")
 
 
 def test_an_export_restores_everything(path, tmp_path):
@@ -164,55 +171,120 @@ def without(line, key):
     return json.dumps({other: value for other, value in json.loads(line).items() if other != key})
 
 
+def row(number, **values):
+    """A change of one line: a value per field."""
+    return lambda lines: [changed(line, **values) if i == number else line for i, line in enumerate(lines, start=1)]
+
+
+def lost(number, key):
+    return lambda lines: [without(line, key) if i == number else line for i, line in enumerate(lines, start=1)]
+
+
+def replaced(number, text):
+    return lambda lines: [text if i == number else line for i, line in enumerate(lines, start=1)]
+
+
+def numbers(*values):
+    return b64encode(np.array(values, "<f4").tobytes()).decode()
+
+
+def small_png():
+    Image.new("RGB", (6, 8)).save(stream := BytesIO(), "PNG")
+    return b64encode(stream.getvalue()).decode()
+
+
+NO_DIGEST = "not a SHA-256 digest of 64 hexadecimal digits"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda lines: ["no export", *lines[1:]], "not an export of a gallery"),
+        (replaced(1, "no export"), "not an export of a gallery"),
+        (replaced(1, "[" * 100_000), "not an export of a gallery"),
+        (replaced(1, "[]"), "not an export of a gallery"),
         (lambda lines: [], "not an export of a gallery"),
-        (lambda lines: [changed(lines[0], version=2), *lines[1:]], "of version 2, which this version"),
-        (lambda lines: [*lines[:2], changed(lines[2], embedding="AAAA"), lines[3]], "line 3 is damaged"),
-        (lambda lines: [*lines[:3], changed(lines[3], embedding="AADAfw==" * 32)], "line 4 is damaged"),
+        (lost(1, "version"), "not an export of a gallery"),
+        (lost(1, "contract"), "not an export of a gallery"),
+        (row(1, version=2), "of version 2, which this version of Vision App does not know"),
+        (row(1, contract=[1]), "line 2 is damaged: 'contract' in line 1 is [1], not text; nothing was imported"),
+        (row(1, contract="\ud800"), "line 2 is damaged: 'contract' in line 1 is '\\ud800', not text"),
+        (replaced(4, "[" * 100_000), "line 4 is damaged: it is not a JSON object; nothing was imported"),
+        (replaced(4, '{"name": "Bob'), "line 4 is damaged: it is not a JSON object"),
+        (replaced(4, '"name"'), "line 4 is damaged: it is not a JSON object"),
+        (replaced(4, "null"), "line 4 is damaged: it is not a JSON object"),
+        (replaced(4, ""), "line 4 is damaged: it is not a JSON object"),
+        *((lost(3, key), f"line 3 is damaged: it has no '{key}'") for key in FIELDS),
+        (row(3, embedding=""), "line 3 is damaged: 'embedding' has 0 bytes, not numbers of 4 bytes each"),
+        (row(3, embedding="AAAA"), "line 3 is damaged: 'embedding' has 3 bytes, not numbers of 4 bytes each"),
+        (row(2, embedding="AAAA"), "line 2 is damaged: 'embedding' has 3 bytes, not numbers of 4 bytes each"),
+        (row(4, embedding=numbers(1)), "line 4 is damaged: 'embedding' has 1 number, not 32"),
+        (row(4, embedding=numbers(*[0] * 32)), "line 4 is damaged: 'embedding' has a length of 0, not 1"),
+        (row(4, embedding=numbers(*[np.nan] * 32)), "line 4 is damaged: 'embedding' has a length of nan, not 1"),
+        (row(4, embedding="?"), "line 4 is damaged: 'embedding' is '?', not bytes in base64"),
+        (row(4, embedding=None), "line 4 is damaged: 'embedding' is None, not text"),
+        (row(4, crop="AAAA"), "line 4 is damaged: 'crop' is not an image of 160 x 160 pixels: "),
         (
-            lambda lines: [*lines[:3], changed(lines[3], embedding="AACAPw==")],
-            "line 4 has an embedding of another size",
+            row(4, crop=small_png()),
+            "line 4 is damaged: 'crop' has 6 x 8 pixels, it is not an image of 160 x 160 pixels",
         ),
-        (lambda lines: [*lines[:3], changed(lines[3], box={"a": []})], "line 4 is damaged"),
-        (lambda lines: [*lines[:3], "[" * 100_000], "line 4 is damaged"),
-        (lambda lines: ["[" * 100_000, *lines[1:]], "not an export of a gallery"),
-        (lambda lines: [*lines[:3], changed(lines[3], name="\x07")], "line 4 is damaged"),
-        (lambda lines: [*lines[:3], changed(lines[3], source="00")], "line 4 is damaged"),
-        (lambda lines: [*lines[:3], changed(lines[3], box=[1, 2, 3])], "line 4 is damaged"),
-        (lambda lines: [*lines[:3], changed(lines[3], crop="AAAA")], "line 4 is damaged"),
-        (lambda lines: [*lines[:3], changed(lines[3], quality={})], "line 4 is damaged"),
-        (lambda lines: [*lines[:3], changed(lines[3], box=[10**400, 2, 3, 4])], "line 4 is damaged"),
-        (lambda lines: [*lines[:3], lines[3][:40]], "line 4 is damaged"),
-        (lambda lines: [without(lines[0], "version"), *lines[1:]], "not an export of a gallery"),
-        (lambda lines: [without(lines[0], "contract"), *lines[1:]], "not an export of a gallery"),
+        (row(4, crop=7), "line 4 is damaged: 'crop' is 7, not text"),
+        (row(4, source="00"), f"line 4 is damaged: 'source' is '00', {NO_DIGEST}"),
+        (row(4, source="xy" * 32), f"line 4 is damaged: 'source' is 'xyxyxyxyxyxy...yxyxyxyxyxyxy', {NO_DIGEST}"),
+        (row(4, source=None), "line 4 is damaged: 'source' is None, not text"),
+        (row(4, consent=None), "line 4 is damaged: 'consent' is None, not text"),
+        (row(4, consent="\ud800"), "line 4 is damaged: 'consent' is '\\ud800', not text"),
+        (row(4, added=2026), "line 4 is damaged: 'added' is 2026, not text"),
+        (row(4, name="\x07"), "line 4 is damaged: name '\\x07': must be 1 to 200 characters that can be printed"),
+        (row(4, name=["x" * 5000]), "line 4 is damaged: name ['xxxxxxxxxxxx...xxxxxxxxxxxxx']: must be text"),
+        (row(4, box=[1, 2, 3]), "line 4 is damaged: 'box' is [1, 2, 3], not four numbers"),
     ],
 )
-def test_a_damaged_export_is_refused_whole(path, tmp_path, change, message):
+def test_a_damaged_export_is_refused_whole_by_line_and_field(path, tmp_path, change, message):
     check_refused(path, tmp_path / "all.jsonl", change, message)
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("values", "message"),
     [
-        {"score": None},
-        {"score": "1"},
-        {"blur": float("nan")},
-        {"size": float("-inf")},
-        {"reasons": None},
-        {"reasons": [1]},
-        {"reasons": "blurred"},
-        {"more": 1},
+        ({"score": "1"}, "'quality' has 'score': '1', not a finite number"),
+        ({"reasons": ["blurry"]}, "'quality' has unknown reason 'blurry'; did you mean 'blurred'?"),
+        ({"reasons": ["blurred", "x" * 5000]}, "'quality' has unknown reason 'x"),
     ],
-    ids=str,
 )
-def test_an_export_with_damaged_quality_is_refused(path, tmp_path, values):
+def test_an_export_with_damaged_quality_is_refused(path, tmp_path, values, message):
     def change(lines):
         return [*lines[:3], changed(lines[3], quality=json.loads(lines[3])["quality"] | values)]
 
-    check_refused(path, tmp_path / "all.jsonl", change, "line 4 is damaged")
+    check_refused(path, tmp_path / "all.jsonl", change, f"line 4 is damaged: {message}")
+
+
+def test_reasons_that_are_known_are_imported(path, tmp_path):
+    with open_writer(path) as gallery:
+        gallery.export(tmp_path / "all.jsonl", ["Bob"])
+    header, line = (tmp_path / "all.jsonl").read_text().splitlines()
+    line = changed(line, quality=json.loads(line)["quality"] | {"reasons": list(CODES)})
+    (tmp_path / "all.jsonl").write_text(f"{header}\n{line}\n")
+    with open_writer(tmp_path / "other.db") as gallery:
+        gallery.import_file(tmp_path / "all.jsonl")
+        assert gallery.samples("Bob")[0].quality["reasons"] == list(CODES)
+
+
+def test_lines_without_an_end_and_files_that_are_none_are_not_read(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "LONGEST", 1000)
+    with open_writer(path) as gallery:
+        gallery.export(tmp_path / "all.jsonl")
+        with pytest.raises(DataError, match="line 2 is damaged: it is longer than 1,000 bytes; nothing was imported"):
+            gallery.import_file(tmp_path / "all.jsonl")
+        (tmp_path / "zeros").write_bytes(bytes(5000))
+        with pytest.raises(DataError, match="zeros: not an export of a gallery"):
+            gallery.import_file(tmp_path / "zeros")
+        (tmp_path / "bytes").write_bytes(b"\xff\xfe\n")
+        with pytest.raises(DataError, match="bytes: not an export of a gallery"):
+            gallery.import_file(tmp_path / "bytes")
+        os.mkfifo(tmp_path / "pipe")
+        for name, reason in ((tmp_path / "pipe", "not a regular file"), ("/dev/zero", "not a regular file")):
+            with pytest.raises(UsageError, match=rf"{name}: cannot be read \({reason}\)"):
+                gallery.import_file(name)
 
 
 def check_refused(path, file, change, message):
@@ -220,7 +292,7 @@ def check_refused(path, file, change, message):
         gallery.export(file)
     file.write_text("".join(line + "\n" for line in change(file.read_text().splitlines())))
     with open_writer(file.with_name("other.db")) as gallery:
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(DataError, match=re.escape(f"{file}: {message}")):
             gallery.import_file(file)
         assert gallery.people() == [] and gallery.store.model_ids == []
 
@@ -243,7 +315,9 @@ def test_embeddings_of_another_size_than_the_gallerys_are_refused_and_it_stays_a
         embedding = b64encode(np.full(size, size**-0.5, "<f4").tobytes()).decode()
         row = changed(row, name="Eve", source="00" * 32, embedding=embedding)
         (tmp_path / "all.jsonl").write_text(f"{header}\n{row}\n")
-        with pytest.raises(DataError, match="line 2 has an embedding of another size; nothing was imported"):
+        with pytest.raises(
+            DataError, match=rf"line 2 is damaged: 'embedding' has {size} numbers?, not 32; nothing was imported"
+        ):
             gallery.import_file(tmp_path / "all.jsonl")
         assert gallery.check() == [] and gallery.identify(paint((1, 8))).faces[0].name == "Ada"
 

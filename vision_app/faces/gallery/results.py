@@ -1,9 +1,9 @@
 """What a gallery answers: frozen values."""
 
-import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,9 @@ import numpy as np
 from vision_app.core.errors import UsageError
 from vision_app.core.results import Detections, NoTruthValue, rounded
 from vision_app.core.text import printable
-from vision_app.faces.quality import Quality
 from vision_app.faces.results import UNCERTAIN
 
 LONGEST_NAME = 200  # characters
-DAMAGED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)  # what such JSON can raise
 
 ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, UNREADABLE = "accepted", "already_enrolled", "someone_else", "unreadable"
 DIFFERENT_PERSON = "different_person"
@@ -257,24 +255,6 @@ def caption(label: str, similarity: float | None) -> str:
     return label if similarity is None else f"{label} {similarity:.2f}"
 
 
-def check_places(box: Any, landmarks: Any, quality: Any) -> None:
-    """Check where a photo shows a face and how well, as `EnrolledPhoto` has them.
-
-    Raises:
-        Exception: One of `DAMAGED`.
-    """
-    for values, shape in ((box, (4,)), (landmarks, (5, 2))):
-        places = np.array(values, np.float64)
-        if places.shape != shape or not np.isfinite(places).all():
-            raise ValueError("box and landmarks: expected 4 and 5 x 2 finite numbers")
-    Quality(**quality)  # raises TypeError unless the fields are right
-    reasons, numbers = quality["reasons"], {**quality, "reasons": 0}
-    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
-        raise ValueError("quality: expected reasons as texts")
-    if not all(map(math.isfinite, numbers.values())):
-        raise ValueError("quality: expected finite numbers")
-
-
 def checked_name(name: str) -> str:
     """Return a person's name as the gallery keeps it: Unicode in its composed form, without space around it.
 
@@ -282,7 +262,7 @@ def checked_name(name: str) -> str:
         UsageError: It is no text, empty, too long, or contains characters that cannot be printed.
     """
     if not isinstance(name, str):
-        raise UsageError(f"name {name!r}: must be text")
+        raise UsageError(f"name {shortened(name)}: must be text")
     name = unicodedata.normalize("NFC", name).strip()
     if not name or len(name) > LONGEST_NAME or printable(name) != name:
         raise UsageError(f"name {name[:40]!r}: must be 1 to {LONGEST_NAME} characters that can be printed")

@@ -12,7 +12,8 @@ from vision_app.core.errors import GalleryError, ModelError, UsageError, nearest
 from vision_app.faces.align import centroid_of
 from vision_app.faces.gallery.audit import now
 from vision_app.faces.gallery.database import Database
-from vision_app.faces.gallery.results import DAMAGED, EnrolledPhoto, Person, check_places
+from vision_app.faces.gallery.fields import read_places
+from vision_app.faces.gallery.results import EnrolledPhoto, Person
 
 EMBEDDING = np.dtype("<f4")
 _PEOPLE = (
@@ -180,7 +181,7 @@ class Store(Database):
         rows = self.rows(f"{_SAMPLES} WHERE person = ? ORDER BY added, sample.id", [person])
         try:
             return [_sample(*row) for row in rows]
-        except DAMAGED as error:
+        except ValueError as error:
             raise GalleryError(
                 f"{self.path}: a photo is damaged ({error}); `vision-app faces check` says whose"
             ) from error
@@ -301,8 +302,8 @@ class Store(Database):
         found = {}
         for name, *texts in self.rows(sql):
             try:
-                check_places(*map(json.loads, texts))
-            except DAMAGED:
+                read_places(*texts)
+            except ValueError:
                 found[name] = True
         return list(found)
 
@@ -325,10 +326,10 @@ def to_blob(embedding: np.ndarray) -> bytes:
 def _sample(
     key: int, source: bytes, box: str, landmarks: str, quality: str, embedding: bytes, *rest: Any
 ) -> EnrolledPhoto:
+    if not size_of(embedding):
+        raise ValueError("its embedding is incomplete")
     numbers = np.frombuffer(embedding, EMBEDDING)
-    places = json.loads(box), json.loads(landmarks), json.loads(quality)
-    check_places(*places)
-    return EnrolledPhoto(key, source, *places, numbers, *rest)
+    return EnrolledPhoto(key, source, *read_places(box, landmarks, quality), numbers, *rest)
 
 
 def size_of(blob: bytes) -> int:
