@@ -230,6 +230,50 @@ def test_a_person_is_forgotten_by_a_gallery_with_damaged_rows(path, sql):
         assert name not in [person.name for person in gallery.people()]
 
 
+PAGE = 4096  # bytes of the file that SQLite reads at once
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_gallery_that_lost_its_end_says_how_to_keep_the_others_and_that_works(path, tmp_path, lost, capsys):
+    path.write_bytes(path.read_bytes()[: -lost * PAGE])
+    where = ["--gallery", str(path)]
+    for words in (["forget", NAME, "--yes"], ["check"]):
+        assert main(["faces", *words, *where]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(
+            f"vision-app: {path}: damaged (database disk image is malformed); restore a copy of it, "
+        )
+        assert "`vision-app faces export FILE.jsonl --person NAME`), delete the gallery's files, and import the" in line
+    assert main(["faces", "list", *where]) == 0
+    assert capsys.readouterr().out.count("Person ") == 5
+    file = str(tmp_path / "kept.jsonl")
+    assert main(["faces", "export", file, *where, "--person", "Person 2", "--person", "Person 3"]) == 0
+    for part in tmp_path.glob("people.db*"):
+        part.unlink()
+    assert main(["faces", "import", file, *where]) == 0
+    with open_writer(path) as gallery:
+        assert [person.name for person in gallery.people()] == ["Person 2", "Person 3"] and gallery.check() == []
+
+
+def test_a_gallery_of_which_others_rows_are_lost_says_that_traces_may_be_left(path):
+    with open_writer(path) as gallery:
+        place = path.read_bytes().index(gallery.samples("Person 6")[0].crop[5000:5100]) // PAGE * PAGE
+    content = bytearray(path.read_bytes())
+    content[place - PAGE * 2 : place + PAGE] = bytes(PAGE * 3)  # pages of the crop, each of which names the next
+    path.write_bytes(content)
+    with (
+        open_writer(path) as gallery,
+        pytest.raises(
+            GalleryError, match=r"damaged .*; restore a copy .* Rows were deleted, but traces of them may be"
+        ),
+    ):
+        gallery.forget(NAME)
+    with pytest.raises(GalleryError, match=r"damaged .*; restore a copy .* Rows were deleted, but traces"):
+        open_writer(path)
+    with Gallery.open(path, readonly=True) as gallery:
+        assert NAME not in [person.name for person in gallery.people()]
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_file_with_random_damage_is_refused_in_one_sentence_or_forgets(path, seed, capsys):
     rng = np.random.default_rng(seed)

@@ -23,6 +23,10 @@ if sys.platform != "win32":  # where SQLite alone keeps two writers apart, a tra
 
 APPLICATION = 0x56414647  # "VAFG", by which SQLite files of a gallery are told from others
 DAMAGE = sqlite3.Error, UnicodeDecodeError  # SQLite quotes damaged text in its messages
+MENDING = (  # what can be done about it
+    "restore a copy of it, or export those to keep who can still be read (`vision-app faces export FILE.jsonl --person "
+    "NAME`), delete the gallery's files, and import the export into a new gallery"
+)
 PATIENCE = 30.0  # seconds to wait for another connection to finish a transaction
 LOCK = ".writer.lock"  # ends the name of the file that a writer locks
 _HOLDER = re.compile(rb" *\d{0,19}\n?")  # what that file holds
@@ -123,7 +127,7 @@ class Database:
         try:
             yield
         except DAMAGE as error:
-            raise GalleryError(f"{self.path}: {error}") from error
+            raise GalleryError(f"{self.path}: {_problem(error)}") from error
 
     @contextmanager
     def change(self) -> Iterator["Change"]:
@@ -201,8 +205,20 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
             connection.close()
             raise
     except DAMAGE as error:
-        raise GalleryError(f"{path}: cannot be opened as a gallery ({error})") from error
+        raise GalleryError(f"{path}: {_problem(error, 'cannot be opened as a gallery')}") from error
     return connection
+
+
+def _problem(error: Exception, what: str = "") -> str:
+    """Say what SQLite found, and what can be done where the file is damaged; `what` is said of other problems."""
+    if isinstance(error, UnicodeDecodeError) or _code(error) == sqlite3.SQLITE_CORRUPT:
+        return f"damaged ({error}); {MENDING}"
+    return f"{what} ({error})" if what else str(error)
+
+
+def _code(error: Exception) -> int:
+    """Return the kind of an error of SQLite, 0 where it has none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def _make_file(path: Path) -> None:
@@ -220,7 +236,13 @@ def _make_file(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, readonly: bool) -> None:
-    """Check whose file it is, and set the connection up."""
+    """Check whose file it is, and set the connection up. A file that lost its end is read as far as it goes."""
+    try:
+        connection.execute("PRAGMA user_version")
+    except sqlite3.Error as error:
+        if not readonly or _code(error) != sqlite3.SQLITE_CORRUPT:
+            raise
+        connection.execute("PRAGMA writable_schema = ON")  # which makes SQLite bear a missing end
     (version,), (application,) = (
         connection.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "application_id")
     )

@@ -11,7 +11,7 @@ import numpy as np
 from vision_app.core.errors import GalleryError, ModelError, UsageError, nearest
 from vision_app.faces.align import centroid_of
 from vision_app.faces.gallery.audit import now
-from vision_app.faces.gallery.database import Database
+from vision_app.faces.gallery.database import MENDING, Database
 from vision_app.faces.gallery.fields import read_places
 from vision_app.faces.gallery.results import EnrolledPhoto, Person
 
@@ -254,7 +254,7 @@ class Store(Database):
     def _state(self, column: str) -> Any:
         for (value,) in self.rows(f"SELECT {column} FROM state"):
             return value
-        raise GalleryError(f"{self.path}: damaged, its state is missing; restore it from a copy or an export")
+        raise GalleryError(f"{self.path}: damaged (its state is missing); {MENDING}")
 
     def sweep(self) -> None:
         """Rebuild the file without free pages, and empty the write-ahead log.
@@ -264,7 +264,10 @@ class Store(Database):
         """
         folder = str(self.path.absolute().parent).replace("'", "''")
         self.rows(f"PRAGMA temp_store_directory = '{folder}'")  # not the system's, which others may read
-        self.rows("VACUUM")
+        try:
+            self.rows("VACUUM")
+        except GalleryError as error:
+            raise GalleryError(f"{error}. Rows were deleted, but traces of them may be left in the file") from error
         ((is_busy, *_),) = self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         if is_busy:
             raise GalleryError(
