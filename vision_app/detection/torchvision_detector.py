@@ -1,11 +1,11 @@
 """Detectors that torchvision publishes with COCO weights, fetched when the user names one for the first time.
 
-They go by `torchvision:NAME`, e.g. `torchvision:fasterrcnn_resnet50_fpn_v2`. Nothing else in Vision App goes online.
+They go by `torchvision:NAME`, e.g. `torchvision:fasterrcnn_resnet50_fpn_v2`. Nothing else in Vision App goes online but
+the style encoder `vgg19`.
 """
 
 import os
 import pickle
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from vision_app.core.several import several
 from vision_app.core.timing import Stages
 from vision_app.detection.base import Detector, ResolvedOptions
 from vision_app.released.find import Model
-from vision_app.released.published import check_published
+from vision_app.released.published import cached, fetch
 from vision_app.released.runtime import Execution
 
 PREFIX = "torchvision:"
@@ -100,22 +100,11 @@ def published() -> list[str]:
 
 
 def _fetched(name: str, url: str, megabytes: float) -> Path:
-    """Return the file of published weights in the folder where torch keeps such files, fetched if it is not there.
-
-    Raises:
-        ModelError: It cannot be fetched, or see `check_published`.
-    """
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-    prefix = path.stem.rpartition("-")[2]
-    if not path.is_file():
-        print(f"{name}: fetching {url} ({megabytes:.0f} MB) to {path.parent}", file=sys.stderr)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), prefix)
-        except (OSError, RuntimeError) as error:  # no network, no room on the disk; a wrong digest
-            raise ModelError(f"{name}: cannot fetch its weights ({error}); put {url} at {path} by hand") from error
-    check_published(path)
-    return path
+    """Return the file of published weights, see `published.fetch`."""
+    try:
+        return fetch(name, url, megabytes)
+    except (OSError, RuntimeError) as error:  # no network, no room on the disk; a wrong digest
+        raise ModelError(f"{name}: cannot fetch its weights ({error}); put {url} at {cached(url)} by hand") from error
 
 
 def _describe(name: str, path: Path, classes: tuple[str, ...], parameters: int) -> Model:

@@ -18,6 +18,8 @@ from vision_app.core.limits import MAX_SETTINGS_BYTES
 from vision_app.released.onnx_file import NETWORK, check_network, pack, unpack
 from vision_app.released.schema import lookup, unusable_key
 
+WEIGHTS = "weights.safetensors"
+
 
 @dataclass(frozen=True)
 class Model:

@@ -1,10 +1,41 @@
 """Weights that others publish: their names begin their digest, and the first use remembers all of it."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 from vision_app.core.errors import ModelError
-from vision_app.core.files import atomic_write, read_bytes, read_text
+from vision_app.core.files import atomic_write, read_text
+
+
+def cached(url: str) -> Path:
+    """Return where torch keeps a file that it fetched from an address."""
+    import torch
+
+    return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+
+
+def fetch(name: str, url: str, megabytes: float) -> Path:
+    """Return the file of published weights, see `cached`, fetched if it is not there.
+
+    Args:
+        name: What the user called the model.
+        url: Ends in a name such as `check_published` takes.
+        megabytes: To be told before it is fetched.
+
+    Raises:
+        OSError, RuntimeError: It cannot be fetched, or is not the file that was published.
+        ModelError: See `check_published`.
+    """
+    import torch
+
+    path = cached(url)
+    if not path.is_file():
+        print(f"{name}: fetching {url} ({megabytes:.0f} MB) to {path.parent}", file=sys.stderr)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2])
+    check_published(path)
+    return path
 
 
 def check_published(path: Path) -> None:
@@ -18,7 +49,8 @@ def check_published(path: Path) -> None:
     """
     prefix, kept = path.stem.rpartition("-")[2], path.with_name(f"{path.name}.sha256")
     try:
-        digest = hashlib.sha256(read_bytes(path)).hexdigest()
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
         if not digest.startswith(prefix):
             raise ModelError(f"{path}: damaged or changed, its digest does not begin with {prefix}; delete it")
         if not kept.exists():

@@ -11,18 +11,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 from vision_app.core.errors import ModelError, UsageError, nearest
 from vision_app.core.flags import check_choice
 from vision_app.core.timing import Stages
-from vision_app.released.find import Model
+from vision_app.released.find import WEIGHTS, Model
 
 if TYPE_CHECKING:
     import numpy as np
     from onnxruntime import InferenceSession
     from torch.nn import Module
 
+M = TypeVar("M", bound="Module")
 RUNTIMES = ("auto", "onnx", "torch")
 LARGE = 2**20  # pixels of an input from which ONNX Runtime gives back the memory of a run
 
@@ -84,7 +85,7 @@ class Execution:
             UsageError: See `resolved`.
             ModelError: The model lacks the file that the runtime needs.
         """
-        has_weights = model.has("weights.safetensors")
+        has_weights = model.has(WEIGHTS)
         runtime = self.runtime
         if runtime == "auto" and not model.has("model.onnx"):
             runtime = "torch"
@@ -208,12 +209,20 @@ def run_session(
     return outputs
 
 
-def load_weights(network: "Module", path: Path) -> None:
-    """Fill a torch network from a safetensors file.
+def load_module(model: Model, build: Callable[[], M]) -> M:
+    """Return the torch network that `build` makes from model.json, with the model's weights.
 
     Raises:
-        ModelError: The file contains something else.
+        ModelError: The architecture cannot be used, or the weights are those of another one.
     """
+    with built_from(model):
+        network = build()
+    _load_weights(network, model.file(WEIGHTS))
+    return network
+
+
+def _load_weights(network: "Module", path: Path) -> None:
+    """Fill a torch network from a safetensors file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -227,7 +236,7 @@ def load_weights(network: "Module", path: Path) -> None:
 
 
 @contextmanager
-def built_from(model: Model, weights: str = "weights.safetensors") -> Iterator[None]:
+def built_from(model: Model) -> Iterator[None]:
     """Build a torch network from model.json: an architecture that cannot be built is an error of the model.
 
     Nor may it have more parameters than the file of weights has bytes, which `model.json` tells before memory is taken.
@@ -237,7 +246,7 @@ def built_from(model: Model, weights: str = "weights.safetensors") -> Iterator[N
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    left = model.info["files"].get(weights, {}).get("bytes", math.inf)
+    left = model.info["files"].get(WEIGHTS, {}).get("bytes", math.inf)
 
     def count(module: object, name: str, parameter: Any) -> None:
         nonlocal left
@@ -295,7 +304,7 @@ class TorchNetwork:
         self.device, self._name = execution.device, model.name
         with built_from(model):
             module: Any = build()  # torch types the attributes of modules as tensors or modules
-        load_weights(module.network, model.file("weights.safetensors"))
+        _load_weights(module.network, model.file(WEIGHTS))
         self.module: Any = module.eval().to(self.device, memory_format=torch.channels_last)
 
     def __call__(self, pixels: "np.ndarray", stages: Stages | None = None) -> "np.ndarray":

@@ -12,9 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vision_app.core.files import atomic_write
+from vision_app.released.find import WEIGHTS
 from vision_app.released.onnx_file import NETWORK, entry, halve, pack
-
-WEIGHTS = "weights.safetensors"
 
 
 def make_info(

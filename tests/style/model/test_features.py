@@ -1,10 +1,14 @@
 """Encoders: they see what a plain VGG sees, and are found where they are said to be."""
 
+import hashlib
+import shutil
+
 import pytest
 import torch
 import torchvision
 from tiny_styles import tiny_encoder, write_tiny_encoder, write_tiny_fast
 from torch.nn import functional as F
+from torchvision.models import VGG19_Weights
 
 from vision_app.core.errors import ModelError
 from vision_app.style.model.features import LAYERS, STYLE_LAYERS, VGG19, EncoderConfig, EncoderNetwork, load_encoder
@@ -92,24 +96,55 @@ def test_a_model_folder_reads_back(tmp_path):
         torch.testing.assert_close(x, written(images)[name], rtol=1e-2, atol=1e-2)  # stored in half precision
 
 
-def test_vgg19_is_downloaded_with_a_checksum(vgg, monkeypatch):
-    theirs, path = vgg
-    asked = []
+@pytest.fixture
+def server(vgg, tmp_path, monkeypatch):
+    """A file stands for the server; the name of the one it has, and the folder in which torch keeps such files."""
+    _, path = vgg
+    name = f"vgg19-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
+    (tmp_path / "server").mkdir()
+    shutil.copy(path, tmp_path / "server" / name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(VGG19_Weights.IMAGENET1K_V1.value, "url", (tmp_path / "server" / name).as_uri())
+    return tmp_path / "server" / name, tmp_path / "hub" / "checkpoints"
 
-    def fetch(self, **options):
-        asked.append(options)
-        return torch.load(path)
 
-    monkeypatch.setattr("torchvision.models.VGG19_Weights.get_state_dict", fetch)
+def test_vgg19_is_downloaded_once_and_its_whole_digest_remembered(vgg, server, capsys):
+    theirs, file, home = vgg[0], *server
     assert torch.equal(load_encoder("vgg19").convs["conv5_1"].weight, theirs[28].weight)
-    assert asked == [{"progress": True, "check_hash": True}]
+    assert capsys.readouterr().err.startswith(f"vgg19: fetching {file.as_uri()} (548 MB) to {home}\n")
+    assert (home / f"{file.name}.sha256").read_text().split()[0] == hashlib.sha256(file.read_bytes()).hexdigest()
+    file.unlink()
+    assert torch.equal(load_encoder("vgg19").convs["conv5_1"].weight, theirs[28].weight)
+    assert capsys.readouterr().err == ""
 
 
-def test_without_internet_vgg19_is_refused_with_a_hint(monkeypatch):
-    def fetch(self, **options):
+def test_vgg19_that_was_changed_or_replaced_since_is_refused(server):
+    """The name of published weights holds eight characters of their digest, which another file may have, too."""
+    file, home = server
+    load_encoder("vgg19")
+    kept = home / f"{file.name}.sha256"
+    kept.write_text(f"{file.stem[-8:]}{'0' * 56}  {file.name}\n")  # as if a file alike had been used first
+    with pytest.raises(ModelError, match=rf"changed, its digest is not the one in {kept.name}; delete both if"):
+        load_encoder("vgg19")
+    with (home / file.name).open("ab") as stream:
+        stream.write(b" ")
+    with pytest.raises(ModelError, match=rf"{file.name}: damaged or changed, its digest does not begin with"):
+        load_encoder("vgg19")
+
+
+def test_a_wrong_file_for_vgg19_is_not_kept(server):
+    file, home = server
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(ModelError, match=r"^vgg19: cannot be read .invalid hash value"):
+        load_encoder("vgg19")
+    assert list(home.iterdir()) == []
+
+
+def test_without_internet_vgg19_is_refused_with_a_hint(server, monkeypatch):
+    def refuse(*words, **options):
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr("torchvision.models.VGG19_Weights.get_state_dict", fetch)
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
     reason = "^vgg19: cannot be read .Name or service not known.; without a network, take style-encoder or a"
     with pytest.raises(ModelError, match=reason):
         load_encoder("vgg19")

@@ -9,7 +9,6 @@ from vision_app.core.timing import Stages
 from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X
 from vision_app.detection.model.yolo import YOLO, YOLOConfig, to_floats
 from vision_app.released.find import Model
-from vision_app.released.runtime import built_from
 
 SCALE, BIAS = 4.0, 1.0  # initial values that about fit photos of VOC: a sum of 0.37 makes a class 50 % probable
 SMALLEST = 1e-30  # added to sums that may be too small for single precision
@@ -73,13 +72,12 @@ def from_detector(detector: YOLO) -> ClassifierNetwork:
 
 
 def build_network(model: Model) -> ClassifierNetwork:
-    """Return the network of a classifier with random weights.
+    """Return the network of a classifier with random weights; for `runtime`, which bounds it by the file of weights.
 
     Raises:
-        ModelError: Its model.json cannot be used.
+        ModelError: It has another one.
     """
     architecture = model.info["architecture"]
     if architecture.get("type") != "classifier":
         raise model.lacks("architecture.type")
-    with built_from(model):
-        return ClassifierNetwork(YOLOConfig.from_dict(architecture))
+    return ClassifierNetwork(YOLOConfig.from_dict(architecture))

@@ -17,7 +17,8 @@ from vision_app.faces.embedder import TASK
 from vision_app.faces.model.build import FACE, MIRROR, TYPES, AnyFaceNetwork, ByteFaces
 from vision_app.faces.model.mobile import MobileFaceNetwork
 from vision_app.faces.model.quality import ROLL_NUMBERS, ByteQuality, QualityNetwork
-from vision_app.released.write import WEIGHTS, describe, make_info, write_folder
+from vision_app.released.find import WEIGHTS
+from vision_app.released.write import describe, make_info, write_folder
 
 
 def write_model(

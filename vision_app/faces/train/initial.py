@@ -3,8 +3,7 @@
 from vision_app.faces.model.build import AnyFaceNetwork, build_network
 from vision_app.faces.model.network import FaceNetwork, FaceNetworkConfig
 from vision_app.released.find import Model
-from vision_app.released.runtime import built_from, load_weights
-from vision_app.released.write import WEIGHTS
+from vision_app.released.runtime import load_module
 from vision_app.training.initialize import initialize
 
 RANKS = (
@@ -27,7 +26,4 @@ def starting_network(model: Model | None) -> AnyFaceNetwork:
         fresh = FaceNetwork(FaceNetworkConfig(ranks=RANKS))
         initialize(fresh, "he")
         return fresh
-    with built_from(model):
-        network = build_network(model.info["architecture"])
-    load_weights(network, model.file(WEIGHTS))
-    return network
+    return load_module(model, lambda: build_network(model.info["architecture"]))

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from vision_app.core.errors import ModelError
 from vision_app.released.find import find
 from vision_app.released.names import STYLE_ENCODER
-from vision_app.released.runtime import built_from, load_weights
+from vision_app.released.published import fetch
+from vision_app.released.runtime import load_module
 
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 CONTENT_LAYER = "conv4_2"
@@ -125,7 +126,7 @@ def load_encoder(name: str | os.PathLike[str] = STYLE_ENCODER, device: str = "cp
 
     Args:
         name: A released model or a model folder; "vgg19" for the full-size network with torchvision's weights, which
-            are downloaded once into torch's own cache; or a `.pth` file with these.
+            are downloaded once into torch's own cache, see `released.published`; or a `.pth` file with these.
         device: "cpu", "cuda" or "cuda:N".
 
     Raises:
@@ -138,24 +139,16 @@ def load_encoder(name: str | os.PathLike[str] = STYLE_ENCODER, device: str = "cp
 
 def _released(name: str) -> EncoderNetwork:
     model = find(name, TASK)
-    with built_from(model):
-        network = EncoderNetwork(EncoderConfig.from_dict(model.value("architecture", dict)))
-    load_weights(network, model.file("weights.safetensors"))
-    return network
+    return load_module(model, lambda: EncoderNetwork(EncoderConfig.from_dict(model.value("architecture", dict))))
 
 
 def _vgg19(name: str) -> EncoderNetwork:
     """Load VGG-19 with torchvision's weights, downloaded or from a file."""
+    path = _published(name) if name == "vgg19" else Path(name)
     try:
-        if name == "vgg19":
-            from torchvision.models import VGG19_Weights
-
-            weights = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-        else:
-            weights = torch.load(Path(name), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as error:  # a digest that does not fit is a RuntimeError
-        hint = "; without a network, take style-encoder or a .pth file of these weights" if name == "vgg19" else ""
-        raise ModelError(f"{name}: cannot be read ({error}){hint}") from error
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{name}: cannot be read ({error})") from error
     except Exception as error:  # torch does not say what it raises for other files
         raise ModelError(f"{name}: not a file of torch weights") from error
     network = EncoderNetwork(VGG19)
@@ -167,6 +160,18 @@ def _vgg19(name: str) -> EncoderNetwork:
     network.mean.copy_(torch.tensor(VGG19_MEAN)[:, None, None])
     network.deviation.copy_(torch.tensor(VGG19_DEVIATION)[:, None, None])
     return network
+
+
+def _published(name: str) -> Path:
+    """Return the file of torchvision's weights, downloaded once."""
+    from torchvision.models import VGG19_Weights
+
+    weights = VGG19_Weights.IMAGENET1K_V1
+    try:
+        return fetch(name, weights.url, weights.meta["_file_size"])
+    except (OSError, RuntimeError) as error:  # a digest that does not fit is a RuntimeError
+        hint = "without a network, take style-encoder or a .pth file of these weights"
+        raise ModelError(f"{name}: cannot be read ({error}); {hint}") from error
 
 
 def _places(depths: Collection[int]) -> list[int]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_app.released.find import Model
-from vision_app.released.runtime import built_from, load_weights
+from vision_app.released.runtime import load_module
 
 STYLE_NETWORK = "style.onnx"
 
@@ -197,10 +197,7 @@ def open_fast(model: Model) -> FastNetwork:
     Raises:
         ModelError: Its model.json or its weights are not those of such a network.
     """
-    with built_from(model):
-        network = FastNetwork(FastConfig.from_dict(model.value("architecture", dict)))
-    load_weights(network, model.file("weights.safetensors"))
-    return network.eval()
+    return load_module(model, lambda: FastNetwork(FastConfig.from_dict(model.value("architecture", dict)))).eval()
 
 
 def moments(x: Tensor) -> Tensor:

@@ -7,8 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from vision_app.core.files import read_bytes
-from vision_app.released.find import find
-from vision_app.released.write import WEIGHTS
+from vision_app.released.find import WEIGHTS, find
 from vision_app.style.fast import TASK
 from vision_app.style.model.features import EncoderConfig, EncoderNetwork, load_encoder
 from vision_app.style.model.network import FastNetwork, open_fast
