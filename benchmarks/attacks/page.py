@@ -87,6 +87,9 @@ def uploads_after_the_visit(folder: Path) -> Iterator[Trial]:
         else:
             Image.fromarray(pixels).save(file, form, lossless=True)
         with serve() as address, _browsers(1) as (browser,):
+            for path in ("compare", "style", "people", "verify", "identify"):  # whose memory may lie around the image's
+                with visit(browser, address, path):
+                    pass
             with visit(browser, address) as page:
                 upload = {"name": f"marked.{form.lower()}", "mimeType": "image/*", "buffer": file.getvalue()}
                 page.locator("input[type=file]").set_input_files(upload)

@@ -1,10 +1,13 @@
 """The web server around the page: headers, quotas, sessions that are over, and websites that ask for it."""
 
 import asyncio
+import random
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
-from served_page import connects, serve
+from served_page import connects, memory_holds, serve
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
@@ -182,3 +185,37 @@ def test_a_session_ends_after_it_was_without_connection_for_a_while(stored):
     assert [*runtime.sessions] == ["a", "c"] and "b" in runtime.removed and lost == {}
     assert gone._session_state != "photos" and not gone._browser_queue._queue
     assert not server.sweep(runtime, lost, 200)
+
+
+FREES = """
+import random
+from vision_app.ui import server
+
+server.return_memory()
+rng = random.Random(7)
+kept = [[rng.randbytes(size) for _ in range(20)] for size in (2000, 20_000, 60_000, 300_000)]
+print(flush=True)
+input()
+for blocks in kept:
+    del blocks[::2]  # their neighbors keep the pages that they share
+server.free_memory()
+print(flush=True)
+input()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process")
+def test_what_is_freed_is_not_in_memory_any_more():
+    rng = random.Random(7)
+    blocks = [[rng.randbytes(size) for _ in range(20)] for size in (2000, 20_000, 60_000, 300_000)]
+    freed, kept = (
+        {mark for some in blocks for one in some[start::2] for mark in (one[16:80], one[-80:-16])} for start in (0, 1)
+    )
+    with subprocess.Popen([sys.executable, "-c", FREES], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        assert memory_holds(child.pid, freed | kept) == freed | kept
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        assert memory_holds(child.pid, freed | kept) == kept
+        child.communicate(b"\n")

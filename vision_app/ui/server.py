@@ -34,7 +34,7 @@ LOGGER = logging.getLogger(__name__)
 KEEP = 15.0  # seconds that a session outlives its connection: a short break loses nothing
 SWEEP = 3.0  # seconds from one look for such sessions to the next
 TOTAL_QUOTA = 2000  # megabytes of uploads of all visitors
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
+M_MMAP_THRESHOLD, M_PERTURB, M_ARENA_MAX = -3, -6, -8  # of malloc.h
 UPLOADS = "/_stcore/upload_file/"
 HEADERS = {
     # No other website may show the page in a frame, or use its images; the page loads nothing from elsewhere.
@@ -157,10 +157,15 @@ def sweep(runtime: Runtime, lost: dict[str, float], now: float) -> bool:
 
 
 def return_memory() -> None:
-    """Let freed images go back to the system at once, where that can be told to: their bytes would stay in memory."""
+    """Let freed images go back to the system at once, where that can be told to: their bytes would stay in memory.
+
+    Large blocks have pages of their own. Of others, the pages that they share with what is still in use stay: their
+    bytes are overwritten when they are freed.
+    """
     with suppress(OSError, AttributeError):  # the C library of most Linux systems has it
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, 2**16)
+        mallopt(M_PERTURB, 255)  # overwrites with it what is freed
         mallopt(M_ARENA_MAX, 1)  # one that `free_memory` can trim
 
 
