@@ -159,7 +159,7 @@ def test_an_old_run_is_resumed_under_the_new_names_of_its_settings(old_run, tmp_
     assert (before["average"], before["final"], before["held"]) == (0.9, 0.1, 1)
     config = replace(CONFIG, ema_decay=0.9, min_lr_ratio=0.1, device="cpu")
     inputs, lines = {"data": "photos 0123456789ab", "freeze_blocks": 1}, []
-    with pytest.raises(UsageError, match=r"--ema-decay 0\.8: the run to resume was started with 0\.9"):
+    with pytest.raises(UsageError, match=r"^ema_decay 0\.8: the run to resume was started with 0\.9"):
         train_tiny(old_run, config=replace(config, ema_decay=0.8), inputs=inputs, resume=True)
     best, weights = train_tiny(old_run, config=config, inputs=inputs, resume=True, log=lines.append)
     assert lines[0] == "resuming after epoch 2 of 4, step 2"

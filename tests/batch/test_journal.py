@@ -61,7 +61,7 @@ def test_what_a_new_run_would_write_over_is_named_and_stays(tmp_path):
     for resume in (False, True):  # there is no run to resume
         with pytest.raises(UsageError) as error:
             open_journal(path, "ab", resume=resume, others=[tmp_path / "out" / "none", mine])
-        assert str(error.value) == f"{mine}: exists already; write elsewhere or replace it with --overwrite"
+        assert str(error.value) == f"{mine}: exists already; write elsewhere or replace it with overwrite"
         assert [file.name for file in mine.parent.iterdir()] == ["table.csv"]
     with open_journal(path, "ab", resume=False, overwrite=True, others=[mine]):
         pass

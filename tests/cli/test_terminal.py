@@ -59,3 +59,33 @@ def test_what_a_model_says_is_shown_escaped(tmp_path, capsys, words):
     main([*words, str(folder)])
     printed = "".join(capsys.readouterr())
     assert r"\x1b" in printed and not {*printed} & CONTROLS
+
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["models", "info", LONG],
+        ["models", LONG],
+        ["faces", "forget", LONG, "--yes", "--gallery", "people.db"],
+        ["faces", "list", "--gallery", LONG],
+        ["detect", "photo.jpg", "--model", LONG, "--output", "out"],
+        ["detect", LONG, "--output", "out"],
+        ["style", "photo.jpg", "--style", "a.jpg", "--method", LONG, "--output", "out"],
+    ],
+)
+def test_names_of_thousands_of_characters_are_shortened_in_what_is_wrong(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    open_writer(tmp_path / "people.db").close()
+    assert main(words) in (1, 2)
+    said = capsys.readouterr().err
+    assert "xxx..." in said and len(said) < 1000
+
+
+def test_long_lines_of_results_stay_whole_and_those_of_problems_do_not(capsys):
+    say(LONG)
+    say("first", LONG, err=True)
+    printed = capsys.readouterr()
+    assert printed.out == f"{LONG}\n" and printed.err == f"first\n{'x' * 40}...{'x' * 40}\n"

@@ -3,7 +3,7 @@
 import pytest
 
 from vision_app import Detector
-from vision_app.core.text import aligned, amount, amounts, format_rate, plural, printable
+from vision_app.core.text import aligned, amount, amounts, brief, format_rate, plural, printable
 
 IRREGULAR = {
     "broccoli": "broccoli",
@@ -81,3 +81,23 @@ def test_rates_say_something_at_any_speed(count, seconds, text):
 )
 def test_what_cannot_be_printed_is_escaped_and_joiners_stay_where_scripts_and_emoji_need_them(text, shown):
     assert printable(text) == (text if shown is None else shown)
+
+
+PATH = "/home/ada/" + "/".join(["x" * 255] * 5) + "/photo.jpg"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("unknown class 'dgo'", "unknown class 'dgo'"),
+        (
+            f"unknown class '{'x' * 5000}'; did you mean 'dog'?",
+            f"unknown class '{'x' * 39}...{'x' * 38}'; did you mean 'dog'?",
+        ),
+        (f"{PATH}: no such file", f"{PATH}: no such file"),
+        ("a " * 5000, "a " * 500 + "..." + "a " * 500),
+        ("", ""),
+    ],
+)
+def test_errors_keep_paths_and_lose_the_middle_of_what_nobody_would_read(text, shown):
+    assert brief(text) == shown

@@ -42,3 +42,15 @@ def test_a_set_of_whose_rows_most_cannot_be_used_is_refused():
     report.refuse("malformed row", "b")
     with pytest.raises(DataError, match=r"^set: 2 of 3 rows of its annotations cannot be used \(malformed row: a\)$"):
         report.check_rows("set")
+
+
+def test_names_of_thousands_of_characters_are_shortened_in_every_entry():
+    report, name = ScanReport(), "x" * 5000
+    report.add("empty box", f"a row of {name}")
+    report.count("id of another type", name)
+    report.refuse("unknown category", name)
+    assert all(len(line) < 150 and "xxx...xxx" in line for line in report.problems) and len(report.problems) == 3
+    report.rows = 1
+    with pytest.raises(DataError) as error:
+        report.check_rows("a.json")
+    assert len(str(error.value)) < 250

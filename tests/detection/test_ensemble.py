@@ -172,7 +172,7 @@ def test_scores_of_members_are_brought_to_one_scale(models, tmp_path, images):
 
 
 def test_models_that_cannot_be_combined_are_refused(models, tmp_path):
-    with pytest.raises(UsageError, match=r"--model one\+one: one is the same model twice; name it once"):
+    with pytest.raises(UsageError, match=r"model one\+one: one is the same model twice; name it once"):
         Detector.load("one+one")
     shutil.copytree(models / "one", tmp_path / "copy")
     with pytest.raises(UsageError, match=f"one and {tmp_path}/copy is the same model twice"):
@@ -185,7 +185,7 @@ def test_models_that_cannot_be_combined_are_refused(models, tmp_path):
     with pytest.raises(ModelError, match="unknown model 'tow'; did you mean 'two'"):
         Detector.load("one+tow")
     for name in ("one+", "+one", "one++two", "+"):
-        with pytest.raises(UsageError, match=rf"--model {re.escape(name)}: a name is missing beside the \+; write"):
+        with pytest.raises(UsageError, match=rf"model {re.escape(name)}: a name is missing beside the \+; write"):
             Detector.load(name)
 
 

@@ -180,7 +180,7 @@ def test_wrong_names_and_options_are_told():
             Detector.load(name)
         assert str(error.value).partition(" takes ")[2].split(", ") == published()
     assert {"ssd300_vgg16", SMALL} <= {*published()}
-    with pytest.raises(UsageError, match=r"--runtime onnx: model 'torchvision:.*' runs on torch only"):
+    with pytest.raises(UsageError, match=r"runtime onnx: model 'torchvision:.*' runs on torch only"):
         Detector.load(NAME, runtime="onnx")
-    with pytest.raises(UsageError, match="--tta: not with torchvision:ssdlite320"):
+    with pytest.raises(UsageError, match="tta: not with torchvision:ssdlite320"):
         Detector.load(NAME, tta=True)

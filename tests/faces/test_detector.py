@@ -195,7 +195,7 @@ def test_a_model_that_finds_no_faces_is_refused():
         FaceDetector.load("yolo")
     with pytest.raises(ModelError, match=r"unknown model 'nope'; choose from face-detector$"):
         FaceDetector.load("nope")
-    with pytest.raises(UsageError, match="--smallest 1: must be at least 4; the nearest valid value is 4"):
+    with pytest.raises(UsageError, match="smallest 1: must be at least 4; the nearest valid value is 4"):
         FaceDetector.load("yolo", smallest=1)
 
 

@@ -148,10 +148,10 @@ def test_a_file_is_written_only_where_none_is_and_whole(folder, file, tmp_path):
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(UsageError) as error:
             write_file(find(folder), output)
-        assert str(error.value) == f"--output {output}: {words}"
+        assert str(error.value) == f"output {output}: {words}"
         assert sorted(tmp_path.rglob("*")) == before
     before = file.read_bytes()
-    with pytest.raises(UsageError, match="exists already; write elsewhere or replace it with --overwrite"):
+    with pytest.raises(UsageError, match="exists already; write elsewhere or replace it with overwrite"):
         write_file(find(folder), file)
     write_file(find(folder), file, overwrite=True)
     assert file.read_bytes() == before

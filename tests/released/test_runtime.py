@@ -101,22 +101,22 @@ def test_auto_resolves_to_a_device_and_runtime(monkeypatch, count, device, wante
 @pytest.mark.parametrize(
     ("count", "device", "wanted", "message"),
     [
-        (0, "auto", "onyx", "--runtime onyx: must be one of auto, onnx, torch; did you mean onnx?"),
-        (0, "auto", "x", "--runtime x: must be one of auto, onnx, torch"),
-        (0, "gpu", "auto", "--device gpu: must be auto, cpu, cuda or cuda:N; did you mean cpu?"),
-        (0, "coda", "auto", "--device coda: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (0, "cpu:1", "auto", "--device cpu:1: must be auto, cpu, cuda or cuda:N; did you mean cpu?"),
-        (2, "cuda:", "auto", "--device cuda:: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (2, "cuda:one", "auto", "--device cuda:one: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (2, "cuda:-1", "auto", "--device cuda:-1: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (2, "cuda:²", "auto", "--device cuda:²: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (0, "", "auto", "--device : must be auto, cpu, cuda or cuda:N"),
-        (2, "cuda", "onnx", "--runtime onnx runs on the CPU only, --device cuda needs --runtime torch"),
-        (0, "cuda", "auto", "--device cuda: this machine has no CUDA device; use --device cpu"),
-        (0, "cuda:0", "torch", "--device cuda:0: this machine has no CUDA device; use --device cpu"),
-        (0, "0", "auto", "--device cuda:0: this machine has no CUDA device; use --device cpu"),
-        (2, "1", "onnx", "--runtime onnx runs on the CPU only, --device cuda:1 needs --runtime torch"),
-        (2, "cuda:2", "auto", "--device cuda:2: this machine has 2 CUDA devices; use --device cpu"),
+        (0, "auto", "onyx", "runtime onyx: must be one of auto, onnx, torch; did you mean onnx?"),
+        (0, "auto", "x", "runtime x: must be one of auto, onnx, torch"),
+        (0, "gpu", "auto", "device gpu: must be auto, cpu, cuda or cuda:N; did you mean cpu?"),
+        (0, "coda", "auto", "device coda: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (0, "cpu:1", "auto", "device cpu:1: must be auto, cpu, cuda or cuda:N; did you mean cpu?"),
+        (2, "cuda:", "auto", "device cuda:: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (2, "cuda:one", "auto", "device cuda:one: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (2, "cuda:-1", "auto", "device cuda:-1: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (2, "cuda:²", "auto", "device cuda:²: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        (0, "", "auto", "device : must be auto, cpu, cuda or cuda:N"),
+        (2, "cuda", "onnx", "runtime onnx runs on the CPU only, device cuda needs runtime torch"),
+        (0, "cuda", "auto", "device cuda: this machine has no CUDA device; use device cpu"),
+        (0, "cuda:0", "torch", "device cuda:0: this machine has no CUDA device; use device cpu"),
+        (0, "0", "auto", "device cuda:0: this machine has no CUDA device; use device cpu"),
+        (2, "1", "onnx", "runtime onnx runs on the CPU only, device cuda:1 needs runtime torch"),
+        (2, "cuda:2", "auto", "device cuda:2: this machine has 2 CUDA devices; use device cpu"),
     ],
 )
 def test_wrong_devices_and_runtimes_are_refused(monkeypatch, count, device, wanted, message):
@@ -141,7 +141,7 @@ def test_a_model_runs_on_the_files_it_has(monkeypatch, changed):
     assert opened(onnx_only) == ("onnx", "cpu")
     for options in ({"device": "cuda"}, {"runtime": "torch"}):
         with pytest.raises(
-            ModelError, match=r"has no weights\.safetensors, which torch needs; it runs with --runtime on"
+            ModelError, match=r"has no weights\.safetensors, which torch needs; it runs with runtime on"
         ):
             opened(onnx_only, **options)
 
@@ -156,7 +156,7 @@ def test_a_model_without_an_onnx_file_runs_on_torch_with_its_threads(monkeypatch
     assert Execution(threads=3).on_torch("rcnn") == Execution("cuda", "torch", 3)
     assert Execution("0").on_torch("rcnn").device == "cuda:0"
     assert given == [3]  # a GPU needs none
-    with pytest.raises(UsageError, match="--runtime onnx: model 'rcnn' runs on torch only; leave it at auto"):
+    with pytest.raises(UsageError, match="runtime onnx: model 'rcnn' runs on torch only; leave it at auto"):
         Execution(runtime="onnx").on_torch("rcnn")
 
 

@@ -31,7 +31,7 @@ def test_a_scaled_image_has_the_requested_long_side_and_its_aspect_ratio(width, 
         (31, 500, None, "a.jpg: too small: 31 x 500 pixels; each side needs 32 or more"),
         (1000, 31, 5000, "too small: 1000 x 31 pixels"),
         (1700, 100, None, "too long: 1700 x 100 pixels; crop it until no side is over 16 times the other"),
-        (1000, 100, 200, "--size 200 leaves 200 x 20 pixels of it; the nearest that works is 320"),
+        (1000, 100, 200, "size 200 leaves 200 x 20 pixels of it; the nearest that works is 320"),
     ],
 )
 def test_too_small_and_too_long_images_are_refused(width, height, size, message):

@@ -164,9 +164,9 @@ def test_a_seed_gives_the_same_run_twice_and_another_seed_another(tmp_path, whol
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rate": 0.01}, "--learning-rate 0.01: the run to resume was started with 0.05; leave it out"),
-        ({"epochs": 3}, "--epochs 3: the run to resume was started with 4; give more, leave it out"),
-        ({"optimizer": "adam"}, "--optimizer adam: the run to resume was started with adamw; leave it out"),
+        ({"learning_rate": 0.01}, "learning_rate 0.01: the run to resume was started with 0.05; leave it out"),
+        ({"epochs": 3}, "epochs 3: the run to resume was started with 4; give more, leave it out"),
+        ({"optimizer": "adam"}, "optimizer adam: the run to resume was started with adamw; leave it out"),
     ],
 )
 def test_a_run_is_not_resumed_with_other_options(tmp_path, changes, message):
@@ -174,7 +174,7 @@ def test_a_run_is_not_resumed_with_other_options(tmp_path, changes, message):
     before = files(tmp_path)
     with pytest.raises(UsageError) as error:
         run(tmp_path, config=replace(CONFIG, **changes), resume=True)
-    assert str(error.value) == f"{message} or choose another --output"
+    assert str(error.value) == f"{message} or choose another output"
     assert files(tmp_path) == before
 
 
@@ -208,8 +208,8 @@ def test_a_prolonged_run_has_the_learning_rate_of_the_longer_run(tmp_path):
 def test_a_run_is_not_resumed_with_other_data(tmp_path):
     run(tmp_path, inputs={"data": "a.json, b.json 0123456789ab", "initial": "none"})
     for data, message in {
-        "a.json, b.json ba9876543210": "--data: the content of a.json, b.json has changed since the run was started",
-        "a.json 0123456789ab": "--data a.json 0123456789ab: the run to resume was started with a.json, b.json 01234",
+        "a.json, b.json ba9876543210": "data: the content of a.json, b.json has changed since the run was started",
+        "a.json 0123456789ab": "data a.json 0123456789ab: the run to resume was started with a.json, b.json 01234",
     }.items():
         with pytest.raises(UsageError) as error:
             run(tmp_path, inputs={"data": data, "initial": "none"}, resume=True)

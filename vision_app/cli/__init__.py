@@ -23,10 +23,12 @@ def main(args: list[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # about sloppy files that can be read all the same
             from vision_app.cli import alone
+            from vision_app.core.flags import command_line
 
             words = sys.argv[1:] if args is None else args
             alone.called = main, words
-            return _run(words)
+            with command_line():
+                return _run(words)
     except KeyboardInterrupt:  # while modules are loaded
         return INTERRUPTED
 

@@ -3,7 +3,7 @@
 import sys
 from contextlib import nullcontext, suppress
 
-from vision_app.core.text import printable
+from vision_app.core.text import brief, printable
 
 
 def say(*lines: object, err: bool = False) -> None:
@@ -11,7 +11,8 @@ def say(*lines: object, err: bool = False) -> None:
 
     What goes to standard error is lost where nobody can read it: the work goes on where a pipe or a terminal is gone.
     """
-    text = "\n".join(map(printable, "\n".join(map(str, lines)).split("\n")))
+    single = "\n".join(map(str, lines)).split("\n")
+    text = "\n".join(map(printable, map(brief, single) if err else single))
     with suppress(OSError) if err else nullcontext():
         if (stream := sys.stderr if err else sys.stdout) is not None:
             print(text, file=stream, flush=True)

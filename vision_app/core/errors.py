@@ -3,9 +3,14 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from vision_app.core.text import brief
+
 
 class VisionAppError(Exception):
     """Base of every error that is the input's fault and not the program's. `str(error)` is for the user."""
+
+    def __str__(self) -> str:
+        return brief(super().__str__())
 
 
 class ImageError(VisionAppError):
@@ -22,7 +27,7 @@ class ImageError(VisionAppError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.reason}"
+        return brief(f"{self.source}: {self.reason}")
 
 
 class FaceError(VisionAppError):
@@ -41,7 +46,7 @@ class FaceError(VisionAppError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.reason}"
+        return brief(f"{self.source}: {self.reason}")
 
 
 class GalleryError(VisionAppError):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vision_app.core.errors import UsageError
+from vision_app.core.flags import flag
 from vision_app.core.limits import MAX_BYTES
 
 OWNER_ONLY = 0o600
@@ -127,7 +128,7 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool, sources: Iterable[st
     """
     refuse_sources(paths := list(paths), sources)
     if not overwrite and (found := next(filter(os.path.lexists, paths), None)):
-        raise UsageError(f"{found}: exists already; write elsewhere or replace it with --overwrite")
+        raise UsageError(f"{found}: exists already; write elsewhere or replace it with {flag('overwrite')}")
 
 
 def refuse_sources(paths: Iterable[Path], sources: Iterable[str | os.PathLike[str]]) -> None:

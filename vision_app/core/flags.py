@@ -1,10 +1,13 @@
-"""Settings under the names of their flags: how a value out of its range is refused. Imports nothing heavy."""
+"""Settings under the names that the caller knows: how a value out of its range is refused. Imports nothing heavy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 from vision_app.core.errors import UsageError, nearest
+
+_commands = 0  # that run in this process
 
 
 def check_ranges(options: object, ranges: Mapping[str, tuple[float, float]]) -> None:
@@ -51,5 +54,16 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 
 
 def flag(name: str) -> str:
-    """Return the option of the command line that sets a field."""
-    return "--" + name.replace("_", "-")
+    """Return an option as the caller knows it: `--batch-size` while a command runs, `batch_size` in Python."""
+    return "--" + name.replace("_", "-") if _commands else name
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Name options as flags while the block runs, in all threads."""
+    global _commands
+    _commands += 1
+    try:
+        yield
+    finally:
+        _commands -= 1

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from unicodedata import category
 
+LONGEST_ERROR = 2000  # characters
+_LONG_WORD = re.compile(r"[^\s/\\]{400,}")
 _IRREGULAR = {"broccoli": "broccoli", "knife": "knives", "mouse": "mice", "sheep": "sheep"}
 
 
@@ -56,6 +58,18 @@ def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
 def escape(text: str) -> str:
     """Return `text` such that Markdown shows it literally: file names are not formatting."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def brief(text: str) -> str:
+    """Return an error's text without the middle of words that no file is called, and of what is longer than a page.
+
+    Paths stay as they are: no part of one is longer than 255 characters.
+    """
+    return _cut(_LONG_WORD.sub(lambda word: _cut(word[0], 80), text), LONGEST_ERROR)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest // 2]}...{text[-(longest // 2) :]}"
 
 
 def printable(text: str) -> str:

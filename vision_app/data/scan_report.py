@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vision_app.core.errors import DataError
 from vision_app.core.files import atomic_write
+from vision_app.core.text import brief
 
 HARMLESS = {  # kinds of entries that leave the set what it says it is
     "box out of range", "duplicate box", "duplicate photo", "empty box", "image without annotation",
@@ -38,17 +39,17 @@ class ScanReport:
 
     def add(self, kind: str, sentence: str) -> None:
         """Append an entry."""
-        self.entries.append((kind, sentence))
+        self.entries.append((kind, brief(sentence)))
 
     def count(self, kind: str, example: str) -> None:
         """Count what was understood although it is written unusually."""
-        before, first = self.counted.get(kind, (0, example))
+        before, first = self.counted.get(kind, (0, brief(example)))
         self.counted[kind] = before + 1, first
 
     def refuse(self, kind: str, sentence: str) -> None:
         """Append an entry for a row of annotations that cannot be used."""
         self.rows, self.refused = self.rows + 1, self.refused + 1
-        self.reason = self.reason or f"{kind}: {sentence}"
+        self.reason = self.reason or brief(f"{kind}: {sentence}")
         self.add(kind, sentence)
 
     def check_rows(self, source: str | Path) -> None:

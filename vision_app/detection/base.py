@@ -14,7 +14,7 @@ import numpy as np
 
 from vision_app.core.boxes import nms
 from vision_app.core.errors import UsageError, unknown
-from vision_app.core.flags import check_range
+from vision_app.core.flags import check_range, flag
 from vision_app.core.images import ImageSource, RGBImage, read_image
 from vision_app.core.letterbox import Letterbox
 from vision_app.core.results import Detections
@@ -59,14 +59,14 @@ class DetectOptions:
         for name, kind in THRESHOLDS.items():
             if not isinstance(values[name], kind):
                 what = "a number" if kind is Real else "a whole number"
-                raise UsageError(f"--{name.replace('_', '-')} {values[name]!r}: must be {what}")
+                raise UsageError(f"{flag(name)} {values[name]!r}: must be {what}")
         options = ResolvedOptions(**values)
         check_range("confidence", options.confidence, 0, 1)
         check_range("iou", options.iou, 0, 1)
         check_range("max_detections", options.max_detections, 1)
         for name in options.classes or ():
             if name not in detector.classes:
-                raise UsageError("--classes: " + unknown("class", str(name), detector.classes))
+                raise UsageError(f"{flag('classes')}: " + unknown("class", str(name), detector.classes))
         return options
 
 

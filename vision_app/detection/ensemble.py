@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vision_app.core.errors import UsageError
+from vision_app.core.flags import flag
 from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections
 from vision_app.core.several import several
@@ -110,11 +111,11 @@ class Ensemble(FusedDetector):
         for member in members:
             if (twin := seen.setdefault(member.digest, member)) is not member:
                 names = member.name if member.name == twin.name else f"{twin.name} and {member.name}"
-                raise UsageError(f"--model {self.name}: {names} is the same model twice; name it once")
+                raise UsageError(f"{flag('model')} {self.name}: {names} is the same model twice; name it once")
             if strange := sorted({*member.classes} ^ {*first.classes}):
                 some = ", ".join(strange[:5]) + (" and others" if len(strange) > 5 else "")
                 problem = f"only one of {first.name} and {member.name} knows {some}"
-                raise UsageError(f"--model {self.name}: {problem}; combine models of the same classes")
+                raise UsageError(f"{flag('model')} {self.name}: {problem}; combine models of the same classes")
 
     def scaled(self, factor: float) -> "Ensemble":
         """See `Detector.scaled`."""

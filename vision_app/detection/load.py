@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from vision_app.core.errors import UsageError
+from vision_app.core.flags import flag
 from vision_app.detection.base import Detector
 from vision_app.detection.ensemble import Augmented, Ensemble
 from vision_app.released.find import find, model_name
@@ -39,7 +40,7 @@ def load_detector(
     name = model_name(model)
     names = [name] if Path(name).exists() else name.split("+")  # a path may contain a plus sign
     if len(names) > 1 and "" in names:
-        raise UsageError(f"--model {name}: a name is missing beside the +; write it as in yolo+faster-rcnn")
+        raise UsageError(f"{flag('model')} {name}: a name is missing beside the +; write it as in yolo+faster-rcnn")
     members = [_load(name, Execution(**execution)) for name in names]
     detector = Ensemble(members) if len(members) > 1 else members[0]
     return Augmented(detector) if tta else detector

@@ -15,6 +15,7 @@ from torchvision.models import detection, get_model, get_model_weights, list_mod
 
 from vision_app.core.boxes import clip
 from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.flags import flag
 from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections
 from vision_app.core.several import several
@@ -63,7 +64,7 @@ class TorchvisionDetector(Detector):
 
     def scaled(self, factor: float) -> Detector:
         """Refuse: the networks choose their input size themselves."""
-        raise UsageError(f"--tta: not with {self.name}, which chooses its input size itself")
+        raise UsageError(f"{flag('tta')}: not with {self.name}, which chooses its input size itself")
 
     def preprocess(self, images: RGBImage | Sequence[RGBImage]) -> tuple[RGBImage, ...]:
         """Return the images as they are: the networks scale them."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from vision_app.core.errors import ModelError, UsageError, unknown
 from vision_app.core.files import atomic_write, parse_json, read_bytes, read_text, refuse_existing
+from vision_app.core.flags import flag
 from vision_app.core.limits import MAX_SETTINGS_BYTES
 from vision_app.released.onnx_file import NETWORK, check_network, pack, unpack
 from vision_app.released.schema import lookup, unusable_key
@@ -202,16 +203,16 @@ def write_file(model: Model, path: Path, overwrite: bool = False) -> None:
         UsageError: The model is not one ONNX network, there is such a file already, or it cannot be written.
     """
     if path.suffix != ".onnx":
-        raise UsageError(f"--output {path}: must end in .onnx; the nearest valid value is {path}.onnx")
+        raise UsageError(f"{flag('output')} {path}: must end in .onnx; the nearest valid value is {path}.onnx")
     refuse_existing([path], overwrite, [model.folder, *(model.folder / name for name in model.info["files"])])
     if not path.parent.is_dir():
-        raise UsageError(f"--output {path}: there is no folder {path.parent}; make it first")
+        raise UsageError(f"{flag('output')} {path}: there is no folder {path.parent}; make it first")
     if model.is_file:
         raise UsageError(f"{model.folder}: is an exported file already; copy it")
     if more := [name for name in model.info["files"] if name.endswith(".onnx") and name != NETWORK]:
         raise UsageError(f"{model.name}: needs {', '.join(more)} beside its network, which one file cannot contain")
     if not model.has(NETWORK):
-        advice = f"copy its folder {model.folder} and give that to --model"
+        advice = f"copy its folder {model.folder} and give that to {flag('model')}"
         raise UsageError(f"{model.name}: runs on torch only, not as one ONNX file; {advice}")
     network, license = model.file(NETWORK), model.folder / "LICENSE"
     texts = {"LICENSE": license.read_text(encoding="utf-8")} if license.is_file() else {}
@@ -220,7 +221,7 @@ def write_file(model: Model, path: Path, overwrite: bool = False) -> None:
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
-        raise UsageError(f"--output {path}: cannot be written ({error.strerror})") from error
+        raise UsageError(f"{flag('output')} {path}: cannot be written ({error.strerror})") from error
 
 
 def _open(name: str, path: Path) -> Model:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 from vision_app.core.errors import ModelError, UsageError, nearest
-from vision_app.core.flags import check_choice
+from vision_app.core.flags import check_choice, flag
 from vision_app.core.timing import Stages
 from vision_app.released.find import WEIGHTS, Model
 
@@ -63,9 +63,11 @@ class Execution:
         kind, _, number = device.partition(":")
         if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", device):
             hint = f"; did you mean {guess}?" if (guess := nearest(kind, ("auto", "cpu", "cuda"))) else ""
-            raise UsageError(f"--device {device}: must be auto, cpu, cuda or cuda:N{hint}")
+            raise UsageError(f"{flag('device')} {device}: must be auto, cpu, cuda or cuda:N{hint}")
         if runtime == "onnx" and kind == "cuda":
-            raise UsageError(f"--runtime onnx runs on the CPU only, --device {device} needs --runtime torch")
+            raise UsageError(
+                f"{flag('runtime')} onnx runs on the CPU only, {flag('device')} {device} needs {flag('runtime')} torch"
+            )
         wanted = runtime == "torch" or (runtime == "auto" and _has_nvidia_driver())
         if kind == "cuda" or (device == "auto" and wanted):
             import torch
@@ -73,7 +75,7 @@ class Execution:
             count = torch.cuda.device_count() if torch.cuda.is_available() else 0
             if kind == "cuda" and count <= int(number or 0):
                 found = f"{count} CUDA devices" if count else "no CUDA device"
-                raise UsageError(f"--device {device}: this machine has {found}; use --device cpu")
+                raise UsageError(f"{flag('device')} {device}: this machine has {found}; use {flag('device')} cpu")
             if count:
                 return replace(self, device=device if kind == "cuda" else "cuda", runtime="torch")
         return replace(self, device="cpu", runtime="onnx" if runtime == "auto" else runtime)
@@ -93,7 +95,7 @@ class Execution:
             runtime = "onnx"
         found = replace(self, runtime=runtime).resolved()
         if found.runtime == "torch" and not has_weights:
-            hint = "it runs with --runtime onnx and --device cpu"
+            hint = f"it runs with {flag('runtime')} onnx and {flag('device')} cpu"
             raise ModelError(f"model '{model.name}' has no weights.safetensors, which torch needs; {hint}")
         return found
 
@@ -107,7 +109,7 @@ class Execution:
             UsageError: ONNX Runtime was asked for, or see `resolved`.
         """
         if self.runtime == "onnx":
-            raise UsageError(f"--runtime onnx: model '{name}' runs on torch only; leave it at auto")
+            raise UsageError(f"{flag('runtime')} onnx: model '{name}' runs on torch only; leave it at auto")
         found = replace(self, runtime="torch").resolved()
         found.limit_threads()
         return found

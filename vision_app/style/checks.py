@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image
 
 from vision_app.core.errors import ImageError
+from vision_app.core.flags import flag
 
 SMALLEST_SIDE = 32  # pixels: smaller images leave no room for a network's receptive field
 LARGEST_RATIO = 16  # of the sides, so that a long side of 512 leaves the other one 32
@@ -13,7 +14,7 @@ GRAY = 8  # levels of 256 by which the channels of a gray image may differ, as t
 DARK = 16  # levels of 256: a mean this close to black counts as almost black
 
 
-def scaled_shape(width: int, height: int, size: int | None, name: str, flag: str = "--size") -> tuple[int, int]:
+def scaled_shape(width: int, height: int, size: int | None, name: str, option: str = "size") -> tuple[int, int]:
     """Return the shape of an image whose long side is scaled to `size`.
 
     Args:
@@ -21,7 +22,7 @@ def scaled_shape(width: int, height: int, size: int | None, name: str, flag: str
         height: Of the image, in pixels.
         size: Pixels; None leaves the image as it is.
         name: What errors call the image.
-        flag: What errors call `size`.
+        option: The name of `size` among the options.
 
     Returns:
         Rows and columns.
@@ -41,7 +42,7 @@ def scaled_shape(width: int, height: int, size: int | None, name: str, flag: str
     rows, columns = (round(side * size / long) for side in (height, width))
     if min(rows, columns) < SMALLEST_SIDE:
         smallest = -(-SMALLEST_SIDE * long // short)
-        reason = f"{flag} {size} leaves {columns} x {rows} pixels of it; the nearest that works is {smallest}"
+        reason = f"{flag(option)} {size} leaves {columns} x {rows} pixels of it; the nearest that works is {smallest}"
         raise ImageError(name, reason)
     return rows, columns
 

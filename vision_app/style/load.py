@@ -8,7 +8,7 @@ import os
 from typing import Unpack
 
 from vision_app.core.errors import UsageError
-from vision_app.core.flags import check_choice
+from vision_app.core.flags import check_choice, flag
 from vision_app.released.runtime import Execution, ExecutionOptions
 from vision_app.style.options import METHODS
 from vision_app.style.stylizer import ColorStylizer, Stylizer
@@ -39,9 +39,11 @@ def load_stylizer(
     """
     check_choice("method", method, METHODS)
     if model is not None and method == "color":
-        raise UsageError(f"--model {model}: --method color has no network; leave it out")
+        raise UsageError(f"{flag('model')} {model}: {flag('method')} color has no network; leave it out")
     if encoder is not None and method != "optimize":
-        raise UsageError(f"--encoder {encoder}: belongs to --method optimize, not to {method}; leave it out")
+        raise UsageError(
+            f"{flag('encoder')} {encoder}: belongs to {flag('method')} optimize, not to {method}; leave it out"
+        )
     if method == "fast":
         from vision_app.style.fast import FastStylizer
 

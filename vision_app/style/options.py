@@ -50,7 +50,7 @@ class OptimizeConfig:
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("start", self.start, STARTS)
         if self.alpha == 0 and self.beta == 0:
-            raise UsageError("--alpha 0 --beta 0: one of content and style must count")
+            raise UsageError(f"{flag('alpha')} 0 {flag('beta')} 0: one of content and style must count")
 
 
 OPTIMIZE_ONLY = tuple(field.name for field in fields(OptimizeConfig) if field.name != "strength")
@@ -96,10 +96,12 @@ class StyleOptions:
             try:
                 weights = tuple(map(float, self.weights))
             except (TypeError, ValueError):
-                raise UsageError(f"--weights {self.weights!r}: must be numbers, one for each style") from None
+                raise UsageError(f"{flag('weights')} {self.weights!r}: must be numbers, one for each style") from None
             if not all(0 <= weight <= MAX_WEIGHT for weight in weights) or not sum(weights):
                 text = ",".join(map(str, self.weights))
-                raise UsageError(f"--weights {text}: must be numbers from 0 to {MAX_WEIGHT:g}, one of them above 0")
+                raise UsageError(
+                    f"{flag('weights')} {text}: must be numbers from 0 to {MAX_WEIGHT:g}, one of them above 0"
+                )
             object.__setattr__(self, "weights", weights)  # the dataclass is frozen
         self.optimize_config()  # raises where a setting is wrong
 
@@ -132,9 +134,13 @@ class StyleOptions:
         """
         check_choice("method", method, METHODS)
         if method != "optimize" and (given := self._optimize_settings):
-            raise UsageError(f"{flag(next(iter(given)))}: belongs to --method optimize, not to {method}; leave it out")
+            raise UsageError(
+                f"{flag(next(iter(given)))}: belongs to {flag('method')} optimize, not to {method}; leave it out"
+            )
         if method == "color" and self.keep_colors != "no":
-            raise UsageError(f"--keep-colors {self.keep_colors}: --method color changes only colors; use one of them")
+            raise UsageError(
+                f"{flag('keep_colors')} {self.keep_colors}: {flag('method')} color changes only colors; use one of them"
+            )
 
     def shares(self, styles: int) -> tuple[float, ...]:
         """Return the weights of so many styles, normalized to a sum of 1.
@@ -145,5 +151,7 @@ class StyleOptions:
         weights = self.weights or (1.0,) * styles
         if len(weights) != styles:
             numbers = f"{len(weights)} number{'s' * (len(weights) != 1)}"
-            raise UsageError(f"--weights: {numbers} for {styles} style{'s' * (styles != 1)}; give one for each style")
+            raise UsageError(
+                f"{flag('weights')}: {numbers} for {styles} style{'s' * (styles != 1)}; give one for each style"
+            )
         return tuple(weight / sum(weights) for weight in weights)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vision_app.core.errors import UsageError
+from vision_app.core.flags import flag
 from vision_app.core.images import ImageSource, RGBImage, read_image
 from vision_app.core.several import several
 from vision_app.released.find import Model, digest
@@ -136,7 +137,7 @@ class Stylizer:
         """
         sources = tuple(several(styles))
         if not sources:
-            raise UsageError("--style: at least one is needed")
+            raise UsageError(f"{flag('style')}: at least one is needed")
         size = options.style_size or self.style_size
         names = tuple(map(name_of, sources))
         pixels = tuple(_read_style(source, name, size) for source, name in zip(sources, names, strict=True))
@@ -211,11 +212,11 @@ class Stylizer:
         """Raise UsageError where styles were prepared for something else."""
         if styles.prepared_for != self._identity:
             method, _ = styles.prepared_for
-            whose = f"--method {method}" if method != self.method else "another model"
-            raise UsageError(f"--style: these styles were prepared for {whose}; let this stylizer prepare them")
+            whose = f"{flag('method')} {method}" if method != self.method else "another model"
+            raise UsageError(f"{flag('style')}: these styles were prepared for {whose}; let this stylizer prepare them")
         if options.style_size not in (None, styles.size):
             reason = f"these styles were prepared at {styles.size or 'their own size'}; give it to prepare"
-            raise UsageError(f"--style-size {options.style_size}: {reason}")
+            raise UsageError(f"{flag('style_size')} {options.style_size}: {reason}")
 
     def _encode(self, styles: Sequence[np.ndarray]) -> np.ndarray | None:
         """Return the codes of styles, see `PreparedStyles`."""
@@ -249,5 +250,5 @@ def _read_style(source: ImageSource, name: str, size: int | None) -> np.ndarray:
         source = sample(source.removeprefix(SAMPLE))
     image = read_image(source, target=size)
     smaller = None if size is None else min(size, max(image.width, image.height))
-    shape = checks.scaled_shape(image.width, image.height, smaller, name, "--style-size")
+    shape = checks.scaled_shape(image.width, image.height, smaller, name, "style_size")
     return checks.scaled(image.pixels, shape)

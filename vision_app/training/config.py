@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vision_app.core.errors import UsageError
-from vision_app.core.flags import check_choice, check_ranges
+from vision_app.core.flags import check_choice, check_ranges, flag
 from vision_app.released.runtime import Execution
 from vision_app.training.schedules import SCHEDULES
 
@@ -89,5 +89,5 @@ class TrainConfig:
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         if self.optimizer == "nesterov" and self.momentum == 0:
-            raise UsageError("--momentum 0: --optimizer nesterov needs some; without it, use sgd")
+            raise UsageError(f"{flag('momentum')} 0: {flag('optimizer')} nesterov needs some; without it, use sgd")
         Execution(self.device, "torch").resolved()

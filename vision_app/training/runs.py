@@ -113,10 +113,11 @@ def load(folder: Path, settings: Mapping[str, Any]) -> tuple[RunState, dict[str,
             continue
         if _names(was) == _names(value):
             found = f"the content of {_names(value)} has changed since the run was started; restore it"
-            raise UsageError(f"{flag(key)}: {found} or choose another --output")
+            raise UsageError(f"{flag(key)}: {found} or choose another {flag('output')}")
         advice = "give more, leave it out" if key == "epochs" else "leave it out"
         raise UsageError(
-            f"{flag(key)} {value}: the run to resume was started with {was}; {advice} or choose another --output"
+            f"{flag(key)} {value}: the run to resume was started with {was}; {advice} or choose "
+            f"another {flag('output')}"
         )
     try:
         return RunState(**{key: saved[key] for key in RunState.__dataclass_fields__}), tensors, saved

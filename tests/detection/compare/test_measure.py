@@ -64,7 +64,7 @@ def test_onnx_runtime_needs_less_memory_and_cannot_be_divided_and_a_killed_proce
 
 
 def test_errors_of_the_detector_are_raised_here(tiny):
-    with pytest.raises(UsageError, match="--confidence 7: must lie between 0 and 1"):
+    with pytest.raises(UsageError, match="confidence 7: must lie between 0 and 1"):
         Worker(DetectorSpec(tiny, execution=ONNX), DetectOptions(confidence=7))
 
 

@@ -140,16 +140,16 @@ def test_a_validation_set_without_boxes_neither_chooses_nor_counts(task, tmp_pat
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"size": 100}, "--size 100: must be a multiple of 32 between 32 and 2048; the nearest valid value is 96"),
+        ({"size": 100}, "size 100: must be a multiple of 32 between 32 and 2048; the nearest valid value is 96"),
         ({"size": 0}, "the nearest valid value is 32"),
         ({"size": 9999}, "the nearest valid value is 2048"),
-        ({"mosaic": 1.5}, "--mosaic 1.5: must lie between 0.0 and 1.0; the nearest valid value is 1.0"),
-        ({"close_epochs": -1}, "--close-epochs -1: must lie between 0 and 10000"),
-        ({"label_smoothing": 0.9}, "--label-smoothing 0.9"),
-        ({"dropout": float("nan")}, "--dropout nan"),
-        ({"transfer": "heads"}, "--transfer: unknown choice 'heads'; did you mean 'head'?"),
-        ({"initialize": "hee"}, "--initialize: unknown choice 'hee'; did you mean 'he'?"),
-        ({"backbone": "cps"}, "--backbone: unknown choice 'cps'; did you mean 'csp'?"),
+        ({"mosaic": 1.5}, "mosaic 1.5: must lie between 0.0 and 1.0; the nearest valid value is 1.0"),
+        ({"close_epochs": -1}, "close_epochs -1: must lie between 0 and 10000"),
+        ({"label_smoothing": 0.9}, "label_smoothing 0.9"),
+        ({"dropout": float("nan")}, "dropout nan"),
+        ({"transfer": "heads"}, "transfer: unknown choice 'heads'; did you mean 'head'?"),
+        ({"initialize": "hee"}, "initialize: unknown choice 'hee'; did you mean 'he'?"),
+        ({"backbone": "cps"}, "backbone: unknown choice 'cps'; did you mean 'csp'?"),
     ],
 )
 def test_options_out_of_range_name_the_nearest_valid_value(options, words):

@@ -54,7 +54,7 @@ def test_an_export_of_some_people_contains_nobody_else_and_is_not_overwritten(pa
         gallery.export(tmp_path / "bob.jsonl", ["Bob"])
         text = (tmp_path / "bob.jsonl").read_text()
         assert "Bob" in text and "Ada" not in text
-        with pytest.raises(UsageError, match="exists already; write elsewhere or replace it with --overwrite"):
+        with pytest.raises(UsageError, match="exists already; write elsewhere or replace it with overwrite"):
             gallery.export(tmp_path / "bob.jsonl")
         with pytest.raises(UsageError, match="nobody named"):
             gallery.export(tmp_path / "x.jsonl", ["Bib"])

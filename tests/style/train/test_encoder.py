@@ -95,6 +95,6 @@ def test_an_encoder_that_starts_from_its_teacher_has_its_features(teacher, tmp_p
 
 
 def test_a_size_out_of_range_is_refused(teacher, photos, tmp_path):
-    with pytest.raises(UsageError, match="--size 32: must lie between 64 and 1024; the nearest valid value is 64"):
+    with pytest.raises(UsageError, match="size 32: must lie between 64 and 1024; the nearest valid value is 64"):
         train([photos], tmp_path / "run", CONFIG, teacher=teacher, size=32)
     assert not (tmp_path / "run").exists()

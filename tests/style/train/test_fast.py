@@ -126,7 +126,5 @@ def test_a_release_contains_sample_results(photos, tmp_path, without_onnx):
     ("name", "value", "nearest"), [("size", 32, 64), ("content", -1.0, 0.0), ("style", 1e5, 10000.0)]
 )
 def test_an_option_out_of_range_names_the_nearest_value(name, value, nearest):
-    with pytest.raises(
-        UsageError, match=f"--{name} {value}: must lie between .*; the nearest valid value is {nearest}"
-    ):
+    with pytest.raises(UsageError, match=f"^{name} {value}: must lie between .*; the nearest valid value is {nearest}"):
         FastOptions(**{name: value})

@@ -17,6 +17,7 @@ import numpy as np
 
 from vision_app.core.errors import GalleryError, UsageError
 from vision_app.core.files import OWNER_ONLY
+from vision_app.core.flags import flag
 
 if sys.platform != "win32":  # where SQLite alone keeps two writers apart, a transaction at a time
     from fcntl import LOCK_EX, LOCK_NB, flock
@@ -232,7 +233,7 @@ def _make_file(path: Path) -> None:
         if not path.stat().st_size:
             path.chmod(OWNER_ONLY)
     except OSError as error:
-        raise UsageError(f"--gallery {path}: cannot be made ({error.strerror})") from error
+        raise UsageError(f"{flag('gallery')} {path}: cannot be made ({error.strerror})") from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, readonly: bool) -> None:
@@ -289,7 +290,9 @@ def writer_lock(gallery: Path) -> Iterator[None]:
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), OWNER_ONLY)
     except OSError as error:
-        raise UsageError(f"--gallery {gallery}: {path.name} cannot be made beside it ({error.strerror})") from error
+        raise UsageError(
+            f"{flag('gallery')} {gallery}: {path.name} cannot be made beside it ({error.strerror})"
+        ) from error
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode) or not _HOLDER.fullmatch(holder := os.read(file, 40)):
             raise GalleryError(f"{path}: is in the way of the gallery's lock; move it or choose another gallery name")

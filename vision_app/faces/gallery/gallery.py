@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from vision_app.core.errors import GalleryError, UsageError
+from vision_app.core.flags import flag
 from vision_app.core.images import ImageSource
 from vision_app.core.several import several
 from vision_app.faces.calibration import FPIR
@@ -78,7 +79,7 @@ class Gallery:
         """
         path = resolve(Path(path))
         if (readonly or not create) and not path.is_file():
-            raise UsageError(f"--gallery {path}: there is no such gallery; `vision-app faces enroll` makes one")
+            raise UsageError(f"{flag('gallery')} {path}: there is no such gallery; `vision-app faces enroll` makes one")
         with ExitStack() as stack:
             if not readonly:
                 stack.enter_context(writer_lock(path))

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.optim import LBFGS, Adam, Optimizer
 
 from vision_app.core.errors import UsageError, VisionAppError
+from vision_app.core.flags import flag
 from vision_app.core.interrupt import Interrupt
 from vision_app.core.tensors import set_learning_rate
 from vision_app.style.checks import SMALLEST_SIDE, scaled, scaled_shape
@@ -90,11 +91,13 @@ def optimize(
         KeyboardInterrupt: After Ctrl-C, when the state has been written.
     """
     if not styles:
-        raise UsageError("--style: at least one is needed")
+        raise UsageError(f"{flag('style')}: at least one is needed")
     for name, pixels in (("content", content), *((f"style {i}", style) for i, style in enumerate(styles, 1))):
         scaled_shape(pixels.shape[1], pixels.shape[0], None, name)  # raises where it cannot be used
     if (start is not None) != (config.start == "fast"):
-        raise UsageError(f"--start {config.start}: an initial image belongs to --start fast, and only there")
+        raise UsageError(
+            f"{flag('start')} {config.start}: an initial image belongs to {flag('start')} fast, and only there"
+        )
     shares = StyleOptions(weights=None if weights is None else tuple(weights)).shares(len(styles))
     device = next(encoder.parameters()).device
     images = [content, *styles] if start is None else [content, *styles, start]

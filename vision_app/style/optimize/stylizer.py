@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from vision_app.core.errors import UsageError
+from vision_app.core.flags import flag
 from vision_app.released.find import model_name
 from vision_app.released.names import STYLE_ENCODER
 from vision_app.released.runtime import Execution
@@ -48,7 +49,10 @@ class OptimizeStylizer(Stylizer):
     ) -> "OptimizeStylizer":
         """Open an encoder; errors are those of `load.load_stylizer`."""
         if execution.runtime == "onnx":
-            raise UsageError("--runtime onnx: --method optimize needs gradients, which only torch gives; leave it out")
+            raise UsageError(
+                f"{flag('runtime')} onnx: {flag('method')} optimize needs gradients, which only torch gives; "
+                "leave it out"
+            )
         name = model_name(STYLE_ENCODER if encoder is None else encoder)
         execution = execution.on_torch(name)
         return cls(name, load_encoder(name, execution.device), execution, model=model)
