@@ -37,6 +37,8 @@ sys.addaudithook(watch)
 """
 OWN = re.compile(r"'?(127\.0\.0\.1|localhost|::1|0\.0\.0\.0)'?|None|\(.(127\.0\.0\.1|::1).,.*\)")  # addresses
 
+expect.set_options(timeout=PATIENCE)
+
 browser_test = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"),

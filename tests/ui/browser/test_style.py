@@ -59,6 +59,13 @@ def choose_size(page: Page, size: int) -> None:
     settle(page)
 
 
+def choose_many_steps(page: Page) -> None:
+    """Let a job run until it is stopped, however slow the browser is."""
+    page.get_by_role("spinbutton", name="Steps").fill("2000")
+    page.get_by_role("spinbutton", name="Steps").press("Enter")
+    settle(page)
+
+
 def save(page: Page) -> Image.Image:
     """Press the download button and return the image."""
     button = page.get_by_test_id("stDownloadButton").get_by_role("button", name="PNG")
@@ -84,13 +91,14 @@ def test_a_job_is_watched_stopped_and_saved_and_then_the_fast_method_runs(page, 
     upload(page, tmp_path / "my cat.png", encode(PHOTO, "PNG"))
     choose(page, "Classic")
     choose_size(page, 256)
+    choose_many_steps(page)
     choose_style(page)
     page.get_by_role("button", name="Start").click()
     preview = page.get_by_role("img", name="The image so far")
     expect(preview).to_be_visible(timeout=2 * PATIENCE)
     first = preview.get_attribute("src")
     expect(preview).not_to_have_attribute("src", first, timeout=PATIENCE)
-    expect(page.get_by_text(re.compile(r"Step \d\d of 150, .* loss"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile(r"Step \d{2,} of 2000, .* loss"))).to_be_visible(timeout=4 * PATIENCE)
     page.get_by_role("button", name="Stop").click()
     stopped = page.get_by_text("256 x 171 pixels, stopped after")
     expect(stopped).to_be_visible(timeout=PATIENCE)
@@ -116,6 +124,7 @@ def test_leaving_the_page_stops_the_job(page):
     choose(page, "Cat")
     choose(page, "Classic")
     choose_size(page, 256)
+    choose_many_steps(page)
     choose_style(page)
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("button", name="Stop")).to_be_visible(timeout=PATIENCE)
