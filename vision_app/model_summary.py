@@ -23,6 +23,7 @@ from vision_app.core.text import aligned
 from vision_app.detection.model.build import build_network as build_detector
 from vision_app.detection.model.rcnn import RCNN, WARPED
 from vision_app.released.find import Model
+from vision_app.released.runtime import built_from
 
 aten = torch.ops.aten
 BUILDERS: Mapping[str, Callable[[Model], Any]] = {
@@ -134,7 +135,9 @@ def summarize_model(model: Model, size: int | None = None) -> tuple[int, list[La
     """
     if model.task not in BUILDERS:
         raise ModelError(f"model '{model.name}' is for {model.task}, not for {' or '.join(BUILDERS)}")
-    usual, network = model.value("input.size", int), BUILDERS[model.task](model)
+    usual = model.value("input.size", int)
+    with built_from(model):
+        network = BUILDERS[model.task](model)
     run: Callable[[Any, Tensor], object] = nn.Module.__call__
     if isinstance(network, RCNN):
         run = run_on_regions
