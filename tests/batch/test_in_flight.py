@@ -1,7 +1,7 @@
 """The file that names the inputs at which a run was killed."""
 
 from vision_app.batch import in_flight
-from vision_app.batch.in_flight import InFlight
+from vision_app.batch.in_flight import Begun, InFlight
 from vision_app.batch.journal import Journal
 from vision_app.batch.sources import Input
 
@@ -56,7 +56,21 @@ def test_the_file_stays_small(tmp_path, monkeypatch):
     begun = InFlight(tmp_path / "rows.inflight", 0o600)
     for place in range(1000):
         begun.begin(place, [INPUTS[0]], rows=place - 2)
-        assert {place, max(place - 1, 0), max(place - 2, 0)} <= begun.places().keys()
+        assert {place, max(place - 1, 0), max(place - 2, 0)} <= begun.read().keys()
         assert begun.path.stat().st_size <= 600
     assert begun.path.stat().st_mode & 0o777 == 0o600
-    assert begun.places()[999] == INPUTS[0].file
+    assert begun.read()[999] == Begun(INPUTS[0].file)
+
+
+def test_rows_found_alone_are_kept_for_a_run_with_the_same_settings_only(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    for settings, known, alone in (({}, {2: row(2)}, 2), ({"--size": 9}, {}, None)):
+        with Journal(path, settings={}, inputs=INPUTS, batch_size=2, resume=False, overwrite=True) as journal:
+            journal.begin(2, INPUTS[2:4])
+            journal.in_flight.note(2, INPUTS[2].file, alone=1)
+            journal.in_flight.note(3, INPUTS[3].file, alone=2)
+            journal.in_flight.note(2, INPUTS[2].file, row=row(2))
+            journal.suspects = [2, 3]
+        with Journal(path, settings=settings, inputs=INPUTS, batch_size=2, resume=True) as journal:
+            assert (journal.known, journal.suspects) == (known, [place for place in (2, 3) if place not in known])
+            assert journal.in_flight.read()[3] == Begun(INPUTS[3].file, alone)

@@ -50,6 +50,7 @@ class Journal:
         batch_size: Inputs a batch; rows are kept in whole batches.
         rows: Number of rows in it.
         failed: Number of those with the status "failed".
+        in_flight: What is being handled.
         suspects: Places of the inputs at which the run that is continued was killed, as one of them may kill this one.
         known: Rows of inputs, by their places, that were handled in another process and are not written yet.
     """
@@ -89,10 +90,10 @@ class Journal:
             raise UsageError("--overwrite: not together with --resume, which continues a run; leave one of them out")
         self.path, self.inputs, self.batch_size, others = path, inputs, batch_size, list(others)
         self._resume = resume
-        self._in_flight = InFlight(path.with_suffix(".inflight"), permissions)
+        self.in_flight = InFlight(path.with_suffix(".inflight"), permissions)
         self.known: dict[int, dict[str, Any]] = {}
         refuse_sources(
-            [path, self._settings_path, self._in_flight.path, *others], chain(sources, (item.file for item in inputs))
+            [path, self._settings_path, self.in_flight.path, *others], chain(sources, (item.file for item in inputs))
         )
         if not path.exists():  # beside a journal, they are of its run
             refuse_existing(others, overwrite)
@@ -115,15 +116,23 @@ class Journal:
     def _start(self, settings: dict[str, Any]) -> None:
         remove_leftovers(self._settings_path)
         end = self._keep_whole_batches()
-        if end:
+        has_same_settings = True
+        try:
             self._check_settings(settings)
+        except UsageError:
+            if end:
+                raise
+            has_same_settings = False
         self._stream.truncate(end)
-        begun = self._in_flight.places() if self._resume else {}
-        open_places = range(self.rows, len(self.inputs))
-        self.suspects = [
-            place for place in sorted(begun) if place in open_places and self.inputs[place].file == begun[place]
-        ]
-        self._in_flight.keep(self.suspects)
+        begun = self.in_flight.read() if self._resume else {}
+        kept = [
+            place for place in sorted(begun)
+            if self.rows <= place < len(self.inputs) and self.inputs[place].file == begun[place].file
+        ]  # fmt: skip
+        self.in_flight.keep(kept, only_names=not has_same_settings)
+        if has_same_settings:
+            self.known = {place: row for place in kept if (row := begun[place].row)}
+        self.suspects = [place for place in kept if place not in self.known]
         if not end:  # after the cut: no row is ever beside settings that it was not made with
             write_text(self._settings_path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
 
@@ -133,7 +142,7 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         left = {*self.suspects, *self.known}
         with suppress(OSError):
-            self._in_flight.keep(place for place in left if place >= self.rows)
+            self.in_flight.keep(place for place in left if place >= self.rows)
         self._stream.close()
 
     def begin(self, start: int, batch: Sequence[Input]) -> None:
@@ -142,8 +151,8 @@ class Journal:
         Raises:
             OutputError: It could not be written.
         """
-        with writing(self._in_flight.path):
-            self._in_flight.begin(start, batch, self.rows)
+        with writing(self.in_flight.path):
+            self.in_flight.begin(start, batch, self.rows)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append rows.

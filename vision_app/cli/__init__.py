@@ -26,7 +26,7 @@ def main(args: list[str] | None = None) -> int:
             from vision_app.core.flags import command_line
 
             words = sys.argv[1:] if args is None else args
-            alone.called = main, words
+            alone.COMMAND.set((main, words))
             with command_line():
                 return _run(words)
     except KeyboardInterrupt:  # while modules are loaded

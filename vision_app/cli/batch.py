@@ -112,12 +112,13 @@ def run_batch(
     Raises:
         UsageError: See `Journal`.
         OutputError: Something could not be written.
+        VisionAppError: See `alone.try_suspects`.
     """
     from vision_app.batch.journal import Journal, read_rows
     from vision_app.batch.sinks import remove
 
-    if alone.wanted:
-        return alone.answer(make_task(), inputs)
+    if job := alone.JOB.get():
+        return alone.answer(job, make_task(), inputs)
     with Journal(
         path,
         settings=settings,
