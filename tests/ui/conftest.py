@@ -1,6 +1,7 @@
 """Images, models and people for the pages."""
 
 import sys
+import threading
 
 import pytest
 from app_pages import ADA, BOB, photo_of
@@ -14,7 +15,8 @@ from tiny_detectors import write_tiny
 from vision_app import Detector, Gallery
 from vision_app.core import images as core_images
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.ui import images, models, style, style_job
+from vision_app.ui import images, models
+from vision_app.ui.style_job import StyleJob
 from vision_app.ui.widgets.faces import GALLERY
 
 
@@ -24,18 +26,36 @@ def main_module(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
+class OwnedLock:
+    """A lock that knows the thread that holds it."""
+
+    def __init__(self):
+        self.lock, self.owner = threading.Lock(), None
+
+    def acquire(self, timeout=-1):
+        if taken := self.lock.acquire(timeout=timeout):
+            self.owner = threading.current_thread()
+        return taken
+
+    def release(self):
+        self.owner = None
+        self.lock.release()
+
+
 @pytest.fixture(autouse=True)
-def turns(monkeypatch):
-    """Let no page decode an image of a visitor unless it is that image's turn."""
-    decode = core_images._decode
+def decode_lock(monkeypatch) -> OwnedLock:
+    """Let no page and no job decode an image of a visitor unless its own thread holds the lock for that."""
+    lock, decode = OwnedLock(), core_images._decode
 
     def decode_in_turn(source, name, *rest):
-        turns = images.TURN, style.TURN, style_job.TURN
-        if get_script_run_ctx(suppress_warning=True):  # not a test itself
-            assert any(turn.locked() for turn in turns), f"{name} is decoded out of turn"
+        thread = threading.current_thread()
+        if get_script_run_ctx(suppress_warning=True) or isinstance(thread, StyleJob):  # not a test itself
+            assert lock.owner is thread, f"{name} is decoded out of turn"
         return decode(source, name, *rest)
 
+    monkeypatch.setattr(images, "DECODE_LOCK", lock)
     monkeypatch.setattr(core_images, "_decode", decode_in_turn)
+    return lock
 
 
 @pytest.fixture(scope="session")

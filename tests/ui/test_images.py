@@ -1,5 +1,6 @@
 """Images in memory, and what the session keeps of the networks' outputs, and for how long."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -19,7 +20,6 @@ from vision_app.ui.images import (
     CACHE,
     MEGAPIXELS,
     SCREEN_SIZE,
-    TURN,
     ImageFile,
     decoding,
     detect,
@@ -86,30 +86,33 @@ def test_uploads_of_one_name_are_told_apart():
 
 
 @pytest.mark.parametrize(("limit", "accepted"), [("0.24", True), ("0.2", False), ("", True), ("100", True)])
-def test_an_image_with_more_pixels_than_the_page_takes_is_refused_by_its_header(monkeypatch, limit, accepted):
+def test_an_image_with_more_pixels_than_the_page_takes_is_refused_by_its_header(
+    monkeypatch, decode_lock, limit, accepted
+):
     monkeypatch.setenv(MEGAPIXELS, limit)
     image = ImageFile("big.png", encode(Image.new("1", (600, 400)), "PNG")[:60])  # there is no more to read
     if accepted:
         with decoding(image):
-            assert TURN.locked()
+            assert decode_lock.owner is threading.current_thread()
     else:
         with pytest.raises(ImageError, match=r"big\.png: too large: 600 x 400; this page takes up to 0\.2 megapixels"):
             decoding(image).__enter__()
-    assert not TURN.locked()
+    assert decode_lock.owner is None
 
 
 @pytest.mark.parametrize("text", ["many", "0", "-1", "nan", "inf", "101"])
 def test_a_wrong_limit_of_pixels_is_an_error_that_names_the_variable(monkeypatch, text):
     monkeypatch.setenv(MEGAPIXELS, text)
-    with pytest.raises(UsageError, match=f"{MEGAPIXELS}: must be a number from 0 to 100, not '{text}'"):
+    with pytest.raises(UsageError, match=f"{MEGAPIXELS}: must be a number above 0 and at most 100, not '{text}'"):
         decoding(ImageFile("a.png", b"")).__enter__()
 
 
-def test_images_of_all_visitors_are_looked_at_one_after_the_other(monkeypatch):
+def test_images_of_all_visitors_are_looked_at_one_after_the_other(monkeypatch, decode_lock):
     at_once, most = [], []
+    content = encode(Image.new("1", (2, 2)), "PNG")
 
     def look(number):
-        with decoding(ImageFile(f"{number}.png", b"")):
+        with decoding(ImageFile(f"{number}.png", content)):
             at_once.append(number)
             most.append(len(at_once))
             time.sleep(0.01)
@@ -119,5 +122,19 @@ def test_images_of_all_visitors_are_looked_at_one_after_the_other(monkeypatch):
         list(visitors.map(look, range(6)))
     assert most == [1] * 6
     monkeypatch.setattr(ui_images, "PATIENCE", 0.01)
-    with TURN, pytest.raises(VisionAppError, match="the page is busy with other visitors' images; try again"):
+    decode_lock.acquire()
+    with pytest.raises(VisionAppError, match="the page is busy with other visitors' images; try again"):
         look(7)
+
+
+def test_a_file_that_did_not_fit_in_memory_is_tried_again(monkeypatch, detector):
+    image, read = ImageFile("a.png", encode(Image.new("RGB", (64, 48)), "PNG")), GridDetector.read
+
+    def no_memory(*args, **named):
+        raise ImageError("a.png", "not enough memory to decode it") from MemoryError()
+
+    monkeypatch.setattr(GridDetector, "read", no_memory)
+    with pytest.raises(ImageError, match=r"a\.png: not enough memory"):
+        infer(image, detector)
+    monkeypatch.setattr(GridDetector, "read", read)
+    assert infer(image, detector).raw is not None

@@ -14,6 +14,10 @@ from starlette.formparsers import MultiPartParser
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from streamlit import net_util
+from streamlit.runtime import Runtime, RuntimeConfig
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from vision_app.ui import server
 
@@ -51,6 +55,43 @@ def test_an_upload_stays_in_memory_while_it_arrives(prepared):
     form = asyncio.run(MultiPartParser(headers, body()).parse())
     assert form["f"].size == 20 * 2**20
     assert not form["f"].file._rolled
+
+
+@pytest.fixture
+def runtime(monkeypatch):
+    """Streamlit's own parts as they are when the page is served, without a server around them."""
+    monkeypatch.setattr(Runtime, "_instance", None)
+    storage, uploads = MemoryMediaFileStorage("/media"), MemoryUploadedFileManager("/upload")
+    return Runtime(RuntimeConfig("app.py", storage, uploads))
+
+
+def test_streamlit_has_the_private_parts_that_the_clean_up_looks_into(runtime):
+    async def visit_and_leave():
+        runtime._async_objs = SimpleNamespace(
+            eventloop=asyncio.get_running_loop(), has_connection=asyncio.Event(), need_send_data=asyncio.Event()
+        )
+        key = runtime.connect_session(SimpleNamespace(write_forward_msg=None), {})
+        session = runtime._session_mgr.get_session_info(key).session
+        session._session_state["photo"] = "secret"
+        for owner in (key, "nobody"):
+            runtime.uploaded_file_mgr.add_file(owner, UploadedFileRec("1", "a.jpg", "image/jpeg", b"secret"))
+        lost = {}
+        assert not server.sweep(runtime, lost, 0) and [*server._uploads()] == [key]  # what arrived for nobody is gone
+        runtime.disconnect_session(key)
+        assert not server.sweep(runtime, lost, 1) and [*lost] == [key]
+        assert server.sweep(runtime, lost, 1 + server.SESSION_GRACE)
+        assert not server._uploads() and "photo" not in session._session_state and session._browser_queue.is_empty()
+
+    asyncio.run(visit_and_leave())
+    assert callable(net_util.get_external_ip) and callable(net_util.get_internal_ip)
+    assert isinstance(MultiPartParser.spool_max_size, int)
+
+
+def test_uploads_are_refused_where_streamlit_hides_them(prepared, runtime, monkeypatch):
+    del runtime.uploaded_file_mgr.file_storage
+    scope = {"type": "http", "method": "PUT", "path": "/_stcore/upload_file/a/1", "headers": []}
+    with pytest.raises(AttributeError, match="file_storage"):
+        asyncio.run(prepared["middleware"][1].cls(None)(scope, None, None))
 
 
 @pytest.fixture
@@ -181,7 +222,7 @@ def test_a_session_ends_after_it_was_without_connection_for_a_while(stored):
     runtime.active = {"a"}
     assert not server.sweep(runtime, lost, 110)
     runtime.active = {"a", "c"}  # it is back
-    assert server.sweep(runtime, lost, 100 + server.KEEP)
+    assert server.sweep(runtime, lost, 100 + server.SESSION_GRACE)
     assert [*runtime.sessions] == ["a", "c"] and "b" in runtime.removed and lost == {}
     assert gone._session_state != "photos" and not gone._browser_queue._queue
     assert not server.sweep(runtime, lost, 200)

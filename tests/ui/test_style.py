@@ -13,14 +13,14 @@ from image_files import encode
 from PIL import Image
 from skimage import data
 
-from vision_app.core.errors import ImageError
+from vision_app.core.errors import ImageError, VisionAppError
 from vision_app.style import stylizer
 from vision_app.style.options import OptimizeConfig
 from vision_app.style.results import Progress
 from vision_app.style.samples import samples
 from vision_app.style.samples.samples import SAMPLES
 from vision_app.style.stylizer import Output, Request, Stylizer
-from vision_app.ui import models, style, style_job
+from vision_app.ui import images, models, style, style_job
 from vision_app.ui.images import SAMPLES as PHOTOS
 from vision_app.ui.style import MAX_RESULTS
 from vision_app.ui.style_job import JobSlot, StyleJob
@@ -315,7 +315,7 @@ def test_a_small_photo_keeps_its_size_and_a_large_one_is_reduced_to_the_limit(ph
 
 
 def test_a_visitor_waits_for_the_turn_and_may_stop_waiting(photo, slot):
-    with style_job.TURN:
+    with style_job.JOB_LOCK:
         page = press(started(photo, "waves", method="Classic"), "Start")
         job = slot.job
         deadline = time.monotonic() + 20
@@ -328,17 +328,40 @@ def test_a_visitor_waits_for_the_turn_and_may_stop_waiting(photo, slot):
         assert labeled(run(page).button, "Start") and shown(page) is None and slot.job is None
 
 
-def test_a_single_pass_holds_the_turn_while_it_runs(photo, stylizers, monkeypatch):
-    turns = []
-    stylize = stylizers["fast"]._stylize
+@pytest.mark.parametrize(("method", "holds"), [("fast", True), ("optimize", False)])
+def test_other_images_wait_for_a_single_pass_but_not_for_a_job(
+    photo, stylizers, slot, monkeypatch, decode_lock, method, holds
+):
+    held = []
+    stylize = stylizers[method]._stylize
 
     def watched(request):
-        turns.append(style.TURN.locked())
+        held.append(decode_lock.owner is not None)
         return stylize(request)
 
-    monkeypatch.setattr(stylizers["fast"], "_stylize", watched)
-    started(photo, "mosaic")
-    assert turns == [True] and not style.TURN.locked()
+    monkeypatch.setattr(stylizers[method], "_stylize", watched)
+    page = started(photo, "mosaic", method={"fast": "Fast", "optimize": "Classic"}[method])
+    if method == "optimize":
+        press(page, "Start")
+        job = slot.job
+        stylizers[method].go_on.release(1000)
+        job.join(20)
+        assert job.result is not None
+    assert held == [holds] and decode_lock.owner is None
+
+
+def test_a_style_of_the_visitor_and_a_photo_wait_for_their_turn_until_the_page_says_that_it_is_busy(
+    photo, stylizers, monkeypatch, decode_lock
+):
+    image, chosen = images.ImageFile("my photo.png", photo), stylizers["fast"]
+    own = style.Style("own", "own", b"", images.ImageFile("own.png", photo))
+    request = style.StyleRequest(chosen, image, images.read_image(photo), (own,), style.StyleOptions())
+    prepared = request.prepare()
+    monkeypatch.setattr(images, "PATIENCE", 0.01)
+    decode_lock.acquire()
+    for work in (request.prepare, lambda: request.stylize_at_once(prepared, None)):
+        with pytest.raises(VisionAppError, match="the page is busy with other visitors' images; try again"):
+            work()
 
 
 @pytest.mark.parametrize("change", ["style", "setting", "photo"])

@@ -121,14 +121,18 @@ def read_image(
     return _decode(io.BytesIO(content), name or default_name, target, max_pixels)
 
 
-def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+def read_size(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> tuple[int, int]:
     """Return the width and height of an upright image from its file's header, without decoding it.
+
+    Args:
+        source: A path, or the bytes of a file.
+        name: What errors call it; the path by default.
 
     Raises:
         ImageError: As `read_image`, as far as the header tells.
     """
-    name = os.fsdecode(path)
-    with open_file(Path(path), name) as stream:
+    name = name or ("<bytes>" if isinstance(source, bytes) else os.fsdecode(source))
+    with io.BytesIO(source) if isinstance(source, bytes) else open_file(Path(source), name) as stream:
         try:
             image = open_image(stream, name, MAX_PIXELS, only_header=True)
             width, height = image.size
@@ -138,6 +142,8 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
             raise
         except Image.DecompressionBombError as error:
             raise ImageError(name, f"too large: over the limit of {MAX_PIXELS:,} pixels") from error
+        except MemoryError as error:
+            raise ImageError(name, "not enough memory to read its header") from error
         except Exception as error:  # a damaged header can make a plugin raise anything
             raise ImageError(name, f"damaged, cut short or unsupported ({_reason(error)})") from error
     return (height, width) if turned else (width, height)

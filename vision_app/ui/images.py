@@ -25,8 +25,8 @@ from PIL import Image
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vision_app import Classifier, Detections, DetectOptions, Detector, RGBImage, read_image
-from vision_app.core.decode import open_image
 from vision_app.core.errors import ImageError, UsageError, VisionAppError
+from vision_app.core.images import read_size
 from vision_app.core.limits import MAX_PIXELS
 from vision_app.core.timing import timed
 
@@ -38,7 +38,7 @@ MEGAPIXELS = "VISION_APP_MAX_MEGAPIXELS"  # the environment variable with the la
 MAX_MEGAPIXELS = 50.0
 PATIENCE = 30.0  # seconds to wait for other visitors' images
 SESSION_QUOTA = 300  # megabytes of uploads of one visitor
-TURN = threading.Lock()
+DECODE_LOCK = threading.Lock()  # held by whoever decodes an image of a visitor, see `decoding`
 
 Value = TypeVar("Value")
 
@@ -141,35 +141,33 @@ def screen_image(image: ImageFile) -> RGBImage:
 
 
 @contextmanager
-def decoding(image: ImageFile) -> Iterator[None]:
-    """Decode an image and look at it in the block, when it is its turn.
+def decoding(*images: ImageFile) -> Iterator[None]:
+    """Decode images and look at them in the block, when it is their turn.
 
     Each takes memory by the hundred megabytes and all cores: images of all visitors are looked at one after the other.
 
     Raises:
-        ImageError: It has more pixels than the page takes.
+        ImageError: One of them has more pixels than the page takes, or a damaged header.
         VisionAppError: The page is busy with the images of others.
     """
-    check_size(image)
-    if not TURN.acquire(timeout=PATIENCE):
+    for image in images:
+        check_size(image)
+    if not DECODE_LOCK.acquire(timeout=PATIENCE):
         raise VisionAppError("the page is busy with other visitors' images; try again in a moment")
     try:
         yield
     finally:
-        TURN.release()
+        DECODE_LOCK.release()
 
 
 def check_size(image: ImageFile) -> None:
     """Check that an image has no more pixels than the page takes, by its header.
 
     Raises:
-        ImageError: It has more.
+        ImageError: It has more, or the header cannot be read.
     """
     limit = max_megapixels()
-    try:
-        width, height = open_image(image.open(), image.name, MAX_PIXELS).size
-    except Exception:  # a damaged header can raise anything, and whoever decodes it says so
-        return
+    width, height = read_size(image.data, name=image.name)
     if width * height > 1e6 * limit:
         raise ImageError(image.name, f"too large: {width} x {height}; this page takes up to {limit:g} megapixels")
 
@@ -178,7 +176,7 @@ def max_megapixels() -> float:
     """Return the megapixels of the largest images that the page takes.
 
     Raises:
-        UsageError: The environment variable that sets them is no positive number.
+        UsageError: The environment variable that sets them is not a number in that range.
     """
     text = os.environ.get(MEGAPIXELS) or str(MAX_MEGAPIXELS)
     try:
@@ -186,14 +184,14 @@ def max_megapixels() -> float:
     except ValueError:
         limit = math.nan
     if not 0 < limit <= MAX_PIXELS / 1e6:
-        raise UsageError(f"{MEGAPIXELS}: must be a number from 0 to {MAX_PIXELS / 1e6:g}, not {text!r}")
+        raise UsageError(f"{MEGAPIXELS}: must be a number above 0 and at most {MAX_PIXELS / 1e6:g}, not {text!r}")
     return limit
 
 
 def cached(image: ImageFile, key: Hashable, compute: Callable[[], Value]) -> Value:
     """Return what was computed for an image under this key, or compute it.
 
-    The session keeps the MAX_ENTRIES most recently used values, errors included.
+    The session keeps the MAX_ENTRIES most recently used values, and errors that the same file causes every time.
 
     Raises:
         ImageError: The image cannot be read.
@@ -205,7 +203,10 @@ def cached(image: ImageFile, key: Hashable, compute: Callable[[], Value]) -> Val
             with decoding(image):
                 entries[place] = compute()
         except ImageError as error:
-            entries[place] = ImageError(image.name, error.reason)  # without the traceback, which holds the pixels
+            kept = ImageError(image.name, error.reason)  # without the traceback, which holds the pixels
+            if isinstance(error.__cause__, MemoryError):  # there may be enough the next time
+                raise kept from None
+            entries[place] = kept
     entries.move_to_end(place)
     while len(entries) > MAX_ENTRIES:
         entries.popitem(last=False)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,15 +24,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import net_util
 from streamlit.runtime import Runtime, get_instance
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.state import SessionState
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from vision_app.core.memory import give_back
 from vision_app.ui.images import SESSION_QUOTA
 
 PAGE = Path(__file__).with_name("app.py")  # the script that Streamlit runs for each visitor
 LOGGER = logging.getLogger(__name__)
-KEEP = 15.0  # seconds that a session outlives its connection: a short break loses nothing
-SWEEP = 3.0  # seconds from one look for such sessions to the next
+SESSION_GRACE = 15.0  # seconds that a session outlives its connection: a short break loses nothing
+SWEEP_INTERVAL = 3.0  # seconds from one look for such sessions to the next
 TOTAL_QUOTA = 2000  # megabytes of uploads of all visitors
 M_MMAP_THRESHOLD, M_PERTURB, M_ARENA_MAX = -3, -6, -8  # of malloc.h
 UPLOADS = "/_stcore/upload_file/"
@@ -94,7 +96,7 @@ class UploadQuota:
         size = int(Headers(scope=scope).get("content-length", MultiPartParser.spool_max_size))
         stored = {key: sum(len(one.data) for one in files.values()) for key, files in _uploads().items()}
         if stored.get(session, 0) + self.arriving[session] + size > SESSION_QUOTA * 10**6:
-            answer = PlainTextResponse(f"at most {SESSION_QUOTA} MB of images a visit; remove some first", 413)
+            answer = PlainTextResponse(f"at most {SESSION_QUOTA} MB of images per visit; remove some first", 413)
         elif sum(stored.values()) + self.arriving.total() + size > TOTAL_QUOTA * 10**6:
             answer = PlainTextResponse("the page is busy with other visitors' images; try again in a moment", 503)
         else:
@@ -118,18 +120,18 @@ async def lifespan(app: object) -> AsyncIterator[None]:
 async def _sweep_forever() -> None:
     lost: dict[str, float] = {}
     while True:
-        await asyncio.sleep(SWEEP)
+        await asyncio.sleep(SWEEP_INTERVAL)
         over = True
         try:
             over = sweep(get_instance(), lost, time.monotonic())
         except Exception:  # whatever it was, later visits are to be deleted
-            LOGGER.exception("images of a visit that is over may still be at their addresses")
+            LOGGER.exception("clean-up failed; images of ended visits may still be served")
         if over:
             await asyncio.to_thread(free_memory)
 
 
 def sweep(runtime: Runtime, lost: dict[str, float], now: float) -> bool:
-    """Delete what belongs to sessions that lost their connection KEEP seconds ago or before.
+    """Delete what belongs to sessions that lost their connection SESSION_GRACE seconds ago or before.
 
     Streamlit itself does that once another visitor comes.
 
@@ -143,7 +145,7 @@ def sweep(runtime: Runtime, lost: dict[str, float], now: float) -> bool:
     """
     known = {info.session.id: info.session for info in runtime._session_mgr.list_sessions()}
     missing = {key: lost.get(key, now) for key in known if not runtime.is_active_session(key)}
-    over = [key for key, since in missing.items() if now - since >= KEEP]
+    over = [key for key, since in missing.items() if now - since >= SESSION_GRACE]
     for key in over:
         runtime.close_session(key)
         session = known.pop(key)  # which the loop of the server may still hold
@@ -175,7 +177,6 @@ def free_memory() -> None:
     give_back()
 
 
-def _uploads() -> dict[str, dict[str, Any]]:
+def _uploads() -> dict[str, dict[str, UploadedFileRec]]:
     """Return the uploaded files by session and id."""
-    uploads: dict[str, dict[str, Any]] = getattr(get_instance().uploaded_file_mgr, "file_storage", {})
-    return uploads
+    return cast("MemoryUploadedFileManager", get_instance().uploaded_file_mgr).file_storage

@@ -1,6 +1,5 @@
 """The Style page: a photo in the style of other images."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from vision_app.style.results import Report
 from vision_app.style.stylizer import PreparedStyles
 from vision_app.ui import models
 from vision_app.ui.downloads import data_url, encoded
-from vision_app.ui.images import SAMPLES, SCREEN_SIZE, ImageFile, sample, screen_image
+from vision_app.ui.images import SAMPLES, SCREEN_SIZE, ImageFile, decoding, sample, screen_image
 from vision_app.ui.style_job import REFRESH, StyleJob, job_slot
 from vision_app.ui.widgets.inputs import CAMERA, choose_source, snapshot, upload_one
 from vision_app.ui.widgets.outputs import before_after, save, show_error, show_image
@@ -39,7 +38,6 @@ SIZES = (256, 512, 768, 1024, 1536, 2048, 4096)  # pixels of the long side
 CLASSIC_SIZES = SIZES[:5]
 STEPS = 150
 MAX_RESULTS = 10
-TURN = threading.Lock()  # single passes for all visitors take turns: each takes all cores
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,23 @@ class StyleRequest:
 
     def prepare(self) -> PreparedStyles:
         """Compute what the stylizer needs of the styles."""
-        with TURN:
+        with decoding(*(style.image for style in self.styles if style.image)):
             return self.stylizer.prepare([style.source for style in self.styles])
 
     def stylize_at_once(self, prepared: PreparedStyles, size: int | None) -> Stylized:
         """Stylize in a single pass at some size when it is this visitor's turn."""
-        with TURN:
+        with decoding(self.image):
             return self.stylizer(self.image.open(), prepared, self.options, size=size)
+
+    def stylize_step_by_step(self, report: Report) -> Stylized:
+        """Stylize in many passes; other visitors' images are decoded meanwhile."""
+        prepared = self.prepare()
+        with decoding(self.image):
+            photo = self.stylizer.read(self.image.open(), self.options)
+        try:
+            return self.stylizer(photo, prepared, self.options, report=report)
+        except ImageError as error:  # pixels have no name
+            raise ImageError(self.image.name, error.reason) from None
 
 
 def page() -> None:
@@ -171,11 +179,7 @@ def step_by_step(request: StyleRequest) -> None:
     elif job is not None:
         st.fragment(watch, run_every=REFRESH)(job)
     else:
-
-        def stylize(report: Report) -> Stylized:
-            return request.stylizer(request.image.open(), request.prepare(), request.options, report=report)
-
-        work = (request.key, stylize)
+        work = (request.key, request.stylize_step_by_step)
         st.button("Start", type="primary", on_click=job_slot().start, args=work, icon=":material/brush:")
         st.caption("You can watch the progress and stop at any time.")
         show_image(request.screen.pixels, "The photo")

@@ -12,7 +12,7 @@ from vision_app.style.results import Progress, Report
 
 REFRESH = 1.0  # seconds from one preview to the next
 POLL = 0.1  # seconds after which a waiting job checks whether it was stopped
-TURN = threading.Lock()  # one job of all visitors at a time: each takes all cores, and gigabytes of memory
+JOB_LOCK = threading.Lock()  # held by the one job that runs: each takes all cores, and gigabytes of memory
 
 
 class StyleJob(threading.Thread):
@@ -54,7 +54,7 @@ class StyleJob(threading.Thread):
 
     def run(self) -> None:
         """Wait for the turn, then stylize; the thread calls this."""
-        while not TURN.acquire(timeout=POLL):
+        while not JOB_LOCK.acquire(timeout=POLL):
             self.waiting = True
             if self.stopping:
                 return
@@ -64,7 +64,7 @@ class StyleJob(threading.Thread):
         except Exception as error:  # nothing above a thread would catch it; the page shows it
             self.error = error
         finally:
-            TURN.release()
+            JOB_LOCK.release()
 
     def _report(self, progress: Progress) -> bool:
         """Store the progress; return whether this step is to be the last one."""
