@@ -24,9 +24,15 @@ class Trial(NamedTuple):
     held: bool
 
 
-def vision_app(*words: object) -> tuple[int, str]:
-    """Run the command in this process; return its exit code and what it printed."""
+def vision_app(*words: object) -> tuple[int | None, str]:
+    """Run the command in this process; return its exit code and what it printed.
+
+    Where it raises, as a traceback of the command would show, the code is None.
+    """
     printed = io.StringIO()
     with redirect_stdout(printed), redirect_stderr(printed):
-        code = main([str(word) for word in words])
+        try:
+            code = main([str(word) for word in words])
+        except Exception as error:
+            return None, f"{printed.getvalue()}{type(error).__name__}: {error}"
     return code, printed.getvalue()

@@ -122,6 +122,7 @@ def test_the_size_of_a_png_is_read_without_its_pixels(tmp_path, place, orientati
     expected = read_image(content)
     monkeypatch.setattr(Image, "_getdecoder", None)  # whoever decodes fails
     assert read_size(tmp_path / "a.png") == (expected.width, expected.height) == ((64, 48), (48, 64))[orientation == 6]
+    assert read_size(content) == read_size(tmp_path / "a.png")
 
 
 def test_the_size_in_a_heic_header_is_that_of_the_decoded_image():
@@ -136,6 +137,8 @@ def test_a_header_that_cannot_be_read_is_named(tmp_path):
         (tmp_path / "a.png").write_bytes(content)
         with pytest.raises(ImageError, match=r"a\.png: "):
             read_size(tmp_path / "a.png")
+        with pytest.raises(ImageError, match=r"an upload: "):
+            read_size(content, name="an upload")
     with pytest.raises(ImageError, match="no such file"):
         read_size(tmp_path / "none.png")
 
