@@ -1,6 +1,8 @@
 """Files are whole or not there at all, and nothing is left of unfinished ones."""
 
 import os
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +133,32 @@ def test_only_regular_files_within_the_limit_are_read(tmp_path):
             assert refused.value.strerror == reason
     with pytest.raises(OSError, match=r"^too large: 5 bytes are over the limit of 4$"):
         read_text(tmp_path / "five", 4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs files whose size is not told")
+def test_the_limit_holds_for_a_file_whose_size_is_not_told():
+    file = Path("/proc/self/maps")
+    assert file.stat().st_size == 0 and len(read_bytes(file)) > 1000
+    with pytest.raises(OSError, match=r"^too large: over the limit of 999 bytes$"):
+        read_bytes(file, 999)
+
+
+def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"12345")
+    os.mkfifo(tmp_path / "pipe")
+    before = (tmp_path / "file").stat()
+    monkeypatch.setattr(Path, "stat", lambda self, **_: before)
+    refused = []
+
+    def read():
+        with pytest.raises(OSError, match="not a regular file"):
+            read_bytes(tmp_path / "pipe")
+        refused.append(True)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert refused == [True]
 
 
 @pytest.mark.parametrize(

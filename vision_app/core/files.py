@@ -21,6 +21,7 @@ from vision_app.core.limits import MAX_BYTES
 
 OWNER_ONLY = 0o600
 PUBLIC = 0o666  # without what the system's umask takes away
+_STEP = 2**16  # bytes
 _PART = "[0-9a-f]" * 16 + ".part"  # what ends the name of an unfinished file
 
 
@@ -41,21 +42,41 @@ def open_regular(path: Path, limit: int = MAX_BYTES) -> BinaryIO:
     Raises:
         OSError: It cannot be opened, is of another kind or has more bytes; `strerror` says which.
     """
-    found = path.stat()
+    _check_regular(path, path.stat(), limit)
+    stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115
+    try:
+        _check_regular(path, os.fstat(stream.fileno()), limit)  # what is there now may be something else
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, as a pipe does until somebody writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(path: Path, found: os.stat_result, limit: int) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(found.st_mode):
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise UnreadableFileError(errno.EINVAL, "not a regular file", str(path))
     if found.st_size > limit:
         reason = f"too large: {found.st_size:,} bytes are over the limit of {limit:,}"
         raise UnreadableFileError(errno.EFBIG, reason, str(path))
-    return path.open("rb")
 
 
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """Return the content of a regular file; errors are those of `open_regular`."""
     with open_regular(path, limit) as file:
-        return file.read()
+        content = file.read(os.fstat(file.fileno()).st_size)
+        while more := file.read(_STEP):  # it has grown, or its size is not told, as in /proc
+            content += more
+            if len(content) > limit:
+                reason = f"too large: over the limit of {limit:,} bytes"
+                raise UnreadableFileError(errno.EFBIG, reason, str(path))
+        return content
 
 
 def read_text(path: Path, limit: int = MAX_BYTES) -> str:
