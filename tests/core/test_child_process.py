@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
 
-from vision_app.core.child_process import ChildKilledError, ChildProcess
+from vision_app.batch.sinks import OutputError
+from vision_app.core.child_process import ChildError, ChildKilledError, ChildProcess
 from vision_app.core.errors import ImageError
 
 PARENTS = {  # how a process starts a child, which prints its number and then has nothing or much to do
@@ -69,6 +71,19 @@ def test_a_child_ends_when_its_parent_does(tmp_path, kind, signals):
     assert parent.stdout.read() == b""  # nobody holds it open
 
 
+class OwnError(Exception):
+    """One that cannot be read back: its arguments are not those of its constructor."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def fail(kind):
+    errors = {"own": OwnError(1, 2), "lock": ValueError("held"), "output": OutputError("x", OSError(28, "No space"))}
+    errors["lock"].lock = threading.Lock()
+    raise errors[kind]
+
+
 def refuse(name):
     raise ImageError(name, "no such file")
 
@@ -82,6 +97,16 @@ def test_a_child_answers_raises_and_tells_that_it_was_killed():
         assert str(raised.value) == "a.png: no such file"
         assert "in refuse" in raised.value.__notes__[0]  # where it was raised
         assert child.call(os.getpid) != os.getpid()
+        for kind, type, told in (
+            ("output", OutputError, "cannot write x: No space"),
+            ("own", ChildError, "OwnError: 1 and 2"),
+            ("lock", ChildError, "ValueError: held"),
+        ):
+            with pytest.raises(type) as raised:
+                child.call(fail, kind)
+            assert str(raised.value) == told and "in fail" in raised.value.__notes__[0]
+        with pytest.raises(ChildError, match="cannot send the answer, lock: "):
+            child.call(threading.Lock)
         for _ in range(2):
             with pytest.raises(ChildKilledError):
                 child.call(os._exit, 9)

@@ -22,7 +22,11 @@ class OutputError(VisionAppError):
     """Something could not be written. A run stops here, and the rows written so far stay."""
 
     def __init__(self, path: str | os.PathLike[str], error: OSError):
-        super().__init__(f"cannot write {os.fspath(path)}: {error.strerror or error}")
+        super().__init__(path, error)
+
+    def __str__(self) -> str:
+        path, error = self.args
+        return f"cannot write {os.fspath(path)}: {error.strerror or error}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +105,9 @@ def answer(job: Job, task: "Task[Any]", inputs: Sequence[Input]) -> int:
     """Handle the inputs of a job in this process, and note for each that it begins, and then its row."""
     from vision_app.batch.run import handle
     from vision_app.batch.sinks import writing
+    from vision_app.core.child_process import give_way
 
-    with suppress(OSError):  # where memory ends, this process is to go, not its parent; not while it loads a model
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    give_way()  # now that the model is loaded: a kill before that tells nothing of the inputs
     in_flight = InFlight(job.in_flight, job.permissions)
     before = in_flight.read()
     for number, place in enumerate(job.places):

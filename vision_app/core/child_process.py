@@ -1,13 +1,16 @@
 """Processes that this one starts: none of them outlives it, however it ends."""
 
 import os
+import pickle
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
@@ -17,6 +20,10 @@ _PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 class ChildKilledError(Exception):
     """A child process ended before it answered: something killed it, most often for the memory that it took."""
+
+
+class ChildError(Exception):
+    """What a child process gave or raised cannot be pickled; tells what it is, in words."""
 
 
 class ChildProcess:
@@ -52,12 +59,14 @@ class ChildProcess:
 
         Raises:
             ChildKilledError: The process was killed, now or before.
+            ChildError: What the function gave or raised cannot be pickled.
         """
         try:
             self._pipe.send((function, arguments))
-            answer, error = self._pipe.recv()
+            content = self._pipe.recv_bytes()
         except (EOFError, OSError) as closed:
             raise ChildKilledError from closed
+        answer, error = pickle.loads(content)
         if error is not None:
             raise error
         return answer  # type: ignore[no-any-return]  # what the function gave
@@ -81,6 +90,12 @@ def end_with_parent(*_: object) -> None:
         threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
 
 
+def give_way() -> None:
+    """Let this process be the first that Linux kills where memory ends: its parent is to go on."""
+    with suppress(OSError):  # other systems
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
 def _exit_after(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
@@ -98,4 +113,21 @@ def _answer(pipe: "Connection[Any, Any]") -> None:
         except Exception as raised:
             raised.add_note(traceback.format_exc())
             error = raised
-        pipe.send((answer, error))
+        pipe.send_bytes(_pickled(answer, error))
+
+
+def _pickled(answer: object, error: Exception | None) -> bytes:
+    """Return both as bytes; where they cannot be read back, what they are in words."""
+    try:
+        content = pickle.dumps((answer, error))
+        if error is not None:  # one whose `args` are not those of its constructor fails only when it is read
+            pickle.loads(content)
+        return content
+    except Exception as reason:
+        if error is None:
+            told = ChildError(f"cannot send the answer, {type(answer).__name__}: {reason}")
+        else:
+            told = ChildError(f"{type(error).__name__}: {error}")
+            for note in getattr(error, "__notes__", ()):
+                told.add_note(note)
+        return pickle.dumps((None, told))

@@ -8,8 +8,10 @@ from PIL import Image
 
 from vision_app.batch.sinks import OutputError
 from vision_app.batch.sources import Input
+from vision_app.core.images import read_image
+from vision_app.detection.compare import files
 from vision_app.detection.compare.files import RESULTS, write_comparison, write_plots
-from vision_app.detection.compare.measure import Cost, Run
+from vision_app.detection.compare.measure import CRASHED, Cost, Run
 from vision_app.detection.compare.table import DetectorSummary, make_line
 
 
@@ -43,6 +45,17 @@ def test_a_image_that_is_gone_when_it_is_drawn_does_not_spoil_the_report(compare
         and "1 by both, 0 by runs/x alone, 0 by runs:x alone" in text
     )
     assert json.loads((tmp_path / "comparison.json").read_text())["pictures"][1]["agreement"]["runs:x"]["both"] == 1
+
+
+def test_an_image_that_ended_every_process_is_not_read_for_the_report(compared, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(files, "read_image", lambda file, **_: read.append(file) or read_image(file))
+    lines, rows, *others = compared
+    for each in rows.values():
+        each[1] |= {"status": "failed", "error": CRASHED}
+    write_comparison(tmp_path, lines, rows, *others, shown=2)
+    assert read == [str(tmp_path / "a.png")]
+    assert CRASHED in (tmp_path / "report.html").read_text()
 
 
 def test_a_folder_that_cannot_be_written_is_named(compared, tmp_path):

@@ -1,6 +1,7 @@
 """Detectors measured in processes of their own."""
 
 import multiprocessing
+import os
 
 import pytest
 from PIL import Image
@@ -9,6 +10,7 @@ from tiny_detectors import write_tiny
 
 from vision_app import DetectOptions, Detector
 from vision_app.core.errors import UsageError, VisionAppError
+from vision_app.detection.compare import measure
 from vision_app.detection.compare.measure import Conditions, Cost, DetectorSpec, Worker
 from vision_app.model_summary import summarize_model
 from vision_app.released.runtime import Execution
@@ -52,15 +54,46 @@ def test_rows_say_what_was_found_and_where_the_time_went(tiny, photos):
     assert "not an image" in rows[1]["error"] and rows[1]["detections"] == []
 
 
-def test_onnx_runtime_needs_less_memory_and_cannot_be_divided_and_a_killed_process_is_named(tiny, photos):
+def test_onnx_runtime_needs_less_memory_and_cannot_be_divided_and_a_killed_process_is_replaced(tiny, photos):
     with Worker(DetectorSpec(tiny, execution=ONNX)) as worker:
         (row,) = worker.rows(photos[:1])
         assert list(row["milliseconds"]) == ["preprocess", "network", "nms"] and "doubtful" not in row
         assert row["memory"] is None or row["memory"] < 300  # torch alone takes more
-        for child in multiprocessing.active_children():
+        before = multiprocessing.active_children()
+        for child in before:
             child.kill()
-        with pytest.raises(VisionAppError, match="tiny was killed, probably out of memory"):
-            list(worker.rows(photos))
+        (again,) = worker.rows(photos[:1])  # not blamed: it was not being handled
+        assert (again["status"], again["detections"]) == ("ok", row["detections"])
+        assert not {child.pid for child in before} & {child.pid for child in multiprocessing.active_children()}
+
+
+def end(*_):
+    """Stands in for `measure._start`."""
+    os._exit(9)
+
+
+def end_at_the_second(function, *arguments):
+    """Stands in for `measure._apply` in the process of a worker, which it ends at a photo."""
+    if "notes" in str(arguments):
+        os._exit(9)
+    return function(measure._runners[0], *arguments)
+
+
+def test_a_photo_that_ends_the_process_gets_a_failed_row_and_the_others_theirs(tiny, photos, monkeypatch):
+    monkeypatch.setattr(measure, "_apply", end_at_the_second)
+    with Worker(DetectorSpec(tiny, execution=ONNX)) as worker:
+        rows = list(worker.rows(photos))
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
+    assert rows[1] == {
+        "file": photos[1], "status": "failed", "error": measure.CRASHED, "width": None, "height": None,
+        "model": worker.name, "detections": [],
+    }  # fmt: skip
+
+
+def test_a_process_that_is_killed_while_it_loads_the_detector_is_an_error(tiny, monkeypatch):
+    monkeypatch.setattr(measure, "_start", end)
+    with pytest.raises(VisionAppError, match="tiny was killed, probably out of memory"):
+        Worker(DetectorSpec(tiny, execution=ONNX))
 
 
 def test_errors_of_the_detector_are_raised_here(tiny):

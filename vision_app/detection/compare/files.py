@@ -18,7 +18,7 @@ from vision_app.core.draw import draw
 from vision_app.core.errors import ImageError
 from vision_app.core.figures import save_figure
 from vision_app.core.images import RGBImage, read_image
-from vision_app.detection.compare.measure import Run
+from vision_app.detection.compare.measure import CRASHED, Run
 from vision_app.detection.compare.report import DetectorView, ImageCard, about, plot_accuracy, plot_stages, render
 from vision_app.detection.compare.table import (
     Counts,
@@ -109,9 +109,12 @@ def _cards(
     small = {name: ImageFolder(_made(folder / "thumbnails") / place) for name, place in places.items()}
     for i, item in enumerate(inputs):
         views = []
+        own = {name: each[i] for name, each in rows.items() if i < len(each)}
         try:
+            if own and all(row["error"] == CRASHED for row in own.values()):  # reading it may end this process, too
+                raise ImageError(item.file, CRASHED)
             image = _shrunk(read_image(item.file, target=LARGE), LARGE)
-            for name, row in ((name, each[i]) for name, each in rows.items() if i < len(each)):
+            for name, row in own.items():
                 if row["status"] != "ok":
                     continue
                 found = to_detections(row)

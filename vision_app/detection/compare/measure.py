@@ -11,12 +11,14 @@ from typing import Any, Self, TypeVar
 
 import cv2
 
-from vision_app.core.child_process import ChildKilledError, ChildProcess
+from vision_app.core.child_process import ChildKilledError, ChildProcess, give_way
 from vision_app.core.errors import ImageError, ModelError, VisionAppError
 from vision_app.core.images import RGBImage
 from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.load import load_detector
 from vision_app.released.runtime import Execution
+
+CRASHED = "crashed the process that ran the model, most likely by running out of memory"
 
 T = TypeVar("T")
 
@@ -125,8 +127,8 @@ class Worker:
         conditions: How it runs.
 
     Raises:
-        VisionAppError: The process was killed; or as `Detector.load` and `DetectOptions.resolved`. All methods may
-            raise the former.
+        VisionAppError: The process was killed while it loaded the detector or counted its cost; or as `Detector.load`
+            and `DetectOptions.resolved`.
     """
 
     digest: str
@@ -137,9 +139,13 @@ class Worker:
         self, spec: DetectorSpec, options: DetectOptions = DetectOptions(), doubtful: DetectOptions | None = None
     ):
         self._spec, self.name = spec, spec.name
+        self._options, self._doubtful = options, doubtful
+        self._start_process()
+
+    def _start_process(self) -> None:
         self._child = ChildProcess()
         try:
-            started = self._call(_start, spec, options, doubtful)
+            started = self._call(_start, self._spec, self._options, self._doubtful)
             self.digest, self.classes, self.conditions, self._parameters = started
         except BaseException:
             self.__exit__()
@@ -160,7 +166,17 @@ class Worker:
             megabytes of main memory that the process has used so far, None where the system does not tell, and
             `doubtful`.
         """
-        return (self._call(_apply, _Runner.row, file) for file in files)
+        return map(self._row, files)
+
+    def _row(self, file: str) -> dict[str, Any]:
+        """Return the row of an image; it is a failed one if the image ends a process in which it is the first."""
+        for _ in range(2):
+            try:
+                return self._child.call(_apply, _Runner.row, file)
+            except ChildKilledError:
+                self._child.__exit__()
+                self._start_process()
+        return _failed(file, self.name, CRASHED)
 
     def cost(self, file: str | None = None) -> Cost:
         """Count parameters and, with an image file, multiply-adds, by running it under torch's own counter.
@@ -201,17 +217,15 @@ class _Runner:
             cv2.setNumThreads(spec.execution.threads)
 
     def row(self, file: str) -> dict[str, Any]:
-        row: dict[str, Any] = {"file": file, "status": "ok", "error": None}
         try:
             image = self.detector.read(file)
             if not self._is_warm:  # the first pass of a network makes its plans and takes its memory
                 self._measured(image)
                 self._is_warm = True
-            return row | self._measured(image)
+            return {"file": file, "status": "ok", "error": None} | self._measured(image)
         except Exception as error:
             reason = error.reason if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
-            row |= {"status": "failed", "error": reason, "width": None, "height": None}
-            return row | {"model": self.spec.name, "detections": []}
+            return _failed(file, self.spec.name, reason)
 
     def multiply_adds(self, file: str) -> int:
         return count_multiply_adds(self.detector, file)
@@ -228,6 +242,12 @@ class _Runner:
         return row
 
 
+def _failed(file: str, model: str, reason: str) -> dict[str, Any]:
+    """Return the row of an image that could not be measured."""
+    row = {"file": file, "status": "failed", "error": reason, "width": None, "height": None}
+    return row | {"model": model, "detections": []}
+
+
 _runners: list[_Runner] = []  # the one of this process, if a `Worker` started it
 
 
@@ -236,6 +256,7 @@ def _start(
 ) -> tuple[str, tuple[str, ...], Conditions, int | None]:
     runner = _Runner(spec, options, doubtful)
     _runners.append(runner)
+    give_way()
     detector = runner.detector
     conditions = Conditions.of(detector, options, spec.execution.threads)
     return detector.digest, detector.classes, conditions, count_parameters(detector)
