@@ -14,6 +14,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from attacks import Trial, vision_app
 from vision_app.core.errors import ImageError, VisionAppError
 from vision_app.core.images import read_image, read_size
@@ -70,14 +72,16 @@ def _change(info: Any, path: tuple[Any, ...], value: Any) -> None:
 
 
 def _is_refused_or_works(model: Path) -> bool:
+    """Return whether a model is refused, or finds classes of its own, with probabilities and boxes in the photo."""
     try:
         detector = load_detector(str(model), runtime="torch", device="cpu")
-        detector(_photo(64, 64))
+        found = detector(_photo(64, 64), confidence=0.001)
     except VisionAppError:
         return True
     except Exception:
         return False
-    return True
+    numbers = np.concatenate([found.boxes.ravel() / 64, found.scores])
+    return bool(((numbers >= 0) & (numbers <= 1)).all()) and set(found.labels) <= set(detector.classes)
 
 
 def weights_outside_of_digests(folder: Path) -> Iterator[Trial]:
@@ -216,8 +220,6 @@ def _command(*words: object) -> list[str]:
 
 
 def _photo(width: int, height: int) -> Any:
-    import numpy as np
-
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 

@@ -1,5 +1,6 @@
 """Attacks on the page, over the network and through what a visitor uploads. They need Chromium and Linux."""
 
+import http.client
 import re
 import sys
 import time
@@ -72,6 +73,20 @@ def large_images_of_six_visitors(folder: Path) -> Iterator[Trial]:
                 yield Trial(f"answer to visitor {number}, limit {limit}: {answer!r}", bool(answer and right))
             most = _peak_memory(address)
             yield Trial(f"limit {limit}: {most} MB", status(f"{address}/_stcore/health") == 200 and most < MOST)
+
+
+def uploads_beyond_the_quota(folder: Path) -> Iterator[Trial]:
+    """Announce uploads of more bytes than a visit may have, or of an impossible number."""
+    with serve() as address:
+        for size in ("300000001", "1000000000", "1000000000000", "9" * 30, "-1", "x"):
+            connection = http.client.HTTPConnection(str(address).partition("//")[2], timeout=20)
+            connection.putrequest("PUT", "/_stcore/upload_file/visit/1")
+            connection.putheader("Content-Length", size)
+            connection.endheaders()
+            answer = connection.getresponse().status
+            connection.close()
+            yield Trial(f"{size} bytes: {answer}", answer in (400, 413))
+        yield Trial("the page is there", status(f"{address}/_stcore/health") == 200)
 
 
 def uploads_after_the_visit(folder: Path) -> Iterator[Trial]:
