@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from vision_app.core.boxes import iou_matrix
+from vision_app.core.child_process import end_with_parent
 from vision_app.core.errors import VisionAppError
 from vision_app.core.images import read_image
 from vision_app.data.detection import load_detection
@@ -76,7 +77,7 @@ def main() -> None:
     most, rows = sorted(arguments.most), []
     if most[0] < 1 or arguments.workers < 1 or not any(len(sample.boxes.not_ignored) for sample in samples):
         parser.error("--most and --workers are at least 1, and some photo must have an object")
-    with ProcessPoolExecutor(arguments.workers) as processes:
+    with ProcessPoolExecutor(arguments.workers, initializer=end_with_parent) as processes:
         for row in processes.map(measure, samples, [most] * len(samples)):
             rows.append(row)
             last = len(rows) == len(samples)

@@ -8,6 +8,8 @@ from multiprocessing import get_context
 import numpy as np
 from style_contestants import Classic, Clock, Method, stylize
 
+from vision_app.core.child_process import end_with_parent
+
 PAUSE = 0.02  # seconds: the threads of the previous one may still be waiting for work
 
 
@@ -37,7 +39,7 @@ def take_turns(works: Sequence[Callable[[], float]], rounds: int) -> np.ndarray:
 
 def peak_megabytes(work: Callable[..., None], *arguments: object) -> float | None:
     """Return the peak memory of a new process that does some work; None where the system does not tell."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
         return pool.submit(_peak, work, *arguments).result()
 
 

@@ -7,6 +7,8 @@ import sys
 import textwrap
 import threading
 import time
+from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +71,13 @@ def test_a_child_ends_when_its_parent_does(tmp_path, kind, signals):
     parent.wait(10)
     assert ends_within(child, 2)
     assert parent.stdout.read() == b""  # nobody holds it open
+
+
+def test_pools_of_processes_end_with_their_parent():
+    root, calls = Path(__file__).parents[2], []
+    for file in chain.from_iterable((root / name).rglob("*.py") for name in ("vision_app", "benchmarks", "tools")):
+        calls += [line for line in file.read_text().splitlines() if "ProcessPoolExecutor(" in line]
+    assert calls and all("end_with_parent" in line for line in calls)
 
 
 class OwnError(Exception):

@@ -8,20 +8,20 @@ from PIL import Image
 
 from vision_app import read_image
 from vision_app.core import memory
-from vision_app.core.memory import claim, taking_turns
+from vision_app.core.memory import reserve, sharing_memory
 
 
 class Together:
-    """Counts the pixels that are claimed at once."""
+    """Counts the pixels that are reserved at once."""
 
     def __init__(self):
         self.now = self.most = 0
         self.lock = threading.Lock()
 
     def hold(self, sizes):
-        with taking_turns():
+        with sharing_memory():
             for size in sizes:
-                claim(size)
+                reserve(size)
             with self.lock:
                 self.now += sizes[-1]
                 self.most = max(self.most, self.now)
@@ -60,13 +60,13 @@ def test_an_image_waits_for_its_pixels_before_it_is_decoded(tmp_path):
     started, done = threading.Event(), threading.Event()
 
     def read(**options):
-        with taking_turns():
+        with sharing_memory():
             started.set()
             read_image(file, **options)
             done.set()
 
-    with taking_turns():
-        claim(100)
+    with sharing_memory():
+        reserve(100)
         thread = threading.Thread(target=read)
         thread.start()
         assert started.wait(5) and not done.wait(0.1)
@@ -83,7 +83,7 @@ def test_an_image_waits_for_its_pixels_before_it_is_decoded(tmp_path):
 
 
 def test_an_error_gives_the_share_back():
-    with pytest.raises(ValueError, match="odd"), taking_turns():
-        claim(100)
+    with pytest.raises(ValueError, match="odd"), sharing_memory():
+        reserve(100)
         raise ValueError("odd")
     assert memory._taken == 0

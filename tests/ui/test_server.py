@@ -30,7 +30,7 @@ def prepared(monkeypatch):
     for name in ("get_external_ip", "get_internal_ip"):
         monkeypatch.setattr(net_util, name, None)
     monkeypatch.setattr(MultiPartParser, "spool_max_size", 1)
-    monkeypatch.setattr(server, "return_memory", lambda: None)
+    monkeypatch.setattr(server, "configure_malloc", lambda: None)
     return server.options()
 
 
@@ -232,14 +232,14 @@ FREES = """
 import random
 from vision_app.ui import server
 
-server.return_memory()
+server.configure_malloc()
 rng = random.Random(7)
 kept = [[rng.randbytes(size) for _ in range(20)] for size in (2000, 20_000, 60_000, 300_000)]
 print(flush=True)
 input()
 for blocks in kept:
     del blocks[::2]  # their neighbors keep the pages that they share
-server.free_memory()
+server.collect_garbage()
 print(flush=True)
 input()
 """

@@ -10,7 +10,7 @@ from vision_app.batch.journal import Journal
 from vision_app.batch.sinks import OutputError
 from vision_app.batch.sources import Input
 from vision_app.core.errors import ImageError
-from vision_app.core.memory import taking_turns
+from vision_app.core.memory import sharing_memory
 
 Row = dict[str, Any]
 
@@ -91,7 +91,7 @@ def _handle_batch(task: Task[Any], journal: Journal, start: int) -> list[Row]:
     return [known[place] if place in known else next(new) for place in range(start, start + len(batch))]
 
 
-@taking_turns()
+@sharing_memory()
 def handle(task: Task[Any], batch: Sequence[Input]) -> list[Row]:
     """Read, predict and save one batch and return its rows. The dicts below go by the place in the batch."""
     images: dict[int, Any] = {}

@@ -99,7 +99,7 @@ def _guarded(factory: Callable[..., Image.Image], stream: BinaryIO, name: str) -
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tile = math.prod(image.tag_v2.get(tag, 0) for tag in _TILE_SIZE)
         if tile > max(MAX_TILE, 1.25 * image.width * image.height):
-            raise ImageError(name, "has tiles that are larger than the image; save it anew")
+            raise ImageError(name, "has tiles that are larger than the image; re-save it")
     return image
 
 

@@ -31,7 +31,7 @@ from vision_app.core.decode import (
 from vision_app.core.errors import ImageError, nearest
 from vision_app.core.files import UnreadableFileError, atomic_write, open_regular
 from vision_app.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS
-from vision_app.core.memory import claim
+from vision_app.core.memory import reserve
 
 SUFFIXES = frozenset(
     [
@@ -248,7 +248,7 @@ def _decode(source: BinaryIO | Image.Image, name: str, target: int | None, max_p
             raise ImageError(name, "32-bit pixels have no known range; save it with 8 or 16 bits a channel")
         reduced = None if target is None else reduce(image, target)
         # A progressive JPEG is in memory at full size, as coefficients, while it is decoded at a reduced one.
-        claim(width * height if "progressive" in image.info else image.width * image.height)
+        reserve(width * height if "progressive" in image.info else image.width * image.height)
         with raised_pillow_limit(max_pixels) if width * height > PILLOW_LIMIT else nullcontext():
             image = load(image, source, name, target)
         turn = orientation(image)  # after loading: Pillow has turned TIFF and HEIC upright by now

@@ -15,7 +15,10 @@ MAX_SETTINGS_BYTES = 2_000_000
 """So are files that people write by hand and that take long to read: YAML, `model.json`, settings."""
 
 DECODE_SECONDS = 60
-"""Processor time for decoding one image beyond fixed limits of pixels and scans; no ordinary file depends on it."""
+"""Processor time for decoding one image beyond fixed limits of pixels and scans; no ordinary file depends on it.
+
+It counts for JPEG, PNG, TIFF, GIF and BMP; limits of pixels and bytes bound the others, see `core.guarded_file`.
+"""
 
 
 class ReadLimits(TypedDict, total=False):

@@ -15,7 +15,7 @@ _thread = threading.local()
 
 
 @contextmanager
-def taking_turns() -> Iterator[None]:
+def sharing_memory() -> Iterator[None]:
     """Let the large images that this thread reads in the block share `BUDGET` with those of other threads.
 
     Of several that it reads one after the other, the largest counts.
@@ -25,32 +25,32 @@ def taking_turns() -> Iterator[None]:
         yield
     finally:
         if _thread.pixels:
-            give_back()
-        _take(-_thread.pixels)
+            trim_heap()
+        _adjust(-_thread.pixels)
         del _thread.pixels
 
 
-def claim(pixels: int) -> None:
-    """Wait until an image of so many pixels may be decoded; in a block of `taking_turns`, otherwise never.
+def reserve(pixels: int) -> None:
+    """Wait until an image of so many pixels may be decoded; in a block of `sharing_memory`, otherwise never.
 
     A thread that has to wait gives up what it has, so that no two wait for each other.
     """
     mine, wanted = getattr(_thread, "pixels", None), min(pixels, BUDGET)
     if mine is None or wanted <= max(mine, FREE):
         return
-    _take(-mine)
+    _adjust(-mine)
     _thread.pixels = 0
-    _take(wanted)
+    _adjust(wanted)
     _thread.pixels = wanted
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Let the C library give freed memory back to the system: it keeps some of it, for every thread."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
 
-def _take(pixels: int) -> None:
+def _adjust(pixels: int) -> None:
     """Add to what is taken of the budget, as soon as there is room; less than 0 gives back."""
     global _taken
     with _changed:

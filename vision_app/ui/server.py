@@ -28,7 +28,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.state import SessionState
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
-from vision_app.core.memory import give_back
+from vision_app.core.memory import trim_heap
 from vision_app.ui.images import SESSION_QUOTA
 
 PAGE = Path(__file__).with_name("app.py")  # the script that Streamlit runs for each visitor
@@ -58,7 +58,7 @@ def options() -> dict[str, Any]:
     # An upload above 1 MB would be kept in a temporary file while it arrives. Photos stay in memory here: allow as much
     # as an upload may be, and a little for the form around it.
     MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
-    return_memory()
+    configure_malloc()
     middleware = [Middleware(SafeHeaders), Middleware(UploadQuota)]
     return {"script_path": PAGE, "middleware": middleware, "lifespan": lifespan}
 
@@ -127,7 +127,7 @@ async def _sweep_forever() -> None:
         except Exception:  # whatever it was, later visits are to be deleted
             LOGGER.exception("clean-up failed; images of ended visits may still be served")
         if over:
-            await asyncio.to_thread(free_memory)
+            await asyncio.to_thread(collect_garbage)
 
 
 def sweep(runtime: Runtime, lost: dict[str, float], now: float) -> bool:
@@ -158,7 +158,7 @@ def sweep(runtime: Runtime, lost: dict[str, float], now: float) -> bool:
     return bool(over)
 
 
-def return_memory() -> None:
+def configure_malloc() -> None:
     """Let freed images go back to the system at once, where that can be told to: their bytes would stay in memory.
 
     Large blocks have pages of their own. Of others, the pages that they share with what is still in use stay: their
@@ -168,13 +168,13 @@ def return_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, 2**16)
         mallopt(M_PERTURB, 255)  # overwrites with it what is freed
-        mallopt(M_ARENA_MAX, 1)  # one that `free_memory` can trim
+        mallopt(M_ARENA_MAX, 1)  # one that `collect_garbage` can trim
 
 
-def free_memory() -> None:
-    """Free what nobody refers to, and give it back to the system, see `return_memory`."""
+def collect_garbage() -> None:
+    """Free what nobody refers to, and give it back to the system, see `configure_malloc`."""
     gc.collect()
-    give_back()
+    trim_heap()
 
 
 def _uploads() -> dict[str, dict[str, UploadedFileRec]]:
