@@ -53,6 +53,12 @@ def blurred(share: float, pixels: np.ndarray, face: Face, rng: np.random.Generat
     return cv2.GaussianBlur(pixels, (0, 0), share * face.quality.size)
 
 
+def moved(share: float, axis: str, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
+    """Blur by a motion along "x" or "y", by a share of the face's side."""
+    length = max(round(share * face.quality.size), 1)
+    return cv2.blur(pixels, (length, 1) if axis == "x" else (1, length))
+
+
 def stretched(factor: float, pixels: np.ndarray, face: Face, rng: np.random.Generator) -> np.ndarray:
     """Make a photo wider."""
     return cv2.resize(pixels, None, fx=factor, fy=1, interpolation=cv2.INTER_LINEAR)
@@ -179,6 +185,7 @@ DAMAGES: dict[str, Treatment] = {
     "blurred, 2 %": partial(blurred, 0.02),
     "blurred, 4 %": partial(blurred, 0.04),
     "blurred, 8 %": partial(blurred, 0.08),
+    **{f"moved along {axis}, {share:.0%}": partial(moved, share, axis) for axis in "xy" for share in (0.1, 0.15, 0.25)},
     "stretched 1.4x": partial(stretched, 1.4),
     "stretched 2x": partial(stretched, 2),
     "negative": negative,
@@ -210,6 +217,7 @@ DAMAGES: dict[str, Treatment] = {
     "sharpened": partial(pictured, lambda image: image.filter(ImageFilter.UnsharpMask(4, 500, 0))),
     "cut at the bottom, 30 %": partial(cut, "bottom", 0.3),
     "cut at the bottom, 40 %": partial(cut, "bottom", 0.4),
+    "cut at the bottom, 50 %": partial(cut, "bottom", 0.5),
     "cut at the top, 40 %": partial(cut, "top", 0.4),
     "cut at the left, 50 %": partial(cut, "left", 0.5),
     "hidden at the right, 35 %": partial(hidden, "right", 0.35),

@@ -1,4 +1,4 @@
-"""Draw what spoils a whole photo: mosaics, noise, compression, few colors, filters, stripes, and a border in the face.
+"""Draw what spoils a whole photo: mosaics, noise, compression, motion, few colors, filters, stripes, borders.
 
 They work on the grid of the photo, which is seldom that of an aligned face: `degraded` lays a face into a photo of
 another scale and angle first. All images are uint8 RGB.
@@ -106,7 +106,30 @@ def striped(photo: np.ndarray, random: Random) -> np.ndarray:
     return np.asarray((photo + (np.float32(random.uniform(0, 160)) - photo) * share).astype(np.uint8))
 
 
-DAMAGES = ((mosaic, 0.28), (noisy, 0.28), (compressed, 0.18), (few_levels, 0.1), (filtered, 0.09), (striped, 0.07))
+def shaken(photo: np.ndarray, random: Random) -> np.ndarray:
+    """Return a photo blurred by motion along a line or a slight curve, by up to two fifths of a face."""
+    length = len(photo) / SIDE * AXES[0] * 2 * np.exp(random.uniform(np.log(0.06), np.log(0.5)))
+    angle, bend = random.choice([0.0, np.pi / 2, random.uniform(0, np.pi)]), random.normal(0, 0.4)
+    along = np.linspace(-0.5, 0.5, 8 * max(round(length), 2))
+    turn = angle + bend * along  # the direction at each moment
+    path = np.cumsum(np.column_stack([np.cos(turn), np.sin(turn)]), axis=0) * length / len(along)
+    path -= (path.min(axis=0) + path.max(axis=0)) / 2
+    half = int(np.ceil(np.abs(path).max())) + 1
+    kernel = np.zeros((2 * half + 1,) * 2, np.float32)
+    x, y = (np.floor(path) + half).astype(int).T
+    (right, below) = (path - np.floor(path)).T
+    for rows, columns, share in (
+        (y, x, (1 - right) * (1 - below)), (y, x + 1, right * (1 - below)),
+        (y + 1, x, (1 - right) * below), (y + 1, x + 1, right * below),
+    ):  # fmt: skip
+        np.add.at(kernel, (rows, columns), share / len(path))
+    return cv2.filter2D(photo, -1, kernel, borderType=cv2.BORDER_REFLECT)
+
+
+DAMAGES = (
+    (mosaic, 0.23), (noisy, 0.23), (compressed, 0.16), (shaken, 0.18), (few_levels, 0.08), (filtered, 0.07),
+    (striped, 0.05),
+)  # fmt: skip
 
 
 def degraded(crop: np.ndarray, random: Random) -> np.ndarray:

@@ -21,11 +21,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from vision_app.core.child_process import end_with_parent
 from vision_app.core.errors import VisionAppError
 from vision_app.faces.checker import CHECKS, TASK, FaceChecker
 from vision_app.faces.detector import FaceDetector
 from vision_app.faces.embedder import Embedder
-from vision_app.faces.model.quality import ROLL_NUMBERS, QualityNetwork
+from vision_app.faces.model.aligned import ROLL_NUMBERS, QualityNetwork
 from vision_app.faces.train.crops import FaceCrops
 from vision_app.faces.train.datasets import SCAN, Reader
 from vision_app.faces.train.export import write_checker
@@ -64,7 +65,9 @@ class QualityTask:
         """Yield views of spoiled faces, (B V, 3, 112, 112) in 0..255, and (B V, 9) what is wrong with them."""
         indices = batch_indices(len(self.crops), config, epoch, rank=rank, world=world, start=start)
         faces = SpoiledFaces(self.crops, self.changes, config.seed, epoch)
-        for pixels, targets in DataLoader(faces, batch_sampler=indices, num_workers=self.workers):
+        for pixels, targets in DataLoader(
+            faces, batch_sampler=indices, num_workers=self.workers, worker_init_fn=end_with_parent
+        ):
             yield pixels.flatten(0, 1).float(), targets.flatten(0, 1)
 
     def loss(self, images: Tensor, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

@@ -48,6 +48,17 @@ def test_damages_change_size_and_light_as_they_say(name, shape, value):
     assert damaged.shape == (*shape, 3) and damaged.dtype == np.uint8 and (damaged == value).all()
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_moving_photo_shows_each_point_along_a_line_of_one_direction(axis):
+    name = f"moved along {'yx'[axis]}, 15%"
+    dot = np.zeros((200, 300, 3), np.uint8)
+    dot[90, 140] = 255
+    length = round(0.15 * FACE.quality.size)
+    rows, columns = np.nonzero(DAMAGES[name](dot, FACE, RNG)[..., 0])
+    along, across = (rows, columns) if axis == 0 else (columns, rows)
+    assert len(along) == length > 8 and np.ptp(along) == length - 1 and np.ptp(across) == 0
+
+
 @pytest.mark.parametrize(("name", "hidden", "seen"), [("masked", (3, 4), (0, 1)), ("sunglasses", (0, 1), (2, 3, 4))])
 def test_masks_and_sunglasses_lie_on_the_landmarks(name, hidden, seen):
     pixels = np.full((512, 512, 3), (200, 120, 90), np.uint8)

@@ -10,7 +10,7 @@ from vision_app.core.errors import ModelError
 from vision_app.core.images import read_image
 from vision_app.faces.align import align
 from vision_app.faces.checker import BATCH, CHECKS, MAX_ROLL, UNSURE_LANDMARKS, FaceChecker
-from vision_app.faces.model.quality import ByteQuality, QualityNetwork
+from vision_app.faces.model.aligned import ByteQuality, QualityNetwork
 from vision_app.faces.train.export import write_checker
 from vision_app.released.write import describe
 

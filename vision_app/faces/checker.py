@@ -106,6 +106,6 @@ class FaceChecker:
 
 
 def _build(model: Model) -> "Module":
-    from vision_app.faces.model.quality import ByteQuality, QualityNetwork
+    from vision_app.faces.model.aligned import ByteQuality, QualityNetwork
 
     return ByteQuality(QualityNetwork.from_dict(model.info["architecture"]))

@@ -21,6 +21,7 @@ from vision_app.detection.grid_detector import GridDetector, GridOutput
 from vision_app.detection.load import TASK
 from vision_app.faces.align import LANDMARKS, landmarks_of
 from vision_app.faces.checker import FaceChecker
+from vision_app.faces.landmarker import FaceLandmarker
 from vision_app.faces.refine import refine
 from vision_app.faces.tiling import MAX_INPUT, Tile, make_tiles
 from vision_app.faces.upright import set_upright, turned_faces, without_duplicates
@@ -63,6 +64,7 @@ class FaceDetector(Detector):
 
     Attributes:
         checker: Sees which faces are turned, covered or unnatural; None: nobody looks.
+        landmarker: Finds the landmarks once more in the end; None: they remain as the detector sees them.
         smallest: Side in pixels of the smallest face to be found. A larger value costs less in large photos; smaller
             faces may be found all the same.
         turned: Whether to search turned copies of a photo without an upright face, which takes as long again. Turned
@@ -73,11 +75,13 @@ class FaceDetector(Detector):
         self,
         detector: GridDetector,
         checker: FaceChecker | None = None,
+        landmarker: FaceLandmarker | None = None,
         *,
         smallest: float = SMALLEST,
         turned: bool = True,
     ):
-        self.detector, self.checker, self.smallest, self.turned = detector, checker, smallest, turned
+        self.detector, self.checker, self.landmarker = detector, checker, landmarker
+        self.smallest, self.turned = smallest, turned
         self.name, self.models = detector.name, detector.models
         self.classes, self.defaults = detector.classes, detector.defaults
         self.runtime, self.device = detector.runtime, detector.device
@@ -102,7 +106,8 @@ class FaceDetector(Detector):
         if not _finds_faces(found):
             raise ModelError(f"model '{model}' does not find faces with five landmarks; use {FACE_DETECTOR}")
         detector = GridDetector.open(found, Execution(**execution))
-        return FaceDetector(detector, FaceChecker.load(**execution), smallest=smallest)
+        checker, landmarker = FaceChecker.load(**execution), FaceLandmarker.load(**execution)
+        return FaceDetector(detector, checker, landmarker, smallest=smallest)
 
     def read(self, source: ImageSource, **options: Any) -> RGBImage:
         """Read an image at full size; options and errors are those of `read_image`."""
@@ -171,7 +176,14 @@ class FaceDetector(Detector):
         return Inputs((pixels,), (replace(back, width=width, height=height),))
 
     def _faces(self, tiled: TiledImage, raw: Sequence[GridOutput], options: ResolvedOptions) -> Detections:
-        """Return the faces of a photo, given the network's output for each tile, turned ones set upright."""
+        """Return the faces of a photo, given the network's output for each tile."""
+        found = self._set_upright(tiled, raw, options)
+        if self.landmarker is None:
+            return found
+        return replace(found, landmarks=self.landmarker.refined(tiled.image, landmarks_of(found)))
+
+    def _set_upright(self, tiled: TiledImage, raw: Sequence[GridOutput], options: ResolvedOptions) -> Detections:
+        """Return the faces of a photo, turned ones set upright."""
         image = tiled.image
         found = refine(self.detector, image, self._merged(tiled, raw, options))
         found = found[_one_of_each(found.boxes, landmarks_of(found))]

@@ -1,5 +1,6 @@
 """The Webcam page: live video that says whose each face is."""
 
+import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from vision_app.core.errors import VisionAppError
 from vision_app.core.text import escape
 from vision_app.faces import challenge as steps
 from vision_app.faces.challenge import Challenge
-from vision_app.faces.detector import FaceDetector
 from vision_app.faces.gallery.live import LiveResult, LiveVerdict, Question, Watch
 from vision_app.faces.gallery.results import KNOWN, UNKNOWN
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN
@@ -93,7 +93,8 @@ def watch_of(path: Path) -> Watch:
 def quick() -> FaceRecognizer:
     """Return a recognizer for the faces of people in front of a camera."""
     full = models.recognizer()
-    finder = FaceDetector(full.detector.detector, full.detector.checker, smallest=SMALLEST, turned=False)
+    finder = copy.copy(full.detector)
+    finder.smallest, finder.turned = SMALLEST, False
     return FaceRecognizer(finder, full.embedder)
 
 

@@ -1,4 +1,4 @@
-"""Writes face embedders and checkers as model folders: weights, ONNX file and model.json. Needs torch."""
+"""Writes face embedders, checkers and landmarkers as model folders: weights, ONNX file, model.json. Needs torch."""
 
 import hashlib
 import json
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from vision_app.faces import checker
-from vision_app.faces.align import SIZE, TEMPLATE
+from vision_app.faces import checker, landmarker
+from vision_app.faces.align import LANDMARKS, SIZE, TEMPLATE
 from vision_app.faces.checker import CHECKS
 from vision_app.faces.embedder import TASK
+from vision_app.faces.model.aligned import ROLL_NUMBERS, ByteLandmarks, ByteQuality, LandmarkNetwork, QualityNetwork
 from vision_app.faces.model.build import FACE, MIRROR, TYPES, AnyFaceNetwork, ByteFaces
 from vision_app.faces.model.mobile import MobileFaceNetwork
-from vision_app.faces.model.quality import ROLL_NUMBERS, ByteQuality, QualityNetwork
 from vision_app.released.find import WEIGHTS
 from vision_app.released.write import describe, make_info, write_folder
 
@@ -89,3 +89,18 @@ def write_checker(
         **about,
     )
     write_folder(folder, network, info, exported=ByteQuality, half=half)
+
+
+def write_landmarker(network: LandmarkNetwork, folder: Path, *, name: str, half: bool = True, **about: Any) -> None:
+    """Write the folder of a `FaceLandmarker`; arguments as for `write_checker`."""
+    info = make_info(
+        network,
+        name=name,
+        task=landmarker.TASK,
+        architecture=network.to_dict() | {"type": landmarker.TASK},
+        input={"size": SIZE},
+        output=f"batch, {len(LANDMARKS)}, 2: x, y in pixels of {', '.join(LANDMARKS)}",
+        defaults={},
+        **about,
+    )
+    write_folder(folder, network, info, exported=partial(ByteLandmarks, template=TEMPLATE), half=half)
