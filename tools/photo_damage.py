@@ -9,10 +9,12 @@ import numpy as np
 from face_damage import POINTS, Random, X, Y, cloth, color
 from PIL import Image
 
+from vision_app.faces import quality
 from vision_app.faces.align import MARGIN, SIDE
+from vision_app.faces.quality import AXES
 
 SCALES = 0.32, 1.5  # pixels of the photo for one of an aligned face
-CENTER, AXES = np.array([56.0, 68.0]) + MARGIN, np.array([36.0, 46.0])  # of a face's oval, in a crop
+CENTER = quality.CENTER + MARGIN  # of a face's oval, in a crop
 
 
 def mosaic(photo: np.ndarray, random: Random) -> np.ndarray:

@@ -258,6 +258,7 @@ def train(
     torch.manual_seed(config.seed)
     network = LandmarkNetwork()
     initialize(network, "he")
+    torch.nn.init.zeros_(network.output.weight)  # it says "as aligned" first; large answers would stop it from learning
     about = {"trained": {"faces": len(data), **asdict(config)}}
     task = LandmarkTask(network, data, validation, about, workers)
     return fit(task, config, output, inputs={"data": data.crops.digest()}, resume=resume)

@@ -10,12 +10,14 @@ from scipy.spatial.transform import Rotation
 from skimage import data
 from tiny_faces import ASTRONAUT
 
-from vision_app.core.images import read_image
-from vision_app.faces.align import align
+from vision_app.core.images import RGBImage, read_image
+from vision_app.faces.align import TEMPLATE, align
 from vision_app.faces.quality import (
     BLURRED,
     DEGRADED,
     EXTREME_POSE,
+    HALF_HIDDEN,
+    MAX_OUTSIDE,
     MIN_DETAIL,
     OVER_EXPOSED,
     POINTS,
@@ -26,6 +28,7 @@ from vision_app.faces.quality import (
     is_in_squares,
     judge,
     judge_all,
+    outside,
     pose,
 )
 
@@ -141,6 +144,23 @@ def test_what_lies_outside_the_photo_neither_darkens_nor_sharpens_a_face():
     pixels = cv2.GaussianBlur(data.astronaut(), None, 3.5)
     moved = np.ascontiguousarray(pixels[:, 195:])  # the left edge of the photo runs along the face
     assert BLURRED in judged(moved, ASTRONAUT - [195, 0], BOX - [195, 0, 195, 0]).reasons
+
+
+@given(st.floats(0.1, 4), st.floats(-0.9, 0.9))
+def test_the_share_of_a_face_outside_the_photo_is_that_of_an_ellipse_behind_a_line(scale, height):
+    # The face upright, of that scale, with the lower border at that height of its oval (-1: its top, 1: its chin).
+    points = (TEMPLATE + 300) * scale
+    image = RGBImage(np.zeros((4, 4, 3), np.uint8), round(1000 * scale), (300 + 68 + 46 * height) * scale)
+    segment = np.arccos(height) - height * np.sqrt(1 - height**2)  # of a circle, over pi
+    assert outside(image, points) == pytest.approx(segment / np.pi, abs=0.03)
+
+
+def test_a_face_that_the_border_cuts_is_half_hidden_once():
+    photo = data.astronaut()
+    assert judged(photo[:185]).reasons == ()  # just below the chin
+    cut = np.ascontiguousarray(photo[:140])
+    assert outside(read_image(cut), ASTRONAUT) > MAX_OUTSIDE
+    assert judged(cut).reasons == (HALF_HIDDEN,) == judged(cut, seen=(HALF_HIDDEN,)).reasons
 
 
 def test_exposure_is_the_mean_from_the_brows_to_the_chin():
