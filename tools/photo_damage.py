@@ -12,6 +12,7 @@ from PIL import Image
 from vision_app.faces import quality
 from vision_app.faces.align import MARGIN, SIDE
 from vision_app.faces.quality import AXES
+from vision_app.faces.train.augment import shaken
 
 SCALES = 0.32, 1.5  # pixels of the photo for one of an aligned face
 CENTER = quality.CENTER + MARGIN  # of a face's oval, in a crop
@@ -106,26 +107,6 @@ def striped(photo: np.ndarray, random: Random) -> np.ndarray:
     share = lines[: photo.shape[axis]] * np.float32(random.uniform(0.2, 1))
     share = share[:, None, None] if axis == 0 else share[None, :, None]
     return np.asarray((photo + (np.float32(random.uniform(0, 160)) - photo) * share).astype(np.uint8))
-
-
-def shaken(photo: np.ndarray, random: Random) -> np.ndarray:
-    """Return a photo blurred by motion along a line or a slight curve, by up to two fifths of a face."""
-    length = len(photo) / SIDE * AXES[0] * 2 * np.exp(random.uniform(np.log(0.06), np.log(0.5)))
-    angle, bend = random.choice([0.0, np.pi / 2, random.uniform(0, np.pi)]), random.normal(0, 0.4)
-    along = np.linspace(-0.5, 0.5, 8 * max(round(length), 2))
-    turn = angle + bend * along  # the direction at each moment
-    path = np.cumsum(np.column_stack([np.cos(turn), np.sin(turn)]), axis=0) * length / len(along)
-    path -= (path.min(axis=0) + path.max(axis=0)) / 2
-    half = int(np.ceil(np.abs(path).max())) + 1
-    kernel = np.zeros((2 * half + 1,) * 2, np.float32)
-    x, y = (np.floor(path) + half).astype(int).T
-    (right, below) = (path - np.floor(path)).T
-    for rows, columns, share in (
-        (y, x, (1 - right) * (1 - below)), (y, x + 1, right * (1 - below)),
-        (y + 1, x, (1 - right) * below), (y + 1, x + 1, right * below),
-    ):  # fmt: skip
-        np.add.at(kernel, (rows, columns), share / len(path))
-    return cv2.filter2D(photo, -1, kernel, borderType=cv2.BORDER_REFLECT)
 
 
 DAMAGES = (

@@ -129,3 +129,17 @@ def test_a_box_covers_no_more_than_a_ninth_of_the_face(crop):
         y, x = np.nonzero((covered != crop).any(axis=2))
         assert min(x.min(), y.min()) >= MARGIN and max(x.max(), y.max()) < MARGIN + SIZE
         assert 0 < len(x) <= (SIZE / 3) ** 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_motion_spreads_a_point_over_a_line_and_keeps_its_light(seed):
+    dot = np.zeros((112, 112, 3), np.uint8)
+    dot[56, 56] = 255
+    light = augment.shaken(dot, np.random.default_rng(seed))[..., 0].astype(float)
+    rows, columns = np.nonzero(light)
+    spread = np.linalg.svd(np.column_stack([rows, columns]) - [rows.mean(), columns.mean()], compute_uv=False)
+    length, width = np.sqrt(12 / len(rows)) * spread  # of a rectangle of as much variance
+    assert augment.LENGTHS[0] * 112 - 1 < length < augment.LENGTHS[1] * 112 + 3 and width < max(4, length / 3)
+    assert light.sum() == pytest.approx(255, rel=0.25)  # rounded to whole levels, pixel by pixel
+    plain = augment.shaken(np.full((112, 112, 3), 90, np.uint8), np.random.default_rng(seed))
+    assert np.ptp(plain) == 0 and abs(int(plain[0, 0, 0]) - 90) <= 1

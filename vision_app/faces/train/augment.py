@@ -11,7 +11,10 @@ from vision_app.faces.align import MARGIN, SIZE
 from vision_app.training.augment import random_numbers
 
 FLIP, GRAY, LOW, JPEG, BLUR, LIGHT, COVER = 0.5, 0.35, 0.25, 0.2, 0.1, 0.5, 0.15  # probabilities
+SHAKE, NOISE = 0.15, 0.1
 ROTATION, SCALE, SHIFT = 10.0, 0.08, 4.0  # largest change in degrees, of the logarithm of the scale, in pixels
+LENGTHS = 0.03, 0.3  # of a motion, in shares of the image's side
+STRONGEST = 25.0  # deviation of the noise, in levels
 SMALLEST = 24  # side in pixels at the lowest resolution
 MASKS = ((235, 235, 235), (30, 30, 34), (170, 200, 220), (90, 140, 190))  # common colors
 
@@ -28,7 +31,7 @@ def augmented(crop: np.ndarray, template: np.ndarray, *seed: int) -> np.ndarray:
         (112, 112, 3) uint8.
     """
     generator = random_numbers("face", *seed)
-    chance = generator.random(7)
+    chance = generator.random(9)
     if chance[0] < COVER:
         crop = covered(crop, template + MARGIN, generator)
     face = warped(crop, generator, flip=chance[1] < FLIP)
@@ -39,7 +42,12 @@ def augmented(crop: np.ndarray, template: np.ndarray, *seed: int) -> np.ndarray:
     if chance[4] < LOW:
         face = low_resolution(face, generator)
     if chance[5] < BLUR:
-        face = cv2.GaussianBlur(face, (0, 0), generator.uniform(0.5, 1.5))
+        face = cv2.GaussianBlur(face, (0, 0), generator.uniform(0.5, 3))
+    if chance[7] < SHAKE:
+        face = shaken(face, generator)
+    if chance[8] < NOISE:
+        noise = generator.uniform(0, STRONGEST) * generator.standard_normal(face.shape, np.float32)
+        face = np.clip(face + noise, 0, 255).astype(np.uint8)
     if chance[6] < JPEG:
         face = compressed(face, generator)
     return face
@@ -76,6 +84,24 @@ def low_resolution(face: np.ndarray, generator: np.random.Generator) -> np.ndarr
     side = int(np.exp(generator.uniform(np.log(SMALLEST), np.log(SIZE))))
     small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (SIZE, SIZE), interpolation=generator.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]).item())
+
+
+def shaken(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return the face blurred by a motion along a line or a slight curve, often a horizontal or vertical one."""
+    length = max(face.shape) * np.exp(generator.uniform(*np.log(LENGTHS)))
+    angle, bend = generator.choice([0.0, np.pi / 2, generator.uniform(0, np.pi)]), generator.normal(0, 0.4)
+    moments = np.linspace(-0.5, 0.5, 8 * max(round(length), 2))
+    directions = angle + bend * moments
+    path = np.cumsum(np.column_stack([np.cos(directions), np.sin(directions)]), axis=0) * length / len(moments)
+    path -= (path.min(axis=0) + path.max(axis=0)) / 2
+    half = int(np.ceil(np.abs(path).max())) + 1
+    kernel = np.zeros((2 * half + 1,) * 2, np.float32)
+    x, y = np.floor(path).astype(int).T + half
+    right, down = (path - np.floor(path)).T
+    for rows, row_shares in ((y, 1 - down), (y + 1, down)):
+        for columns, shares in ((x, 1 - right), (x + 1, right)):
+            np.add.at(kernel, (rows, columns), row_shares * shares / len(path))
+    return cv2.filter2D(face, -1, kernel, borderType=cv2.BORDER_REFLECT)
 
 
 def compressed(face: np.ndarray, generator: np.random.Generator) -> np.ndarray:
