@@ -25,7 +25,9 @@ from vision_app import read_image
 from vision_app.cli.progress import show_progress
 from vision_app.core.boxes import area, iou_matrix
 from vision_app.core.images import SUFFIXES, RGBImage
+from vision_app.core.results import Detections
 from vision_app.data.detection import load_detection
+from vision_app.faces.align import landmarks_of
 from vision_app.faces.evaluate.evaluation import PairResult
 from vision_app.faces.evaluate.metrics import auc, best_threshold, eer, fold_accuracy
 from vision_app.faces.evaluate.pairs import FacePhotos, compare_all, compare_listed, load_photos
@@ -95,11 +97,24 @@ def print_table(lines: Sequence[Sequence[str]]) -> None:
         print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
 
 
+def matches(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
+    """Return which boxes, (N, 4) and (M, 4) xyxy, show one face; each is matched once, the best overlaps first."""
+    overlaps = iou_matrix(ours, theirs)
+    pairs: list[tuple[int, int]] = []
+    left, right = set(range(len(ours))), set(range(len(theirs)))
+    for place in np.argsort(-overlaps, axis=None, kind="stable"):
+        i, j = map(int, np.unravel_index(place, overlaps.shape))
+        if overlaps[i, j] >= OVERLAP and i in left and j in right:
+            pairs.append((i, j))
+            left.remove(i)
+            right.remove(j)
+    return pairs
+
+
 def agreement(ours: np.ndarray, theirs: np.ndarray, smallest: float = SMALLEST) -> tuple[int, int, int]:
     """Compare the faces of two detectors in one photo.
 
-    Each face is matched with one of the other detector at most, the best overlaps first. A face that is smaller than
-    `smallest` and has no match is ignored, and so is a pair of two such faces.
+    A face that is smaller than `smallest` and has no match is ignored, and so is a pair of two such faces.
 
     Args:
         ours: (N, 4) xyxy in pixels.
@@ -109,30 +124,51 @@ def agreement(ours: np.ndarray, theirs: np.ndarray, smallest: float = SMALLEST) 
     Returns:
         Numbers of pairs, of faces that are ours alone and of faces that are theirs alone.
     """
-    overlaps = iou_matrix(ours, theirs)
     large = [np.sqrt(area(boxes)) >= smallest for boxes in (ours, theirs)]
-    alone, both = [np.ones(len(ours), bool), np.ones(len(theirs), bool)], 0
-    for place in np.argsort(-overlaps, axis=None, kind="stable"):
-        i, j = np.unravel_index(place, overlaps.shape)
-        if overlaps[i, j] >= OVERLAP and alone[0][i] and alone[1][j]:
-            alone[0][i] = alone[1][j] = False
-            both += large[0][i] or large[1][j]
-    return int(both), *(int((left & counts).sum()) for left, counts in zip(alone, large, strict=True))
+    pairs = matches(ours, theirs)
+    both = sum(bool(large[0][i] or large[1][j]) for i, j in pairs)
+    alone = [np.delete(sizes, [pair[side] for pair in pairs]).sum() for side, sizes in enumerate(large)]
+    return both, int(alone[0]), int(alone[1])
 
 
-def print_agreement(find: Callable[[RGBImage], np.ndarray], yunet: YuNet, paths: Sequence[Path]) -> None:
-    """Print how well two detectors agree on photos; `find` gives (N, 4) boxes."""
-    counts = np.zeros(3, int)
+def landmark_errors(ours: Detections, theirs: np.ndarray) -> list[tuple[float, float]]:
+    """Return the size of each face that both found, and the mean distance of its landmarks between the two.
+
+    Args:
+        ours: Faces in a photo.
+        theirs: (M, 15) what YuNet found there; the distance is one in distances between its eyes.
+    """
+    points, other = landmarks_of(ours), theirs[:, 4:14].reshape(-1, 5, 2)
+    rows = []
+    for i, j in matches(ours.boxes, theirs[:, :4]):
+        eyes = float(np.linalg.norm(other[j, 1] - other[j, 0]))
+        size = float(np.sqrt(area(theirs[j : j + 1, :4])[0]))
+        rows.append((size, float(np.linalg.norm(points[i] - other[j], axis=1).mean()) / max(eyes, 1e-6)))
+    return rows
+
+
+def print_agreement(find: Callable[[RGBImage], Detections], yunet: YuNet, paths: Sequence[Path]) -> None:
+    """Print how well two detectors agree on photos, in the faces and in their landmarks."""
+    counts, errors = np.zeros(3, int), []
     for path in paths:
         image = read_image(path)
-        counts += agreement(find(image), yunet(image.pixels)[:, :4])
-    both, ours, theirs = counts.tolist()
-    f1 = 2 * both / max(2 * both + ours + theirs, 1)
+        ours, theirs = find(image), yunet(image.pixels)
+        counts += agreement(ours.boxes, theirs[:, :4])
+        errors += landmark_errors(ours, theirs)
+    both, ours_alone, theirs_alone = counts.tolist()
+    f1 = 2 * both / max(2 * both + ours_alone + theirs_alone, 1)
     print(f"\nagreement with YuNet on {len(paths):,} photos, faces from {SMALLEST} px: F1 {f1:.3f}")
-    print(f"{both:,} faces found by both, {ours:,} by ours alone, {theirs:,} by YuNet alone")
+    print(f"{both:,} faces found by both, {ours_alone:,} by ours alone, {theirs_alone:,} by YuNet alone")
+    sizes, away = np.array(errors).reshape(-1, 2).T
+    for name, some in ((f"{SMALLEST} to 40 px", (sizes >= SMALLEST) & (sizes < 40)), ("from 40 px", sizes >= 40)):
+        if some.any():
+            print(
+                f"landmarks of {some.sum():,} faces {name}: {away[some].mean():.1%} of the eyes' distance from YuNet's"
+                f" on average, {np.median(away[some]):.1%} at the median"
+            )
 
 
-def print_crops(find: Callable[[RGBImage], np.ndarray], photos: FacePhotos) -> None:
+def print_crops(find: Callable[[RGBImage], Detections], photos: FacePhotos) -> None:
     """Print in how many crops of each source (the first folder of their names) our detector finds faces."""
     counts = np.array([min(len(find(read_image(path))), 2) for path in photos.paths])
     sources = np.array([Path(file).parts[0] for file in photos.files])
@@ -176,8 +212,7 @@ def main() -> None:
     print(f"{len(photos.files):,} photos of {len(np.unique(photos.names)):,} people")
     print_table(lines)
 
-    def find(image: RGBImage) -> np.ndarray:
-        return ours.recognizer.detector(image).boxes
+    find = ours.recognizer.detector
 
     print_crops(find, photos)
     if arguments.photos:

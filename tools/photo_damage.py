@@ -169,7 +169,7 @@ def cut_off(crop: np.ndarray, other: np.ndarray, random: Random) -> tuple[np.nda
     if is_border:
         fill = np.zeros(3) if random.random() < 0.75 else random.uniform(0, 255, 3)
         over = (points @ away).max() - (limit - random.uniform(1, 9))
-        if over > 0 and random.random() < 0.8:  # squeezed in between the border and the other side of the face
+        if over > 0 and random.random() < 0.6:  # squeezed in between the border and the other side of the face
             start = (points @ away).min() - random.uniform(0, 30)
             points = points - over * ((points @ away - start) / ((points @ away).max() - start))[:, None] * away
     else:

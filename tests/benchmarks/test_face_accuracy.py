@@ -7,12 +7,12 @@ import face_accuracy
 import face_contestants
 import numpy as np
 import pytest
-from face_accuracy import agreement
+from face_accuracy import agreement, landmark_errors
 from onnx import TensorProto, helper, numpy_helper, save
 from PIL import Image
 from tiny_faces import green_detector, paint_face, write_tiny_embedder
 
-from vision_app import read_image
+from vision_app import Detections, read_image
 from vision_app.faces.detector import FaceDetector
 
 BOX = np.array([[100.0, 100, 140, 140]])
@@ -51,6 +51,15 @@ class Frames:
             return 0, None
         width, height = self.sizes[-1]
         return 1, np.float32([[width / 3, height / 3, width / 3, height / 3, *[width / 2, height / 2] * 5, 0.9]])
+
+
+def test_the_landmarks_of_faces_that_both_found_are_compared_by_the_distance_between_the_eyes():
+    points = np.float32([[[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]]])
+    boxes = np.float32([[400, 0, 440, 50], [20, 10, 80, 110]])
+    ours = Detections(boxes, np.float32([0.9, 0.8]), ("face",) * 2, 500, 200, "ours", np.repeat(points, 2, axis=0))
+    theirs = np.concatenate([boxes[1] + 2, (points + np.float32([3, 4])).ravel(), [0.7]]).astype(np.float32)[None]
+    ((size, away),) = landmark_errors(ours, theirs)
+    assert size == pytest.approx(np.sqrt(60 * 100)) and away == pytest.approx(5 / 40)
 
 
 def test_yunet_gets_a_framed_crop_and_answers_in_its_pixels(monkeypatch):
