@@ -12,9 +12,10 @@ import numpy as np
 from skimage import data
 from tiny_faces import ASTRONAUT
 
-from vision_app import Classifier, Detector, FaceRecognizer, Stylizer
+from vision_app import Classifier, Detector, FaceRecognizer, Stylizer, read_image
 from vision_app.faces.align import align
 from vision_app.faces.checker import FaceChecker
+from vision_app.faces.landmarker import FaceLandmarker
 
 IMAGES = {name: getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")}
 
@@ -43,6 +44,12 @@ def face_quality() -> dict:
     return {"roll": checks.roll.tolist(), "probabilities": checks.probabilities.tolist()}
 
 
+def face_landmarks() -> dict:
+    """Where the landmarks of the astronaut's face are seen, from rough ones."""
+    rough = np.float32(ASTRONAUT + np.array([4, -3]))[None]
+    return {"landmarks": FaceLandmarker.load(threads=1).refined(read_image(IMAGES["astronaut"]), rough)[0].tolist()}
+
+
 def style() -> dict:
     """A styled part of a photo: its row, and mean and standard deviation of its colors."""
     styled = Stylizer.load("fast", threads=1)(IMAGES["chelsea"][:128, :160], "sample:waves", strength=0.8)
@@ -56,6 +63,7 @@ ANSWERS = {
     "classifier": classes,
     "faces": faces,
     "face-quality": face_quality,
+    "face-landmarks": face_landmarks,
     "style-fast": style,
 }
 
