@@ -184,6 +184,7 @@ def slow_and_large_photos(folder: Path) -> Iterator[Trial]:
 def processes_left_behind(folder: Path) -> Iterator[Trial]:
     """End a comparison while it measures: no process of it is left."""
     _photo_file(folder / "a.png")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored, also below
     for signals in ([signal.SIGKILL], [signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]):
         for pause in (1.0, 3.0, 5.0):
             words = ["compare", folder / "a.png", "--models", "yolo", "--tta", "--output", folder / f"{pause}{signals}"]
