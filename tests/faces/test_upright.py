@@ -297,7 +297,7 @@ def test_a_face_that_stands_upright_is_not_moved(detector):
         ("degraded", lambda pixels: small(pixels)[::4, ::4].repeat(4, axis=0).repeat(4, axis=1)),
         ("degraded", lambda pixels: noisy(small(pixels), 25)),
         ("degraded", lambda pixels: noisy(small(pixels) // 4, 12)),
-        ("degraded", lambda pixels: compressed(small(pixels), 2)),
+        ("degraded", lambda pixels: compressed(small(pixels), 3)),
         ("degraded", lambda pixels: np.array(Image.fromarray(small(pixels)).filter(ImageFilter.EMBOSS))),
         ("half_hidden", lambda pixels: pixels[:, :170]),
         ("half_hidden", lambda pixels: pixels[100:]),
