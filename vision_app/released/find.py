@@ -67,10 +67,11 @@ class Model:
             raise self.lacks(key)
         return found
 
-    def lacks(self, key: str) -> ModelError:
-        """Return the error that says that a key of model.json cannot be used."""
+    def lacks(self, key: str, cause: Exception | None = None) -> ModelError:
+        """Return the error that says that a key of model.json cannot be used, and why where something tells."""
         source = self.folder if self.is_file else self.folder / "model.json"
-        return ModelError(f"{source}: has no usable '{key}'")
+        reason = f" ({type(cause).__name__}: {cause})" if cause else ""
+        return ModelError(f"{source}: has no usable '{key}'{reason}".partition("\n")[0])
 
     def has(self, name: str) -> bool:
         """Return whether the model lists a file."""

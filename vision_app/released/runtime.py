@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 from vision_app.core.errors import ModelError, UsageError, nearest
@@ -248,19 +249,21 @@ def built_from(model: Model) -> Iterator[None]:
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    left = model.info["files"].get(WEIGHTS, {}).get("bytes", math.inf)
+    left, builder = model.info["files"].get(WEIGHTS, {}).get("bytes", math.inf), get_ident()
 
     def count(module: object, name: str, parameter: Any) -> None:
         nonlocal left
-        left -= 0 if parameter is None else parameter.numel()
+        if parameter is None or get_ident() != builder:  # torch calls it for the networks of all threads
+            return
+        left -= parameter.numel()
         if left < 0:
-            raise ValueError("more parameters than weights")
+            raise ValueError(f"more parameters than {WEIGHTS} has bytes")
 
     hook = register_module_parameter_registration_hook(count)
     try:
         yield
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise model.lacks("architecture") from error
+        raise model.lacks("architecture", error) from error
     finally:
         hook.remove()
 
