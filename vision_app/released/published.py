@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from vision_app.core.errors import ModelError
@@ -42,7 +43,8 @@ def check_published(path: Path) -> None:
     """Check a file of published weights against its name and, from the second use on, against what it was at the first.
 
     Args:
-        path: Such as `ssd300_vgg16_coco-b556d3b4.pth`. Its digest is kept beside it, in a file with `.sha256` appended.
+        path: Such as `ssd300_vgg16_coco-b556d3b4.pth`. Its digest is kept beside it, in a file with `.sha256` appended;
+            not where the folder cannot be written.
 
     Raises:
         ModelError: It is not the file that was published, or not the one that was used first.
@@ -54,7 +56,7 @@ def check_published(path: Path) -> None:
         if not digest.startswith(prefix):
             raise ModelError(f"{path}: damaged or changed, its digest does not begin with {prefix}; delete it")
         if not kept.exists():
-            with atomic_write(kept) as temporary:
+            with suppress(OSError), atomic_write(kept) as temporary:  # others' folders may be read-only
                 temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")  # as sha256sum --check reads it
         elif read_text(kept, 1000).split()[:1] != [digest]:
             advice = "delete both if it was replaced on purpose"
