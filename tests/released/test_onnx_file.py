@@ -226,16 +226,88 @@ def test_weights_that_no_digest_covers_are_refused(folder, network, store, locat
         find(tmp_path / "packed.onnx").verify()
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float16, np.float64])
+def raw(kind):
+    return lambda value: numpy_helper.from_array(np.array([1, value, 2], kind), "w")
+
+
+def bfloat16(value):
+    halves = (np.array([1, value, 2], np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    return TensorProto(name="w", data_type=TensorProto.BFLOAT16, dims=[3], raw_data=halves.tobytes())
+
+
+def as_numbers(kind):
+    return lambda value: helper.make_tensor("w", kind, [3], [1, value, 2])
+
+
+TENSORS = {
+    "float": raw(np.float32),
+    "half": raw(np.float16),
+    "double": raw(np.float64),
+    "complex": raw(np.complex64),
+    "double complex": raw(np.complex128),
+    "bfloat16": bfloat16,
+    "float_data": as_numbers(TensorProto.FLOAT),
+    "double_data": as_numbers(TensorProto.DOUBLE),
+}
+
+
+def initializer(tensor):
+    return helper.make_graph([], "g", [], [], [tensor])
+
+
+def sparse_initializer(tensor):
+    places = numpy_helper.from_array(np.arange(3), "places")
+    return helper.make_graph([], "g", [], [], sparse_initializer=[helper.make_sparse_tensor(tensor, places, [9])])
+
+
+def constant(tensor):
+    return helper.make_graph([helper.make_node("Constant", [], ["w"], value=tensor)], "g", [], [])
+
+
+def branch(tensor):
+    return helper.make_graph([helper.make_node("If", ["x"], ["y"], then_branch=constant(tensor))], "g", [], [])
+
+
+def function(tensor):
+    imports = [helper.make_opsetid("", 17)]
+    body = helper.make_function("own", "f", [], ["w"], constant(tensor).node, imports)
+    return helper.make_model(helper.make_graph([], "g", [], []), functions=[body], opset_imports=imports)
+
+
+def serialized(holder):
+    return (holder if isinstance(holder, ModelProto) else helper.make_model(holder)).SerializeToString()
+
+
 @pytest.mark.parametrize("value", [1.0, np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite_are_refused(network, kind, value):
-    model = ModelProto.FromString(network)
-    model.graph.initializer.append(numpy_helper.from_array(np.array([1, value, 2], kind), "w"))
+@pytest.mark.parametrize("place", [initializer, sparse_initializer, constant, branch, function])
+@pytest.mark.parametrize("form", TENSORS)
+def test_weights_that_are_not_finite_are_refused(form, place, value):
+    content = serialized(place(TENSORS[form](value)))
     if np.isfinite(value):
-        check_network(model.SerializeToString())
+        check_network(content)
         return
     with pytest.raises(ValueError, match="its weights are not finite"):
-        check_network(model.SerializeToString())
+        check_network(content)
+
+
+@pytest.mark.parametrize(("name", "wrap"), [("value_float", float), ("value_floats", lambda value: [1.0, value])])
+@pytest.mark.parametrize("value", [1.0, np.nan, np.inf])
+def test_so_are_numbers_in_attributes(name, wrap, value):
+    node = helper.make_node("Constant", [], ["w"], **{name: wrap(value)})
+    content = serialized(helper.make_graph([node], "g", [], []))
+    if np.isfinite(value):
+        check_network(content)
+        return
+    with pytest.raises(ValueError, match="its weights are not finite"):
+        check_network(content)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT8E4M3FN])
+def test_weights_in_a_form_that_is_not_checked_are_refused(kind):
+    tensor = TensorProto(name="w", data_type=kind, dims=[1], int32_data=[0])
+    with pytest.raises(ValueError, match="its weights are in float8 or int32_data, which are not supported; save them"):
+        check_network(serialized(initializer(tensor)))
+    check_network(serialized(initializer(TensorProto(name="w", data_type=TensorProto.INT32, int32_data=[7]))))
 
 
 def test_a_network_that_mentions_a_location_is_taken(network):

@@ -11,8 +11,19 @@ from typing import Any
 
 from vision_app.core.files import parse_json
 
-_GRAPH, _INITIALIZER, _DATA_TYPE, _RAW_DATA = 7, 5, 2, 9  # fields of Protobuf messages, see onnx.proto3
-_FLOATS = {1: "<f4", 10: "<f2", 11: "<f8"}  # by TensorProto.DataType
+# Fields of Protobuf messages, see onnx.proto3: which messages are in a message, and which numbers.
+_INSIDE: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
+    "sparse tensor": {1: "tensor"},
+}
+_NUMBERS = {"attribute": {2: "<f4", 7: "<f4"}, "tensor": {4: "<f4", 10: "<f8"}}
+_DATA_TYPE, _INT32_DATA, _RAW_DATA = 2, 5, 9  # of a tensor
+_RAW = {1: "<f4", 10: "<f2", 11: "<f8", 14: "<f4", 15: "<f8", 16: "bfloat16"}  # by TensorProto.DataType
+_FLOAT8 = range(17, 21)
 NETWORK = "model.onnx"  # what model.json's "files" calls the network
 KEY = "model.json"  # of the metadata
 
@@ -44,25 +55,53 @@ def pack(network: bytes, info: dict[str, Any], **texts: str) -> bytes:
 def check_network(content: bytes) -> None:
     """Refuse an ONNX file whose weights are elsewhere, where no digest covers them, or are not finite.
 
+    Weights are the floating-point numbers of initializers and of the attributes of nodes, such as constants.
+
     Raises:
         ValueError: It is so, or not an ONNX file; the message says which.
     """
-    import numpy as np
-
     if b"location" in content:  # the key by which external data is named; most files are not parsed for it
         _refuse_external_data(content)
-    weights: dict[int, list[memoryview]] = {kind: [] for kind in _FLOATS}
+    numbers: dict[str, list[memoryview]] = {}
     try:
-        for graph in _messages(memoryview(content), _GRAPH):
-            for tensor in _messages(graph, _INITIALIZER):
-                fields = dict(_fields(tensor))
-                if fields.get(_DATA_TYPE) in weights:
-                    weights[fields[_DATA_TYPE]].append(fields.get(_RAW_DATA, memoryview(b"")))
-        finite = all(np.isfinite(np.frombuffer(b"".join(weights[kind]), _FLOATS[kind])).all() for kind in weights)
+        for kind, values in _numbers(memoryview(content)):
+            numbers.setdefault(kind, []).append(values)
+        is_checked = "unchecked" not in numbers
+        finite = is_checked and all(_is_finite(b"".join(values), kind) for kind, values in numbers.items())
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError("not an ONNX file, or a damaged one") from error
+    if not is_checked:
+        raise ValueError("its weights are in float8 or int32_data, which are not supported; save them as raw_data")
     if not finite:
         raise ValueError("its weights are not finite")
+
+
+def _numbers(content: memoryview) -> Iterator[tuple[str, memoryview]]:
+    """Yield type and content of all floating-point numbers of a network: weights, constants, attributes."""
+    waiting = [("model", content)]
+    while waiting:
+        name, message = waiting.pop()
+        inside, own, last = _INSIDE.get(name, {}), _NUMBERS.get(name, {}), dict[int, Any]()
+        for number, value in _fields(message):
+            last[number] = value
+            if number in inside:
+                waiting.append((inside[number], value))
+            elif number in own:
+                yield own[number], value
+        if name == "tensor":
+            kind = last.get(_DATA_TYPE)
+            if kind in _FLOAT8 or (kind in _RAW and _INT32_DATA in last):
+                yield "unchecked", message
+            elif kind in _RAW:
+                yield _RAW[kind], last.get(_RAW_DATA, message[:0])
+
+
+def _is_finite(values: bytes, kind: str) -> bool:
+    import numpy as np
+
+    if kind == "bfloat16":
+        values, kind = (np.frombuffer(values, "<u2").astype("<u4") << 16).tobytes(), "<f4"  # the upper half of float32
+    return bool(np.isfinite(np.frombuffer(values, kind)).all())
 
 
 def _refuse_external_data(content: bytes) -> None:
@@ -76,10 +115,6 @@ def _refuse_external_data(content: bytes) -> None:
         for field, value in message.ListFields():
             if field.message_type is not None:
                 waiting += value if field.is_repeated else [value]
-
-
-def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
-    return (value for number, value in _fields(message) if number == wanted and isinstance(value, memoryview))
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
