@@ -15,7 +15,7 @@ from vision_app import __version__
 from vision_app.cli import main
 from vision_app.cli.app import app
 from vision_app.cli.options import Batch, FaceModels
-from vision_app.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS
+from vision_app.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS, ReadLimits
 from vision_app.faces.detector import SMALLEST
 
 pytestmark = pytest.mark.slow
@@ -128,7 +128,7 @@ def test_completion_of_the_shell_is_offered(environment):
 
 
 def test_defaults_are_those_of_the_package():
-    assert Batch().limits == {"max_pixels": MAX_PIXELS, "max_bytes": MAX_IMAGE_BYTES}
+    assert Batch().limits == ReadLimits() == ReadLimits(MAX_PIXELS, MAX_IMAGE_BYTES)
     assert FaceModels.smallest == SMALLEST
 
 

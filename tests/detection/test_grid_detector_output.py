@@ -40,7 +40,7 @@ def change(folder, classes=NAMES, network: bytes | None = None, **architecture):
 def test_a_list_of_classes_that_does_not_fit_the_output_is_refused_at_loading(model, classes):
     folder, kind = model
     change(folder, classes)
-    reason = rf"tiny: the network gives 3 values besides 5 a box, but model\.json names {len(classes)} classes"
+    reason = rf"tiny: predicts 3 class and landmark values per box, but model\.json names {len(classes)} classes"
     with pytest.raises(ModelError, match=reason):
         kind.load(folder, runtime="onnx")
     with pytest.raises(ModelError, match=r"weights\.safetensors: not the weights of this network"):
@@ -94,8 +94,11 @@ def network(operator: str, shape: list[int], kind: int = TensorProto.UINT8, **at
     {
         "floats": (network("Identity", [1, 64, 64, 3], TensorProto.FLOAT), "model '.*tiny' cannot be run .*float"),
         "channels first": (network("Identity", [1, 3, 64, 64]), "model '.*tiny' cannot be run .*dimensions"),
-        "an image": (network("Identity", [1, 64, 64, 3]), "the network gives -2 values besides 5 a box"),
-        "one number": (network("ReduceSum", [1, 64, 64, 3], keepdims=0), "the network gives -5 values besides 5"),
+        "an image": (network("Identity", [1, 64, 64, 3]), "predicts -2 class and landmark values per box"),
+        "one number": (
+            network("ReduceSum", [1, 64, 64, 3], keepdims=0),
+            "predicts -5 class and landmark values",
+        ),
     }.values(),
 )
 def test_a_network_with_other_inputs_or_outputs_is_refused_at_loading(model, content, reason):

@@ -288,5 +288,5 @@ def test_an_output_with_a_number_that_is_not_finite_is_refused(value):
     check_finite(largest, "any")  # though the sum of two would not be finite
     check_finite(largest[:0], "any")
     largest[1, 2] = value
-    with pytest.raises(ModelError, match="model 'any' gives numbers that are not finite"):
+    with pytest.raises(ModelError, match="model 'any' produced NaN or infinity for this image"):
         check_finite(largest, "any")

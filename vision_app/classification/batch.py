@@ -5,7 +5,7 @@ from typing import Any
 
 from vision_app.batch.sources import Input
 from vision_app.classification.classifier import Classifier
-from vision_app.core.limits import DEFAULT_LIMITS, ReadLimits
+from vision_app.core.limits import ReadLimits
 from vision_app.core.results import Classes
 from vision_app.detection.batch import ModelTask
 
@@ -26,7 +26,7 @@ class ClassifyTask(ModelTask):
         *,
         top: int | None = None,
         localize: bool = False,
-        limits: ReadLimits = DEFAULT_LIMITS,
+        limits: ReadLimits = ReadLimits(),
     ):
         super().__init__(classifier, limits=limits)
         self.classifier, self.top, self.localize = classifier, top, localize

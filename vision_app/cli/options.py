@@ -176,7 +176,7 @@ class Batch:
     @property
     def limits(self) -> ReadLimits:
         """The limits of images in pixels and bytes."""
-        return {"max_pixels": round(self.max_megapixels * 1e6), "max_bytes": round(self.max_megabytes * 1e6)}
+        return ReadLimits(max_pixels=round(self.max_megapixels * 1e6), max_bytes=round(self.max_megabytes * 1e6))
 
     @property
     def limit_settings(self) -> dict[str, float]:

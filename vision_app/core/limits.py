@@ -1,6 +1,6 @@
 """Limits that hold everywhere. The command line shows some of them before anything heavy is imported."""
 
-from typing import TypedDict
+from dataclasses import dataclass
 
 MAX_PIXELS = 100_000_000
 """Images with more pixels are refused unless the caller raises the limit."""
@@ -21,11 +21,9 @@ It counts for JPEG, PNG, TIFF, GIF and BMP; limits of pixels and bytes bound the
 """
 
 
-class ReadLimits(TypedDict, total=False):
+@dataclass(frozen=True)
+class ReadLimits:
     """Limits that `read_image` takes by name."""
 
-    max_pixels: int
-    max_bytes: int
-
-
-DEFAULT_LIMITS: ReadLimits = {}
+    max_pixels: int = MAX_PIXELS
+    max_bytes: int = MAX_IMAGE_BYTES

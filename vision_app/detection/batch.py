@@ -9,7 +9,7 @@ from vision_app.batch.sinks import ImageFolder
 from vision_app.batch.sources import Input
 from vision_app.core.draw import draw
 from vision_app.core.images import read_image
-from vision_app.core.limits import DEFAULT_LIMITS, ReadLimits
+from vision_app.core.limits import ReadLimits
 from vision_app.core.results import Detections
 from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.grid_detector import GridModel
@@ -24,14 +24,15 @@ class ModelTask:
     photos.
     """
 
-    def __init__(self, model: Detector | GridModel, *, limits: ReadLimits = DEFAULT_LIMITS):
+    def __init__(self, model: Detector | GridModel, *, limits: ReadLimits = ReadLimits()):
         self._model, self.limits = model, limits
         # Batches take turns on a GPU, or each worker would need memory there.
         self._turn: AbstractContextManager[Any] = nullcontext() if model.device == "cpu" else Lock()
 
     def read(self, item: Input) -> Any:
         """Decode and preprocess one image."""
-        return self._model.preprocess([self._model.read(item.file, **self.limits)])
+        image = self._model.read(item.file, max_pixels=self.limits.max_pixels, max_bytes=self.limits.max_bytes)
+        return self._model.preprocess([image])
 
     def forward(self, images: Sequence[Any]) -> Any:
         """Return the network's output for what `read` gave of several images."""
@@ -48,7 +49,7 @@ class DetectTask(ModelTask):
     """Finds objects in images and, if asked to, writes annotated copies, for which it decodes them at full size."""
 
     def __init__(
-        self, detector: Detector, options: DetectOptions, *, limits: ReadLimits = DEFAULT_LIMITS,
+        self, detector: Detector, options: DetectOptions, *, limits: ReadLimits = ReadLimits(),
         copies: ImageFolder | None = None,
     ):  # fmt: skip
         super().__init__(detector, limits=limits)
@@ -62,7 +63,10 @@ class DetectTask(ModelTask):
         """Write the annotated copy; a row does without one that cannot be written."""
         if self.copies is None:
             return None
-        return self.copies.try_to_write(item.name, lambda: draw(read_image(item.file, **self.limits), result))
+        max_pixels, max_bytes = self.limits.max_pixels, self.limits.max_bytes
+        return self.copies.try_to_write(
+            item.name, lambda: draw(read_image(item.file, max_pixels=max_pixels, max_bytes=max_bytes), result)
+        )
 
     def row(self, item: Input, result: Detections | None) -> dict[str, Any]:
         """Return the keys `width`, `height`, `model` and `detections`."""

@@ -54,7 +54,7 @@ class GridModel(LetterboxModel):
         side = max(64, *self.strides)
         shape = self.network(np.zeros((1, side, side, 3), np.uint8)).shape
         if shape[-1:] != (FIRST_CLASS + len(self.classes) + 2 * len(Landmarks.of(self.model)),):
-            found = f"the network gives {sum(shape[-1:]) - FIRST_CLASS} values besides {FIRST_CLASS} a box"
+            found = f"predicts {sum(shape[-1:]) - FIRST_CLASS} class and landmark values per box"
             raise ModelError(f"{self.model.folder}: {found}, but model.json names {len(self.classes)} classes")
         if shape[1:-1] != (() if self.pooled else (len(make_grid(side, side, self.strides, self.anchors).cells),)):
             raise self.model.lacks("architecture.anchors")

@@ -45,7 +45,7 @@ class FacesTask:
     recognize: Callable[[RGBImage], FaceAnswer]
     about: dict[str, str]
     device: str = field(kw_only=True)
-    limits: ReadLimits = field(default_factory=ReadLimits, kw_only=True)
+    limits: ReadLimits = field(default=ReadLimits(), kw_only=True)
     copies: ImageFolder | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class FacesTask:
 
     def read(self, item: Input) -> RGBImage:
         """Decode one image, at full size: faces are cut out of it."""
-        return read_image(item.file, **self.limits)
+        return read_image(item.file, max_pixels=self.limits.max_pixels, max_bytes=self.limits.max_bytes)
 
     def predict(self, items: Sequence[Input], images: list[RGBImage]) -> list[FaceAnswer]:
         """Find the faces of each image."""

@@ -277,7 +277,7 @@ def check_finite(values: "np.ndarray", name: str) -> None:
     import numpy as np
 
     if not np.isfinite([values.min(initial=0), values.max(initial=0)]).all():
-        raise ModelError(f"model '{name}' gives numbers that are not finite for this image")
+        raise ModelError(f"model '{name}' produced NaN or infinity for this image")
 
 
 class OnnxNetwork:

@@ -1,6 +1,7 @@
 """What model.json must be: checked once, when a model is opened, so that nothing behind it meets another kind of value.
 
-By hand rather than by a library: importing one takes a tenth of the time in which a command opens its model.
+By hand rather than by a library: the import of pydantic 2.14 took 0.10 s of processor time, where opening a model takes
+0.15 s and this check 0.1 ms.
 """
 
 import math
@@ -104,7 +105,9 @@ def unusable_key(info: Any) -> str | None:
     required = {*REQUIRED, *(["landmarks.names", "landmarks.classes"] if has_landmarks else [])}
     for key, check in (REQUIRED | OPTIONAL).items():
         found = lookup(info, key)
-        if key in required if found is MISSING else not check(found):
+        if found is MISSING and key in required:
+            return key
+        if found is not MISSING and not check(found):
             return key
     if lookup(info, "architecture.classes") not in (MISSING, len(info["classes"])):
         return "classes"

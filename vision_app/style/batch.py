@@ -57,7 +57,7 @@ class StyleTask:
     stylizer: Stylizer
     options: StyleOptions
     output: ImageFolder
-    limits: ReadLimits = field(default_factory=ReadLimits, kw_only=True)
+    limits: ReadLimits = field(default=ReadLimits(), kw_only=True)
     state: Path | None = field(default=None, kw_only=True)
     previews: ImageFolder | None = field(default=None, kw_only=True)
     preview_every: int = field(default=1, kw_only=True)
@@ -74,7 +74,9 @@ class StyleTask:
 
     def read(self, item: StyleInput) -> RGBImage:
         """Decode one content."""
-        return self.stylizer.read(item.file, self.options, **self.limits)
+        return self.stylizer.read(
+            item.file, self.options, max_pixels=self.limits.max_pixels, max_bytes=self.limits.max_bytes
+        )
 
     def predict(self, items: Sequence[StyleInput], images: list[RGBImage]) -> list[Stylized]:
         """Stylize each content."""

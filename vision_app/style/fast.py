@@ -158,7 +158,7 @@ class FastStylizer(Stylizer):
 
     def _to_bytes(self, image: np.ndarray) -> np.ndarray:
         if not np.isfinite(image).all():
-            raise ModelError(f"model '{self.name}' gives values that are not finite; its weights are damaged")
+            raise ModelError(f"model '{self.name}' produced NaN or infinity; its weights are damaged")
         np.clip(image, 0, 1, out=image)
         return np.asarray(np.rint(255 * image), np.uint8)
 
