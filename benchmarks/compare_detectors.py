@@ -16,7 +16,7 @@ from vision_app.data.detection import load_detection
 from vision_app.detection.compare.measure import DetectorSpec, Worker
 from vision_app.detection.compare.table import format_table, make_line
 from vision_app.detection.evaluate.evaluation import MEASURING
-from vision_app.released.runtime import Execution
+from vision_app.released.execution import Execution
 
 DETECTORS = (
     ("yolo", False), ("yolo", True), ("faster-rcnn", False), ("yolo+faster-rcnn", False), ("fast-rcnn", False),

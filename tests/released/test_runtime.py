@@ -13,12 +13,13 @@ import pytest
 import torch
 from skimage import data
 
-from vision_app.core.errors import ModelError, UsageError
+from vision_app.core.errors import ModelError
 from vision_app.detection.model.yolo import YOLO, ByteInput, YOLOConfig
 from vision_app.detection.train.export import write_model
 from vision_app.released import runtime
+from vision_app.released.execution import Execution
 from vision_app.released.find import find
-from vision_app.released.runtime import Execution, built_from, check_finite, open_network
+from vision_app.released.runtime import built_from, check_finite, open_network
 
 pytestmark = pytest.mark.slow
 
@@ -67,68 +68,8 @@ def opened(model, **options):
     return network.runtime, network.device
 
 
-def gpus(monkeypatch, count):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.setattr(runtime, "_has_nvidia_driver", lambda: count > 0)
-
-
-@pytest.mark.parametrize(
-    ("count", "device", "wanted", "expected"),
-    [
-        (0, "auto", "auto", ("cpu", "onnx")),
-        (0, "auto", "torch", ("cpu", "torch")),
-        (0, "auto", "onnx", ("cpu", "onnx")),
-        (0, "cpu", "auto", ("cpu", "onnx")),
-        (0, "cpu", "torch", ("cpu", "torch")),
-        (2, "auto", "auto", ("cuda", "torch")),
-        (2, "auto", "torch", ("cuda", "torch")),
-        (2, "auto", "onnx", ("cpu", "onnx")),
-        (2, "cpu", "auto", ("cpu", "onnx")),
-        (2, "cpu", "torch", ("cpu", "torch")),
-        (2, "cuda", "auto", ("cuda", "torch")),
-        (2, "cuda:1", "auto", ("cuda:1", "torch")),
-        (2, "cuda:0", "torch", ("cuda:0", "torch")),
-        (2, "0", "auto", ("cuda:0", "torch")),
-        (2, "1", "auto", ("cuda:1", "torch")),
-    ],
-)
-def test_auto_resolves_to_a_device_and_runtime(monkeypatch, count, device, wanted, expected):
-    gpus(monkeypatch, count)
-    found = Execution(device, wanted).resolved()
-    assert (found.device, found.runtime) == expected
-
-
-@pytest.mark.parametrize(
-    ("count", "device", "wanted", "message"),
-    [
-        (0, "auto", "onyx", "runtime onyx: must be one of auto, onnx, torch; did you mean onnx?"),
-        (0, "auto", "x", "runtime x: must be one of auto, onnx, torch"),
-        (0, "gpu", "auto", "device gpu: must be auto, cpu, cuda or cuda:N; did you mean cpu?"),
-        (0, "coda", "auto", "device coda: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (0, "cpu:1", "auto", "device cpu:1: must be auto, cpu, cuda or cuda:N; did you mean cpu?"),
-        (2, "cuda:", "auto", "device cuda:: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (2, "cuda:one", "auto", "device cuda:one: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (2, "cuda:-1", "auto", "device cuda:-1: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (2, "cuda:²", "auto", "device cuda:²: must be auto, cpu, cuda or cuda:N; did you mean cuda?"),
-        (0, "", "auto", "device : must be auto, cpu, cuda or cuda:N"),
-        (2, "cuda", "onnx", "runtime onnx runs on the CPU only, device cuda needs runtime torch"),
-        (0, "cuda", "auto", "device cuda: this machine has no CUDA device; use device cpu"),
-        (0, "cuda:0", "torch", "device cuda:0: this machine has no CUDA device; use device cpu"),
-        (0, "0", "auto", "device cuda:0: this machine has no CUDA device; use device cpu"),
-        (2, "1", "onnx", "runtime onnx runs on the CPU only, device cuda:1 needs runtime torch"),
-        (2, "cuda:2", "auto", "device cuda:2: this machine has 2 CUDA devices; use device cpu"),
-    ],
-)
-def test_wrong_devices_and_runtimes_are_refused(monkeypatch, count, device, wanted, message):
-    gpus(monkeypatch, count)
-    with pytest.raises(UsageError) as error:
-        Execution(device, wanted).resolved()
-    assert str(error.value) == message
-
-
-def test_a_model_runs_on_the_files_it_has(monkeypatch, changed):
-    gpus(monkeypatch, 0)
+def test_a_model_runs_on_the_files_it_has(gpus, changed):
+    gpus(0)
     both, torch_only = changed(onnx=None, weights=None), changed(weights=None)
     assert opened(both) == ("onnx", "cpu") and opened(both, runtime="torch") == ("torch", "cpu")
     assert opened(torch_only) == ("torch", "cpu")
@@ -138,34 +79,13 @@ def test_a_model_runs_on_the_files_it_has(monkeypatch, changed):
     assert opened(onnx_only) == ("onnx", "cpu")
     with pytest.raises(ModelError, match=r"has no weights\.safetensors"):
         opened(onnx_only, runtime="torch")
-    gpus(monkeypatch, 1)  # where torch would be chosen for other models
+    gpus(1)  # where torch would be chosen for other models
     assert opened(onnx_only) == ("onnx", "cpu")
     for options in ({"device": "cuda"}, {"runtime": "torch"}):
         with pytest.raises(
             ModelError, match=r"has no weights\.safetensors, which torch needs; it runs with runtime on"
         ):
             opened(onnx_only, **options)
-
-
-def test_a_model_without_an_onnx_file_runs_on_torch_with_its_threads(monkeypatch):
-    given = []
-    monkeypatch.setattr(torch, "set_num_threads", given.append)
-    gpus(monkeypatch, 0)
-    assert Execution(threads=3).on_torch("rcnn") == Execution("cpu", "torch", 3)
-    assert Execution("cpu").on_torch("rcnn") == Execution("cpu", "torch")
-    gpus(monkeypatch, 2)
-    assert Execution(threads=3).on_torch("rcnn") == Execution("cuda", "torch", 3)
-    assert Execution("0").on_torch("rcnn").device == "cuda:0"
-    assert given == [3]  # a GPU needs none
-    with pytest.raises(UsageError, match="runtime onnx: model 'rcnn' runs on torch only; leave it at auto"):
-        Execution(runtime="onnx").on_torch("rcnn")
-
-
-def test_a_driver_is_looked_for_before_torch_is_imported(monkeypatch):
-    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/proc/driver/nvidia/version")
-    assert runtime._has_nvidia_driver()
-    monkeypatch.setattr(Path, "exists", lambda path: False)
-    assert runtime._has_nvidia_driver() == (os.name == "nt")
 
 
 @pytest.mark.parametrize(

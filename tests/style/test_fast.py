@@ -13,8 +13,8 @@ from tiny_styles import write_tiny_encoder, write_tiny_fast
 
 from vision_app import Stylizer
 from vision_app.core.errors import ModelError
+from vision_app.released.execution import Execution
 from vision_app.released.find import find
-from vision_app.released.runtime import Execution
 from vision_app.style.checks import at_most
 from vision_app.style.fast import FAINT, FastStylizer, in_tiles, open_onnx, open_torch, spans
 

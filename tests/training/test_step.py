@@ -16,7 +16,7 @@ from torch import nn
 
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.tensors import load_tensors, without_prefix
-from vision_app.released.runtime import Execution
+from vision_app.released.execution import Execution
 from vision_app.training.step import Stepper, adversarial, build_optimizer, make_fabric, shrink
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,10 @@ from vision_app.core.images import ImageSource, RGBImage
 from vision_app.core.results import Classes
 from vision_app.detection.grid import FIRST_CLASS, T_W, T_X, make_grid
 from vision_app.detection.grid_detector import GridModel, GridOutput
+from vision_app.released.execution import Execution, ExecutionOptions
 from vision_app.released.find import Model, digest, find
 from vision_app.released.names import CLASSIFIER
-from vision_app.released.runtime import Execution, ExecutionOptions, Network
+from vision_app.released.runtime import Network
 
 if TYPE_CHECKING:
     from vision_app.classification.model.network import ClassifierNetwork

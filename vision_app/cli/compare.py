@@ -16,8 +16,8 @@ from vision_app.cli.progress import show_progress
 from vision_app.cli.terminal import say
 from vision_app.core.errors import UsageError, unknown
 from vision_app.detection.compare import FAMILY
+from vision_app.released.execution import Execution
 from vision_app.released.find import available
-from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
     from vision_app.batch.journal import Journal

@@ -6,8 +6,8 @@ from pathlib import Path
 from vision_app.cli.batch import default_batch_size, gather, run_batch, runtime_settings
 from vision_app.cli.options import DETECTION_MODEL, ONE_THREAD, Batch, Text, output_folder, positive_int, with_options
 from vision_app.core.errors import UsageError
+from vision_app.released.execution import Execution
 from vision_app.released.names import CLASSIFIER, DETECTOR
-from vision_app.released.runtime import Execution
 
 
 @with_options(

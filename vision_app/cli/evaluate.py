@@ -15,8 +15,8 @@ from vision_app.cli.terminal import say
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.files import PUBLIC, refuse_existing, refuse_sources
 from vision_app.data.names import canonical, in_case_of
+from vision_app.released.execution import Execution
 from vision_app.released.names import CLASSIFIER, DETECTOR
-from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
     from vision_app.batch.run import Task

@@ -10,8 +10,8 @@ from vision_app.cli.options import FACE_MODELS_OF_ANY_SIZE, ONE_THREAD, FaceMode
 from vision_app.cli.terminal import say
 from vision_app.core.errors import UsageError
 from vision_app.core.files import OWNER_ONLY
+from vision_app.released.execution import Execution
 from vision_app.released.find import Model, find
-from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,8 @@ from vision_app.cli.terminal import say
 from vision_app.core.errors import UsageError, VisionAppError
 from vision_app.core.files import OWNER_ONLY
 from vision_app.core.text import printable
+from vision_app.released.execution import Execution
 from vision_app.released.names import FACE_DETECTOR
-from vision_app.released.runtime import Execution
 
 if TYPE_CHECKING:
     from vision_app.faces.recognizer import FaceRecognizer

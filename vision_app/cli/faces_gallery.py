@@ -13,7 +13,7 @@ from vision_app.cli.progress import show_progress
 from vision_app.cli.terminal import say
 from vision_app.core.errors import FaceError, UsageError
 from vision_app.core.text import amount, printable
-from vision_app.released.runtime import Execution
+from vision_app.released.execution import Execution
 
 if TYPE_CHECKING:
     from vision_app.faces.gallery import Enrollment, Person

@@ -11,7 +11,7 @@ from vision_app.cli.options import FACE_MODELS, ONE_THREAD, Batch, FaceModels, T
 from vision_app.cli.terminal import say
 from vision_app.core.files import OWNER_ONLY
 from vision_app.core.text import amount
-from vision_app.released.runtime import Execution
+from vision_app.released.execution import Execution
 
 
 @app.command()

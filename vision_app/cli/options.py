@@ -15,8 +15,8 @@ from typer import Argument, Option
 from vision_app.core.errors import UsageError
 from vision_app.core.flags import range_error
 from vision_app.core.limits import MAX_IMAGE_BYTES, MAX_PIXELS, ReadLimits
+from vision_app.released.execution import Execution
 from vision_app.released.names import DETECTOR, FACE_DETECTOR, FACE_EMBEDDER
-from vision_app.released.runtime import Execution
 
 BOXES = "FILE.json|FILE.yaml|FOLDER"
 

@@ -10,8 +10,8 @@ from vision_app.cli.batch import gather, run_batch, runtime_settings
 from vision_app.cli.options import Batch, Fields, Text, output_folder, positive_int, with_options
 from vision_app.core.errors import ImageError, UsageError
 from vision_app.core.interrupt import Interrupt
+from vision_app.released.execution import Execution
 from vision_app.released.names import STYLE_ENCODER, STYLE_NETWORK
-from vision_app.released.runtime import Execution
 from vision_app.style.options import StyleOptions
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from vision_app.core.results import Detections
 from vision_app.core.timing import Stages
 from vision_app.detection.base import LetterboxDetector, ResolvedOptions
 from vision_app.detection.grid import FIRST_CLASS, P_C, T_W, T_X, Anchors, make_grid
+from vision_app.released.execution import Execution
 from vision_app.released.find import Model
 from vision_app.released.landmarks import Landmarks
 from vision_app.released.letterbox_model import Inputs, LetterboxModel, batches
-from vision_app.released.runtime import Execution, Network, open_network
+from vision_app.released.runtime import Network, open_network
 
 if TYPE_CHECKING:
     from vision_app.detection.model.yolo import YOLO, ByteInput

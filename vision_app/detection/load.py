@@ -12,9 +12,9 @@ from vision_app.core.errors import UsageError
 from vision_app.core.flags import flag
 from vision_app.detection.base import Detector
 from vision_app.detection.ensemble import Augmented, Ensemble
+from vision_app.released.execution import Execution, ExecutionOptions
 from vision_app.released.find import find, model_name
 from vision_app.released.names import DETECTOR
-from vision_app.released.runtime import Execution, ExecutionOptions
 
 TASK = "detection"
 TORCHVISION = "torchvision:"  # in front of the name of one of torchvision's detectors

@@ -15,9 +15,10 @@ from vision_app.detection.model.build import load_network
 from vision_app.detection.model.rcnn import BOX_WEIGHTS, RCNN, Regions
 from vision_app.detection.model.yolo import to_floats
 from vision_app.detection.proposals import selective_search
+from vision_app.released.execution import Execution
 from vision_app.released.find import Model
 from vision_app.released.letterbox_model import Inputs, batches
-from vision_app.released.runtime import Execution, check_finite
+from vision_app.released.runtime import check_finite
 
 Propose = Callable[..., np.ndarray]  # see `proposals.selective_search`
 

@@ -21,9 +21,9 @@ from vision_app.core.results import Detections
 from vision_app.core.several import several
 from vision_app.core.timing import Stages
 from vision_app.detection.base import Detector, ResolvedOptions
+from vision_app.released.execution import Execution
 from vision_app.released.find import Model
 from vision_app.released.published import cached, fetch
-from vision_app.released.runtime import Execution
 
 PREFIX = "torchvision:"
 DEFAULTS = {"confidence": 0.5, "iou": 0.5, "max_detections": 100}  # usual values; not measured here

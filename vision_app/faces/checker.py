@@ -10,9 +10,10 @@ from vision_app.core.errors import ModelError
 from vision_app.core.images import RGBImage
 from vision_app.core.results import subset
 from vision_app.faces.align import SIZE, align_face
+from vision_app.released.execution import Execution, ExecutionOptions
 from vision_app.released.find import Model, find
 from vision_app.released.names import FACE_QUALITY
-from vision_app.released.runtime import Execution, ExecutionOptions, Network, open_network
+from vision_app.released.runtime import Network, open_network
 
 if TYPE_CHECKING:
     from torch.nn import Module

@@ -25,11 +25,11 @@ from vision_app.faces.landmarker import FaceLandmarker
 from vision_app.faces.refine import refine
 from vision_app.faces.tiling import MAX_INPUT, Tile, make_tiles
 from vision_app.faces.upright import set_upright, turned_faces, without_duplicates
+from vision_app.released.execution import Execution, ExecutionOptions
 from vision_app.released.find import Model, find
 from vision_app.released.landmarks import Landmarks
 from vision_app.released.letterbox_model import Inputs
 from vision_app.released.names import FACE_DETECTOR
-from vision_app.released.runtime import Execution, ExecutionOptions
 
 FACE = "face"
 SMALLEST = 20.0  # pixels

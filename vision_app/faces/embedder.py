@@ -9,9 +9,10 @@ import numpy as np
 from vision_app.core.errors import ModelError
 from vision_app.faces.align import SIZE
 from vision_app.faces.calibration import Calibration
+from vision_app.released.execution import Execution, ExecutionOptions
 from vision_app.released.find import Model, find
 from vision_app.released.names import FACE_EMBEDDER
-from vision_app.released.runtime import Execution, ExecutionOptions, Network, open_network
+from vision_app.released.runtime import Network, open_network
 
 if TYPE_CHECKING:
     from torch.nn import Module

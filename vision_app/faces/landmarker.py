@@ -8,9 +8,10 @@ import numpy as np
 from vision_app.core.errors import ModelError
 from vision_app.core.images import RGBImage
 from vision_app.faces.align import LANDMARKS, TEMPLATE, align_face, similarity
+from vision_app.released.execution import Execution, ExecutionOptions
 from vision_app.released.find import Model, find
 from vision_app.released.names import FACE_LANDMARKS
-from vision_app.released.runtime import Execution, ExecutionOptions, Network, open_network
+from vision_app.released.runtime import Network, open_network
 
 if TYPE_CHECKING:
     from torch.nn import Module

@@ -14,8 +14,8 @@ from vision_app.faces.calibration import Calibration
 from vision_app.faces.detector import SMALLEST, FaceDetector
 from vision_app.faces.embedder import Embedder
 from vision_app.faces.results import DIFFERENT, SAME, UNCERTAIN, Face, Faces, Verification
+from vision_app.released.execution import ExecutionOptions
 from vision_app.released.names import FACE_DETECTOR, FACE_EMBEDDER
-from vision_app.released.runtime import ExecutionOptions
 
 NO_FACE, SEVERAL_FACES, BAD_EMBEDDING = "no_face", "several_faces", "bad_embedding"
 

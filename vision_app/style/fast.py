@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 
 from vision_app.core.errors import ModelError
+from vision_app.released.execution import Execution
 from vision_app.released.find import Model, find
 from vision_app.released.names import STYLE_NETWORK
-from vision_app.released.runtime import Execution, open_session, run_session
+from vision_app.released.runtime import open_session, run_session
 from vision_app.style import checks
 from vision_app.style.stylizer import STYLE_SIZE, Output, Request, Stylizer
 

@@ -9,7 +9,7 @@ from typing import Unpack
 
 from vision_app.core.errors import UsageError
 from vision_app.core.flags import check_choice, flag
-from vision_app.released.runtime import Execution, ExecutionOptions
+from vision_app.released.execution import Execution, ExecutionOptions
 from vision_app.style.options import METHODS
 from vision_app.style.stylizer import ColorStylizer, Stylizer
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vision_app.core.errors import UsageError
 from vision_app.core.flags import check_choice, check_ranges, flag
-from vision_app.released.runtime import Execution
+from vision_app.released.execution import Execution
 from vision_app.training.schedules import SCHEDULES
 
 OPTIMIZERS = (

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from vision_app.core.child_process import end_with_parent
 from vision_app.core.errors import DataError, UsageError
 from vision_app.core.tensors import set_learning_rate
-from vision_app.released.runtime import Execution
+from vision_app.released.execution import Execution
 from vision_app.training.config import TrainConfig
 from vision_app.training.task import TrainingTask
 

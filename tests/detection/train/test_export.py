@@ -10,8 +10,9 @@ import torch
 
 from vision_app.detection.model.yolo import LAYOUTS, YOLO, ByteInput, YOLOConfig
 from vision_app.detection.train.export import write_model
+from vision_app.released.execution import Execution
 from vision_app.released.find import find
-from vision_app.released.runtime import Execution, open_network
+from vision_app.released.runtime import open_network
 from vision_app.released.write import describe
 
 pytestmark = pytest.mark.slow

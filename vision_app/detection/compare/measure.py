@@ -16,7 +16,7 @@ from vision_app.core.errors import ImageError, ModelError, VisionAppError
 from vision_app.core.images import RGBImage
 from vision_app.detection.base import DetectOptions, Detector
 from vision_app.detection.load import load_detector
-from vision_app.released.runtime import Execution
+from vision_app.released.execution import Execution
 
 CRASHED = "crashed the process that ran the model, most likely by running out of memory"
 

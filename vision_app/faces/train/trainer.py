@@ -29,9 +29,9 @@ from vision_app.faces.train.options import LOSSES, FaceOptions
 from vision_app.faces.train.samplers import PeopleBatches
 from vision_app.faces.train.teacher import Teacher, read_targets, teacher_loss, teacher_targets
 from vision_app.faces.train.triplets import DISTANCES, MINERS, triplet_loss
+from vision_app.released.execution import Execution
 from vision_app.released.find import Model, find
 from vision_app.released.names import FACE_DETECTOR
-from vision_app.released.runtime import Execution
 from vision_app.released.write import describe
 from vision_app.training.config import TrainConfig
 from vision_app.training.initialize import freeze, keep_statistics

@@ -7,9 +7,9 @@ from functools import cached_property
 
 from vision_app.core.errors import UsageError
 from vision_app.core.flags import flag
+from vision_app.released.execution import Execution
 from vision_app.released.find import model_name
 from vision_app.released.names import STYLE_ENCODER
-from vision_app.released.runtime import Execution
 from vision_app.style.fast import FastStylizer
 from vision_app.style.model.features import EncoderNetwork, load_encoder
 from vision_app.style.optimize.loop import optimize
