@@ -45,13 +45,13 @@ LAYERS: dict[str, list[str]] = {
     "faces/train": [
         "core", "released", "data", "training", "faces", "faces/model", "faces/evaluate", "detection/",
     ],
-    "model_summary": ["core", "released", "detection/model", "classification/model"],
+    "summary": ["core", "released", "detection/model", "classification/model"],
     "ui/widgets": ["", "core", "released", "faces/", "style/", *BELOW_WIDGETS],
     "ui": ["", "ui/widgets", "core", "released", "batch", "detection/", "faces/", "style/"],
     "ui/app": ["core", "ui"],
     "cli": [
         "", "core", "released", "batch", "data", "training", "detection/", "classification/", "faces/", "style/",
-        "model_summary",
+        "summary",
     ],
     "__main__": ["cli"],
     "": ["core", "detection/", "classification/", "faces/", "style/"],  # the door, `__init__`
@@ -61,7 +61,7 @@ LAYERS: dict[str, list[str]] = {
 WITH_TORCH = (
     "core/tensors", "released/write", "training/", "detection/model/", "detection/train/", "detection/region_detector",
     "detection/torchvision_detector", "classification/model/", "classification/train/", "faces/model/", "faces/train/",
-    "style/model/", "style/optimize/", "style/train/", "model_summary",
+    "style/model/", "style/optimize/", "style/train/", "summary/",
 )  # fmt: skip
 HEAVY = {"albumentations", "cv2", "faiss", "matplotlib", "numpy", "onnxruntime", "PIL", "scipy", "streamlit", "torch"}
 

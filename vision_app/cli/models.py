@@ -71,7 +71,8 @@ def summary(name: str, size: int | None = None) -> int:
     fast-rcnn and faster-rcnn process all of their regions as if each were the whole image, and rcnn one region.
     Activations and changes of layout, which cost and change none of this, are left out.
     """
-    from vision_app.model_summary import format_table, summarize_model
+    from vision_app.summary.summarize import summarize_model
+    from vision_app.summary.table import format_table
 
     model = find(name)
     size, layers = summarize_model(model, size)

@@ -12,8 +12,8 @@ from vision_app import DetectOptions, Detector
 from vision_app.core.errors import UsageError, VisionAppError
 from vision_app.detection.compare import measure
 from vision_app.detection.compare.measure import Conditions, Cost, DetectorSpec, Worker
-from vision_app.model_summary import summarize_model
 from vision_app.released.execution import Execution
+from vision_app.summary.summarize import summarize_model
 
 pytestmark = pytest.mark.slow
 

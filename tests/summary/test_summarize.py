@@ -5,8 +5,6 @@ from math import inf, prod
 
 import pytest
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -14,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vision_app.core.errors import ModelError
 from vision_app.detection.model.rcnn import PROPOSALS, RCNN, RCNNConfig
 from vision_app.detection.model.yolo import LAYOUTS, YOLO, YOLOConfig, layout
-from vision_app.model_summary import Axis, Layer, format_table, run_on_regions, summarize
+from vision_app.summary.summarize import run_on_regions, summarize
 
 pytestmark = pytest.mark.slow
 
@@ -55,25 +53,6 @@ def network(request) -> nn.Module:
 def average(x, kernel, stride, padding, *_, **__):
     """What stands in for max pooling where gradients must reach the whole window."""
     return F.avg_pool2d(x, kernel, stride, padding)
-
-
-@given(
-    size=st.integers(1, 40), kernel=st.integers(1, 7), stride=st.integers(1, 4), padding=st.integers(0, 3),
-    dilation=st.integers(1, 3),
-)  # fmt: skip
-def test_the_output_size_is_that_of_a_real_convolution(size, kernel, stride, padding, dilation):
-    assume(size + 2 * padding >= dilation * (kernel - 1) + 1)
-    real = F.conv1d(torch.zeros(1, 1, size), torch.zeros(1, 1, kernel), None, stride, padding, dilation)
-    assert Axis(size).slide(kernel, stride, (padding, padding), dilation).size == real.shape[2]
-
-
-@given(st.lists(st.tuples(st.integers(1, 7), st.integers(1, 3)), min_size=1, max_size=6))
-def test_the_receptive_field_of_a_chain_is_the_sum_of_the_formula(chain):
-    axis = Axis(10**6)
-    for kernel, stride in chain:
-        axis = axis.slide(kernel, stride)
-    strides = [1, *(stride for _, stride in chain)]  # S_0 = 1
-    assert axis.reach == 1 + sum((kernel - 1) * prod(strides[: j + 1]) for j, (kernel, _) in enumerate(chain))
 
 
 def test_layers_have_the_sizes_of_a_real_forward_pass(network):
@@ -191,15 +170,3 @@ def test_the_network_stays_as_it_was():
     summarize(network, 64, 64)
     assert all(module.training and not module._forward_hooks for module in network.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-
-
-def test_the_table_lines_its_columns_up():
-    layers = [Layer("stem", "conv 3x3/2", (8, 16, 24), 1216, 82944, (3, 3)), Layer("", "mean", (8,), 0, 0, (inf, 7))]
-    lines = format_table(layers).splitlines()
-    assert [line.split() for line in lines if not line.startswith("-")] == [
-        ["layer", "operation", "output", "parameters", "multiply-adds", "receptive", "field"],
-        ["stem", "conv", "3x3/2", "8", "x", "16", "x", "24", "1,216", "82,944", "3"],
-        ["network", "mean", "8", "0", "0", "all", "x", "7"],
-        ["total", "1,216", "82,944"],
-    ]
-    assert len({line.find("82,944") + len("82,944") for line in lines if "82,944" in line}) == 1

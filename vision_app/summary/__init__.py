@@ -1,0 +1,1 @@
+"""The summary of a network: what every layer gives, costs and sees."""
