@@ -121,7 +121,7 @@ def test_live_video_names_enrolled_people_only(page, folder):
     fake_camera.show(folder / "camera.y4m", data.astronaut()[:360, :480], stranger(), data.rocket())
     go_to(page, "Webcam")
     video, said = page.frame_locator("iframe"), page.get_by_test_id("stAlert")
-    video.get_by_role("button", name="START").click(timeout=PATIENCE)
+    video.get_by_role("button", name="START").click(timeout=2 * PATIENCE)
     expect(said.get_by_text(NAME)).to_be_visible(timeout=2 * PATIENCE)
     # The camera shows others in turn: what is said of this one may have to be waited for again.
     expect(said).to_contain_text("Cosine similarity", timeout=2 * PATIENCE)
