@@ -8,6 +8,7 @@ these differ much are left out.
 """
 
 import argparse
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from vision_app.cli.progress import show_progress
+from vision_app.core.child_process import end_with_parent
 from vision_app.core.errors import DataError, VisionAppError
+from vision_app.core.files import atomic_write
 from vision_app.core.images import RGBImage
 from vision_app.faces.align import MARGIN, SIDE, TEMPLATE
 from vision_app.faces.landmarker import FaceLandmarker
@@ -103,7 +106,7 @@ def label(crops: FaceCrops, model: Path, output: Path) -> None:
             rows.append(labeled(yunet, crop))
             report([{"status": "ok"}])
     points, spread = zip(*rows, strict=True)
-    with output.open("wb") as file:
+    with atomic_write(output) as temporary, temporary.open("wb") as file:
         np.savez(file, points=np.stack(points), spread=np.float32(spread))
 
 
@@ -116,6 +119,10 @@ class LabeledFaces:
 
     def __len__(self) -> int:
         return len(self.crops)
+
+    def digest(self) -> str:
+        """Return digits that change with any pixel, name or landmark."""
+        return f"{self.crops.digest()} {hashlib.blake2b(self.points.tobytes(), digest_size=6).hexdigest()}"
 
     @classmethod
     def load(cls, crops: Path, points: Path) -> "LabeledFaces":
@@ -211,8 +218,8 @@ class LandmarkTask:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield views of faces, (B V, 3, 112, 112) in 0..255, and (B V, 10) where their landmarks are."""
         indices = batch_indices(len(self.faces), config, epoch, rank=rank, world=world, start=start)
-        loader = DataLoader(RoughFaces(self.faces, config.seed, epoch), batch_sampler=indices, num_workers=self.workers)
-        for pixels, targets in loader:
+        how = {"num_workers": self.workers, "worker_init_fn": end_with_parent}
+        for pixels, targets in DataLoader(RoughFaces(self.faces, config.seed, epoch), batch_sampler=indices, **how):
             yield pixels.flatten(0, 1).float(), targets.flatten(0, 1)
 
     def loss(self, images: Tensor, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -261,7 +268,7 @@ def train(
     torch.nn.init.zeros_(network.output.weight)  # it says "as aligned" first; large answers would stop it from learning
     about = {"trained": {"faces": len(data), **asdict(config)}}
     task = LandmarkTask(network, data, validation, about, workers)
-    return fit(task, config, output, inputs={"data": data.crops.digest()}, resume=resume)
+    return fit(task, config, output, inputs={"data": data.digest()}, resume=resume)
 
 
 def main(words: Sequence[str] | None = None) -> None:

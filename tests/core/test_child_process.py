@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from vision_app.batch.sinks import OutputError
 from vision_app.core.child_process import ChildError, ChildKilledError, ChildProcess
 from vision_app.core.errors import ImageError
+from vision_app.core.flags import command_line, flag
 
 PARENTS = {  # how a process starts a child, which prints its number and then has nothing or much to do
     "waiting": "with ChildProcess() as child: print(child.call(os.getpid), flush=True); time.sleep(60)",
@@ -119,3 +121,10 @@ def test_a_child_answers_raises_and_tells_that_it_was_killed():
         for _ in range(2):
             with pytest.raises(ChildKilledError):
                 child.call(os._exit, 9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("surrounding", "name"), [(nullcontext, "batch_size"), (command_line, "--batch-size")])
+def test_a_child_names_options_as_its_parent_does(surrounding, name):
+    with surrounding(), ChildProcess() as child:
+        assert child.call(flag, "batch_size") == name

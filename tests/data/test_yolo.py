@@ -224,6 +224,8 @@ def test_numbers_that_the_names_skip_are_told(yolo, given, words):
 def test_labels_of_a_class_that_the_names_skip_are_refused_by_its_number(yolo, index, refused):
     good = "".join(f"{label} .5 .5 .{i} .5\n" for i in range(1, 10) for label in (0, 5))
     labels = {"labels/a.txt": good, "labels/b.txt": f"0 .5 .5 .5 .5\n{index} .5 .5 .2 .2"}
+    if refused:
+        labels["labels/a.txt"] += "4 .5 .5 .2 .2\n"  # of another class that 'names' skips, in an earlier file
     path = yolo("val: images\nnames: {0: screw, 5: nut}", ["images/a.png", "images/b.png"], labels)
     if refused:
         words = rf"rows of its labels have class {index}, for which 'names' has no name \(b.txt line 2: {index} .5 .5"

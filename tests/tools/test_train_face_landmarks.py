@@ -75,6 +75,8 @@ def test_the_landmarks_of_a_view_are_where_they_are_to_be_seen(monkeypatch):
         points[place] = np.round(POINTS[place] - 0.5) + 0.5
         face, places = tool.view(dot, points, CROP, np.random.default_rng(seed))
         assert face.shape == (112, 112, 3) and places.shape == (5, 2)
+        eyes, nose = places[1] - places[0], places[2] - places[0]
+        assert eyes[0] * nose[1] - eyes[1] * nose[0] > 0  # also in mirror images, the first eye is the left one there
         if not 8 < places.min() <= places.max() < 104:
             continue
         light = face.astype(float).min(axis=2)  # a border in a color is not white

@@ -56,7 +56,7 @@ class Camera:
 
 def test_the_video_is_not_searched_for_faces_in_turned_copies(monkeypatch):
     grid = SimpleNamespace(name="any", models=(), classes=("face",), defaults={}, runtime="onnx", device="cpu")
-    full = FaceRecognizer(FaceDetector(grid, checker=object()), embedder=object())
+    full = FaceRecognizer(FaceDetector(grid, checker=SimpleNamespace(model=None)), embedder=object())
     monkeypatch.setattr(models, "recognizer", lambda: full)
     found = webcam.quick()
     assert (full.detector.turned, found.detector.turned) == (True, False)

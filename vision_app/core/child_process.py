@@ -7,11 +7,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self, TypeVar
+
+from vision_app.core.flags import command_line, is_command
 
 T = TypeVar("T")
 
@@ -38,7 +40,7 @@ class ChildProcess:
     def __init__(self) -> None:
         context = get_context("spawn")
         self._pipe, end = context.Pipe()
-        self._process = context.Process(target=_answer, args=(end,), daemon=True)
+        self._process = context.Process(target=_answer, args=(end, is_command()), daemon=True)
         self._process.start()
         end.close()  # so that the pipe tells when the child has ended
 
@@ -101,19 +103,20 @@ def _exit_after(sentinel: int) -> None:
     os._exit(1)
 
 
-def _answer(pipe: "Connection[Any, Any]") -> None:
+def _answer(pipe: "Connection[Any, Any]", of_command: bool) -> None:
     """Call what comes through a pipe, and send back what it gave and what it raised."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this process
     end_with_parent()
-    while True:
-        function, arguments = pipe.recv()
-        answer = error = None
-        try:
-            answer = function(*arguments)
-        except Exception as raised:
-            raised.add_note(traceback.format_exc())
-            error = raised
-        pipe.send_bytes(_pickled(answer, error))
+    with command_line() if of_command else nullcontext():  # errors name options as those of the parent do
+        while True:
+            function, arguments = pipe.recv()
+            answer = error = None
+            try:
+                answer = function(*arguments)
+            except Exception as raised:
+                raised.add_note(traceback.format_exc())
+                error = raised
+            pipe.send_bytes(_pickled(answer, error))
 
 
 def _pickled(answer: object, error: Exception | None) -> bytes:

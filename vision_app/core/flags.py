@@ -55,7 +55,12 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 
 def flag(name: str) -> str:
     """Return an option as the caller knows it: `--batch-size` while a command runs, `batch_size` in Python."""
-    return "--" + name.replace("_", "-") if _commands else name
+    return "--" + name.replace("_", "-") if is_command() else name
+
+
+def is_command() -> bool:
+    """Return whether a command runs, and options are named as flags."""
+    return _commands > 0
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def escape(text: str) -> str:
 def brief(text: str) -> str:
     """Return an error's text without the middle of words that no file is called, and of what is longer than a page.
 
-    Paths stay as they are: no part of one is longer than 255 characters.
+    Paths up to that length stay as they are: no part of one is longer than 255 characters.
     """
     return _cut(_LONG_WORD.sub(lambda word: _cut(word[0], 80), text), LONGEST_ERROR)
 

@@ -1,5 +1,6 @@
 """Data sets in the YOLO text format, described by a `data.yaml`."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -185,7 +186,8 @@ def _check_indices(path: Path, found: Counter[float | None], known: Mapping[int,
     """
     numbers = [index for index in found if index is not None]
     if skipped := sorted(index for index in numbers if 0 <= index < max(known) and int(index) == index not in known):
-        place = next(sentence for kind, sentence in report.entries if kind == "unknown category")
+        unknown = [sentence for kind, sentence in report.entries if kind == "unknown category"]
+        place = next((one for one in unknown if re.search(rf"line \d+: {skipped[0]:g}\s", one)), unknown[0])
         raise DataError(
             f"{path}: rows of its labels have class {skipped[0]:g}, for which 'names' has no name ({place}); add the "
             "name, or number the classes anew in 'names' and labels"

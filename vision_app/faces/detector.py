@@ -82,7 +82,8 @@ class FaceDetector(Detector):
     ):
         self.detector, self.checker, self.landmarker = detector, checker, landmarker
         self.smallest, self.turned = smallest, turned
-        self.name, self.models = detector.name, detector.models
+        parts = (part for part in (checker, landmarker) if part is not None)
+        self.name, self.models = detector.name, (*detector.models, *(part.model for part in parts))
         self.classes, self.defaults = detector.classes, detector.defaults
         self.runtime, self.device = detector.runtime, detector.device
 

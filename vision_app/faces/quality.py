@@ -79,7 +79,7 @@ def judge_all(
 ) -> tuple[Quality, ...]:
     """Return the quality of (N, 4) boxes of faces with (N, 5, 2) landmarks, in pixels of a photo; see `judge`.
 
-    Without a checker, no face gets the reasons that it would see.
+    Without a checker, no face gets the reasons that only it sees.
     """
     chips = np.reshape([align_face(image, points) for points in landmarks], (-1, SIZE, SIZE, 3)).astype(np.uint8)
     codes: list[tuple[str, ...] | None] = [None] * len(boxes)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 M = TypeVar("M", bound="Module")
-LARGE = 2**20  # pixels of an input from which ONNX Runtime gives back the memory of a run
+LARGE = 2**19  # pixels of an input from which ONNX Runtime gives back the memory of a run
 
 
 class Network(Protocol):
