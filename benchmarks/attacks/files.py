@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from attacks import Trial, vision_app
+from vision_app import Gallery
 from vision_app.core.errors import ImageError, VisionAppError
 from vision_app.core.images import read_image, read_size
 from vision_app.detection.load import load_detector
@@ -135,12 +136,13 @@ def descriptions_of_data(folder: Path) -> Iterator[Trial]:
 
 
 def files_without_an_end(folder: Path) -> Iterator[Trial]:
-    """Give a device, a pipe, a sparse giant or an endless name for a photo, a data set, a model or a journal."""
+    """Give a device, a pipe, a sparse giant or an endless name for a photo, data set, model, journal or gallery."""
     os.mkfifo(folder / "pipe")
+    _photo_file(folder / "photo.png")
     with (folder / "sparse").open("wb") as file:
         file.truncate(3_000_000_000)
     for name in ("/dev/zero", folder / "pipe", folder / "sparse", None):
-        for suffix in (".jpg", ".json", ".yaml", ".onnx", ".jsonl"):
+        for suffix in (".jpg", ".json", ".yaml", ".onnx", ".jsonl", ".db"):
             link = folder / f"link{suffix}"
             link.unlink(missing_ok=True)
             if name is None:
@@ -152,10 +154,20 @@ def files_without_an_end(folder: Path) -> Iterator[Trial]:
                 ".jpg": ["detect", link, *out],
                 ".onnx": ["models", "verify", link],
                 ".jsonl": ["evaluate", "detector", "--rows", link, "--data", folder / "none.json", "--output", folder],
+                ".db": ["faces", "enroll", "Ada", folder / "photo.png", "--gallery", link],
             }.get(suffix, ["check", "--data", link, "--output", folder / "out"])
             done = subprocess.run(_command(*words), capture_output=True, timeout=60, check=False)
             held = done.returncode in (1, 2) and b"Traceback" not in done.stderr
             yield Trial(f"{suffix} is {name or 'a name of 5,000 characters'}", held)
+    for end in ("index", "audit.jsonl"):
+        with Gallery.open(folder / f"{end}.db", create=True):
+            os.mkfifo(folder / f"{end}.db.{end}", 0o600)
+    verbs: dict[str, list[object]] = {"index": ["check"], "audit.jsonl": ["export", folder / "people.jsonl"]}
+    for end, verb in verbs.items():
+        done = subprocess.run(
+            _command("faces", *verb, "--gallery", folder / f"{end}.db"), capture_output=True, timeout=60, check=False
+        )
+        yield Trial(f".{end} of a gallery is a pipe", done.returncode == 1 and b"Traceback" not in done.stderr)
 
 
 def slow_and_large_photos(folder: Path) -> Iterator[Trial]:

@@ -90,7 +90,7 @@ def test_enroll_refuses_another_face_under_a_known_name_photo_by_photo(photos, d
         photo(mixed / name / "5.png", (person, 5))
     assert faces("enroll", "--folder", mixed, "--gallery", db) == 1
     different, *others = capsys.readouterr().out.splitlines()
-    assert different.startswith(f"{mixed}/Ada/5.png: different_person: looks like a different person than Ada (simil")
+    assert different.startswith(f"{mixed}/Ada/5.png: different_person: does not look like Ada (simil")
     assert others == [
         f"{mixed}/Bob/5.png: accepted as Bob",
         f"{mixed}/Eve/5.png: accepted as Eve",
@@ -110,8 +110,8 @@ def test_enroll_asks_in_a_terminal_before_it_adds_another_face_to_a_person(
     assert faces("enroll", "Bob", photos / "eve.png", "--gallery", db) == code
     printed = capsys.readouterr()
     assert asked == ["Enroll it as Bob all the same? [y/N] "] * terminal
-    assert printed.err.startswith(f"warning: {photos}/eve.png looks like a different person than Bob (") == terminal
-    outcome = "accepted as Bob" if code == 0 else "different_person: looks like a different person than Bob ("
+    assert printed.err.startswith(f"warning: {photos}/eve.png does not look like Bob (") == terminal
+    outcome = "accepted as Bob" if code == 0 else "different_person: does not look like Bob ("
     assert printed.out.startswith(f"{photos}/eve.png: {outcome}")
 
 
@@ -258,7 +258,7 @@ def test_merge_warns_and_asks_before_it_joins_different_people(photos, db, capsy
         assert faces("merge", "Ada", "Bob", "--gallery", db) == 1
         printed = capsys.readouterr()
         assert printed.out == ""
-        assert f"warning: Ada looks like a different person than Bob (similarity {similarity:.3f}, " in printed.err
+        assert f"warning: Ada does not look like Bob (similarity {similarity:.3f}; " in printed.err
         assert "nothing was merged; --yes merges without asking" in printed.err
     assert faces("list", "--gallery", db) == 0 and "Ada" in capsys.readouterr().out
     monkeypatch.setattr("builtins.input", ask("y", question))

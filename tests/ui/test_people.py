@@ -144,7 +144,7 @@ def test_lookalikes_and_groups_are_accepted_only_on_request(known):
     labeled(page.checkbox, "Use the largest face if a photo shows several").set_value(True)
     press(page, "Enroll")  # what was filled in is still there
     assert people(known) == {"Ada": 2, "Bob": 1, "Eve": 1}
-    assert "looks like a different person than Eve" in said(page)[1]
+    assert "does not look like Eve" in said(page)[1]
 
 
 def test_another_face_under_an_enrolled_name_is_accepted_only_on_request(known):
@@ -152,8 +152,10 @@ def test_another_face_under_an_enrolled_name_is_accepted_only_on_request(known):
     press(fill(page, "Bob"), "Enroll")
     assert people(known) == {"Ada": 2, "Bob": 1}
     (warning,) = said(page)
-    assert warning.startswith("eve\\.png: not accepted, looks like a different person than Bob \\(similarity ")
-    labeled(page.checkbox, "Accept photos that look like another person than the one of this name").set_value(True)
+    assert warning.startswith("eve\\.png: not accepted, does not look like Bob \\(similarity ")
+    labeled(page.checkbox, "Accept photos that do not look like the person already enrolled under that name").set_value(
+        True
+    )
     press(page, "Enroll")
     assert people(known) == {"Ada": 2, "Bob": 2}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vision_app.faces.gallery import Gallery as OpenGallery
     from vision_app.faces.recognizer import FaceRecognizer
 NAME = Text("NAME", "Name of an enrolled person.", argument=True)
-ALLOW_DIFFERENT = Text("", "Accept photos that look like another person than the one enrolled under their name.")
+ALLOW_DIFFERENT = Text("", "Accept photos that do not look like the person already enrolled under that name.")
 
 
 @app.command()
@@ -50,10 +50,10 @@ def enroll(
     """Enroll people from photos, or add more photos of them. One photo is enough.
 
     Each photo gets a line: accepted, or why not. Accepted photos are saved at once and photos that are already enrolled
-    are skipped, so that an interrupted command can be run again. A photo that clearly shows another person than the one
-    enrolled under its name is refused; with NAME in a terminal, this asks first. A sub-folder whose name is not a valid
-    person's name is refused; the others are processed. The gallery keeps a small image of each face, so that another
-    model can embed it later.
+    are skipped, so that an interrupted command can be run again. A photo that clearly does not look like the person
+    already enrolled under that name is refused; with NAME in a terminal, this asks first. A sub-folder whose name is
+    not a valid person's name is refused; the others are processed. The gallery keeps a small image of each face, so
+    that another model can embed it later.
 
     Exit code: 0 all photos are enrolled, 1 some photos were refused, 2 wrong usage.
     """
@@ -209,8 +209,8 @@ def export(output: Path, gallery: Path, person: list[str] | None = None, overwri
 def import_people(file: Path, gallery: Path, allow_different: bool = False) -> int:
     """Import what `faces export` wrote, all or nothing; people of the same name get more photos.
 
-    Photos of a name are refused if they are enrolled as another person, or clearly show another person than the one
-    enrolled under this name; the others are added.
+    Photos of a name are refused if they are enrolled as another person, or clearly do not look like the person
+    already enrolled under that name; the others are added.
 
     Exit code: 0 everything was added or already there, 1 some photos were refused, or the file is damaged, 2 wrong
     usage.

@@ -72,7 +72,8 @@ def enroll(path: Path) -> None:
                 "Accept people who look like an enrolled person, such as twins", key=f"similar {turn}"
             )
             different = st.checkbox(
-                "Accept photos that look like another person than the one of this name", key=f"different {turn}"
+                "Accept photos that do not look like the person already enrolled under that name",
+                key=f"different {turn}",
             )
         st.caption("The gallery stores the name, a small crop of the face and its embedding, never the photo itself.")
         submitted = st.form_submit_button("Enroll", type="primary")

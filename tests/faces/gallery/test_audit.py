@@ -1,6 +1,7 @@
 """The audit log: all that is done, and nobody's name."""
 
 import json
+import os
 
 import pytest
 from painted_people import (
@@ -43,6 +44,15 @@ def test_nothing_is_done_when_the_audit_log_cannot_be_written(gallery):
     gallery.audit.path.rmdir()
     assert [(person.name, person.photos) for person in gallery.people()] == [("Ada", 2), ("Bob", 1)]
     assert names(gallery.identify(paint((ADA, 8), (EVE, 1)))) == ["Ada", None]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_an_audit_log_that_is_no_regular_file_stops_what_it_should_note_at_once(gallery, make):
+    gallery.audit.path.unlink()
+    make(gallery.audit.path)
+    with pytest.raises(GalleryError, match="audit log cannot be written"):
+        gallery.forget("Ada")
+    assert [person.name for person in gallery.people()] == ["Ada", "Bob"]
 
 
 def names(identities):

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import stat
+from pathlib import Path
 
 import pytest
 from painted_people import (
@@ -108,6 +109,28 @@ def test_files_of_others_beside_a_gallery_keep_their_content(tmp_path, end, link
             assert gallery.enroll("Ada", [paint((1, 1))])[0].code == "accepted"
             gallery.forget("Ada")
     assert target.read_text() == "[[package]]\nname = 'numpy'\n" and file.is_symlink() == linked
+
+
+@pytest.mark.parametrize("options", [{}, {"readonly": True}, {"create": False}])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_a_gallery_that_is_no_regular_file_is_refused_at_once(tmp_path, make, options):
+    path = tmp_path / "people.db"
+    make(path)
+    with pytest.raises(UsageError, match=f"{path.resolve()}: not a regular file; choose another one"):
+        Gallery.open(path, **options)
+    assert list(tmp_path.iterdir()) == [path] and not Path("/dev/zero.writer.lock").exists()
+    with pytest.raises(UsageError, match="not a regular file"):
+        database.connect(path, readonly=True)
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+@pytest.mark.parametrize("end", ["-journal", "-wal", "-shm"])
+def test_pipes_in_the_place_of_sqlites_files_are_named_at_once(path, end, readonly):
+    file = path.with_name(path.name + end)
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    with pytest.raises(GalleryError, match=f"{file}: not a regular file, and in the way of the gallery; move it"):
+        Gallery.open(path, readonly=readonly)
 
 
 def test_a_file_that_is_no_database_gets_no_files_beside_it(tmp_path):

@@ -119,8 +119,7 @@ def test_a_refusal_of_another_face_gives_its_similarity_to_the_person_and_what_o
     similarity = float(unit(embedding_of(ADA, 1) + embedding_of(ADA, 2)) @ embedding_of(EVE, 1))
     threshold = 0.6 + CALIBRATION.gain(2)
     assert answer.reason == (
-        f"looks like a different person than Ada (similarity {similarity:.3f}, one person is at about "
-        f"{threshold:.3f} or more)"
+        f"does not look like Ada (similarity {similarity:.3f}; photos of one person reach about {threshold:.3f})"
     )
 
 

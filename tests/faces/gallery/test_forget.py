@@ -1,5 +1,6 @@
 """Forgetting: nothing is left in any file, whatever was done before and whoever reads meanwhile."""
 
+import os
 import shutil
 
 import numpy as np
@@ -202,6 +203,20 @@ def test_traces_are_found_across_blocks(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(text)
     traces = {text[start : start + 20] for start in range(0, 380, 7)}
     assert forgetting.search(tmp_path / "file", traces | {b"something else that is not there"}) == traces
+
+
+def test_nothing_is_read_where_nothing_is_sought(tmp_path):
+    assert forgetting.search(tmp_path / "missing", []) == set()
+
+
+def test_a_pipe_in_the_place_of_the_index_does_not_keep_a_person_from_being_forgotten(path):
+    pipe = path.with_name("people.db.index")
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    with open_writer(path) as gallery:
+        done = gallery.forget(NAME)
+        assert str(path) in done.searched and str(pipe) not in done.searched
+    assert pipe.is_fifo()
 
 
 @pytest.mark.parametrize(

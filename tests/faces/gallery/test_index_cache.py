@@ -1,7 +1,9 @@
 """The index of a large gallery: stored, updated, and rebuilt when it is damaged."""
 
+import os
 import stat
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from painted_people import (
 )
 
 from vision_app import Gallery
+from vision_app.core.errors import GalleryError
 from vision_app.faces import index as face_index
 from vision_app.faces.gallery import EnrolledPhoto
 from vision_app.faces.gallery import index_cache as cached
@@ -86,8 +89,13 @@ def test_an_outdated_index_is_updated_by_the_ids_that_differ(crowd, monkeypatch)
         lambda content: b"",
         lambda content: b'{"format": 9}\n',
         lambda content: content + b"x",
+        lambda content: b'{"format": 1}\n',
+        lambda content: b'{"format": 1, "sha256": "%s"}\n' % sha256().hexdigest().encode(),
+        lambda content: content.replace(b'"sha256": ', b'"sha256": 5, "x": '),
+        lambda content: b'{"format": ' + b"[" * 100_000 + b"\n",
+        lambda content: b'{"format": ' + b"1" * 10_000,
     ],
-    ids=["cut short", "empty", "another header", "longer"],
+    ids=["cut short", "empty", "another header", "longer", "short", "nothing", "number", "deep", "endless"],
 )
 def test_a_damaged_index_is_rebuilt_from_the_rows(crowd, damage):
     path, embeddings = crowd
@@ -99,6 +107,36 @@ def test_a_damaged_index_is_rebuilt_from_the_rows(crowd, damage):
         assert nearest_names(gallery, embeddings[:3]) == ["Person 0", "Person 1", "Person 2"]
     with open_writer(path) as gallery:
         assert gallery.check() == []
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda file: file.write_text("5"), "another format"),
+        (lambda file: file.write_text("[]"), "another format"),
+        (lambda file: file.write_text("null\n"), "another format"),
+        (lambda file: file.write_text("[" * 100_000), ""),
+        (lambda file: file.write_text("text"), "Expecting value"),
+        (os.mkfifo, "not a regular file"),
+        (lambda file: file.symlink_to("/dev/zero"), "not a regular file"),
+        (Path.mkdir, "Is a directory"),
+    ],
+    ids=["number", "list", "null", "deep", "text", "pipe", "device", "folder"],
+)
+def test_what_lies_in_the_place_of_the_index_is_named_and_left_there(crowd, make, reason):
+    path, embeddings = crowd
+    file = path.with_name("crowd.db.index")
+    file.unlink()
+    make(file)
+    kind = file.lstat().st_mode, file.lstat().st_size
+    with Gallery.open(path, readonly=True) as reader:
+        problem = reader.check()[-1]
+        assert problem.startswith(f"{file}: cannot be used (") and reason in problem
+        assert problem.endswith("; move it, it is in the way of the gallery's index")
+        assert nearest_names(reader, embeddings[:3]) == ["Person 0", "Person 1", "Person 2"]
+    with pytest.raises(GalleryError, match="is in the way of the gallery's index; move it"):
+        open_writer(path).close()
+    assert (file.lstat().st_mode, file.lstat().st_size) == kind
 
 
 def test_the_index_file_of_a_gallery_that_shrinks_is_deleted(crowd, monkeypatch):

@@ -121,7 +121,7 @@ def test_import_refuses_photos_of_a_name_that_are_of_another_person_than_the_gal
         assert [(answer.name, answer.code) for answer in answers] == [
             ("Ada", "different_person"), ("Ada", "different_person"), ("Bob", "accepted")
         ]  # fmt: skip
-        assert answers[0].reason.startswith("looks like a different person than Ada (similarity ")
+        assert answers[0].reason.startswith("does not look like Ada (similarity ")
         assert [(person.name, person.photos) for person in gallery.people()] == [("Ada", 1), ("Bob", 1)]
         answers = gallery.import_file(tmp_path / "all.jsonl", allow_different=True)
         assert [answer.code for answer in answers] == ["accepted", "accepted", "already_enrolled"]
@@ -188,8 +188,8 @@ def numbers(*values):
     return b64encode(np.array(values, "<f4").tobytes()).decode()
 
 
-def small_png():
-    Image.new("RGB", (6, 8)).save(stream := BytesIO(), "PNG")
+def png_of(width, height):
+    Image.new("RGB", (width, height)).save(stream := BytesIO(), "PNG")
     return b64encode(stream.getvalue()).decode()
 
 
@@ -224,8 +224,12 @@ NO_DIGEST = "not a SHA-256 digest of 64 hexadecimal digits"
         (row(4, embedding=None), "line 4 is damaged: 'embedding' is None, not text"),
         (row(4, crop="AAAA"), "line 4 is damaged: 'crop' is not an image of 160 x 160 pixels: "),
         (
-            row(4, crop=small_png()),
+            row(4, crop=png_of(6, 8)),
             "line 4 is damaged: 'crop' has 6 x 8 pixels, it is not an image of 160 x 160 pixels",
+        ),
+        (
+            row(4, crop=png_of(200, 200)),
+            "line 4 is damaged: 'crop' is not an image of 160 x 160 pixels: too large: ",
         ),
         (row(4, crop=7), "line 4 is damaged: 'crop' is 7, not text"),
         (row(4, source="00"), f"line 4 is damaged: 'source' is '00', {NO_DIGEST}"),

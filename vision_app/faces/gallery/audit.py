@@ -6,6 +6,7 @@ which lead to a name only as long as the gallery holds that person; never names,
 
 import json
 import os
+import stat
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,8 +40,11 @@ class AuditLog:
         row = {"time": now(), "action": action, "people": [f"{key:016x}" for key in people], **counts}
         line = (json.dumps(row) + "\n").encode()
         try:
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, OWNER_ONLY)
+            at_once = getattr(os, "O_NONBLOCK", 0)  # a pipe would wait for somebody who reads it
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | at_once, OWNER_ONLY)
             try:
+                if not stat.S_ISREG(os.fstat(file).st_mode):
+                    raise OSError(None, "not a regular file")
                 if os.write(file, line) != len(line):
                     raise OSError(None, "no space left")
             finally:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vision_app.core.errors import GalleryError, UsageError
-from vision_app.core.files import OWNER_ONLY
+from vision_app.core.files import OWNER_ONLY, open_regular
 from vision_app.core.flags import flag
 
 if sys.platform != "win32":  # where SQLite alone keeps two writers apart, a transaction at a time
@@ -186,9 +186,10 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     """Open a gallery's file; unless it is only read, make it if it is not there, and bring its tables up to date.
 
     Raises:
-        UsageError: It cannot be made.
+        UsageError: It cannot be made, or is no regular file.
         GalleryError: There is no such file to read, it is no gallery, damaged, of a newer version, or cannot be opened.
     """
+    _refuse_other_kinds(path)
     if not readonly:
         _make_file(path)
     mode = "ro" if readonly else "rw"
@@ -282,8 +283,8 @@ def writer_lock(gallery: Path) -> Iterator[None]:
     file holds the writer's process id. A file of this name that is somebody else's stays as it is.
 
     Raises:
-        UsageError: There is no folder to make it in.
-        GalleryError: Another process, or another `Gallery` of this one, has it; or the gallery is another kind of file.
+        UsageError: There is no folder to make it in, or the gallery is no regular file.
+        GalleryError: Another process, or another `Gallery` of this one, has it; or the gallery's file is no database.
     """
     _refuse_other_files(gallery)
     path = gallery.with_name(gallery.name + LOCK)
@@ -311,12 +312,26 @@ def writer_lock(gallery: Path) -> Iterator[None]:
         os.close(file)
 
 
+def _refuse_other_kinds(gallery: Path) -> None:
+    """Refuse a gallery, or what SQLite would open beside it, that is no regular file: opening a pipe may never end."""
+    for end in ("", "-journal", "-wal", "-shm"):
+        path = gallery.with_name(gallery.name + end)
+        try:
+            kind = path.stat().st_mode
+        except OSError:  # it is not there, or what opens it says why it cannot be
+            continue
+        if not stat.S_ISREG(kind) and not end:
+            raise UsageError(f"{flag('gallery')} {path}: not a regular file; choose another one")
+        if not stat.S_ISREG(kind):
+            raise GalleryError(f"{path}: not a regular file, and in the way of the gallery; move it")
+
+
 def _refuse_other_files(gallery: Path) -> None:
     """Refuse to make files beside one that is no database, and to write to one that another writer may not see."""
+    _refuse_other_kinds(gallery)
     try:
-        about = gallery.stat()
-        with gallery.open("rb") as file:
-            start = file.read(len(_SQLITE)) if stat.S_ISREG(about.st_mode) else b""
+        with open_regular(gallery, sys.maxsize) as file:
+            about, start = os.fstat(file.fileno()), file.read(len(_SQLITE))
     except OSError:  # it is not there yet, or what opens it says why it cannot be
         return
     if start not in (b"", _SQLITE):

@@ -1,9 +1,11 @@
 """Deletion of a person, and the proof of it."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vision_app.core.errors import GalleryError
+from vision_app.core.files import open_regular
 from vision_app.faces.gallery.audit import AuditLog
 from vision_app.faces.gallery.index_cache import CachedIndex
 from vision_app.faces.gallery.results import Forgotten
@@ -29,7 +31,7 @@ def forget(store: Store, index: CachedIndex, audit: AuditLog, name: str) -> Forg
     index.follow(change)
     finish(store, index)
     index.save()
-    files = [path for path in (*store.files, index.path) if path.exists()]
+    files = [path for path in (*store.files, index.path) if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     texts = {  # their beginnings and ends: a page of the file may divide them
         text: {text.encode()[:PIECE], text.encode()[-PIECE:]}
@@ -58,11 +60,14 @@ def finish(store: Store, index: CachedIndex) -> None:
 def search(path: Path, traces: Iterable[bytes]) -> set[bytes]:
     """Return those of some byte strings that a file contains."""
     traces, found, before = set(traces), set[bytes](), b""
-    overlap = max(map(len, traces), default=0)
-    with path.open("rb") as file:
+    if not traces:
+        return found
+    overlap = max(map(len, traces)) - 1  # bytes of a trace that may lie in the block before
+    with open_regular(path, sys.maxsize) as file:
         while block := file.read(BLOCK):
-            found |= {trace for trace in traces if trace in before + block}
-            before = (before + block)[-overlap:]
+            window = before + block
+            found |= {trace for trace in traces if trace in window}
+            before = window[max(len(window) - overlap, 0) :]
     return found
 
 

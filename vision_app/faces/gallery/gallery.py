@@ -74,11 +74,11 @@ class Gallery:
             recognizer: What finds and embeds faces; by default the released models, loaded when they are needed.
 
         Raises:
-            UsageError: There is no such file, and none is to be made.
+            UsageError: There is no such file, and none is to be made; or it is no regular file.
             GalleryError: The file is no gallery or damaged, or another process is writing to it.
         """
         path = resolve(Path(path))
-        if (readonly or not create) and not path.is_file():
+        if (readonly or not create) and not path.exists():
             raise UsageError(f"{flag('gallery')} {path}: there is no such gallery; `vision-app faces enroll` makes one")
         with ExitStack() as stack:
             if not readonly:
@@ -141,7 +141,7 @@ class Gallery:
             consent: A note of who agreed to what, kept with each photo.
             largest: Take the largest face of a photo that shows several.
             allow_similar: Accept a photo also if it looks like another person who is enrolled, such as a twin.
-            allow_different: Accept a photo also if it looks like another person than the one enrolled under this name.
+            allow_different: Accept a photo also if it does not look like the person already enrolled under that name.
 
         Returns:
             For each photo, whether it was accepted, or why not.

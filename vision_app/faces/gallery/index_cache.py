@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+import sys
 from contextlib import suppress
 
 import numpy as np
 
 from vision_app.core.errors import GalleryError
-from vision_app.core.files import OWNER_ONLY, atomic_write, remove_with_leftovers
+from vision_app.core.files import OWNER_ONLY, atomic_write, open_regular, parse_json, remove_with_leftovers
 from vision_app.faces.gallery.database import Change
 from vision_app.faces.gallery.store import Store
 from vision_app.faces.index import EXACT_LIMIT, FaceIndex
 
 FORMAT = 1  # of the file: one line of JSON, then the index as FAISS writes it
 _START = b'{"format": '
+_LONGEST_HEADER = 1 << 12  # bytes of that line; an ordinary one has 140
+_UNUSABLE = OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError, GalleryError  # of a damaged file
 
 
 class CachedIndex:
@@ -100,7 +103,7 @@ class CachedIndex:
     def _is_ours(self) -> bool:
         """Return whether the file may be replaced: it is not there, empty, or begins as an index does."""
         try:
-            with self.path.open("rb") as stream:
+            with open_regular(self.path, sys.maxsize) as stream:
                 start = stream.read(len(_START))
         except FileNotFoundError:
             return True
@@ -119,15 +122,16 @@ class CachedIndex:
             self._read()
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, GalleryError) as error:
-            return f"{self.path}: cannot be used ({error}); it will be rebuilt"
+        except _UNUSABLE as error:
+            advice = "it will be rebuilt" if self._is_ours() else "move it, it is in the way of the gallery's index"
+            return f"{self.path}: cannot be used ({error}); {advice}"
         return None
 
     def _read(self) -> tuple[FaceIndex, str]:
         """Read the file: the index and the revision of the rows that it is of."""
-        with self.path.open("rb") as stream:
-            header = json.loads(stream.readline())
-            if header["format"] != FORMAT:
+        with open_regular(self.path, sys.maxsize) as stream:
+            header = parse_json(stream.readline(_LONGEST_HEADER))
+            if not isinstance(header, dict) or header["format"] != FORMAT:
                 raise ValueError("another format")
             content = stream.read()
         if hashlib.sha256(content).hexdigest() != header["sha256"]:
@@ -139,7 +143,7 @@ class CachedIndex:
         before, self._revision = self._revision, ""  # until it is done
         wanted = self._store.centroid_ids()
         if self._index is None and len(wanted) > EXACT_LIMIT:
-            with suppress(OSError, ValueError, KeyError, GalleryError):  # as if there were no file
+            with suppress(*_UNUSABLE):  # as if there were no file
                 self._index, before = self._read()
                 self._saved = before
         if self._index is not None and self._index.exact == (len(wanted) <= EXACT_LIMIT):

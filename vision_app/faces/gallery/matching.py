@@ -82,7 +82,7 @@ class Matcher:
         ]
 
     def unlike(self, name: str, embeddings: np.ndarray, centroid: np.ndarray, photos: int) -> str | None:
-        """Say that photos clearly show another person than those that are enrolled under a name; None if they do not.
+        """Say that photos clearly do not look like the person enrolled under a name; None where that is not clear.
 
         Clearly is what `FaceRecognizer.compare` calls different, at the nearest false accept rate that was measured.
 

@@ -15,9 +15,9 @@ from vision_app.faces.results import UNCERTAIN
 
 LONGEST_NAME = 200  # characters
 
+# Codes of `Enrollment`, beside those of `errors.FaceError` and `faces.quality`.
 ACCEPTED, ALREADY_ENROLLED, SOMEONE_ELSE, UNREADABLE = "accepted", "already_enrolled", "someone_else", "unreadable"
 DIFFERENT_PERSON = "different_person"
-"""Codes of `Enrollment`, beside those of `errors.FaceError` and `faces.quality`."""
 
 KNOWN, UNKNOWN = "known", "unknown"
 """Verdicts on a face that is, or is not, of an enrolled person; the second is a label as well. The third verdict, and
@@ -82,8 +82,9 @@ class Enrollment(NoTruthValue):
         file: The photo, as the caller named it.
         name: The person.
         code: "accepted", or why not: "already_enrolled" (with this photo, which is fine), "someone_else" (the photo is
-            enrolled as, or shows, another person of the gallery), "different_person" (it looks like another person than
-            the one enrolled under this name), "unreadable", "no_face", "several_faces", or a reason of `faces.quality`.
+            enrolled as, or shows, another person of the gallery), "different_person" (it does not look like the
+            person already enrolled under that name), "unreadable", "no_face", "several_faces", or a reason of
+            `faces.quality`.
         reason: Why not, in words; empty where the photo was accepted.
     """
 
@@ -245,9 +246,8 @@ class Forgotten:
 
 
 def different_from(name: str, similarity: float, threshold: float) -> str:
-    """Say that something is clearly not of the person of a name, given its similarity and that of one person."""
-    numbers = f"similarity {similarity:.3f}, one person is at about {threshold:.3f} or more"
-    return f"looks like a different person than {name} ({numbers})"
+    """Say that a photo or person does not look like a person, given the similarity and what photos of one reach."""
+    return f"does not look like {name} (similarity {similarity:.3f}; photos of one person reach about {threshold:.3f})"
 
 
 def caption(label: str, similarity: float | None) -> str:

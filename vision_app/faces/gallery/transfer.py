@@ -206,7 +206,7 @@ def _embedding(row: dict[str, Any], size: int | None) -> np.ndarray:
 def _check_crop(crop: bytes) -> None:
     wanted = f"an image of {SIDE} x {SIDE} pixels"
     try:
-        pixels = read_image(crop, name="crop").pixels
+        pixels = read_image(crop, name="crop", max_pixels=SIDE * SIDE).pixels
     except ImageError as error:
         raise ValueError(f"'crop' is not {wanted}: {error.reason}") from error
     if pixels.shape != (SIDE, SIDE, 3):
