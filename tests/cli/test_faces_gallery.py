@@ -293,7 +293,10 @@ def test_people_move_to_another_gallery_and_to_another_model(photos, db, tmp_pat
     assert faces("merge", "Ada", "Bob", "--gallery", db, "--yes") == 0
     assert faces("import", tmp_path / "some.jsonl", "--gallery", db) == 1
     assert "someone_else: enrolled already as Bob" in capsys.readouterr().out
-    for flags, code, outcome in (([], 1, "different_person: looks like"), (["--allow-different"], 0, "accepted")):
+    for flags, code, outcome in (
+        ([], 1, "different_person: does not look like"),
+        (["--allow-different"], 0, "accepted"),
+    ):
         assert faces("enroll", "Ada", photos / "eve.png", "--gallery", tmp_path / f"{code}.db") == 0
         capsys.readouterr()
         assert faces("import", tmp_path / "some.jsonl", "--gallery", tmp_path / f"{code}.db", *flags) == code
