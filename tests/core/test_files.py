@@ -174,3 +174,13 @@ def test_json_that_cannot_be_read_is_a_value_error(text, reason):
     with pytest.raises(ValueError, match=reason):
         parse_json(text)
     assert parse_json('{"a": [1, null]}') == parse_json(b'{"a": [1, null]}') == {"a": [1, None]}
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path):
+    pipe, folder = tmp_path / "pipe", tmp_path / "folder"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path in (pipe, folder):
+        with pytest.raises(OSError, match="not a regular file"), atomic_write(path):
+            pass
+    assert pipe.is_fifo() and folder.is_dir() and sorted(tmp_path.iterdir()) == [folder, pipe]

@@ -125,8 +125,10 @@ def atomic_write(path: Path, permissions: int = PUBLIC) -> Iterator[Path]:
         The temporary path; the file is there, empty.
 
     Raises:
-        OSError: The file cannot be written.
+        OSError: The file cannot be written, or there is a device, a pipe or a folder in its place.
     """
+    if path.exists() and not path.is_file():  # to replace /dev/null would be a mistake
+        raise OSError(errno.EEXIST, "not a regular file", str(path))
     temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}.part")
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, permissions))
     try:

@@ -206,7 +206,7 @@ class _ImageReader:
             report.add("corrupt image", str(error))
             return None
         if None in sides:
-            report.add("malformed annotation", f"{stem}.xml has a size that is no number")
+            report.add("malformed annotation", f"{stem}.xml has a size that is not a number")
             return None
         annotated = ImageAnnotations(image.name, width, height, report)
         for place, one in enumerate(root.iter("object"), start=1):
@@ -215,7 +215,7 @@ class _ImageReader:
             corners = [found for text in given.values() if (found := number(text)) is not None]
             if not name or len(corners) < 4:
                 side, text = next((pair for pair in given.items() if number(pair[1]) is None), ("", ""))
-                problem = f"'{side}': {shortened(text)}, no number" if text else f"no {side if name else 'name'}"
+                problem = f"'{side}': {shortened(text)}, not a number" if text else f"no {side if name else 'name'}"
                 annotated.refuse("malformed row", f"{what} has {problem}")
                 continue
             x1, y1, x2, y2 = corners

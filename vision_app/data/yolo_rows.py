@@ -149,7 +149,7 @@ def _numbers(line: str) -> list[float]:
         named = f" ({COLUMNS[place]})" if len(words) == len(COLUMNS) else ""
         spaces = "; separate columns with spaces" * any(sign in words[place] for sign in ",;")
         raise RowError(
-            "malformed row", f"has {shortened(words[place])} in column {place + 1}{named}, no number{spaces}"
+            "malformed row", f"has {shortened(words[place])} in column {place + 1}{named}, not a number{spaces}"
         )
     if len(words) < len(COLUMNS):
         columns = f"{len(words)} column{'s' * (len(words) > 1)}"

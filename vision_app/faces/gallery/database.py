@@ -25,7 +25,7 @@ if sys.platform != "win32":  # where SQLite alone keeps two writers apart, a tra
 APPLICATION = 0x56414647  # "VAFG", by which SQLite files of a gallery are told from others
 DAMAGE = sqlite3.Error, UnicodeDecodeError  # SQLite quotes damaged text in its messages
 MENDING = (  # what can be done about it
-    "restore a copy of it, or export those to keep who can still be read (`vision-app faces export FILE.jsonl --person "
+    "restore a copy of it, or export the people who can still be read (`vision-app faces export FILE.jsonl --person "
     "NAME`), delete the gallery's files, and import the export into a new gallery"
 )
 PATIENCE = 30.0  # seconds to wait for another connection to finish a transaction

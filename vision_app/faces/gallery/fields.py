@@ -39,7 +39,9 @@ def check_places(box: Any, landmarks: Any, quality: Any) -> None:
     for name, given in (("box", box), ("landmarks", landmarks)):
         shape, words = _SHAPES[name]
         try:
-            places = np.array(given, np.float64)
+            places = np.array(given, object)
+            is_numbers = all(type(number) in (int, float) for number in places.flat)  # no texts, true or false
+            places = places.astype(np.float64) if is_numbers else np.zeros(0)
         except (ValueError, TypeError, OverflowError):
             places = np.zeros(0)
         if places.shape != shape or not np.isfinite(places).all():

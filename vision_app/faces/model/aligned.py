@@ -15,7 +15,7 @@ INNER = 56  # side in pixels that the face is scaled to before the first convolu
 STRIDES = (2, 2, 1, 2, 1)  # of the convolutions
 SIDE = 7  # pixels after the last one
 ROLL_NUMBERS = 2  # numbers in front of the logits: cosine and sine of the roll
-POINTS = 5  # landmarks
+LANDMARKS = 5
 
 
 class AlignedFaceNetwork(nn.Module):
@@ -27,19 +27,20 @@ class AlignedFaceNetwork(nn.Module):
         outputs: Numbers for each face.
         widths: Channels of each convolution.
         inner: Channels in front of the first layer, and numbers after it.
+        dropout: Share of these numbers that training leaves out at random.
     """
 
-    def __init__(self, outputs: int, widths: Sequence[int], inner: tuple[int, int]):
+    def __init__(self, outputs: int, widths: Sequence[int], inner: tuple[int, int], dropout: float = 0.0):
         super().__init__()
         self.widths, self.inner = tuple(widths), tuple(inner)
         blocks: list[nn.Module] = []
-        for before, after, stride in zip((3, *widths), widths, STRIDES, strict=False):
+        for before, after, stride in zip((3, *widths[:-1]), widths, STRIDES, strict=True):
             blocks += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         channels, hidden = self.inner
         blocks += [nn.Conv2d(widths[-1], channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
         self.features = nn.Sequential(*blocks)
         self.hidden = nn.Linear(channels * SIDE * SIDE, hidden)
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class QualityNetwork(AlignedFaceNetwork):
     """
 
     def __init__(self, checks: int, widths: Sequence[int] = (24, 48, 48, 96, 96), inner: tuple[int, int] = (32, 64)):
-        super().__init__(ROLL_NUMBERS + checks, widths, inner)
+        super().__init__(ROLL_NUMBERS + checks, widths, inner, dropout=0.2)
         self.checks = checks
 
     @classmethod
@@ -78,8 +79,7 @@ class LandmarkNetwork(AlignedFaceNetwork):
     """
 
     def __init__(self, widths: Sequence[int] = (24, 48, 48, 96, 96), inner: tuple[int, int] = (24, 64)):
-        super().__init__(2 * POINTS, widths, inner)
-        self.dropout = nn.Dropout(0)  # noise in the hidden numbers would be noise in the places
+        super().__init__(2 * LANDMARKS, widths, inner)  # no dropout: it would be noise in the places
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "LandmarkNetwork":
@@ -114,11 +114,11 @@ class ByteLandmarks(nn.Module):
 
     def __init__(self, network: nn.Module, template: np.ndarray):
         super().__init__()
-        self.network, self.eyes = network, float(template[1, 0] - template[0, 0])
+        self.network, self.unit = network, float(template[1, 0] - template[0, 0])  # between the eyes
         self.template: Tensor
         self.register_buffer("template", torch.from_numpy(template), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 112, 112, 3) uint8 -> (B, 5, 2) x, y in pixels of the aligned face."""
         away: Tensor = self.network(pixels.permute(0, 3, 1, 2).float())
-        return self.template + self.eyes * away.reshape(-1, POINTS, 2)
+        return self.template + self.unit * away.reshape(-1, LANDMARKS, 2)

@@ -10,8 +10,7 @@ import numpy as np
 from vision_app.faces.align import MARGIN, SIZE
 from vision_app.training.augment import random_numbers
 
-FLIP, GRAY, LOW, JPEG, BLUR, LIGHT, COVER = 0.5, 0.35, 0.25, 0.2, 0.1, 0.5, 0.15  # probabilities
-SHAKE, NOISE = 0.15, 0.1
+FLIP, GRAY, LOW, JPEG, BLUR, LIGHT, COVER, SHAKE, NOISE = 0.5, 0.35, 0.25, 0.2, 0.1, 0.5, 0.15, 0.15, 0.1  # how often
 ROTATION, SCALE, SHIFT = 10.0, 0.08, 4.0  # largest change in degrees, of the logarithm of the scale, in pixels
 LENGTHS = 0.03, 0.3  # of a motion, in shares of the image's side
 STRONGEST = 25.0  # deviation of the noise, in levels
@@ -47,7 +46,7 @@ def augmented(crop: np.ndarray, template: np.ndarray, *seed: int) -> np.ndarray:
         face = shaken(face, generator)
     if chance[8] < NOISE:
         noise = generator.uniform(0, STRONGEST) * generator.standard_normal(face.shape, np.float32)
-        face = np.clip(face + noise, 0, 255).astype(np.uint8)
+        face = np.clip(np.round(face + noise), 0, 255).astype(np.uint8)
     if chance[6] < JPEG:
         face = compressed(face, generator)
     return face
