@@ -124,7 +124,7 @@ def test_entries_that_cannot_be_used_are_reported(voc):
     }  # fmt: skip
     text = "\n".join(found.report.problems)
     for words in (
-        "object 1 of a.xml has 'xmin': 'x', not a number", "object 2 of a.xml has 'xmax': 'nan', no number",
+        "object 1 of a.xml has 'xmin': 'x', not a number", "object 2 of a.xml has 'xmax': 'nan', not a number",
         "object 3 of a.xml has no name", "object 4 of a.xml: [9.0, ",
         "object 5 of a.xml", "b.xml cannot be read", "photo of c.xml is in none of", "d.xml has a size", "e.jpg: not",
         "f.jpg has no XML file", "object 6 of a.xml has no xmin",
