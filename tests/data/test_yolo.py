@@ -1,5 +1,8 @@
 """The data.yaml that people have, with its folders, lists and labels, becomes samples."""
 
+import os
+import re
+
 import numpy as np
 import pytest
 from image_files import quadrants
@@ -233,6 +236,24 @@ def test_labels_of_a_class_that_the_names_skip_are_refused_by_its_number(yolo, i
             load_yolo(path)
     else:
         assert load_yolo(path).report.kinds["unknown category"] == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.symlink_to("/nowhere/a.txt"), "No such file"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+        (lambda path: path.mkdir(), "not a regular file|Is a directory"),
+        (lambda path: os.mkfifo(path), "not a regular file"),
+    ],
+)  # fmt: skip
+def test_a_photo_whose_labels_cannot_be_read_is_left_out_and_no_background(yolo, tmp_path, make, why):
+    path = yolo("val: images\nnames: [screw]", ["images/a.png", "images/b.png"], {"labels/a.txt": "0 .5 .5 .5 .5"})
+    make(path.parent / "labels" / "b.txt")
+    found = load_yolo(path)
+    assert [sample.name for sample in found.samples] == ["images/a.png"]
+    ((kind, sentence),) = found.report.entries
+    assert kind == "malformed annotation" and "b.txt" in sentence and re.search(why, sentence)
 
 
 def test_labels_without_a_photo_are_reported(yolo, tmp_path):

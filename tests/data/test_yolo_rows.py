@@ -44,7 +44,11 @@ def test_the_box_around_an_outline_touches_it_on_all_sides(degrees, radius, cent
             "malformed row",
             r"'0,5' in column 2 \(center x\), not a number; separate columns with spaces",
         ),
-        ("0,.5,.5,.1,.1", "malformed row", "has '0,.5,.5,.1,.1' in column 1, not a number; separate columns with spaces"),
+        (
+            "0,.5,.5,.1,.1",
+            "malformed row",
+            "has '0,.5,.5,.1,.1' in column 1, not a number; separate columns with spaces",
+        ),
         ("0 .5 .5 .1 " + "z" * 5000, "malformed row", r"has '.{,40}' in column 5 \(height\), not a number$"),
         ("0 .9 .9 .8 .5 .7 .9 .8", "malformed row", "has 8 columns; an outline has a class and pairs of x and y$"),
         (BOX + " .93", "malformed row", "has 6 columns, a class, a box and 1 more, such as a confidence"),

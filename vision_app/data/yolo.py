@@ -1,5 +1,6 @@
 """Data sets in the YOLO text format, described by a `data.yaml`."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -169,7 +170,7 @@ class YoloFile:
             ends = image.relative_to(given), image.name
             places += [root / "labels" / end for root in self._roots for end in ends]
         named = [place.with_suffix(suffix) for place in places for suffix in (".txt", ".TXT")]
-        return next((file for file in named if file.is_file()), named[0])
+        return next(filter(os.path.lexists, named), named[0])  # also what cannot be read: it is told, not overlooked
 
 
 def _check_indices(path: Path, found: Counter[float | None], known: Mapping[int, int], report: ScanReport) -> None:
@@ -229,7 +230,7 @@ def _sample(
         return None
     try:
         width, height = read_size(image)
-        lines = lines_of(labels) if labels.is_file() else []
+        lines = lines_of(labels) if os.path.lexists(labels) else []
     except ImageError as error:
         report.add("corrupt image", str(error))
         return None

@@ -169,7 +169,10 @@ def check_batches(task: DetectionTask, output: Path) -> Check:
         images_drawn, boxes_drawn = images_drawn + len(images), boxes_drawn + sum(len(one.not_ignored) for one in boxes)
         write_image(output / f"batch-{sheets}.png", contact_sheet(images, boxes, task.data.classes))
     where = "batch-1.png" if sheets == 1 else f"batch-1.png to batch-{sheets}.png"
-    advice = "check that boxes and objects fit" if boxes_drawn else "they are too small; try a larger --size"
+    if boxes_drawn:
+        advice = "check that boxes and objects fit"
+    else:
+        advice = "they are too small; try a larger --size" if task.data.has_boxes else "the data has none"
     return Check(
         "batches", boxes_drawn > 0, f"{images_drawn} augmented images with {boxes_drawn} boxes in {where}; {advice}"
     )

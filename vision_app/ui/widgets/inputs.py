@@ -68,7 +68,7 @@ def uploads_or_samples(command: str) -> list[ImageFile]:
         return images
     if st.session_state.get("samples"):
         return [sample(name) for name in st.pills("Samples", list(SAMPLES), selection_mode="multi", key="samples")]
-    st.markdown("Upload images to detect the objects in them, or try a sample:")
+    st.markdown("Upload images, or try a sample:")
     for column, name in zip(st.columns(len(SAMPLES)), SAMPLES, strict=True):
         with column.container(border=True):
             st.image(sample(name).data, width="stretch", alt=f"Sample: {name}")
