@@ -101,8 +101,6 @@ def test_an_old_detection_run_is_resumed(tmp_path, monkeypatch):
     [
         (DETECT, "", "detections"),
         (["classify", "photos/0.png", "--top", "3", "--localize", "--device", "cpu"], "", "classes"),
-        (["faces", "detect", "photos/0.png", "--images", "--device", "cpu"], "", "faces-detect"),
-        (["faces", "embed", "photos/0.png", "--device", "cpu"], "faces.npz", "embeddings"),
         (STYLE, "", "styles"),
     ],
 )
@@ -113,6 +111,25 @@ def test_settings_of_runs_are_written_as_before(tmp_path, monkeypatch, words, wr
     assert main([*words, "--output", str(Path("out") / written)]) == 0
     (found,) = (tmp_path / "out").glob("*.settings.json")
     assert found.read_bytes() == (V01 / "runs" / f"{settings}.settings.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "written", "settings"),
+    [
+        (["faces", "detect", "photos/0.png", "--images", "--device", "cpu"], "", "faces-detect"),
+        (["faces", "embed", "photos/0.png", "--device", "cpu"], "faces.npz", "embeddings"),
+    ],
+)
+def test_settings_of_runs_on_faces_differ_by_the_models_that_were_added_since(
+    tmp_path, monkeypatch, words, written, settings
+):
+    """Faces had other landmarks before `face-landmarks`: such a run is not resumed."""
+    monkeypatch.chdir(tmp_path)
+    photos_of(tmp_path / "photos")
+    assert main([*words, "--output", str(Path("out") / written)]) == 0
+    (found,) = (tmp_path / "out").glob("*.settings.json")
+    new, old = (json.loads(path.read_text()) for path in (found, V01 / "runs" / f"{settings}.settings.json"))
+    assert list(new) == list(old) and [key for key in old if new[key] != old[key]] == ["--detector"]
 
 
 @pytest.mark.parametrize("given", ["--config", "--resume"])

@@ -107,3 +107,17 @@ def test_boxes_that_may_be_corners_are_told_where_too_few_reach_beyond_to_be_sur
     words = "1, such as read as x, y, width and height, 1 of 31 reach beyond their images, and as corners"
     told = [one for one in load_coco(path).report.problems if one.startswith("boxes may be corners")]
     assert len(told) == is_told and all(words in one for one in told)
+
+
+@pytest.mark.parametrize(("middles", "is_told"), [(0, False), (1, False), (3, True), (9, True)])
+def test_boxes_that_may_be_given_by_their_centers_are_told(middles, is_told):
+    form, report = BoxForm("x, y, width and height"), ScanReport()
+    for _ in range(12 - middles):
+        form.add([10, 10, 8, 8], [10, 10, 18, 18], 64, 48)
+    for _ in range(middles):
+        form.add([50, 40, 20, 14], [50, 40, 70, 54], 64, 48)
+    form.check("boxes.json", report)
+    told = (
+        f"read as x, y, width and height, {middles} of 12 reach beyond their images; they may be given by their centers"
+    )
+    assert [line.endswith(told) for line in report.counts] == [True] * is_told

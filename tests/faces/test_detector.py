@@ -1,6 +1,7 @@
 """Finding faces: how the tiles of a photo are merged, and which models are refused."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_a_face_that_is_found_twice_is_reported_once(monkeypatch):
 
 @pytest.mark.parametrize(("glimpse", "searched"), [(0.14, False), (0.16, True)])
 def test_turned_copies_are_searched_only_where_something_looks_faintly_like_a_face(monkeypatch, glimpse, searched):
-    calls, detector = [], green_detector(checker=object())
+    calls, detector = [], green_detector(checker=SimpleNamespace(model=None))
     monkeypatch.setattr(detector_module, "set_upright", lambda *faces: (faces[-1], np.zeros(0, bool)))
     monkeypatch.setattr(detector_module, "turned_faces", lambda *_: calls.append(1) or green_detector()(room(400, 300)))
     pixels = room(400, 300)
@@ -185,7 +186,7 @@ def test_turned_copies_are_searched_only_where_no_face_is_upright_and_only_if_wa
     ]:  # fmt: skip
         monkeypatch.setattr(detector_module, "set_upright", lambda *faces, sure=is_sure: (faces[-1], np.array([sure])))
         calls.clear()
-        found = green_detector(checker=object(), turned=turned)(pixels, max_detections=most)
+        found = green_detector(checker=SimpleNamespace(model=None), turned=turned)(pixels, max_detections=most)
         assert len(found) == count and found.scores[0] > 0.9, "the best ones"
         assert len(calls) == (turned and not is_sure)
 

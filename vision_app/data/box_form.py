@@ -49,7 +49,7 @@ class BoxForm:
         self.parts += min(width, height) > 2 and not is_whole and _beyond(given, 1, 1) <= NEAR
 
     def check(self, source: Path, report: ScanReport) -> None:
-        """Refuse a set whose boxes are parts of their images' sides or corners; report one of which that may be so.
+        """Refuse a set whose boxes are parts of their images' sides or corners; report one where it may be so.
 
         Boxes are corners where nearly all fit as such and their areas are those of corners, or more reach beyond their
         images than boxes drawn past an edge do: most, or more than a few and well beyond.
@@ -62,10 +62,12 @@ class BoxForm:
         if 2 * self.parts > self.boxes:
             found = f"{self.parts:,} of its {self.boxes:,} boxes are in parts of their images' sides, from 0 to 1"
             raise DataError(f"{source}: not in pixels, {found}; write {self.wanted} in pixels")
+        found = f"read as {self.wanted}, {self.beyond:,} of {self.boxes:,} reach beyond their images"
         if self.corners < CORNERS * self.boxes:
+            if self.beyond > RARE * self.boxes:
+                report.count("boxes may have another form", f"{found}; they may be given by their centers")
             return
         fit = "all" if self.corners == self.boxes else f"{self.corners:,}"
-        found = f"read as {self.wanted}, {self.beyond:,} of {self.boxes:,} reach beyond their images"
         mean = self.distance / max(self.beyond, 1)
         is_far = 2 * self.beyond > self.boxes or (self.beyond > RARE * self.boxes and mean > WELL_BEYOND)
         if 2 * self.corner_areas > self.boxes and not is_far:

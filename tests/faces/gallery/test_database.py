@@ -118,7 +118,7 @@ def test_a_gallery_that_is_no_regular_file_is_refused_at_once(tmp_path, make, op
     make(path)
     with pytest.raises(UsageError, match=f"{path.resolve()}: not a regular file; choose another one"):
         Gallery.open(path, **options)
-    assert list(tmp_path.iterdir()) == [path] and not Path("/dev/zero.writer.lock").exists()
+    assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(UsageError, match="not a regular file"):
         database.connect(path, readonly=True)
 
