@@ -104,3 +104,8 @@ def test_a_name_that_holds_a_comma_is_quoted_in_the_summary(tmp_path):
     data = photos_set(tmp_path, 2)
     named = DetectionSet(("nut, small", "bolt 8"), data.samples)
     assert list(summarize("a set", named))[1] == "boxes by class: 'nut, small' 2, bolt 8 0"
+
+
+def test_names_of_thousands_of_characters_are_shortened_in_the_summary(tmp_path):
+    named = DetectionSet(("x" * 5000, "bolt"), photos_set(tmp_path, 1).samples)
+    assert len(list(summarize("a set", named))[1]) < 150

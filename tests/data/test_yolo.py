@@ -238,6 +238,15 @@ def test_labels_of_a_class_that_the_names_skip_are_refused_by_its_number(yolo, i
         assert load_yolo(path).report.kinds["unknown category"] == 1
 
 
+@pytest.mark.parametrize(("first", "last", "is_told"), [(1, 3, True), (0, 3, False), (1, 2, False)])
+def test_classes_that_may_be_counted_from_one_are_told(yolo, first, last, is_told):
+    rows = [f"{label} .5 .5 .{i + 10} .5\n" for i, label in enumerate([first] + [1] * 9 + [2])]
+    labels = {"labels/a.txt": "".join(rows), "labels/b.txt": f"{last} .5 .5 .5 .5"}
+    found = load_yolo(yolo("val: images\nnames: [screw, nut, bolt]", ["images/a.png", "images/b.png"], labels))
+    told = "classes may be counted from 1: 1, such as the labels have classes 1 to 3, 'names' 0 to 2; then every object"
+    assert any(line.startswith(told) for line in found.report.counts) == is_told
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [

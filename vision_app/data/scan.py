@@ -14,7 +14,7 @@ from vision_app.core.errors import DataError, ImageError
 from vision_app.core.files import read_bytes
 from vision_app.core.images import RGBImage, read_image
 from vision_app.core.limits import MAX_IMAGE_BYTES
-from vision_app.core.text import amount
+from vision_app.core.text import amount, brief
 from vision_app.data.samples import GIGABYTE, AnnotatedImage, DetectionSet, ImageCache
 from vision_app.data.scan_report import ScanReport
 
@@ -104,7 +104,7 @@ def summarize(name: str, data: DetectionSet, shown: int = 3) -> Iterator[str]:
     counts = (len(data), "image"), (sum(boxes.values()), "box"), (data.report.kinds.total(), "issue")
     yield f"{name}: {', '.join(amount(*count) for count in counts)}"
     yield "boxes by class: " + ", ".join(
-        f"{label!r} {count}" if "," in label else f"{label} {count}" for label, count in boxes.items()
+        f"{brief(repr(label) if ',' in label else label)} {count}" for label, count in boxes.items()
     )
     if data.landmarks:
         known = [np.isfinite(sample.boxes.landmarks).all(axis=2).sum() for sample in data.samples]

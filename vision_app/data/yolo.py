@@ -199,6 +199,9 @@ def _check_indices(path: Path, found: Counter[float | None], known: Mapping[int,
             f"{path}: {strange} of {found.total()} rows of its labels have a class that 'names' lacks: class indices "
             f"run {min(numbers):g}..{max(numbers):g}, names {min(known)}..{max(known)}"
         )
+    if numbers and min(known) == 0 and min(numbers) == 1 and max(numbers) == max(known) + 1:
+        spans = f"the labels have classes 1 to {max(numbers):g}, 'names' 0 to {max(known)}"
+        report.count("classes may be counted from 1", f"{spans}; then every object has a wrong name")
 
 
 def _without_image(places: Sequence[tuple[Path, Path]], known: Set[Path]) -> Iterator[Path]:

@@ -23,7 +23,7 @@ from vision_app.core.timing import Stages
 from vision_app.detection.base import Detector, ResolvedOptions
 from vision_app.released.execution import Execution
 from vision_app.released.find import Model
-from vision_app.released.published import cached, fetch
+from vision_app.released.published import fetch
 
 PREFIX = "torchvision:"
 DEFAULTS = {"confidence": 0.5, "iou": 0.5, "max_detections": 100}  # usual values; not measured here
@@ -49,7 +49,7 @@ class TorchvisionDetector(Detector):
         if architecture not in (names := published()):
             raise ModelError(f"unknown model {name!r}; {PREFIX}NAME takes {', '.join(names)}")
         weights = get_model_weights(architecture).DEFAULT
-        path = _fetched(name, weights.url, weights.meta["_file_size"])
+        path = fetch(name, weights.url, weights.meta["_file_size"])
         # torchvision reads the file itself, since it changes some layers to suit it; nothing in it may run.
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
         try:
@@ -98,14 +98,6 @@ class TorchvisionDetector(Detector):
 def published() -> list[str]:
     """Return the names of torchvision's detectors of boxes."""
     return [name for name in list_models(module=detection) if not name.startswith(("maskrcnn", "keypointrcnn"))]
-
-
-def _fetched(name: str, url: str, megabytes: float) -> Path:
-    """Return the file of published weights, see `published.fetch`."""
-    try:
-        return fetch(name, url, megabytes)
-    except (OSError, RuntimeError) as error:  # no network, no room on the disk; a wrong digest
-        raise ModelError(f"{name}: cannot fetch its weights ({error}); put {url} at {cached(url)} by hand") from error
 
 
 def _describe(name: str, path: Path, classes: tuple[str, ...], parameters: int) -> Model:

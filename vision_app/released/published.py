@@ -25,16 +25,18 @@ def fetch(name: str, url: str, megabytes: float) -> Path:
         megabytes: To be told before it is fetched.
 
     Raises:
-        OSError, RuntimeError: It cannot be fetched, or is not the file that was published.
-        ModelError: See `check_published`.
+        ModelError: It cannot be fetched, which says where to put it; or see `check_published`.
     """
     import torch
 
     path = cached(url)
     if not path.is_file():
         print(f"{name}: fetching {url} ({megabytes:.0f} MB) to {path.parent}", file=sys.stderr)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2])
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2])
+        except (OSError, RuntimeError) as error:  # no network, no room on the disk; a wrong digest
+            raise ModelError(f"{name}: cannot fetch its weights ({error}); put {url} at {path} by hand") from error
     check_published(path)
     return path
 

@@ -135,17 +135,18 @@ def test_vgg19_that_was_changed_or_replaced_since_is_refused(server):
 def test_a_wrong_file_for_vgg19_is_not_kept(server):
     file, home = server
     file.write_bytes(file.read_bytes() + b" ")
-    with pytest.raises(ModelError, match=r"^vgg19: cannot be read .invalid hash value"):
+    with pytest.raises(ModelError, match=r"^vgg19: cannot fetch its weights .invalid hash value"):
         load_encoder("vgg19")
     assert list(home.iterdir()) == []
 
 
-def test_without_internet_vgg19_is_refused_with_a_hint(server, monkeypatch):
+def test_without_internet_the_error_says_where_to_put_the_weights_of_vgg19(server, monkeypatch):
     def refuse(*words, **options):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr("torch.hub.urlopen", refuse)
-    reason = "^vgg19: cannot be read .Name or service not known.; without a network, take style-encoder or a"
+    file, home = server
+    reason = rf"^vgg19: cannot fetch its weights .Name or service not known.; put {file.as_uri()} at {home / file.name}"
     with pytest.raises(ModelError, match=reason):
         load_encoder("vgg19")
 
