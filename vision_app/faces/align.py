@@ -57,6 +57,11 @@ def scale_of(matrix: np.ndarray) -> float:
     return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
+def moved_back(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return where a transform (2, 3) moved points (K, 2) from."""
+    return np.asarray((points - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
+
+
 def decoded_scale(image: RGBImage) -> np.ndarray:
     """Return (2,) float32 x, y: decoded pixels per pixel of the photo, below 1 after decoding at a reduced size."""
     rows, columns = image.pixels.shape[:2]
@@ -104,7 +109,7 @@ def align_face(image: RGBImage, landmarks: np.ndarray, template: np.ndarray = TE
 def _shrunk(pixels: np.ndarray, matrix: np.ndarray, size: int, shrink: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the part of an image that the aligned face shows, at 1/shrink of its size, and the transform from it."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64)
-    there = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T  # (4, 2) in the image
+    there = moved_back(corners, matrix)  # (4, 2) in the image
     limits = pixels.shape[1::-1]
     start = np.clip(np.floor(there.min(axis=0)) - shrink, 0, limits).astype(int)
     columns, rows = np.clip(np.ceil(there.max(axis=0)) + shrink, 0, limits).astype(int) - start

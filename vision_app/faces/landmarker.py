@@ -7,7 +7,7 @@ import numpy as np
 
 from vision_app.core.errors import ModelError
 from vision_app.core.images import RGBImage
-from vision_app.faces.align import LANDMARKS, TEMPLATE, align_face, similarity
+from vision_app.faces.align import LANDMARKS, TEMPLATE, align_face, moved_back, similarity
 from vision_app.released.execution import Execution, ExecutionOptions
 from vision_app.released.find import Model, find
 from vision_app.released.names import FACE_LANDMARKS
@@ -56,8 +56,7 @@ class FaceLandmarker:
         """Return better landmarks (N, 5, 2) than these in a photo, x, y in pixels of it."""
         for _ in range(LOOKS if len(landmarks) else 0):
             found = self.locate(np.stack([align_face(image, points) for points in landmarks]))
-            ways = [similarity(points) for points in landmarks]
-            back = [(one - way[:, 2]) @ np.linalg.inv(way[:, :2]).T for one, way in zip(found, ways, strict=True)]
+            back = [moved_back(one, similarity(points)) for one, points in zip(found, landmarks, strict=True)]
             landmarks = np.stack(back).astype(np.float32)
         return landmarks
 

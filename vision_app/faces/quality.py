@@ -13,7 +13,7 @@ import numpy as np
 
 from vision_app.core.images import RGBImage
 from vision_app.core.results import rounded
-from vision_app.faces.align import SIZE, align, align_face, decoded_scale, scale_of, similarity
+from vision_app.faces.align import SIZE, align, align_face, decoded_scale, moved_back, scale_of, similarity
 from vision_app.faces.checker import CHECKS, DEGRADED, HALF_HIDDEN, FaceChecker
 
 TOO_SMALL, BLURRED, EXTREME_POSE = "too_small", "blurred", "extreme_pose"
@@ -144,8 +144,7 @@ def judge(
 
 def outside(image: RGBImage, landmarks: np.ndarray) -> float:
     """Return the share of the oval of a face, given its landmarks (5, 2), that lies outside the photo."""
-    way = similarity(landmarks)
-    points = (OVAL - way[:, 2]) @ np.linalg.inv(way[:, :2]).T
+    points = moved_back(OVAL, similarity(landmarks))
     return float(((points < 0) | (points > [image.width, image.height])).any(axis=1).mean())
 
 

@@ -13,7 +13,7 @@ from vision_app.core.images import RGBImage
 from vision_app.core.results import Detections
 from vision_app.detection.base import DetectOptions
 from vision_app.detection.grid_detector import GridDetector
-from vision_app.faces.align import SIZE, TEMPLATE, align, decoded_scale, landmarks_of, similarity
+from vision_app.faces.align import SIZE, TEMPLATE, align, decoded_scale, landmarks_of, moved_back, similarity
 
 INPUT = 256  # side of the network's input for one face
 FACE = 190  # side in it of what an aligned face shows
@@ -56,8 +56,7 @@ def second_look(detector: GridDetector, image: RGBImage, landmarks: np.ndarray) 
     plain, mirrored = np.split(found, 2)
     mirrored = np.stack([INPUT - mirrored[..., 0], mirrored[..., 1]], axis=-1)[:, list(detector.landmarks.flip)]
     second = (plain + mirrored) / 2
-    ways = [similarity(points, TARGET) for points in first]
-    back = [(one - way[:, 2]) @ np.linalg.inv(way[:, :2]).T for one, way in zip(second, ways, strict=True)]
+    back = [moved_back(one, similarity(points, TARGET)) for one, points in zip(second, first, strict=True)]
     return np.reshape(back, first.shape) / scale, scores.reshape(2, -1).mean(axis=0)
 
 
